@@ -1,0 +1,113 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/client"
+)
+
+// callTimeout bounds calls that an engine in good health answers in
+// milliseconds; creating a container on a loaded disk is the slowest of them.
+const callTimeout = 60 * time.Second
+
+// Client speaks to one engine: the host's, or the one in a sandbox. Safe for
+// concurrent use. Errors carry containerd/errdefs classes.
+type Client struct {
+	docker *client.Client
+}
+
+// Connect makes a client for the engine at host (unix:///path or
+// tcp://host:port; "" means the platform's default socket). Nothing is dialled
+// yet. The API version is negotiated at the first call, so that engines from
+// 20.10 on are understood.
+func Connect(host string) (*Client, error) {
+	if host == "" {
+		host = client.DefaultDockerHost
+	}
+	url, err := client.ParseHostURL(host)
+	if err != nil {
+		return nil, fmt.Errorf("engine address %q: %w: %w", host, errdefs.ErrInvalidArgument, err)
+	}
+	opts := []client.Opt{client.WithHost(host), client.WithAPIVersionNegotiation(), client.WithUserAgent("docker-sd")}
+	if url.Scheme == "unix" {
+		// Our own transport: the SDK's keeps six idle connections and closes them
+		// after a fixed time; a pod's wait and log calls need no such limits.
+		opts = append(opts, client.WithHTTPClient(&http.Client{Transport: unixTransport(url.Host + url.Path)}),
+			client.WithHost(host))
+	}
+	c, err := client.NewClientWithOpts(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("engine at %s: %w", host, err)
+	}
+	return &Client{docker: c}, nil
+}
+
+func unixTransport(path string) *http.Transport {
+	dialer := &net.Dialer{Timeout: 10 * time.Second}
+	return &http.Transport{
+		DisableCompression: true,
+		IdleConnTimeout:    30 * time.Second,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "unix", path)
+		},
+	}
+}
+
+// Close drops idle connections.
+func (c *Client) Close() error {
+	return c.docker.Close()
+}
+
+// Ping answers nil when the engine does.
+func (c *Client) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if _, err := c.docker.Ping(ctx); err != nil {
+		return fmt.Errorf("ping engine: %w", classify(err))
+	}
+	return nil
+}
+
+// Info describes the engine and its host.
+func (c *Client) Info(ctx context.Context) (Info, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	info, err := c.docker.Info(ctx)
+	if err != nil {
+		return Info{}, fmt.Errorf("engine info: %w", classify(err))
+	}
+	out := Info{
+		Version:       info.ServerVersion,
+		APIVersion:    c.docker.ClientVersion(),
+		StorageDriver: info.Driver,
+		RootDir:       info.DockerRootDir,
+		CPUs:          info.NCPU,
+		MemoryBytes:   info.MemTotal,
+		LiveRestore:   info.LiveRestoreEnabled,
+		CgroupVersion: info.CgroupVersion,
+	}
+	for name := range info.Runtimes {
+		out.Runtimes = append(out.Runtimes, name)
+	}
+	return out, nil
+}
+
+// classify gives connection failures the class "unavailable", which the SDK
+// leaves without one, so that callers can tell an engine that is away from an
+// engine that said no.
+func classify(err error) error {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return err
+	}
+	var opErr *net.OpError
+	if client.IsErrConnectionFailed(err) || errors.As(err, &opErr) {
+		return fmt.Errorf("%w: %w", errdefs.ErrUnavailable, err)
+	}
+	return err
+}

@@ -1,0 +1,207 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+)
+
+// Create makes a container and returns its id. A container of that name that
+// exists already is an ErrConflict or ErrAlreadyExists.
+func (c *Client) Create(ctx context.Context, spec Spec) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	config, host, networks, err := translate(spec)
+	if err != nil {
+		return "", fmt.Errorf("create container %s: %w", spec.Name, err)
+	}
+	created, err := c.docker.ContainerCreate(ctx, config, host, networks, nil, spec.Name)
+	if err != nil {
+		return "", fmt.Errorf("create container %s: %w", spec.Name, classify(err))
+	}
+	return created.ID, nil
+}
+
+// Start starts a created or stopped container; one that runs already is
+// success.
+func (c *Client) Start(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := c.docker.ContainerStart(ctx, id, container.StartOptions{}); err != nil {
+		return fmt.Errorf("start container: %w", classify(err))
+	}
+	return nil
+}
+
+// Stop sends the container's stop signal, waits up to grace, then kills. A
+// container that is gone or stopped already is success.
+func (c *Client) Stop(ctx context.Context, id string, grace time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, grace+callTimeout)
+	defer cancel()
+	seconds := int((grace + time.Second - 1) / time.Second)
+	err := c.docker.ContainerStop(ctx, id, container.StopOptions{Timeout: &seconds})
+	if err != nil && !errdefs.IsNotFound(err) && !errdefs.IsNotModified(err) {
+		return fmt.Errorf("stop container: %w", classify(err))
+	}
+	return nil
+}
+
+// Kill sends a signal; a container that is gone or not running is success.
+func (c *Client) Kill(ctx context.Context, id, signal string) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	err := c.docker.ContainerKill(ctx, id, signal)
+	if err != nil && !errdefs.IsNotFound(err) && !errdefs.IsConflict(err) {
+		return fmt.Errorf("kill container: %w", classify(err))
+	}
+	return nil
+}
+
+// Remove kills and removes a container and its anonymous volumes. Gone already,
+// or being removed by somebody else, is success once it is gone.
+func (c *Client) Remove(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	err := c.docker.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
+	switch {
+	case err == nil || errdefs.IsNotFound(err):
+		return nil
+	case errdefs.IsConflict(err):
+		// Removal is in progress already; wait for its end.
+		gone, errs := c.docker.ContainerWait(ctx, id, container.WaitConditionRemoved)
+		select {
+		case <-gone:
+			return nil
+		case err = <-errs:
+			if err == nil || errdefs.IsNotFound(err) {
+				return nil
+			}
+		}
+	}
+	return fmt.Errorf("remove container: %w", classify(err))
+}
+
+// Rename gives a container another name.
+func (c *Client) Rename(ctx context.Context, id, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := c.docker.ContainerRename(ctx, id, name); err != nil {
+		return fmt.Errorf("rename container to %s: %w", name, classify(err))
+	}
+	return nil
+}
+
+// Inspect returns a container by name or id; ErrNotFound if there is none.
+func (c *Client) Inspect(ctx context.Context, nameOrID string) (Container, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	seen, err := c.docker.ContainerInspect(ctx, nameOrID)
+	if err != nil {
+		return Container{}, fmt.Errorf("inspect container %s: %w", nameOrID, classify(err))
+	}
+	return fromInspect(seen), nil
+}
+
+func fromInspect(seen container.InspectResponse) Container {
+	out := Container{IPs: map[string]string{}}
+	if base := seen.ContainerJSONBase; base != nil {
+		out.ID = base.ID
+		out.Name = strings.TrimPrefix(base.Name, "/")
+		out.ImageID = base.Image
+		out.Created = parseTime(base.Created)
+		if s := base.State; s != nil {
+			out.State = State{
+				Status:     Status(s.Status),
+				ExitCode:   s.ExitCode,
+				OOMKilled:  s.OOMKilled,
+				Error:      s.Error,
+				StartedAt:  parseTime(s.StartedAt),
+				FinishedAt: parseTime(s.FinishedAt),
+			}
+		}
+	}
+	if seen.Config != nil {
+		out.Image = seen.Config.Image
+		out.Labels = seen.Config.Labels
+	}
+	if seen.NetworkSettings != nil {
+		for name, network := range seen.NetworkSettings.Networks {
+			out.IPs[name] = network.IPAddress
+		}
+	}
+	return out
+}
+
+// parseTime reads the engine's time stamps; it writes year 1 for "never".
+func parseTime(s string) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil || t.Year() <= 1 {
+		return time.Time{}
+	}
+	return t
+}
+
+// List returns every container, running or not, that carries all the labels
+// ("key" or "key=value"). Only ID, Name, Image, Labels, Created and the status
+// are filled.
+func (c *Client) List(ctx context.Context, labels ...string) ([]Container, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	found, err := c.docker.ContainerList(ctx, container.ListOptions{All: true, Filters: labelFilter(labels)})
+	if err != nil {
+		return nil, fmt.Errorf("list containers: %w", classify(err))
+	}
+	out := make([]Container, 0, len(found))
+	for _, f := range found {
+		item := Container{ID: f.ID, Image: f.Image, ImageID: f.ImageID, Labels: maps.Clone(f.Labels),
+			Created: time.Unix(f.Created, 0), State: State{Status: Status(f.State)}}
+		if len(f.Names) > 0 {
+			item.Name = strings.TrimPrefix(f.Names[0], "/")
+		}
+		out = append(out, item)
+	}
+	slices.SortFunc(out, func(a, b Container) int { return strings.Compare(a.Name, b.Name) })
+	return out, nil
+}
+
+func labelFilter(labels []string) filters.Args {
+	args := filters.NewArgs()
+	for _, label := range labels {
+		args.Add("label", label)
+	}
+	return args
+}
+
+// Wait blocks until the container is not running, then returns how it ended.
+// A container that is gone is ErrNotFound; an engine that goes away meanwhile
+// is ErrUnavailable, and the caller may ask again.
+func (c *Client) Wait(ctx context.Context, id string) (State, error) {
+	done, errs := c.docker.ContainerWait(ctx, id, container.WaitConditionNotRunning)
+	select {
+	case <-ctx.Done():
+		return State{}, ctx.Err()
+	case err := <-errs:
+		if ctx.Err() != nil {
+			return State{}, ctx.Err()
+		}
+		if !errdefs.IsNotFound(err) {
+			// The stream broke: the engine restarted or died under us.
+			err = errors.Join(errdefs.ErrUnavailable, err)
+		}
+		return State{}, fmt.Errorf("wait for container: %w", err)
+	case <-done:
+	}
+	seen, err := c.Inspect(ctx, id)
+	if err != nil {
+		return State{}, err
+	}
+	return seen.State, nil
+}

@@ -1,0 +1,18 @@
+package engine
+
+// Labels on everything that docker-sd makes. They are the second witness beside
+// the records: an object without our instance's label is never touched.
+const (
+	// LabelInstance names the docker-sd that made the object.
+	LabelInstance = "docker-sd.instance"
+	// LabelSandbox holds the sandbox's pool name on its container and network.
+	LabelSandbox = "docker-sd.sandbox"
+	// LabelGeneration is a digest of the settings that a sandbox was made with; a
+	// warm one of other settings is not used again.
+	LabelGeneration = "docker-sd.generation"
+	// LabelPodUID, LabelContainer and LabelAttempt identify a pod's container
+	// inside its sandbox; the attempt counts restarts from 0.
+	LabelPodUID    = "docker-sd.pod-uid"
+	LabelContainer = "docker-sd.container"
+	LabelAttempt   = "docker-sd.attempt"
+)

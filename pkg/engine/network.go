@@ -1,0 +1,48 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/network"
+)
+
+// CreateNetwork makes a bridge network; subnet "" lets the engine choose.
+func (c *Client) CreateNetwork(ctx context.Context, name, subnet string, labels map[string]string) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	options := network.CreateOptions{Driver: "bridge", Labels: labels}
+	if subnet != "" {
+		options.IPAM = &network.IPAM{Config: []network.IPAMConfig{{Subnet: subnet}}}
+	}
+	if _, err := c.docker.NetworkCreate(ctx, name, options); err != nil {
+		return fmt.Errorf("create network %s: %w", name, classify(err))
+	}
+	return nil
+}
+
+// RemoveNetwork removes a network by name or id; gone already is success.
+func (c *Client) RemoveNetwork(ctx context.Context, nameOrID string) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := c.docker.NetworkRemove(ctx, nameOrID); err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("remove network %s: %w", nameOrID, classify(err))
+	}
+	return nil
+}
+
+// ListNetworks returns the networks that carry all the labels.
+func (c *Client) ListNetworks(ctx context.Context, labels ...string) ([]Network, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	found, err := c.docker.NetworkList(ctx, network.ListOptions{Filters: labelFilter(labels)})
+	if err != nil {
+		return nil, fmt.Errorf("list networks: %w", classify(err))
+	}
+	out := make([]Network, 0, len(found))
+	for _, n := range found {
+		out = append(out, Network{ID: n.ID, Name: n.Name, Labels: n.Labels})
+	}
+	return out, nil
+}

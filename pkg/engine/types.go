@@ -1,0 +1,177 @@
+// Package engine is the only place that talks to a Docker engine. The host's
+// engine and the engine inside each sandbox are both a [Client].
+package engine
+
+import (
+	"time"
+)
+
+// Spec is what a container is made from. A nil slice or zero value leaves the
+// engine's or the image's own setting.
+type Spec struct {
+	Name     string
+	Image    string
+	Hostname string
+	// Entrypoint and Cmd reach the process as they are, no shell in between.
+	// A nil Entrypoint keeps the image's; a set one also drops the image's CMD.
+	Entrypoint []string
+	Cmd        []string
+	Env        []string
+	WorkingDir string
+	User       string
+	Labels     map[string]string
+	Stdin      bool
+	StdinOnce  bool
+	TTY        bool
+	StopSignal string
+
+	// Network is "host", "none" or a network's name.
+	Network    string
+	IPv4       string
+	DNS        []string
+	DNSSearch  []string
+	DNSOptions []string
+	Ports      []Port
+
+	Mounts  []Mount
+	Devices []Device
+
+	CapAdd         []string
+	CapDrop        []string
+	Privileged     bool
+	ReadonlyRootfs bool
+	SecurityOpt    []string
+	// UnmaskedSystemPaths leaves /proc and /sys as the kernel shows them.
+	UnmaskedSystemPaths bool
+	GroupAdd            []string
+	Sysctls             map[string]string
+	PIDMode             string
+	IPCMode             string
+	// PrivateCgroupNamespace hides the host's cgroup tree.
+	PrivateCgroupNamespace bool
+
+	Resources Resources
+	Log       LogLimits
+	Runtime   string
+	// CDIDevices are fully qualified CDI names (engine 25 and later).
+	CDIDevices []string
+}
+
+// Resources are a container's limits; zero means none.
+type Resources struct {
+	NanoCPUs     int64
+	CPUShares    int64
+	MemoryBytes  int64
+	PidsLimit    int64
+	ShmBytes     int64
+	OOMScoreAdj  int
+	NofileSoft   int64
+	NofileHard   int64
+	CgroupParent string
+}
+
+// LogLimits bounds the engine's log files of one container.
+type LogLimits struct {
+	MaxBytes int64
+	MaxFiles int
+}
+
+// Mount is a bind mount, a named or anonymous volume (Volume true; an empty
+// Source makes an anonymous one), or a tmpfs (Tmpfs true).
+type Mount struct {
+	Source      string
+	Target      string
+	ReadOnly    bool
+	Propagation string
+	// NonRecursive leaves out what is mounted below Source.
+	NonRecursive bool
+	Volume       bool
+	Tmpfs        bool
+	SizeBytes    int64
+}
+
+// Device is a device node handed to a container; Permissions is any of "rwm".
+type Device struct {
+	Host        string
+	Container   string
+	Permissions string
+}
+
+// Port publishes a container port on the host.
+type Port struct {
+	HostIP    string
+	Host      uint16
+	Container uint16
+	Protocol  string
+}
+
+// Container is what the engine knows of a container.
+type Container struct {
+	ID      string
+	Name    string
+	Image   string
+	ImageID string
+	Labels  map[string]string
+	Created time.Time
+	State   State
+	// IPs maps network names to the container's IPv4 address.
+	IPs map[string]string
+}
+
+// Status of a container, as the engine names it.
+type Status string
+
+// The states an engine reports (Docker API, ContainerState.Status).
+const (
+	StatusCreated    Status = "created"
+	StatusRunning    Status = "running"
+	StatusPaused     Status = "paused"
+	StatusRestarting Status = "restarting"
+	StatusRemoving   Status = "removing"
+	StatusExited     Status = "exited"
+	StatusDead       Status = "dead"
+)
+
+// State of a container at one moment.
+type State struct {
+	Status     Status
+	ExitCode   int
+	OOMKilled  bool
+	Error      string
+	StartedAt  time.Time
+	FinishedAt time.Time
+}
+
+// Alive says whether the container's process exists.
+func (s State) Alive() bool {
+	return s.Status == StatusRunning || s.Status == StatusPaused || s.Status == StatusRestarting
+}
+
+// Image is what the engine knows of an image.
+type Image struct {
+	ID      string
+	Tags    []string
+	Digests []string
+	User    string
+	Size    int64
+}
+
+// Network is a network's identity.
+type Network struct {
+	ID     string
+	Name   string
+	Labels map[string]string
+}
+
+// Info is what docker-sd needs to know of an engine and its host.
+type Info struct {
+	Version       string
+	APIVersion    string
+	StorageDriver string
+	RootDir       string
+	CPUs          int
+	MemoryBytes   int64
+	LiveRestore   bool
+	Runtimes      []string
+	CgroupVersion string
+}
