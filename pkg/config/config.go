@@ -1,0 +1,242 @@
+// Package config holds the settings of docker-sd: their meaning, defaults,
+// sources and limits. It reads the configuration file that docker-sd has always
+// shared with the interLink API and the environment variables of earlier
+// versions (contract 7), and is the only package that reads the environment.
+package config
+
+import (
+	"net/netip"
+	"path/filepath"
+	"runtime"
+	"time"
+)
+
+// Images of a sandbox when SandboxImage is empty.
+const (
+	// DefaultSandboxImage boots a sandbox without GPUs.
+	DefaultSandboxImage = "docker:dind"
+	// DefaultGPUSandboxImage carries glibc and the NVIDIA container toolkit.
+	DefaultGPUSandboxImage = "ghcr.io/extrality/nvidia-dind"
+)
+
+// ImageSharing says how a sandbox gets at images that the host already has.
+type ImageSharing string
+
+const (
+	// ImageSharingAuto takes the cheapest way that the host's image store allows.
+	ImageSharingAuto ImageSharing = "auto"
+	// ImageSharingShared lends the host's layers read-only to the sandbox.
+	ImageSharingShared ImageSharing = "shared"
+	// ImageSharingCopy loads a copy of the image into the sandbox.
+	ImageSharingCopy ImageSharing = "copy"
+	// ImageSharingPull lets every sandbox pull for itself.
+	ImageSharingPull ImageSharing = "pull"
+)
+
+// Config is the complete configuration. A value returned by Load is valid;
+// field names are those of the file's keys unless the comment says otherwise.
+type Config struct {
+	// SidecarURL gives the host to listen on, "http://HOST"; empty means 127.0.0.1.
+	// "unix://PATH" is taken as Socket, since the API accepts it there (contract 1.1).
+	SidecarURL string
+	// SidecarPort is the TCP port to listen on, 0 to 65535; 0 is any free port.
+	SidecarPort int
+	// Socket is "unix://PATH" and wins over SidecarURL and SidecarPort; empty means TCP.
+	Socket string
+
+	// DataRootFolder holds the data of pods; absolute and cleaned.
+	DataRootFolder string
+	// VerboseLogging and ErrorsOnlyLogging select the log level, see LogLevel.
+	VerboseLogging    bool
+	ErrorsOnlyLogging bool
+
+	// DockerHost (DOCKER_HOST) is the host's Docker engine; empty is the Docker client's default.
+	DockerHost string
+	// DockerNetworkSubnet lists the IPv4 ranges that sandbox networks are cut
+	// from, /8 to /28, masked, without overlaps; empty leaves the choice to Docker.
+	DockerNetworkSubnet []netip.Prefix
+	// AvailableDinds (AVAILABLEDINDS) is the number of sandboxes kept warm, 0 to 127.
+	AvailableDinds int
+	// GPUEnabled (GPUENABLED) offers the host's NVIDIA GPUs to pods.
+	GPUEnabled bool
+	// FPGA holds FPGAEnabled, XilinxToolsPath, VitisPath, XRTPath and FPGA_DISABLE_BOOKKEEPING.
+	FPGA FPGA
+	// Telemetry holds ENABLE_TRACING and the TELEMETRY_ variables.
+	Telemetry Telemetry
+
+	// Instance names this docker-sd among those on one host; a DNS label.
+	Instance string
+	// SandboxImage overrides the sandbox image; use SandboxImageName.
+	SandboxImage string
+	// SandboxPrivileged boots sandboxes fully privileged instead of with a capability list.
+	SandboxPrivileged bool
+	// SandboxBootTimeout bounds the boot of one sandbox; above zero.
+	SandboxBootTimeout time.Duration
+	// SandboxBootParallel is the number of sandboxes booted at once, 0 for one
+	// per CPU core; use BootParallel.
+	SandboxBootParallel int
+	// ImageSharing says how sandboxes get at the host's images.
+	ImageSharing ImageSharing
+	// ImagePullTimeout bounds one image pull; 0 is no limit.
+	ImagePullTimeout time.Duration
+
+	// HostPathPrefixes lists the host directories that hostPath volumes may
+	// use; absolute and cleaned.
+	HostPathPrefixes []string
+	// PersistentVolumeClaims maps "namespace/claim" or "claim" to a host path; absolute and cleaned.
+	PersistentVolumeClaims map[string]string
+	// PersistentVolumeClaimsToCVMFS maps every claim without an entry to /cvmfs,
+	// the stopgap of the 2024 plugin (contract 8.1).
+	PersistentVolumeClaimsToCVMFS bool
+	// AllowPrivilegedPods honours securityContext.privileged within the sandbox.
+	AllowPrivilegedPods bool
+	// TrustedAnnotationFlags honours docker-options.vk.io/flags from an allow list (contract 6).
+	TrustedAnnotationFlags bool
+	// MeshEnabled runs the mesh set-up that annotations ask for (contract 6).
+	MeshEnabled bool
+
+	// MaxPods is the pod capacity reported and enforced; 0 takes no new pods.
+	MaxPods int
+	// Capacity overrides the machine's resources in the ping answer.
+	Capacity Capacity
+	// PingTaints are the taints put on the node by the ping answer. Nil is not
+	// reported and leaves the node's taints alone; empty and not nil removes them (contract 2.4).
+	PingTaints []Taint
+
+	// MaxBodyBytes is the largest request body accepted, in bytes.
+	MaxBodyBytes int64
+	// MaxLogFollowers is the number of log streams followed at once.
+	MaxLogFollowers int
+	// ContainerLogMaxSize is the size in bytes at which a container's log file is rotated.
+	ContainerLogMaxSize int64
+	// ContainerLogMaxFiles is the number of log files kept per container, 1 or more.
+	ContainerLogMaxFiles int
+
+	// ShutdownTimeout bounds the draining of requests at the end; above zero.
+	ShutdownTimeout time.Duration
+	// StrayGracePeriod is the age from which an unknown sandbox of ours is removed; above zero.
+	StrayGracePeriod time.Duration
+	// TombstonePeriod is how long a deleted pod is remembered, 10 minutes or more.
+	TombstonePeriod time.Duration
+}
+
+// FPGA holds the settings of Xilinx FPGAs. Paths are absolute and cleaned.
+type FPGA struct {
+	Enabled   bool   // FPGAEnabled
+	ToolsPath string // XilinxToolsPath
+	VitisPath string // VitisPath
+	XRTPath   string // XRTPath
+	// DisableBookkeeping (FPGA_DISABLE_BOOKKEEPING) lets pods share FPGAs, least used first.
+	DisableBookkeeping bool
+}
+
+// Telemetry holds the settings of OTLP tracing, under the names that interLink uses.
+type Telemetry struct {
+	Enabled  bool   // ENABLE_TRACING
+	UniqueID string // TELEMETRY_UNIQUE_ID; empty means a random one per process
+	Endpoint string // TELEMETRY_ENDPOINT, host:port of an OTLP/gRPC collector
+	// CACertFile (TELEMETRY_CA_CRT_FILEPATH) turns on mutual TLS and then
+	// requires ClientCertFile and ClientKeyFile.
+	CACertFile         string
+	ClientCertFile     string // TELEMETRY_CLIENT_CRT_FILEPATH
+	ClientKeyFile      string // TELEMETRY_CLIENT_KEY_FILEPATH
+	InsecureSkipVerify bool   // TELEMETRY_INSECURE_SKIP_VERIFY
+}
+
+// Capacity holds Kubernetes quantities in canonical form, as the ping answer
+// carries them (strings, contract 2.4); empty means what the machine has.
+type Capacity struct {
+	CPU    string
+	Memory string
+}
+
+// Taint is a node taint. Effect is NoSchedule, PreferNoSchedule or NoExecute.
+type Taint struct {
+	Key    string
+	Value  string
+	Effect string
+}
+
+// Default returns the configuration of an empty file and an empty environment.
+func Default() Config {
+	return Config{
+		// The 2024 plugin listened on port 80 of all interfaces when the port was
+		// empty (contract 7). 4000 is what every published example uses.
+		SidecarPort:    4000,
+		DataRootFolder: absolute(".local/interlink/jobs/"),
+		AvailableDinds: 2,
+		FPGA: FPGA{
+			ToolsPath: "/tools/Xilinx",
+			VitisPath: "/tools/Xilinx/Vitis/2023.2",
+			XRTPath:   "/opt/xilinx/xrt",
+		},
+		Telemetry:              Telemetry{Endpoint: "localhost:4317"},
+		Instance:               "docker-sd",
+		SandboxBootTimeout:     time.Minute,
+		ImageSharing:           ImageSharingAuto,
+		HostPathPrefixes:       []string{"/cvmfs"},
+		AllowPrivilegedPods:    true,
+		TrustedAnnotationFlags: true,
+		MaxPods:                110,
+		MaxBodyBytes:           64 << 20,
+		MaxLogFollowers:        256,
+		ContainerLogMaxSize:    100 << 20,
+		ContainerLogMaxFiles:   5,
+		ShutdownTimeout:        20 * time.Second,
+		StrayGracePeriod:       5 * time.Minute,
+		TombstonePeriod:        time.Hour,
+	}
+}
+
+// SandboxImageName returns the image that sandboxes boot from.
+func (c Config) SandboxImageName() string {
+	switch {
+	case c.SandboxImage != "":
+		return c.SandboxImage
+	case c.GPUEnabled:
+		return DefaultGPUSandboxImage
+	default:
+		return DefaultSandboxImage
+	}
+}
+
+// BootParallel returns how many sandboxes may boot at once, 1 or more.
+func (c Config) BootParallel() int {
+	if c.SandboxBootParallel > 0 {
+		return c.SandboxBootParallel
+	}
+	return runtime.NumCPU()
+}
+
+// WithFlags returns c with the command line flags -verbose and -errorsonly
+// applied. A given flag wins over the file; the 2024 plugin did the opposite
+// (contract 7). With both given, verbose wins.
+func (c Config) WithFlags(verbose, errorsOnly bool) Config {
+	if verbose || errorsOnly {
+		c.VerboseLogging = verbose
+		c.ErrorsOnlyLogging = !verbose
+	}
+	return c
+}
+
+// LogLevel returns "debug", "error" or "info". VerboseLogging wins over
+// ErrorsOnlyLogging, as in all earlier versions.
+func (c Config) LogLevel() string {
+	switch {
+	case c.VerboseLogging:
+		return "debug"
+	case c.ErrorsOnlyLogging:
+		return "error"
+	default:
+		return "info"
+	}
+}
+
+// absolute cleans path and resolves it against the working directory. Without
+// a working directory the path stays relative, which Validate reports.
+func absolute(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return filepath.Clean(path)
+}

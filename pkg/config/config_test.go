@@ -1,0 +1,72 @@
+package config_test
+
+import (
+	"runtime"
+	"testing"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
+)
+
+func TestDefault_IsValid(t *testing.T) {
+	if err := config.Default().Validate(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestConfig_SandboxImageName(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		image string
+		gpu   bool
+		want  string
+	}{
+		{"default", "", false, "docker:dind"},
+		{"GPU", "", true, "ghcr.io/extrality/nvidia-dind"},
+		{"configured", "example.org/dind:1", false, "example.org/dind:1"},
+		{"configured with GPU", "example.org/dind:1", true, "example.org/dind:1"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg := config.Default()
+			cfg.SandboxImage, cfg.GPUEnabled = tt.image, tt.gpu
+			if got := cfg.SandboxImageName(); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestConfig_BootParallel(t *testing.T) {
+	cfg := config.Default()
+	if got, want := cfg.BootParallel(), runtime.NumCPU(); got != want {
+		t.Errorf("default: got %d, want %d", got, want)
+	}
+	cfg.SandboxBootParallel = 7
+	if got := cfg.BootParallel(); got != 7 {
+		t.Errorf("configured: got %d, want 7", got)
+	}
+}
+
+func TestConfig_LogLevel(t *testing.T) {
+	for _, tt := range []struct {
+		name                     string
+		fileVerbose, fileErrors  bool
+		flagVerbose, flagsErrors bool
+		want                     string
+	}{
+		{"default", false, false, false, false, "info"},
+		{"file verbose", true, false, false, false, "debug"},
+		{"file errors only", false, true, false, false, "error"},
+		{"file both", true, true, false, false, "debug"},
+		{"flag verbose over file", false, true, true, false, "debug"},
+		{"flag errors only over file", true, false, false, true, "error"},
+		{"both flags", false, false, true, true, "debug"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg := config.Default()
+			cfg.VerboseLogging, cfg.ErrorsOnlyLogging = tt.fileVerbose, tt.fileErrors
+			if got := cfg.WithFlags(tt.flagVerbose, tt.flagsErrors).LogLevel(); got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,93 @@
+package config
+
+// setting ties a key of the file, and possibly an environment variable, to the
+// place its value goes to. The type of dst decides what is accepted, see decoder.value.
+type setting struct {
+	key string
+	env string // empty: file only
+	dst any    // nil: accepted and ignored
+}
+
+// settings lists every key and variable that is understood, in the order of config.yaml.
+// Settings that were only variables before are also keys of the file, under the same name.
+func (c *Config) settings() []setting {
+	return append([]setting{
+		{"SidecarURL", "SIDECARURL", &c.SidecarURL},
+		{"SidecarPort", "SIDECARPORT", &c.SidecarPort},
+		{"Socket", "", &c.Socket},
+		{"DataRootFolder", "", &c.DataRootFolder},
+		{"VerboseLogging", "", &c.VerboseLogging},
+		{"ErrorsOnlyLogging", "", &c.ErrorsOnlyLogging},
+		{"DOCKER_HOST", "DOCKER_HOST", &c.DockerHost},
+		{"DockerNetworkSubnet", "", &c.DockerNetworkSubnet},
+		{"AVAILABLEDINDS", "AVAILABLEDINDS", &c.AvailableDinds},
+		{"GPUENABLED", "GPUENABLED", (*onlyOne)(&c.GPUEnabled)},
+		{"FPGAEnabled", "FPGAENABLED", (*onlyOne)(&c.FPGA.Enabled)},
+		{"XilinxToolsPath", "", &c.FPGA.ToolsPath},
+		{"VitisPath", "", &c.FPGA.VitisPath},
+		{"XRTPath", "", &c.FPGA.XRTPath},
+		{"FPGA_DISABLE_BOOKKEEPING", "FPGA_DISABLE_BOOKKEEPING", (*onlyOne)(&c.FPGA.DisableBookkeeping)},
+		{"ENABLE_TRACING", "ENABLE_TRACING", (*onlyOne)(&c.Telemetry.Enabled)},
+		{"TELEMETRY_UNIQUE_ID", "TELEMETRY_UNIQUE_ID", &c.Telemetry.UniqueID},
+		{"TELEMETRY_ENDPOINT", "TELEMETRY_ENDPOINT", &c.Telemetry.Endpoint},
+		{"TELEMETRY_CA_CRT_FILEPATH", "TELEMETRY_CA_CRT_FILEPATH", &c.Telemetry.CACertFile},
+		{"TELEMETRY_CLIENT_CRT_FILEPATH", "TELEMETRY_CLIENT_CRT_FILEPATH", &c.Telemetry.ClientCertFile},
+		{"TELEMETRY_CLIENT_KEY_FILEPATH", "TELEMETRY_CLIENT_KEY_FILEPATH", &c.Telemetry.ClientKeyFile},
+		{"TELEMETRY_INSECURE_SKIP_VERIFY", "TELEMETRY_INSECURE_SKIP_VERIFY", &c.Telemetry.InsecureSkipVerify},
+		{"Instance", "", &c.Instance},
+		{"SandboxImage", "", &c.SandboxImage},
+		{"SandboxPrivileged", "", &c.SandboxPrivileged},
+		{"SandboxBootTimeout", "", &c.SandboxBootTimeout},
+		{"SandboxBootParallel", "", &c.SandboxBootParallel},
+		{"ImageSharing", "", (*string)(&c.ImageSharing)},
+		{"ImagePullTimeout", "", &c.ImagePullTimeout},
+		{"HostPathPrefixes", "", &c.HostPathPrefixes},
+		{"PersistentVolumeClaims", "", &c.PersistentVolumeClaims},
+		{"PersistentVolumeClaimsToCVMFS", "", &c.PersistentVolumeClaimsToCVMFS},
+		{"AllowPrivilegedPods", "", &c.AllowPrivilegedPods},
+		{"TrustedAnnotationFlags", "", &c.TrustedAnnotationFlags},
+		{"MeshEnabled", "", &c.MeshEnabled},
+		{"MaxPods", "", &c.MaxPods},
+		{"Capacity", "", c.Capacity.settings()},
+		{"PingTaints", "", &c.PingTaints},
+		{"MaxBodyBytes", "", (*byteCount)(&c.MaxBodyBytes)},
+		{"MaxLogFollowers", "", &c.MaxLogFollowers},
+		{"ContainerLogMaxSize", "", (*byteCount)(&c.ContainerLogMaxSize)},
+		{"ContainerLogMaxFiles", "", &c.ContainerLogMaxFiles},
+		{"ShutdownTimeout", "", &c.ShutdownTimeout},
+		{"StrayGracePeriod", "", &c.StrayGracePeriod},
+		{"TombstonePeriod", "", &c.TombstonePeriod},
+	}, unused()...)
+}
+
+// unused lists what earlier versions read without effect on a Docker plugin
+// (contract 7). It stays accepted so that existing files load without a warning.
+// A bad Tsocks value is still an error: the 2024 plugin dropped the whole
+// configuration over it without a word.
+func unused() []setting {
+	list := []setting{{"Tsocks", "TSOCKS", new(bool)}}
+	for _, key := range []string{
+		"InterlinkURL", "InterlinkPort", "VKConfigPath", "VKTokenFile", "PodIP", "POD_IP",
+		"ServiceAccount", "Namespace", "CommandPrefix", "ExportPodData", "BashPath",
+		"SbatchPath", "ScancelPath", "SqueuePath", "TsocksConfig", "TsocksPath", "TsocksLoginNode",
+		"SingularityPrefix", "SingularityPath", "SingularityDefaultOptions", "ImagePrefix", "EnableProbes",
+	} {
+		list = append(list, setting{key: key})
+	}
+	return list
+}
+
+func (c *Capacity) settings() []setting {
+	return []setting{
+		{key: "cpu", dst: (*quantity)(&c.CPU)},
+		{key: "memory", dst: (*quantity)(&c.Memory)},
+	}
+}
+
+func (t *Taint) settings() []setting {
+	return []setting{
+		{key: "key", dst: &t.Key},
+		{key: "value", dst: &t.Value},
+		{key: "effect", dst: &t.Effect},
+	}
+}

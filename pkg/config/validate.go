@@ -1,0 +1,198 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/distribution/reference"
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+const (
+	subnetRule = "an IPv4 range from /8 to /28 such as 10.200.0.0/16"
+	pathRule   = "an absolute path other than /"
+	claimRule  = "names as CLAIM or NAMESPACE/CLAIM"
+)
+
+// Validate returns the first setting that is out of its limits, as one
+// line and an errdefs invalid argument. Load has called it already; it is for
+// configurations made or changed in code.
+func (c Config) Validate() error {
+	_, _, listen := c.listen()
+	for _, err := range []error{
+		listen,
+		c.validateNumbers(),
+		c.validateDurations(),
+		c.validateEngine(),
+		c.validatePaths(),
+		c.validateTelemetry(),
+		c.validatePing(),
+	} {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c Config) validateNumbers() error {
+	for _, n := range []struct {
+		key   string
+		value int64
+		min   int64
+		max   int64 // 0: none
+	}{
+		{"AVAILABLEDINDS", int64(c.AvailableDinds), 0, 127},
+		{"SandboxBootParallel", int64(c.SandboxBootParallel), 0, 0},
+		{"MaxPods", int64(c.MaxPods), 0, 0},
+		{"MaxBodyBytes", c.MaxBodyBytes, 1, 0},
+		{"MaxLogFollowers", int64(c.MaxLogFollowers), 0, 0},
+		{"ContainerLogMaxSize", c.ContainerLogMaxSize, 1, 0},
+		{"ContainerLogMaxFiles", int64(c.ContainerLogMaxFiles), 1, 0},
+	} {
+		if n.value >= n.min && (n.max == 0 || n.value <= n.max) {
+			continue
+		}
+		allowed := fmt.Sprintf("a whole number, %d or more", n.min)
+		if n.max > 0 {
+			allowed = fmt.Sprintf("a whole number from %d to %d", n.min, n.max)
+		}
+		return invalid(n.key, strconv.FormatInt(n.value, 10), allowed)
+	}
+	return nil
+}
+
+// validateDurations checks lower limits. A tombstone has to last for ten
+// minutes, since a create may arrive that much later than its delete (contract 1.4).
+func (c Config) validateDurations() error {
+	for _, d := range []struct {
+		key        string
+		value, min time.Duration
+	}{
+		{"SandboxBootTimeout", c.SandboxBootTimeout, time.Millisecond},
+		{"ImagePullTimeout", c.ImagePullTimeout, 0},
+		{"ShutdownTimeout", c.ShutdownTimeout, time.Millisecond},
+		{"StrayGracePeriod", c.StrayGracePeriod, time.Millisecond},
+		{"TombstonePeriod", c.TombstonePeriod, 10 * time.Minute},
+	} {
+		if d.value < d.min {
+			return invalid(d.key, d.value.String(), fmt.Sprintf("a duration of %s or more", d.min))
+		}
+	}
+	return nil
+}
+
+func (c Config) validateEngine() error {
+	if len(validation.IsDNS1123Label(c.Instance)) > 0 {
+		return invalid("Instance", c.Instance, "a DNS label: up to 63 lower case letters, digits and inner hyphens")
+	}
+	if _, err := reference.ParseNormalizedNamed(c.SandboxImage); c.SandboxImage != "" && err != nil {
+		return invalid("SandboxImage", c.SandboxImage, "an image reference such as docker:dind")
+	}
+	if c.DockerHost != "" && !strings.Contains(c.DockerHost, "://") {
+		return invalid("DOCKER_HOST", c.DockerHost, "an address such as unix:///var/run/docker.sock or tcp://HOST:PORT")
+	}
+	modes := []ImageSharing{ImageSharingAuto, ImageSharingShared, ImageSharingCopy, ImageSharingPull}
+	if !slices.Contains(modes, c.ImageSharing) {
+		return invalid("ImageSharing", string(c.ImageSharing), "auto, shared, copy or pull")
+	}
+	for i, subnet := range c.DockerNetworkSubnet {
+		if !subnet.IsValid() || !subnet.Addr().Is4() || subnet.Bits() < 8 || subnet.Bits() > 28 {
+			return invalid("DockerNetworkSubnet", subnet.String(), subnetRule)
+		}
+		if j := slices.IndexFunc(c.DockerNetworkSubnet[:i], subnet.Overlaps); j >= 0 {
+			return overlap(subnet, c.DockerNetworkSubnet[j])
+		}
+	}
+	return nil
+}
+
+func overlap(subnet, other netip.Prefix) error {
+	return invalid("DockerNetworkSubnet", subnet.String(), "free of overlaps, but overlaps "+other.String())
+}
+
+func (c Config) validatePaths() error {
+	type entry struct{ key, path string }
+	entries := []entry{
+		{"DataRootFolder", c.DataRootFolder},
+		{"XilinxToolsPath", c.FPGA.ToolsPath},
+		{"VitisPath", c.FPGA.VitisPath},
+		{"XRTPath", c.FPGA.XRTPath},
+	}
+	for _, path := range c.HostPathPrefixes {
+		entries = append(entries, entry{"HostPathPrefixes", path})
+	}
+	for _, claim := range slices.Sorted(maps.Keys(c.PersistentVolumeClaims)) {
+		if !validClaim(claim) {
+			return invalid("PersistentVolumeClaims", claim, claimRule)
+		}
+		entries = append(entries, entry{"PersistentVolumeClaims." + claim, c.PersistentVolumeClaims[claim]})
+	}
+	for _, e := range entries {
+		// The root is refused: what is under DataRootFolder is removed with its
+		// pod, and nothing can be mounted over a sandbox's own root.
+		if !filepath.IsAbs(e.path) || e.path != filepath.Clean(e.path) || e.path == "/" || strings.ContainsRune(e.path, 0) {
+			return invalid(e.key, e.path, pathRule)
+		}
+	}
+	return nil
+}
+
+func validClaim(name string) bool {
+	claim := name
+	if namespace, rest, ok := strings.Cut(name, "/"); ok {
+		if len(validation.IsDNS1123Label(namespace)) > 0 {
+			return false
+		}
+		claim = rest
+	}
+	return len(validation.IsDNS1123Subdomain(claim)) == 0
+}
+
+// validateTelemetry enforces that a CA means mutual TLS (contract 7).
+func (c Config) validateTelemetry() error {
+	t := c.Telemetry
+	if t.CACertFile == "" {
+		return nil
+	}
+	const allowed = "set, because TELEMETRY_CA_CRT_FILEPATH is set and means mutual TLS"
+	if t.ClientCertFile == "" {
+		return invalid("TELEMETRY_CLIENT_CRT_FILEPATH", "", allowed)
+	}
+	if t.ClientKeyFile == "" {
+		return &valueError{key: "TELEMETRY_CLIENT_KEY_FILEPATH", value: `""`, allowed: allowed}
+	}
+	return nil
+}
+
+func (c Config) validatePing() error {
+	for _, q := range []struct{ key, value string }{
+		{"Capacity.cpu", c.Capacity.CPU}, {"Capacity.memory", c.Capacity.Memory},
+	} {
+		if q.value == "" {
+			continue
+		}
+		if _, ok := parseCapacity(q.value); !ok {
+			return invalid(q.key, q.value, capacityRule)
+		}
+	}
+	for i, taint := range c.PingTaints {
+		name := fmt.Sprintf("PingTaints[%d]", i)
+		if len(validation.IsQualifiedName(taint.Key)) > 0 {
+			return invalid(name+".key", taint.Key, "a Kubernetes label key such as example.org/name")
+		}
+		if len(validation.IsValidLabelValue(taint.Value)) > 0 {
+			return invalid(name+".value", taint.Value, "a Kubernetes label value")
+		}
+		if !slices.Contains([]string{"NoSchedule", "PreferNoSchedule", "NoExecute"}, taint.Effect) {
+			return invalid(name+".effect", taint.Effect, "NoSchedule, PreferNoSchedule or NoExecute")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,131 @@
+package config_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
+)
+
+// TestLoad_BadValues checks that each error is one line with everything in it
+// that an administrator needs, and nothing that may be secret.
+func TestLoad_BadValues(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		file string
+		env  map[string]string
+		want []string
+	}{
+		{"port is no number", "SidecarPort: http", nil, []string{`SidecarPort: "http"`, "whole number"}},
+		{"port too large", "SidecarPort: 65536", nil, []string{`SidecarPort: "65536"`, "65535"}},
+		{"port variable", "", map[string]string{"SIDECARPORT": ":4000"}, []string{`environment variable SIDECARPORT: ":4000"`}},
+		{"port is a list", "SidecarPort: [4000]", nil, []string{"SidecarPort: this list", "single value"}},
+		{"https", "SidecarURL: https://localhost", nil, []string{`SidecarURL: "https://localhost"`, "http://HOST", "no TLS"}},
+		{"pool too large", "", map[string]string{"AVAILABLEDINDS": "128"}, []string{`AVAILABLEDINDS: "128"`, "from 0 to 127"}},
+		{"pool below zero", "AVAILABLEDINDS: -1", nil, []string{`AVAILABLEDINDS: "-1"`, "from 0 to 127"}},
+		{"pool is no number", "", map[string]string{"AVAILABLEDINDS": "many"}, []string{`AVAILABLEDINDS: "many"`}},
+		{"pool is a fraction", "AVAILABLEDINDS: 2.5", nil, []string{`AVAILABLEDINDS: "2.5"`}},
+		{"tsocks variable", "", map[string]string{"TSOCKS": "1"}, []string{`TSOCKS: "1"`, "true or false"}},
+		{"tsocks key", "Tsocks: perhaps", nil, []string{`Tsocks: "perhaps"`, "true or false"}},
+		{"verbose", "VerboseLogging: loud", nil, []string{`VerboseLogging: "loud"`, "true or false"}},
+		{"instance", "Instance: My_Host", nil, []string{`Instance: "My_Host"`, "DNS label"}},
+		{"instance is a number", "Instance: 7", nil, []string{`Instance: "7"`, "in quotes"}},
+		{"image", "SandboxImage: 'docker dind'", nil, []string{`SandboxImage: "docker dind"`}},
+		{"engine", "DOCKER_HOST: /var/run/docker.sock", nil, []string{`DOCKER_HOST: "/var/run/docker.sock"`, "unix:///"}},
+		{"image sharing", "ImageSharing: lend", nil, []string{`ImageSharing: "lend"`, "auto, shared, copy or pull"}},
+		{"root as data folder", "DataRootFolder: /", nil, []string{`DataRootFolder: "/"`}},
+		{"relative prefix", "HostPathPrefixes: [srv]", nil, []string{`HostPathPrefixes: "srv"`, "absolute path"}},
+		{"empty prefix", "HostPathPrefixes: ['']", nil, []string{`HostPathPrefixes: ""`}},
+		{"root prefix", "HostPathPrefixes: [/a/..]", nil, []string{`HostPathPrefixes: "/"`}},
+		{"prefixes are no list", "HostPathPrefixes: /cvmfs", nil, []string{`HostPathPrefixes: "/cvmfs"`, "list"}},
+		{"claim name", "PersistentVolumeClaims: {a/b/c: /srv}", nil, []string{`"a/b/c"`, "NAMESPACE/CLAIM"}},
+		{"claim namespace", "PersistentVolumeClaims: {A/b: /srv}", nil, []string{`"A/b"`, "NAMESPACE/CLAIM"}},
+		{"claim path", "PersistentVolumeClaims: {a/b: srv}", nil, []string{`PersistentVolumeClaims.a/b: "srv"`, "absolute path"}},
+		{"claims are no mapping", "PersistentVolumeClaims: [a]", nil, []string{"PersistentVolumeClaims: this list", "mapping"}},
+		{"FPGA path", "VitisPath: Vitis", nil, []string{`VitisPath: "Vitis"`}},
+		{"duration without unit", "SandboxBootTimeout: 60", nil, []string{`SandboxBootTimeout: "60"`, "90s"}},
+		{"duration zero", "ShutdownTimeout: 0s", nil, []string{`ShutdownTimeout: "0s"`}},
+		{"duration below zero", "ImagePullTimeout: -1s", nil, []string{`ImagePullTimeout: "-1s"`, "0s or more"}},
+		{"tombstones too short", "TombstonePeriod: 9m", nil, []string{`TombstonePeriod: "9m0s"`, "10m0s or more"}},
+		{"log size", "ContainerLogMaxSize: big", nil, []string{`ContainerLogMaxSize: "big"`, "100Mi"}},
+		{"log size zero", "ContainerLogMaxSize: 0", nil, []string{`ContainerLogMaxSize: "0"`, "1 or more"}},
+		{"log files", "ContainerLogMaxFiles: 0", nil, []string{`ContainerLogMaxFiles: "0"`}},
+		{"body size", "MaxBodyBytes: -1", nil, []string{`MaxBodyBytes: "-1"`}},
+		{"followers", "MaxLogFollowers: -1", nil, []string{`MaxLogFollowers: "-1"`}},
+		{"pods", "MaxPods: -1", nil, []string{`MaxPods: "-1"`, "0 or more"}},
+		{"boot parallel", "SandboxBootParallel: -1", nil, []string{`SandboxBootParallel: "-1"`}},
+		{"capacity", "Capacity: {cpu: lots}", nil, []string{`Capacity.cpu: "lots"`, "quantity"}},
+		{"capacity zero", "Capacity: {memory: 0}", nil, []string{`Capacity.memory: "0"`, "above zero"}},
+		{"capacity exponent", "Capacity: {memory: '1e-999999999'}", nil, []string{"Capacity.memory", "quantity"}},
+		{"capacity is no mapping", "Capacity: 4", nil, []string{`Capacity: "4"`, "mapping"}},
+		{"taint without key", "PingTaints: [{effect: NoExecute}]", nil, []string{`PingTaints[0].key: ""`}},
+		{"taint value", "PingTaints: [{key: a, value: 'b c'}]", nil, []string{`PingTaints[0].value: "b c"`}},
+		{"taint effect", "PingTaints: [{key: a}, {key: b, effect: Never}]", nil, []string{`PingTaints[1].effect: "Never"`, "NoExecute"}},
+		{"taints are no list", "PingTaints: {key: a}", nil, []string{"PingTaints: a mapping", "list"}},
+		{"subnet", "DockerNetworkSubnet: [10.0.0.0]", nil, []string{`DockerNetworkSubnet: "10.0.0.0"`, "/8 to /28"}},
+		{"subnet of IPv6", "DockerNetworkSubnet: ['fd00::/16']", nil, []string{`"fd00::/16"`, "IPv4"}},
+		{"subnet too large", "DockerNetworkSubnet: [10.0.0.0/7]", nil, []string{"/8 to /28"}},
+		{"subnet too small", "DockerNetworkSubnet: [10.0.0.0/29]", nil, []string{"/8 to /28"}},
+		{"subnets overlap", "DockerNetworkSubnet: [10.0.0.0/8, 10.1.0.0/16]", nil, []string{`"10.1.0.0/16"`, "overlaps 10.0.0.0/8"}},
+		{"subnets are no list", "DockerNetworkSubnet: 10.0.0.0/8", nil, []string{`"10.0.0.0/8"`, "list"}},
+		{"CA without certificate", "", map[string]string{"TELEMETRY_CA_CRT_FILEPATH": "/ca"}, []string{"TELEMETRY_CLIENT_CRT_FILEPATH", "TELEMETRY_CA_CRT_FILEPATH"}},
+		{"CA without key", "", map[string]string{"TELEMETRY_CA_CRT_FILEPATH": "/ca", "TELEMETRY_CLIENT_CRT_FILEPATH": "/c"}, []string{"TELEMETRY_CLIENT_KEY_FILEPATH"}},
+		{"skip verify", "", map[string]string{"TELEMETRY_INSECURE_SKIP_VERIFY": "yes"}, []string{"true or false"}},
+		{"key twice", "MaxPods: 1\nMaxPods: 2", nil, []string{"line 2", "MaxPods"}},
+		{"key twice in two cases", "MaxPods: 1\nmaxpods: 2", nil, []string{"MaxPods and maxpods are the same key"}},
+		{"no mapping", "- SidecarPort", nil, []string{"KEY: VALUE"}},
+		{"broken YAML", "SidecarPort: [1", nil, []string{"broken YAML"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, _, err := config.Load(writeFile(t, tt.file), env(tt.env))
+			if !errdefs.IsInvalidArgument(err) {
+				t.Fatalf("got %v", err)
+			}
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("more than one line: %q", err)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q lacks %q", err, want)
+				}
+			}
+		})
+	}
+}
+
+func TestLoad_ErrorsHideSecrets(t *testing.T) {
+	const secret = "hunter2"
+	for name, file := range map[string]string{
+		"anchor":                  "VKToken: *hunter2",
+		"tag":                     "VKToken: !!int hunter2",
+		"mapping as key":          "? {VKToken: hunter2}\n: x",
+		"null key":                "~: hunter2",
+		"nesting on one line":     "VKToken: hunter2: x",
+		"key twice":               "VKToken: hunter2\nVKToken: hunter2",
+		"key file":                "TELEMETRY_CLIENT_KEY_FILEPATH: [hunter2]",
+		"user part of the URL":    "SidecarURL: http://user:hunter2@localhost",
+		"user part of the engine": "DOCKER_HOST: user:hunter2@localhost",
+		"mapping for a value":     "SidecarPort: {Password: hunter2}",
+		"claim path":              "PersistentVolumeClaims: {secret-claim: hunter2}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, _, err := config.Load(writeFile(t, file), noEnv)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			if strings.Contains(err.Error(), secret) {
+				t.Errorf("shows the secret: %q", err)
+			}
+		})
+	}
+}
+
+func TestConfig_ValidateCapacity(t *testing.T) {
+	cfg := config.Default()
+	cfg.Capacity.CPU = "lots"
+	if err := cfg.Validate(); !errdefs.IsInvalidArgument(err) || !strings.HasPrefix(err.Error(), "Capacity.cpu: ") {
+		t.Errorf("got %v", err)
+	}
+}
