@@ -1,0 +1,339 @@
+// Package pool keeps Docker-in-Docker sandboxes warm and hands each out once.
+package pool
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/containerd/containerd/log"
+	"github.com/google/uuid"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+)
+
+// nameSuffix of a sandbox's pool name (contract 8.1).
+const nameSuffix = "_dind"
+
+// Host is what the pool needs of the host's engine.
+type Host interface {
+	Create(context.Context, engine.Spec) (string, error)
+	Start(context.Context, string) error
+	Inspect(context.Context, string) (engine.Container, error)
+	List(context.Context, ...string) ([]engine.Container, error)
+	Logs(context.Context, string, engine.LogOptions, io.Writer) error
+	Remove(context.Context, string) error
+	Rename(context.Context, string, string) error
+	Wait(context.Context, string) (engine.State, error)
+	CreateNetwork(ctx context.Context, name, subnet string, labels map[string]string) error
+	RemoveNetwork(context.Context, string) error
+	ListNetworks(context.Context, ...string) ([]engine.Network, error)
+}
+
+// Config of a pool.
+type Config struct {
+	// Instance names this docker-sd; it labels all that the pool makes.
+	Instance string
+	// Dir holds one folder per sandbox.
+	Dir string
+	// Image of a sandbox: any image with a shell and dockerd.
+	Image string
+	// FetchImage brings Image to the host's engine when it is not there.
+	FetchImage func(context.Context) error `json:"-"`
+	// Size is how many sandboxes wait ready (AVAILABLEDINDS).
+	Size int
+	// Parallel bounds how many boot at the same time.
+	Parallel int
+	// BootTimeout bounds one boot.
+	BootTimeout time.Duration
+	// Privileged gives a sandbox every capability and device of the host.
+	Privileged bool
+	// Runtime is the host engine's container runtime, "" for its default.
+	Runtime string
+	// Store is the host engine's data root if its image layers are to be shared.
+	Store string
+	// Subnets are the parents of the sandboxes' networks; none lets the engine choose.
+	Subnets []netip.Prefix
+	// Mounts are host paths that pods may use; a running sandbox gains none.
+	Mounts []engine.Mount
+	// Devices that pods may use, for the same reason.
+	Devices []engine.Device
+	// Resources bound a whole sandbox.
+	Resources engine.Resources
+}
+
+// Pool of sandboxes. Its mutex guards the fields below it and is never held
+// while an engine is asked.
+type Pool struct {
+	config     Config
+	generation string
+	host       Host
+	subnets    *subnets
+	boots      *semaphore.Weighted
+	wake       chan struct{}
+	watchers   sync.WaitGroup
+	life       context.Context
+	end        context.CancelFunc
+
+	mu       sync.Mutex
+	warm     []*Sandbox
+	starting int
+	waiting  int
+	lastErr  error
+}
+
+// New makes a pool that does nothing until Restore and Run.
+func New(config Config, host Host) *Pool {
+	life, end := context.WithCancel(context.Background())
+	return &Pool{
+		config: config, generation: generation(config), host: host, subnets: newSubnets(config.Subnets),
+		boots: semaphore.NewWeighted(int64(max(config.Parallel, 1))),
+		wake:  make(chan struct{}, 1), life: life, end: end,
+	}
+}
+
+// generation is a digest of all that shapes a sandbox.
+func generation(c Config) string {
+	c.Size, c.Parallel, c.BootTimeout = 0, 0, 0
+	shape, err := json.Marshal([]any{c, bootScript, engineFlags, Capabilities})
+	if err != nil {
+		panic(err) // plain structs of strings and numbers
+	}
+	sum := sha256.Sum256(shape)
+	return hex.EncodeToString(sum[:8])
+}
+
+// Stats is a moment's view of the pool.
+type Stats struct {
+	Size, Warm, Starting, Waiting int
+	// LastError is the last failed boot's, nil after one that succeeded.
+	LastError error
+}
+
+// Stats returns how many sandboxes are in which state.
+func (p *Pool) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return Stats{Size: p.config.Size, Warm: len(p.warm), Starting: p.starting, Waiting: p.waiting, LastError: p.lastErr}
+}
+
+// Run keeps the pool full until ctx ends and returns when every boot that it
+// began has ended. Sandboxes stay as they are.
+func (p *Pool) Run(ctx context.Context) {
+	var refills sync.WaitGroup
+	defer refills.Wait()
+	delays := backoff.NewExponentialBackOff()
+	delays.InitialInterval, delays.MaxInterval = time.Second, time.Minute
+	for {
+		for range p.startRefills() {
+			refills.Go(func() { p.refill(ctx) })
+		}
+		if p.Stats().LastError == nil {
+			delays.Reset()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-p.wake:
+		}
+		if p.Stats().LastError != nil {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(delays.NextBackOff()):
+			}
+		}
+	}
+}
+
+// startRefills counts how many boots are missing and books them. Creates that
+// wait for their own sandbox go first.
+func (p *Pool) startRefills() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.waiting > 0 {
+		return 0
+	}
+	missing := max(p.config.Size-len(p.warm)-p.starting, 0)
+	if p.lastErr != nil {
+		missing = min(missing, 1)
+	}
+	p.starting += missing
+	return missing
+}
+
+func (p *Pool) refill(ctx context.Context) {
+	s, err := p.bootInTurn(ctx, newName())
+	p.mu.Lock()
+	p.starting--
+	if err == nil {
+		p.warm = append(p.warm, s)
+	}
+	p.mu.Unlock()
+	if err != nil && ctx.Err() == nil {
+		log.G(ctx).WithError(err).Error("a warm sandbox could not be made")
+	}
+	if err == nil {
+		log.G(ctx).WithField("sandbox", s.Name).Debug("sandbox warm")
+		// It may have died between its first answer and its entry in the list.
+		select {
+		case <-s.gone:
+			p.lost(s)
+		default:
+		}
+	}
+	p.signal()
+}
+
+func (p *Pool) bootInTurn(ctx context.Context, name string) (*Sandbox, error) {
+	if err := p.boots.Acquire(ctx, 1); err != nil {
+		return nil, fmt.Errorf("wait for a turn to boot sandbox %s: %w", name, err)
+	}
+	defer p.boots.Release(1)
+	s, err := p.boot(ctx, name)
+	p.mu.Lock()
+	if ctx.Err() == nil {
+		p.lastErr = err
+	}
+	p.mu.Unlock()
+	return s, err
+}
+
+func (p *Pool) signal() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// lost drops a warm sandbox that died and has it replaced. One that a pod holds
+// is the pod's business.
+func (p *Pool) lost(s *Sandbox) {
+	p.mu.Lock()
+	at := slices.Index(p.warm, s)
+	if at >= 0 {
+		p.warm = slices.Delete(p.warm, at, at+1)
+	}
+	p.mu.Unlock()
+	if at < 0 {
+		return
+	}
+	log.L.WithField("sandbox", s.Name).Warn("a warm sandbox died, it is replaced")
+	ctx, cancel := context.WithTimeout(p.life, time.Minute)
+	defer cancel()
+	if err := p.Destroy(ctx, s.Name); err != nil {
+		log.L.WithField("sandbox", s.Name).WithError(err).Warn("a dead sandbox could not be removed")
+	}
+	p.signal()
+}
+
+func newName() string { return uuid.NewString() + nameSuffix }
+
+// Claim is one sandbox for one pod: taken warm, or still to be booted.
+type Claim struct {
+	// Name of the sandbox, known before it exists.
+	Name string
+
+	pool *Pool
+	warm *Sandbox
+}
+
+// Reserve takes a warm sandbox, or names the one that Claim.Sandbox will boot.
+// It never blocks, and no two claims get the same sandbox.
+func (p *Pool) Reserve() *Claim {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.warm) == 0 {
+		return &Claim{Name: newName(), pool: p}
+	}
+	s := p.warm[0]
+	p.warm = p.warm[1:]
+	p.signal()
+	return &Claim{Name: s.Name, pool: p, warm: s}
+}
+
+// Rebook names the sandbox of an earlier run that died before it existed.
+func (p *Pool) Rebook(name string) *Claim { return &Claim{Name: name, pool: p} }
+
+// Warm says whether the sandbox existed when it was claimed.
+func (c *Claim) Warm() bool { return c.warm != nil }
+
+// Sandbox returns the claimed sandbox, booting it if it was not warm. A claimed
+// sandbox that died in the meantime is returned all the same; see Gone.
+func (c *Claim) Sandbox(ctx context.Context) (*Sandbox, error) {
+	if c.warm != nil {
+		return c.warm, nil
+	}
+	p := c.pool
+	p.count(&p.waiting, 1)
+	defer func() {
+		p.count(&p.waiting, -1)
+		p.signal()
+	}()
+	return p.bootInTurn(ctx, c.Name)
+}
+
+func (p *Pool) count(n *int, by int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	*n += by
+}
+
+// Return gives back a claim that was never used.
+func (p *Pool) Return(ctx context.Context, c *Claim) error {
+	return p.Destroy(ctx, c.Name)
+}
+
+// Assign gives a sandbox's container its pod's name (contract 8.1), for people
+// who look at the host engine.
+func (p *Pool) Assign(ctx context.Context, s *Sandbox, podUID string) error {
+	return p.host.Rename(ctx, s.ID, podUID+nameSuffix)
+}
+
+// Destroy removes a sandbox's container, network and folder, whichever of them
+// exist. It may be repeated.
+func (p *Pool) Destroy(ctx context.Context, name string) error {
+	var problems []error
+	found, err := p.host.List(ctx, engine.LabelInstance+"="+p.config.Instance, engine.LabelSandbox+"="+name)
+	problems = append(problems, err)
+	for _, container := range found {
+		problems = append(problems, p.host.Remove(ctx, container.ID))
+	}
+	if err := errors.Join(problems...); err != nil {
+		// Its files and network are in use until the container is gone.
+		return fmt.Errorf("destroy sandbox %s: %w", name, err)
+	}
+	if err := p.host.RemoveNetwork(ctx, NetworkName(name)); err != nil {
+		problems = append(problems, err)
+	} else {
+		p.subnets.give(name)
+	}
+	problems = append(problems, os.RemoveAll(p.folder(name)))
+	if err := errors.Join(problems...); err != nil {
+		return fmt.Errorf("destroy sandbox %s: %w", name, err)
+	}
+	return nil
+}
+
+// Close ends the watching of sandboxes; they go on running.
+func (p *Pool) Close() {
+	p.end()
+	p.watchers.Wait()
+}
+
+func isPoolName(name string) bool {
+	id, found := strings.CutSuffix(name, nameSuffix)
+	return found && uuid.Validate(id) == nil
+}

@@ -1,0 +1,231 @@
+package pool
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+)
+
+//go:embed sandbox.sh
+var bootScript string
+
+// storePath is where a sandbox sees the host engine's image store.
+const storePath = "/run/docker-sd/store"
+
+// Capabilities are what a sandbox holds unless it is made privileged: what a
+// Docker engine needs to run containers with host networking, and what pods may
+// ask for. Loading modules, raw I/O, rebooting, setting the clock and raising
+// resource limits are not among them.
+var Capabilities = []string{
+	"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "IPC_LOCK", "IPC_OWNER",
+	"KILL", "LEASE", "MKNOD", "NET_ADMIN", "NET_BIND_SERVICE", "NET_RAW", "SETFCAP", "SETGID",
+	"SETPCAP", "SETUID", "SYS_ADMIN", "SYS_CHROOT", "SYS_NICE", "SYS_PTRACE",
+}
+
+// engineFlags make the inner engine small and quick: no bridge and no packet
+// rules, because a pod's containers share the sandbox's own network; overlay2,
+// because that is the layout in which layers are shared; and containers that
+// outlive a crash of their engine.
+var engineFlags = []string{
+	"--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false",
+	"--storage-driver=overlay2", "--live-restore", "--exec-opt=native.cgroupdriver=cgroupfs", "--log-level=warn",
+}
+
+// Sandbox is one Docker-in-Docker container with its own network: the place of
+// one pod. It is used once.
+type Sandbox struct {
+	// Name is the pool name, <uuid>_dind (contract 8.1). It stays the sandbox's
+	// identity in labels and records after the container was renamed for a pod.
+	Name string
+	// ID is the container's id on the host engine.
+	ID string
+	// IP is the sandbox's address on its network, which is the pod's address.
+	IP string
+	// Dir is this sandbox's folder on the host, at the same path inside.
+	Dir string
+	// Booted is when the sandbox's container was made.
+	Booted time.Time
+	// Engine is the engine inside.
+	Engine *engine.Client
+
+	gone chan struct{}
+}
+
+// Gone is closed when the sandbox's container does not run any more.
+func (s *Sandbox) Gone() <-chan struct{} { return s.gone }
+
+// PodDir is the folder for the pod's volumes, at the same path inside.
+func (s *Sandbox) PodDir() string { return filepath.Join(s.Dir, "pod") }
+
+// NetworkName of a sandbox (contract 8.1).
+func NetworkName(sandbox string) string { return sandbox + "_network" }
+
+// folder is short because a socket's path below it may have 107 bytes.
+func (p *Pool) folder(name string) string {
+	key := strings.ReplaceAll(strings.TrimSuffix(name, nameSuffix), "-", "")
+	return filepath.Join(p.config.Dir, key[:min(len(key), 16)])
+}
+
+func socketPath(dir string) string { return filepath.Join(dir, "docker.sock") }
+
+// PodDir is where the volumes of the pod in the named sandbox are, whether the
+// sandbox still runs or not.
+func (p *Pool) PodDir(name string) string { return filepath.Join(p.folder(name), "pod") }
+
+// boot makes a sandbox and returns when its engine answers. What a failed boot
+// made is removed again.
+func (p *Pool) boot(ctx context.Context, name string) (_ *Sandbox, err error) {
+	ctx, cancel := context.WithTimeout(ctx, p.config.BootTimeout)
+	defer cancel()
+	defer func() {
+		if err != nil {
+			// The boot's own deadline may be what failed; cleaning up gets its own.
+			clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+			defer cancel()
+			err = errors.Join(fmt.Errorf("boot sandbox %s: %w", name, err), p.Destroy(clean, name))
+		}
+	}()
+	dir := p.folder(name)
+	if err := os.MkdirAll(filepath.Join(dir, "pod"), 0o700); err != nil {
+		return nil, err
+	}
+	labels := map[string]string{engine.LabelInstance: p.config.Instance, engine.LabelSandbox: name,
+		engine.LabelGeneration: p.generation}
+	subnet, err := p.subnets.take(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.host.CreateNetwork(ctx, NetworkName(name), subnet, labels); err != nil && !errdefs.IsConflict(err) {
+		return nil, err
+	}
+	id, err := p.create(ctx, p.spec(name, dir, labels))
+	if err != nil {
+		return nil, err
+	}
+	if err := p.host.Start(ctx, id); err != nil {
+		return nil, err
+	}
+	return p.connect(ctx, name, id)
+}
+
+// create makes the container, fetching its image when the host has none.
+func (p *Pool) create(ctx context.Context, spec engine.Spec) (string, error) {
+	id, err := p.host.Create(ctx, spec)
+	if errdefs.IsNotFound(err) && p.config.FetchImage != nil {
+		if err := p.config.FetchImage(ctx); err != nil {
+			return "", fmt.Errorf("the sandbox image %s is missing: set SandboxImage to one that this host has or can pull: %w", spec.Image, err)
+		}
+		id, err = p.host.Create(ctx, spec)
+	}
+	return id, err
+}
+
+// spec of a sandbox's container.
+func (p *Pool) spec(name, dir string, labels map[string]string) engine.Spec {
+	c := p.config
+	spec := engine.Spec{
+		Name:                   name,
+		Image:                  c.Image,
+		Entrypoint:             []string{"/bin/sh", "-c", bootScript, "docker-sd-sandbox"},
+		Cmd:                    engineFlags,
+		Env:                    []string{"DOCKER_SD_SOCKET=" + socketPath(dir)},
+		Labels:                 labels,
+		Network:                NetworkName(name),
+		Runtime:                c.Runtime,
+		Privileged:             c.Privileged,
+		PrivateCgroupNamespace: true,
+		Resources:              c.Resources,
+		Log:                    engine.LogLimits{MaxBytes: 1 << 20, MaxFiles: 1},
+		Mounts:                 []engine.Mount{{Target: "/var/lib/docker", Volume: true}, {Source: dir, Target: dir}},
+	}
+	if !c.Privileged {
+		spec.CapAdd, spec.CapDrop = Capabilities, []string{"ALL"}
+		spec.SecurityOpt = []string{"seccomp=unconfined", "apparmor=unconfined"}
+		spec.UnmaskedSystemPaths = true
+	}
+	if c.Store != "" {
+		spec.Env = append(spec.Env, "DOCKER_SD_STORE="+storePath)
+		for _, part := range []string{"overlay2", "image"} {
+			// Not recursive: below overlay2 the roots of running containers are mounted.
+			spec.Mounts = append(spec.Mounts, engine.Mount{Source: filepath.Join(c.Store, part),
+				Target: filepath.Join(storePath, part), ReadOnly: true, NonRecursive: true})
+		}
+	}
+	spec.Mounts = append(spec.Mounts, c.Mounts...)
+	spec.Devices = c.Devices
+	return spec
+}
+
+// readyPoll is how often the socket is tried while a sandbox boots; a refused
+// connection costs microseconds.
+const readyPoll = 10 * time.Millisecond
+
+// connect waits until the engine of a started sandbox answers.
+func (p *Pool) connect(ctx context.Context, name, id string) (*Sandbox, error) {
+	dir := p.folder(name)
+	inner, err := engine.Connect("unix://" + socketPath(dir))
+	if err != nil {
+		return nil, err
+	}
+	s := &Sandbox{Name: name, ID: id, Dir: dir, Engine: inner, gone: make(chan struct{})}
+	p.watch(s)
+	tick := time.NewTicker(readyPoll)
+	defer tick.Stop()
+	for inner.Ping(ctx) != nil {
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("its engine did not answer within %s: %w%s", p.config.BootTimeout, ctx.Err(), p.lastWords(ctx, id))
+		case <-s.gone:
+			return nil, fmt.Errorf("it ended while booting%s", p.lastWords(ctx, id))
+		case <-tick.C:
+		}
+	}
+	seen, err := p.host.Inspect(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	s.IP, s.Booted = seen.IPs[NetworkName(name)], seen.Created
+	return s, nil
+}
+
+// lastWords are the last lines of a sandbox's log, for the error message.
+func (p *Pool) lastWords(ctx context.Context, id string) string {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	var log bytes.Buffer
+	if err := p.host.Logs(ctx, id, engine.LogOptions{Tail: 3}, &log); err != nil || log.Len() == 0 {
+		return ""
+	}
+	return ": " + strings.Join(strings.Fields(log.String()), " ")
+}
+
+// watch closes s.gone when the container stops. It outlives an engine that
+// goes away for a while: only a clear answer ends it.
+func (p *Pool) watch(s *Sandbox) {
+	p.watchers.Go(func() {
+		for {
+			_, err := p.host.Wait(p.life, s.ID)
+			if err == nil || errdefs.IsNotFound(err) {
+				close(s.gone)
+				s.Engine.Close()
+				p.lost(s)
+				return
+			}
+			select {
+			case <-p.life.Done():
+				return
+			case <-time.After(time.Second):
+			}
+		}
+	})
+}

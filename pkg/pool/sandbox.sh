@@ -1,0 +1,73 @@
+# Runs as the first process of a sandbox, in whatever image provides dockerd.
+# Everything here needs only a POSIX shell with mount, cp, mkdir and ln.
+# DOCKER_SD_SOCKET  socket of the inner engine, in a folder shared with the host
+# DOCKER_SD_STORE   the host engine's image store, mounted read-only ("" = none)
+set -eu
+
+data=/var/lib/docker
+
+# An unprivileged container gets its cgroups read-only; the inner engine has to
+# make children in them. The bounds of the sandbox itself stay out of reach.
+writable_cgroups() {
+	while read -r _ _ _ _ at _; do
+		case $at in /sys/fs/cgroup | /sys/fs/cgroup/*) mount -o remount,bind,rw "$at" ;; esac
+	done </proc/self/mountinfo
+	[ -f /sys/fs/cgroup/cgroup.controllers ] || return 0
+	# cgroup v2 gives controllers to children only while no process sits in the
+	# parent; an exec into the sandbox can put one back, hence the retries.
+	mkdir -p /sys/fs/cgroup/init
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
+		while read -r pid; do
+			echo "$pid" >/sys/fs/cgroup/init/cgroup.procs || true
+		done </sys/fs/cgroup/cgroup.procs 2>/dev/null
+		controllers=
+		for c in $(cat /sys/fs/cgroup/cgroup.controllers); do controllers="$controllers +$c"; done
+		echo "$controllers" >/sys/fs/cgroup/cgroup.subtree_control 2>/dev/null && return 0
+	done
+	echo "docker-sd: cgroup controllers could not be given to the sandbox" >&2
+}
+
+# A private data root over the host's layers: metadata is copied, only each
+# layer's diff points at the shared store. Copied in the reverse of the order in
+# which an engine writes, so that whatever is named has already been written.
+share_images() {
+	from=$DOCKER_SD_STORE/image/overlay2
+	to=$data/image/overlay2
+	mkdir -p "$to/layerdb" "$data/overlay2/l"
+	cp "$from/repositories.json" "$to/"
+	cp -r "$from/imagedb" "$to/"
+	cp -r "$from/layerdb/sha256" "$to/layerdb/"
+	for layer in "$to"/layerdb/sha256/*; do
+		[ -f "$layer/cache-id" ] || continue
+		id= link= lower=
+		read -r id <"$layer/cache-id" || true
+		shared=$DOCKER_SD_STORE/overlay2/$id
+		[ -f "$shared/link" ] || continue
+		read -r link <"$shared/link" || true
+		mkdir -p "$data/overlay2/$id/work"
+		: >"$data/overlay2/$id/committed"
+		printf %s "$link" >"$data/overlay2/$id/link"
+		if [ -f "$shared/lower" ]; then
+			read -r lower <"$shared/lower" || true
+			printf %s "$lower" >"$data/overlay2/$id/lower"
+		fi
+		ln -s "$shared/diff" "$data/overlay2/$id/diff"
+		ln -s "../$id/diff" "$data/overlay2/l/$link"
+	done
+}
+
+writable_cgroups
+if [ -n "${DOCKER_SD_STORE:-}" ] && [ ! -e $data/overlay2 ]; then share_images; fi
+
+# dockerd is a child, not the first process: containers outlive its crash
+# (live-restore) and the loop brings it back.
+engine=
+trap 'kill -TERM $engine 2>/dev/null; wait $engine; exit 0' TERM INT
+while :; do
+	rm -f /var/run/docker.pid "$DOCKER_SD_SOCKET"
+	dockerd --host="unix://$DOCKER_SD_SOCKET" --data-root=$data "$@" &
+	engine=$!
+	wait $engine || true
+	echo "docker-sd: the sandbox's engine ended, starting it again" >&2
+	sleep 1
+done

@@ -1,0 +1,90 @@
+package pool
+
+import (
+	"fmt"
+	"net/netip"
+	"sync"
+
+	"github.com/containerd/errdefs"
+)
+
+// subnetBits is the size of one sandbox's network: the sandbox, its gateway,
+// and the two addresses that IPv4 reserves need four; the rest is headroom for
+// what an operator attaches.
+const subnetBits = 28
+
+// subnets gives each sandbox a network out of the configured parents
+// (DockerNetworkSubnet). Freed ones are used again last.
+type subnets struct {
+	configured bool
+
+	mu    sync.Mutex
+	free  []netip.Prefix
+	taken map[string]netip.Prefix
+}
+
+func newSubnets(parents []netip.Prefix) *subnets {
+	s := &subnets{configured: len(parents) > 0, taken: map[string]netip.Prefix{}}
+	for _, parent := range parents {
+		s.free = append(s.free, cut(parent)...)
+	}
+	return s
+}
+
+// maxSubnets bounds what is cut out of one parent: a /8 holds a million.
+const maxSubnets = 4096
+
+func cut(parent netip.Prefix) []netip.Prefix {
+	parent = parent.Masked()
+	var out []netip.Prefix
+	for at := parent.Addr(); parent.Contains(at) && len(out) < maxSubnets; {
+		out = append(out, netip.PrefixFrom(at, max(subnetBits, parent.Bits())))
+		bytes := at.As4()
+		next := uint32(bytes[0])<<24 | uint32(bytes[1])<<16 | uint32(bytes[2])<<8 | uint32(bytes[3])
+		next += 1 << (32 - subnetBits)
+		at = netip.AddrFrom4([4]byte{byte(next >> 24), byte(next >> 16), byte(next >> 8), byte(next)})
+	}
+	return out
+}
+
+// take returns the network for a sandbox, "" when the engine is to choose.
+func (s *subnets) take(sandbox string) (string, error) {
+	if !s.configured {
+		return "", nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if prefix, held := s.taken[sandbox]; held {
+		return prefix.String(), nil
+	}
+	if len(s.free) == 0 {
+		return "", fmt.Errorf("no subnet is left for a sandbox, all %d are in use: widen DockerNetworkSubnet: %w",
+			len(s.taken), errdefs.ErrResourceExhausted)
+	}
+	prefix := s.free[0]
+	s.free = s.free[1:]
+	s.taken[sandbox] = prefix
+	return prefix.String(), nil
+}
+
+func (s *subnets) give(sandbox string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if prefix, held := s.taken[sandbox]; held {
+		delete(s.taken, sandbox)
+		s.free = append(s.free, prefix)
+	}
+}
+
+// claim marks the network of a sandbox that outlived us as taken.
+func (s *subnets) claim(sandbox string, address netip.Addr) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, prefix := range s.free {
+		if prefix.Contains(address) {
+			s.taken[sandbox] = prefix
+			s.free = append(s.free[:i:i], s.free[i+1:]...)
+			return
+		}
+	}
+}
