@@ -1,0 +1,129 @@
+package volumes
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// Validate refuses what this node cannot honour in the volumes and volume
+// mounts of a pod. It touches no file. All problems are in one error of class
+// ErrInvalidArgument that names the fields. The warnings, in the same form,
+// tell what the pod will miss although it is accepted, such as projected data
+// that interLink did not send (contract 5).
+func Validate(pod *v1.Pod, data Data, policy Policy) (warnings []string, err error) {
+	p := planPod(pod, data, policy)
+	return p.warnings, p.err()
+}
+
+func (p *plan) checkContainers(known map[string]bool) {
+	lists := []struct {
+		field string
+		list  []v1.Container
+	}{
+		{"spec.initContainers", p.pod.Spec.InitContainers},
+		{"spec.containers", p.pod.Spec.Containers},
+	}
+	for _, l := range lists {
+		for i := range l.list {
+			c := &l.list[i]
+			p.checkContainer(fmt.Sprintf("%s[%d] %q", l.field, i, c.Name), c, known)
+		}
+	}
+}
+
+func (p *plan) checkContainer(field string, c *v1.Container, known map[string]bool) {
+	if len(c.VolumeDevices) > 0 {
+		p.refuse(field, "volumeDevices are not supported by this node; use volumeMounts")
+	}
+	targets := map[string]bool{}
+	for i := range c.VolumeMounts {
+		m := &c.VolumeMounts[i]
+		at := fmt.Sprintf("%s volumeMounts[%d] %q", field, i, m.MountPath)
+		if !known[m.Name] {
+			p.refuse(at, "volume %q is not among spec.volumes", m.Name)
+		}
+		clean := path.Clean(m.MountPath)
+		switch {
+		case !path.IsAbs(m.MountPath) || hasBackstep(m.MountPath):
+			p.refuse(at, "mountPath must be an absolute path without '..'")
+		case clean == "/":
+			p.refuse(at, "a volume cannot be mounted over the root of the container")
+		case targets[clean]:
+			p.refuse(at, "another volume is mounted at this path")
+		}
+		targets[clean] = true
+		p.checkSubPath(at, m)
+		p.checkMountOptions(at, c, m)
+	}
+}
+
+func (p *plan) checkSubPath(at string, m *v1.VolumeMount) {
+	if m.SubPath != "" && m.SubPathExpr != "" {
+		p.refuse(at, "subPath and subPathExpr cannot both be set")
+	}
+	if err := checkSubPath(m.SubPath); err != nil {
+		p.refuse(at, "subPath %q %v", m.SubPath, err)
+	}
+	if err := checkSubPath(m.SubPathExpr); err != nil {
+		p.refuse(at, "subPathExpr %q %v", m.SubPathExpr, err)
+	}
+}
+
+func (p *plan) checkMountOptions(at string, c *v1.Container, m *v1.VolumeMount) {
+	if len(m.BindMountOptions) > 0 {
+		p.refuse(at, "bindMountOptions are not supported by this node")
+	}
+	if m.MountPropagation == nil {
+		return
+	}
+	switch *m.MountPropagation {
+	case v1.MountPropagationNone, v1.MountPropagationHostToContainer:
+	case v1.MountPropagationBidirectional:
+		if !privileged(c) {
+			p.refuse(at, "mountPropagation Bidirectional is for privileged containers only")
+		}
+	default:
+		p.refuse(at, "mountPropagation %q is none of None, HostToContainer and Bidirectional", *m.MountPropagation)
+	}
+}
+
+func privileged(c *v1.Container) bool {
+	return c.SecurityContext != nil && c.SecurityContext.Privileged != nil && *c.SecurityContext.Privileged
+}
+
+func hasBackstep(p string) bool {
+	for part := range strings.SplitSeq(p, "/") {
+		if part == ".." {
+			return true
+		}
+	}
+	return false
+}
+
+// checkMode checks the mode of a payload file.
+func checkMode(mode *int32) error {
+	if mode != nil && (*mode < 0 || *mode > 0o777) {
+		return fmt.Errorf("mode %#o is not between 0 and 0777", *mode)
+	}
+	return nil
+}
+
+// cleanItemPath gives the cleaned form of the path of a file in a volume, by
+// the kubelet's rules: relative, without "..", and not starting with "..".
+func cleanItemPath(p string) (string, error) {
+	switch clean := path.Clean(p); {
+	case p == "", clean == ".":
+		return "", fmt.Errorf("path %q names no file", p)
+	case path.IsAbs(p):
+		return "", fmt.Errorf("path %q must be relative to the volume", p)
+	case hasBackstep(p), strings.HasPrefix(clean, ".."):
+		return "", fmt.Errorf("path %q must not contain '..'", p)
+	case strings.ContainsRune(p, 0):
+		return "", fmt.Errorf("path %q contains a zero byte", p)
+	default:
+		return clean, nil
+	}
+}
