@@ -1,0 +1,97 @@
+package probes
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"syscall"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+)
+
+// probeTCP succeeds when the port accepts a connection.
+func (t Target) probeTCP(ctx context.Context, a *v1.TCPSocketAction) Result {
+	host, port, err := t.address(a.Host, a.Port)
+	if err != nil {
+		return unknown("%v", err)
+	}
+	conn, err := dialer(t.PodIP()).DialContext(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	if err != nil {
+		return failure("%v", err)
+	}
+	// The connection was made, which is all the probe asks; how it ends says nothing more.
+	_ = conn.Close()
+	return success("")
+}
+
+// address returns the host and the port of a handler. The host is the pod unless another one is named. A loopback
+// host means the loopback of the pod, where a pod of the host network has it, and never the one of this daemon.
+func (t Target) address(host string, port intstr.IntOrString) (string, int, error) {
+	number, err := portNumber(t.Container, port)
+	if err != nil {
+		return "", 0, err
+	}
+	if host == "" || isLoopbackName(host) {
+		host = t.PodIP()
+	}
+	if host == "" {
+		return "", 0, fmt.Errorf("the pod of container %s has no address yet", t.Container.Name)
+	}
+	return host, number, nil
+}
+
+// portNumber resolves a port as kubelet does: a number, the name of a port of the container, or a number written
+// as a string.
+func portNumber(c *v1.Container, port intstr.IntOrString) (int, error) {
+	number := port.IntValue()
+	if port.Type == intstr.String {
+		for _, p := range c.Ports {
+			if p.Name == port.StrVal {
+				number = int(p.ContainerPort)
+				break
+			}
+		}
+	}
+	if number < 1 || number > 65535 {
+		return 0, fmt.Errorf("port %q is neither a number from 1 to 65535 nor the name of a port of container %s",
+			port.String(), c.Name)
+	}
+	return number, nil
+}
+
+func isLoopbackName(host string) bool {
+	if strings.EqualFold(strings.TrimSuffix(host, "."), "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && isLocal(ip)
+}
+
+// isLocal says whether a connection to ip ends on this very machine; Linux takes the unspecified address for it too.
+func isLocal(ip netip.Addr) bool {
+	ip = ip.Unmap()
+	return ip.IsLoopback() || ip.IsUnspecified()
+}
+
+// dialer connects to pods. It refuses the loopback of the daemon, whatever name led there: the sidecar listens there
+// without authentication (contract 1.1) and the author of a pod must not reach it.
+func dialer(podIP string) *net.Dialer {
+	pod, err := netip.ParseAddr(podIP)
+	if err == nil && isLocal(pod) {
+		return &net.Dialer{}
+	}
+	return &net.Dialer{Control: func(_, address string, _ syscall.RawConn) error {
+		to, err := netip.ParseAddrPort(address)
+		if err != nil {
+			return fmt.Errorf("read the address to connect to: %w", err)
+		}
+		if isLocal(to.Addr()) {
+			return fmt.Errorf("connecting to %s is refused: it is not in the pod", address)
+		}
+		return nil
+	}}
+}
