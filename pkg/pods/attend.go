@@ -1,0 +1,151 @@
+package pods
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/log"
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/probes"
+)
+
+// attendant runs the postStart hook and the probes of one running instance.
+type attendant struct {
+	cancel context.CancelFunc
+	group  sync.WaitGroup
+	// killed says why docker-sd itself stopped the instance; read after stop.
+	killed string
+}
+
+func (a *attendant) stop() {
+	a.cancel()
+	a.group.Wait()
+}
+
+// attend marks an instance as running and starts what accompanies it. An
+// adopted one had its hook already, and its startup probe is not run again: it
+// could kill a healthy container.
+func (r *runner) attend(ctx context.Context, seen engine.Container, adopted bool) *attendant {
+	r.p.update(r.spec.Name, func(s *v1.ContainerStatus) {
+		s.State = v1.ContainerState{Running: &v1.ContainerStateRunning{StartedAt: metav1.NewTime(seen.State.StartedAt)}}
+	})
+	// A kill finishes even when the pod's context ends in its middle.
+	watched, cancel := context.WithCancel(ctx)
+	a := &attendant{cancel: cancel}
+	a.group.Go(func() {
+		if hook := r.spec.Lifecycle; !adopted && hook != nil && hook.PostStart != nil {
+			if err := r.p.target(r.s, r.spec, seen.ID).Hook(watched, hook.PostStart); err != nil && watched.Err() == nil {
+				a.kill(ctx, r, fmt.Sprintf("postStart hook failed: %s", err), nil)
+				return
+			}
+		}
+		target := r.p.target(r.s, r.spec, seen.ID)
+		target.StartedAt, target.Started = seen.State.StartedAt, adopted
+		var sick *probes.Unhealthy
+		probes.Run(watched, target, probes.Callbacks{
+			Started:   func(ok bool) { r.p.update(r.spec.Name, func(s *v1.ContainerStatus) { s.Started = &ok }) },
+			Ready:     func(ok bool) { r.p.update(r.spec.Name, func(s *v1.ContainerStatus) { s.Ready = ok }) },
+			Unhealthy: func(u probes.Unhealthy) { sick = &u },
+		})
+		if sick != nil {
+			a.kill(ctx, r, fmt.Sprintf("%s probe failed: %s", sick.Probe, sick.Message), sick.TerminationGracePeriodSeconds)
+		}
+	})
+	return a
+}
+
+func (a *attendant) kill(ctx context.Context, r *runner, why string, grace *int64) {
+	a.killed = why
+	log.G(ctx).WithField("container", r.spec.Name).Warn("container is stopped: " + why)
+	r.p.update(r.spec.Name, func(s *v1.ContainerStatus) { s.Ready = false })
+	period := gracePeriod(r.p.spec, nil)
+	if grace != nil {
+		period = time.Duration(*grace) * time.Second
+	}
+	r.p.stopContainer(ctx, r.s, r.spec, period)
+}
+
+// ended describes an end as kubelet does. The caller overwrites the reason, so
+// what matters is in the message as well (contract 2.2).
+func (r *runner) ended(state engine.State) v1.ContainerStateTerminated {
+	now, _ := r.p.instance(r.spec.Name)
+	end := v1.ContainerStateTerminated{
+		ExitCode:   int32(state.ExitCode),
+		Reason:     "Completed",
+		StartedAt:  metav1.NewTime(state.StartedAt),
+		FinishedAt: metav1.NewTime(state.FinishedAt),
+	}
+	if now.id != "" {
+		end.ContainerID = engineID(now.id)
+	}
+	if end.StartedAt.IsZero() {
+		end.StartedAt = end.FinishedAt
+	}
+	switch {
+	case state.OOMKilled && state.ExitCode != 0:
+		end.Reason = "OOMKilled"
+		end.Message = "OOMKilled: the container used more memory than it may"
+		if limit := r.spec.Resources.Limits.Memory(); !limit.IsZero() {
+			end.Message += ", its limit is " + limit.String()
+		}
+	case state.Error != "":
+		end.Reason = "StartError"
+		end.Message = state.Error
+	case state.ExitCode != 0:
+		end.Reason = "Error"
+	}
+	if message := r.terminationMessage(state); message != "" {
+		if end.Message != "" {
+			end.Message += ": "
+		}
+		end.Message += message
+	}
+	return end
+}
+
+// Bounds of a termination message, as in kubelet.
+const (
+	maxMessageBytes    = 4096
+	maxFallbackBytes   = 2048
+	maxFallbackLines   = 80
+	terminationTimeout = 5 * time.Second
+)
+
+// terminationMessage is what the container wrote to its terminationMessagePath,
+// or the end of its log after a failure if its policy says so.
+func (r *runner) terminationMessage(state engine.State) string {
+	if r.spec.TerminationMessagePath != "" {
+		if f, err := os.Open(messagePath(r.s, r.spec.Name)); err == nil {
+			defer f.Close()
+			body, err := io.ReadAll(io.LimitReader(f, maxMessageBytes))
+			if err == nil && len(body) > 0 {
+				return printable(body)
+			}
+		}
+	}
+	now, _ := r.p.instance(r.spec.Name)
+	if r.spec.TerminationMessagePolicy != v1.TerminationMessageFallbackToLogsOnError || state.ExitCode == 0 || now.id == "" {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(r.p.m.life, terminationTimeout)
+	defer cancel()
+	var log bytes.Buffer
+	if err := r.s.Engine.Logs(ctx, now.id, engine.LogOptions{Tail: maxFallbackLines}, &log); err != nil {
+		return ""
+	}
+	body := log.Bytes()
+	return printable(body[max(len(body)-maxFallbackBytes, 0):])
+}
+
+func printable(b []byte) string {
+	return strings.ToValidUTF8(string(b), "\uFFFD")
+}

@@ -1,0 +1,415 @@
+package pods
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/containerd/containerd/log"
+	"github.com/containerd/errdefs"
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/probes"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
+)
+
+// runner runs one container of a pod through all its restarts. It belongs to
+// one goroutine.
+type runner struct {
+	p       *pod
+	spec    *v1.Container
+	s       *pool.Sandbox
+	set     *volumes.Set
+	init    bool
+	attempt int
+	// resume says that an instance may exist from before a restart of docker-sd.
+	resume bool
+}
+
+func (p *pod) runner(c *v1.Container, s *pool.Sandbox, set *volumes.Set) *runner {
+	r := &runner{p: p, spec: c, s: s, set: set, resume: p.claim == nil}
+	for i := range p.spec.Spec.InitContainers {
+		r.init = r.init || &p.spec.Spec.InitContainers[i] == c
+	}
+	return r
+}
+
+// run returns how the container ended for good. An error means that it was left
+// alone, because ctx ended.
+func (r *runner) run(ctx context.Context) (v1.ContainerStateTerminated, error) {
+	delays := restartDelays{}
+	for {
+		end, err := r.once(ctx)
+		if err != nil {
+			return end, err
+		}
+		if !r.restarts(end) {
+			r.p.update(r.spec.Name, func(s *v1.ContainerStatus) {
+				s.State = v1.ContainerState{Terminated: &end}
+				s.Ready = false
+			})
+			r.p.finish(r.spec.Name)
+			return end, nil
+		}
+		delay := delays.next(end.FinishedAt.Sub(end.StartedAt.Time))
+		r.p.update(r.spec.Name, func(s *v1.ContainerStatus) {
+			// One step: a poll must never see the pod ended between two runs (contract 2.2 trap 3).
+			s.LastTerminationState = v1.ContainerState{Terminated: &end}
+			s.State = waiting(reasonCrashLoop, fmt.Sprintf("back-off %s restarting container %s: it ended with %d: %s",
+				delay, r.spec.Name, end.ExitCode, end.Message))
+			s.Ready, s.Started = false, new(bool)
+		})
+		select {
+		case <-ctx.Done():
+			return end, ctx.Err()
+		case <-time.After(delay):
+		}
+		if err := r.retire(ctx); err != nil {
+			return end, err
+		}
+		r.attempt++
+	}
+}
+
+// restarts applies the restart policy: a native sidecar always runs again, an
+// init container only after a failure.
+func (r *runner) restarts(end v1.ContainerStateTerminated) bool {
+	switch {
+	case r.init && isSidecar(r.spec):
+		return true
+	case r.p.spec.Spec.RestartPolicy == v1.RestartPolicyNever:
+		return false
+	case r.p.spec.Spec.RestartPolicy == v1.RestartPolicyOnFailure || r.init:
+		return end.ExitCode != 0
+	}
+	return true
+}
+
+// restartDelays are kubelet's: at once, then 10 s doubling to 5 min, from the
+// start again after a run of 10 min.
+type restartDelays struct{ last time.Duration }
+
+const (
+	firstRestartDelay = 10 * time.Second
+	maxRestartDelay   = 5 * time.Minute
+	restartReset      = 10 * time.Minute
+)
+
+func (d *restartDelays) next(ran time.Duration) time.Duration {
+	delay := d.last
+	if ran >= restartReset {
+		delay = 0
+	}
+	d.last = min(max(2*delay, firstRestartDelay), maxRestartDelay)
+	return delay
+}
+
+// once runs the container one time, or takes over the run that it is in, and
+// returns how that ended.
+func (r *runner) once(ctx context.Context) (v1.ContainerStateTerminated, error) {
+	for {
+		end, err := r.attemptOnce(ctx)
+		if err == nil || ctx.Err() != nil {
+			return end, err
+		}
+		if !errdefs.IsUnavailable(err) {
+			return r.ended(engine.State{ExitCode: 128, Error: err.Error(), FinishedAt: time.Now()}), nil
+		}
+		// The sandbox's engine is away: it restarts by itself, or the sandbox ends.
+		log.G(ctx).WithField("container", r.spec.Name).WithError(err).Warn("the sandbox's engine does not answer, trying again")
+		r.resume = true
+		select {
+		case <-ctx.Done():
+			return end, ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+func (r *runner) attemptOnce(ctx context.Context) (v1.ContainerStateTerminated, error) {
+	none := v1.ContainerStateTerminated{}
+	seen, err := r.find(ctx)
+	if err != nil {
+		return none, err
+	}
+	if seen.ID == "" {
+		if seen.ID, err = r.create(ctx); err != nil {
+			return none, err
+		}
+	}
+	r.p.setInstance(r.spec.Name, seen.ID)
+	if seen.State.Status == engine.StatusExited || seen.State.Status == engine.StatusDead {
+		return r.ended(seen.State), nil
+	}
+	adopted := seen.State.Alive()
+	if !adopted {
+		if err := r.s.Engine.Start(ctx, seen.ID); err != nil {
+			return r.startFailed(ctx, seen.ID, err)
+		}
+		seen.State.StartedAt = time.Now()
+	}
+	return r.watch(ctx, seen, adopted)
+}
+
+// find returns the instance that an earlier docker-sd left, if any.
+func (r *runner) find(ctx context.Context) (engine.Container, error) {
+	if !r.resume {
+		return engine.Container{}, nil
+	}
+	r.resume = false
+	name := containerName(r.p.spec, r.spec.Name)
+	if old, err := r.s.Engine.Inspect(ctx, name+previousSuffix); err == nil {
+		r.p.setPrevious(r.spec.Name, old.ID)
+		r.attempt = attemptOf(old) + 1
+		r.noteRestarts(&old)
+	} else if !errdefs.IsNotFound(err) {
+		return old, err
+	}
+	seen, err := r.s.Engine.Inspect(ctx, name)
+	if errdefs.IsNotFound(err) {
+		return engine.Container{}, nil
+	}
+	if err == nil {
+		r.attempt = attemptOf(seen)
+		r.noteImage(seen)
+	}
+	return seen, err
+}
+
+func attemptOf(c engine.Container) int {
+	n, _ := strconv.Atoi(c.Labels[engine.LabelAttempt])
+	return n
+}
+
+func (r *runner) noteRestarts(old *engine.Container) {
+	end := r.ended(old.State)
+	end.ContainerID = engineID(old.ID)
+	r.p.update(r.spec.Name, func(s *v1.ContainerStatus) {
+		s.LastTerminationState = v1.ContainerState{Terminated: &end}
+	})
+}
+
+func (r *runner) noteImage(seen engine.Container) {
+	r.p.update(r.spec.Name, func(s *v1.ContainerStatus) {
+		s.ContainerID, s.ImageID, s.RestartCount = engineID(seen.ID), engineID(seen.ImageID), int32(r.attempt)
+	})
+}
+
+// engineID is an id as Kubernetes writes it.
+func engineID(id string) string { return "docker://" + id }
+
+// create makes the container's next instance. It waits for the image as long
+// as it takes; every other refusal is final for this run.
+func (r *runner) create(ctx context.Context) (string, error) {
+	image, err := r.image(ctx)
+	if err != nil {
+		return "", err
+	}
+	env := newEnvironment(r.p.spec, r.spec, r.s.IP)
+	if len(env.skipped) > 0 && r.attempt == 0 {
+		log.G(ctx).WithField("container", r.spec.Name).WithField("names", env.skipped).
+			Warn("variables without a value were left out: their source was not resolved")
+	}
+	spec := containerSpec(r.p.spec, r.spec, env, r.p.m.config.place(r.s))
+	spec.Image = image.ID
+	spec.Labels[engine.LabelAttempt] = strconv.Itoa(r.attempt)
+	spec.User = withGroup(r.p.spec, r.spec, spec.User, image.User)
+	if err := checkNonRoot(r.p.spec, r.spec, spec.User, image.User); err != nil {
+		return "", err
+	}
+	if spec.Mounts, err = r.mounts(env); err != nil {
+		return "", err
+	}
+	if err := r.p.m.accelerators.Inject(r.p.peek().Devices, r.spec.Name, &spec); err != nil {
+		return "", err
+	}
+	id, err := r.s.Engine.Create(ctx, spec)
+	if errdefs.IsConflict(err) || errdefs.IsAlreadyExists(err) {
+		// Made by a call whose answer was lost.
+		seen, err := r.s.Engine.Inspect(ctx, spec.Name)
+		return seen.ID, err
+	}
+	if err != nil {
+		return "", err
+	}
+	r.p.update(r.spec.Name, func(s *v1.ContainerStatus) {
+		s.ContainerID, s.ImageID, s.RestartCount = engineID(id), image.Name(), int32(r.attempt)
+	})
+	return id, nil
+}
+
+// image waits until the container's image can be used in the sandbox, telling
+// people why it is not there, with kubelet's reasons and delays.
+func (r *runner) image(ctx context.Context) (images.Image, error) {
+	delays := restartDelays{last: firstRestartDelay}
+	for {
+		image, err := r.p.m.images.Ensure(ctx, r.s, r.spec.Image, r.spec.ImagePullPolicy)
+		if err == nil || ctx.Err() != nil || errdefs.IsUnavailable(err) {
+			return image, err
+		}
+		failure := &images.PullError{}
+		if !errors.As(err, &failure) {
+			return image, err
+		}
+		delay := delays.next(0)
+		log.G(ctx).WithField("container", r.spec.Name).WithError(err).Warn("image is not available")
+		r.p.update(r.spec.Name, func(s *v1.ContainerStatus) { s.State = waiting(failure.Reason, err.Error()) })
+		if err := r.pause(ctx, min(delay, pullErrorShown)); err != nil {
+			return image, err
+		}
+		if failure.Reason == images.ReasonPull {
+			r.p.update(r.spec.Name, func(s *v1.ContainerStatus) {
+				s.State = waiting("ImagePullBackOff", fmt.Sprintf("back-off %s: %s", delay, err))
+			})
+		}
+		if err := r.pause(ctx, delay-min(delay, pullErrorShown)); err != nil {
+			return image, err
+		}
+	}
+}
+
+// pullErrorShown is how long ErrImagePull stands before ImagePullBackOff takes
+// its place.
+const pullErrorShown = 2 * time.Second
+
+func (r *runner) pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+func (r *runner) mounts(env environment) ([]engine.Mount, error) {
+	planned, err := r.set.Mounts(r.spec, func(s string) (string, error) { return expandStrict(s, env.lookup) })
+	if err != nil {
+		return nil, err
+	}
+	hosts := engine.Mount{Source: hostsPath(r.s), Target: "/etc/hosts"}
+	out := []engine.Mount{}
+	for _, m := range planned {
+		out = append(out, engine.Mount{Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly, Propagation: m.Propagation})
+		if m.Target == hosts.Target {
+			hosts.Target = ""
+		}
+	}
+	if hosts.Target != "" {
+		out = append(out, hosts)
+	}
+	if path := r.spec.TerminationMessagePath; path != "" {
+		if err := os.Truncate(messagePath(r.s, r.spec.Name), 0); err != nil {
+			return nil, fmt.Errorf("empty the termination message: %w", err)
+		}
+		out = append(out, engine.Mount{Source: messagePath(r.s, r.spec.Name), Target: path})
+	}
+	return out, nil
+}
+
+// expandStrict refuses names that are not defined: a subPathExpr with a hole in
+// it would name another folder (Kubernetes refuses it too).
+func expandStrict(s string, lookup func(string) (string, bool)) (string, error) {
+	var missing string
+	out := expand(s, func(name string) (string, bool) {
+		value, known := lookup(name)
+		if !known {
+			missing = name
+		}
+		return value, known
+	})
+	if missing != "" {
+		return "", fmt.Errorf("variable %q is not defined in the container", missing)
+	}
+	return out, nil
+}
+
+// startFailed turns the engine's refusal to start into an end of the container:
+// a start error must not leave a pod waiting (contract 9, conformance).
+func (r *runner) startFailed(ctx context.Context, id string, cause error) (v1.ContainerStateTerminated, error) {
+	if ctx.Err() != nil || errdefs.IsUnavailable(cause) {
+		return v1.ContainerStateTerminated{}, cause
+	}
+	seen, err := r.s.Engine.Inspect(ctx, id)
+	if err != nil {
+		return v1.ContainerStateTerminated{}, err
+	}
+	state := seen.State
+	state.Error, state.FinishedAt = cause.Error(), time.Now()
+	if state.ExitCode == 0 {
+		state.ExitCode = 128
+	}
+	return r.ended(state), nil
+}
+
+// watch follows a running instance to its end: hooks, probes, exit.
+func (r *runner) watch(ctx context.Context, seen engine.Container, adopted bool) (v1.ContainerStateTerminated, error) {
+	attached := r.attend(ctx, seen, adopted)
+	defer attached.stop()
+	for {
+		state, err := r.s.Engine.Wait(ctx, seen.ID)
+		if err == nil {
+			attached.stop()
+			end := r.ended(state)
+			if attached.killed != "" {
+				end.Message = attached.killed
+			}
+			return end, nil
+		}
+		if ctx.Err() != nil {
+			return v1.ContainerStateTerminated{}, ctx.Err()
+		}
+		if errdefs.IsNotFound(err) {
+			return r.ended(engine.State{ExitCode: 137, StartedAt: seen.State.StartedAt, FinishedAt: time.Now(),
+				Error: "the container was removed inside its sandbox"}), nil
+		}
+		if err := r.pause(ctx, 200*time.Millisecond); err != nil {
+			return v1.ContainerStateTerminated{}, err
+		}
+	}
+}
+
+// target is where a container's probes and hooks find it.
+func (p *pod) target(s *pool.Sandbox, c *v1.Container, id string) probes.Target {
+	return probes.Target{
+		PodIP:     func() string { return s.IP },
+		Container: c,
+		Exec: func(ctx context.Context, argv []string, out io.Writer) (int, error) {
+			return s.Engine.Exec(ctx, id, argv, out)
+		},
+	}
+}
+
+// retire keeps the instance that ended as the previous one, for its log, and
+// frees its name. Only one is kept, as by kubelet.
+func (r *runner) retire(ctx context.Context) error {
+	now, _ := r.p.instance(r.spec.Name)
+	if now.id == "" {
+		return nil
+	}
+	previous := containerName(r.p.spec, r.spec.Name) + previousSuffix
+	for {
+		err := r.s.Engine.Remove(ctx, previous)
+		if err == nil {
+			err = r.s.Engine.Rename(ctx, now.id, previous)
+		}
+		if err == nil || errdefs.IsNotFound(err) {
+			r.p.setPrevious(r.spec.Name, now.id)
+			r.p.setInstance(r.spec.Name, "")
+			return nil
+		}
+		log.G(ctx).WithField("container", r.spec.Name).WithError(err).Warn("the container's last run could not be put aside, trying again")
+		if err := r.pause(ctx, time.Second); err != nil {
+			return err
+		}
+	}
+}
+
+// previousSuffix of the name of a container's last but one instance.
+const previousSuffix = "-previous"

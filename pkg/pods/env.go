@@ -1,0 +1,159 @@
+package pods
+
+import (
+	"fmt"
+	"strconv"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+// environment is a container's variables in order, each name once.
+type environment struct {
+	names  []string
+	values map[string]string
+	// skipped names have a source that nobody resolved (contract 5).
+	skipped []string
+}
+
+// newEnvironment builds a container's variables as kubelet does: $(NAME) refers
+// to variables earlier in the list, and the last of several equal names wins
+// (contract 5). What the Virtual Kubelet left unresolved is resolved from the
+// pod where it can be.
+func newEnvironment(pod *v1.Pod, c *v1.Container, podIP string) environment {
+	env := environment{values: map[string]string{}}
+	for _, variable := range c.Env {
+		value := expand(variable.Value, env.lookup)
+		if variable.ValueFrom != nil {
+			resolved, known := resolve(pod, c, variable.ValueFrom, podIP)
+			if !known {
+				env.skipped = append(env.skipped, variable.Name)
+				continue
+			}
+			value = resolved
+		}
+		if _, again := env.values[variable.Name]; !again {
+			env.names = append(env.names, variable.Name)
+		}
+		env.values[variable.Name] = value
+	}
+	return env
+}
+
+func (e environment) lookup(name string) (string, bool) {
+	value, known := e.values[name]
+	return value, known
+}
+
+// list is the form that an engine takes; "NAME=" is set but empty.
+func (e environment) list() []string {
+	out := make([]string, 0, len(e.names))
+	for _, name := range e.names {
+		out = append(out, name+"="+e.values[name])
+	}
+	return out
+}
+
+func (e environment) expandAll(in []string) []string {
+	if in == nil {
+		return nil
+	}
+	out := make([]string, len(in))
+	for i, s := range in {
+		out[i] = expand(s, e.lookup)
+	}
+	return out
+}
+
+func resolve(pod *v1.Pod, c *v1.Container, from *v1.EnvVarSource, podIP string) (string, bool) {
+	switch {
+	case from.FieldRef != nil:
+		return field(pod, from.FieldRef.FieldPath, podIP)
+	case from.ResourceFieldRef != nil:
+		return resourceField(pod, c, from.ResourceFieldRef)
+	}
+	return "", false
+}
+
+func field(pod *v1.Pod, path, podIP string) (string, bool) {
+	switch path {
+	case "metadata.name":
+		return pod.Name, true
+	case "metadata.namespace":
+		return pod.Namespace, true
+	case "metadata.uid":
+		return string(pod.UID), true
+	case "spec.nodeName":
+		return pod.Spec.NodeName, true
+	case "spec.serviceAccountName":
+		return pod.Spec.ServiceAccountName, true
+	case "status.podIP", "status.podIPs":
+		return podIP, podIP != ""
+	case "status.hostIP", "status.hostIPs":
+		return pod.Status.HostIP, pod.Status.HostIP != ""
+	}
+	for prefix, from := range map[string]map[string]string{"metadata.labels": pod.Labels, "metadata.annotations": pod.Annotations} {
+		if len(path) > len(prefix)+4 && path[:len(prefix)+2] == prefix+"['" && path[len(path)-2:] == "']" {
+			value, known := from[path[len(prefix)+2:len(path)-2]]
+			return value, known
+		}
+	}
+	return "", false
+}
+
+func resourceField(pod *v1.Pod, c *v1.Container, ref *v1.ResourceFieldSelector) (string, bool) {
+	if ref.ContainerName != "" && ref.ContainerName != c.Name {
+		if c = findContainer(pod, ref.ContainerName); c == nil {
+			return "", false
+		}
+	}
+	var quantity resource.Quantity
+	var known bool
+	switch kind, name := splitResource(ref.Resource); kind {
+	case "limits":
+		quantity, known = c.Resources.Limits[v1.ResourceName(name)]
+	case "requests":
+		quantity, known = c.Resources.Requests[v1.ResourceName(name)]
+	}
+	if !known {
+		return "", false
+	}
+	return divide(quantity, ref.Divisor), true
+}
+
+func splitResource(path string) (kind, name string) {
+	for _, kind := range []string{"limits", "requests"} {
+		if len(path) > len(kind) && path[:len(kind)+1] == kind+"." {
+			return kind, path[len(kind)+1:]
+		}
+	}
+	return "", ""
+}
+
+// divide rounds up, as Kubernetes does for a resourceFieldRef; no divisor is 1.
+func divide(q, divisor resource.Quantity) string {
+	if divisor.IsZero() {
+		divisor = resource.MustParse("1")
+	}
+	milli, by := q.MilliValue(), divisor.MilliValue()
+	if by <= 0 {
+		return q.String()
+	}
+	return strconv.FormatInt((milli+by-1)/by, 10)
+}
+
+func findContainer(pod *v1.Pod, name string) *v1.Container {
+	for _, list := range [][]v1.Container{pod.Spec.Containers, pod.Spec.InitContainers} {
+		for i := range list {
+			if list[i].Name == name {
+				return &list[i]
+			}
+		}
+	}
+	return nil
+}
+
+// containerName is the name inside the sandbox (contract 8.1).
+func containerName(pod *v1.Pod, container string) string {
+	return fmt.Sprintf("%s-%s-%s", pod.Namespace, pod.UID, container)
+}

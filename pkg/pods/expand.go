@@ -1,0 +1,39 @@
+package pods
+
+import "strings"
+
+// expand replaces $(NAME) by its value as Kubernetes does: a name that lookup
+// does not know stays as written, and $$ is an escaped $.
+func expand(s string, lookup func(string) (string, bool)) string {
+	var out strings.Builder
+	for {
+		at := strings.IndexByte(s, '$')
+		if at < 0 || at+1 == len(s) {
+			out.WriteString(s)
+			return out.String()
+		}
+		out.WriteString(s[:at])
+		s = s[at:]
+		switch s[1] {
+		case '$':
+			out.WriteByte('$')
+			s = s[2:]
+		case '(':
+			end := strings.IndexByte(s, ')')
+			if end < 0 {
+				out.WriteString("$(")
+				s = s[2:]
+				continue
+			}
+			if value, known := lookup(s[2:end]); known {
+				out.WriteString(value)
+			} else {
+				out.WriteString(s[:end+1])
+			}
+			s = s[end+1:]
+		default:
+			out.WriteString(s[:2])
+			s = s[2:]
+		}
+	}
+}

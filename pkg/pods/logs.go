@@ -1,0 +1,181 @@
+package pods
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+)
+
+// LogQuery selects log lines: those since a time, of them the last Tail, of
+// those the first Bytes (contract 3). Zero values select everything.
+type LogQuery struct {
+	UID        types.UID
+	Namespace  string
+	Container  string
+	Since      time.Time
+	Tail       int
+	Bytes      int64
+	Timestamps bool
+	Follow     bool
+	Previous   bool
+}
+
+// LogSource is a container whose log can be read.
+type LogSource struct {
+	p     *pod
+	name  string
+	query LogQuery
+}
+
+// FindLogs looks a log up without reading it, so that a refusal comes before
+// the first byte. Errors: ErrInvalidArgument, ErrNotFound.
+func (m *Manager) FindLogs(query LogQuery) (*LogSource, error) {
+	if err := ValidateUID(string(query.UID)); err != nil {
+		return nil, err
+	}
+	if query.Container != "" {
+		if err := ValidateContainerName(query.Container); err != nil {
+			return nil, err
+		}
+	}
+	m.mu.Lock()
+	p, known := m.pods[query.UID]
+	m.mu.Unlock()
+	if !known || query.Namespace != "" && query.Namespace != p.spec.Namespace {
+		return nil, fmt.Errorf("pod %s is not on this node: %w", query.UID, errdefs.ErrNotFound)
+	}
+	name := query.Container
+	if name == "" {
+		if len(p.spec.Spec.Containers) != 1 {
+			return nil, fmt.Errorf("the pod has %d containers, name one: %w", len(p.spec.Spec.Containers), errdefs.ErrInvalidArgument)
+		}
+		name = p.spec.Spec.Containers[0].Name
+	}
+	now, known := p.instance(name)
+	if !known {
+		return nil, fmt.Errorf("pod %s has no container %q: %w", query.UID, name, errdefs.ErrNotFound)
+	}
+	if query.Previous && now.previous == "" {
+		return nil, fmt.Errorf("container %q has not been restarted, there is no previous log: %w", name, errdefs.ErrNotFound)
+	}
+	return &LogSource{p: p, name: name, query: query}, nil
+}
+
+// Copy writes the selected log to w. A container that has not started yet has
+// an empty log. With Follow it returns once the container has ended and will
+// not run again, the pod is deleted, or ctx ends.
+func (l *LogSource) Copy(ctx context.Context, w io.Writer) error {
+	if l.query.Bytes > 0 {
+		limited := &limitedWriter{w: w, left: l.query.Bytes}
+		if err := l.copy(ctx, limited); err != nil && !errors.Is(err, errLimit) {
+			return err
+		}
+		return nil
+	}
+	return l.copy(ctx, w)
+}
+
+func (l *LogSource) copy(ctx context.Context, w io.Writer) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	now, _ := l.p.instance(l.name)
+	options := engine.LogOptions{Since: l.query.Since, Tail: l.query.Tail, Timestamps: l.query.Timestamps}
+	if l.query.Previous {
+		return l.read(ctx, now.previous, options, w)
+	}
+	if !l.query.Follow {
+		if now.id == "" {
+			now.id = now.previous // between two runs the last log is what people want
+		}
+		return l.read(ctx, now.id, options, w)
+	}
+	options.Follow = true
+	read := ""
+	for {
+		if now.id != "" && now.id != read {
+			if err := l.read(ctx, now.id, options, w); err != nil {
+				return err
+			}
+			read = now.id
+			options.Tail, options.Since = 0, time.Time{}
+			now, _ = l.p.instance(l.name)
+			continue
+		}
+		if now.over {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-l.p.done:
+			return nil
+		case <-now.changed:
+		}
+		now, _ = l.p.instance(l.name)
+	}
+}
+
+// read copies one instance's log; one that is gone has none.
+func (l *LogSource) read(ctx context.Context, id string, options engine.LogOptions, w io.Writer) error {
+	if id == "" {
+		return nil
+	}
+	inner, err := l.p.engine()
+	if err != nil {
+		return err
+	}
+	err = inner.Logs(ctx, id, options, w)
+	if errdefs.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// engine of the pod's sandbox, which exists once an instance does.
+func (p *pod) engine() (*engine.Client, error) {
+	s := p.sandbox.Load()
+	if s == nil {
+		return nil, fmt.Errorf("the sandbox of pod %s is not there: %w", p.spec.UID, errdefs.ErrUnavailable)
+	}
+	return s.Engine, nil
+}
+
+// findInstances looks up the containers of a pod that ended before a restart of
+// docker-sd, for their logs.
+func (p *pod) findInstances(ctx context.Context, s *pool.Sandbox) {
+	for _, c := range allContainers(p.spec) {
+		name := containerName(p.spec, c.Name)
+		if seen, err := s.Engine.Inspect(ctx, name); err == nil {
+			p.setInstance(c.Name, seen.ID)
+		}
+		if seen, err := s.Engine.Inspect(ctx, name+previousSuffix); err == nil {
+			p.setPrevious(c.Name, seen.ID)
+		}
+	}
+}
+
+var errLimit = errors.New("the byte limit is reached")
+
+// limitedWriter passes on the first bytes and then ends the copy.
+type limitedWriter struct {
+	w    io.Writer
+	left int64
+}
+
+func (l *limitedWriter) Write(b []byte) (int, error) {
+	take := b[:min(int64(len(b)), l.left)]
+	n, err := l.w.Write(take)
+	l.left -= int64(n)
+	if err == nil && l.left == 0 {
+		err = errLimit
+	}
+	return n, err
+}

@@ -1,0 +1,359 @@
+// Package pods turns Kubernetes pods into containers inside sandboxes and keeps
+// them as kubelet would.
+package pods
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/log"
+	"github.com/containerd/errdefs"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
+)
+
+// Sandboxes is what pods need of the pool.
+type Sandboxes interface {
+	Reserve() *pool.Claim
+	Rebook(name string) *pool.Claim
+	Adopt(ctx context.Context, name string) (*pool.Sandbox, error)
+	Assign(ctx context.Context, s *pool.Sandbox, podUID string) error
+	Destroy(ctx context.Context, name string) error
+	PodDir(name string) string
+}
+
+// Images makes an image usable in a sandbox.
+type Images interface {
+	Ensure(ctx context.Context, s *pool.Sandbox, ref string, policy v1.PullPolicy) (images.Image, error)
+}
+
+// Accelerators gives out GPUs and the like. What a pod holds is opaque here and
+// kept in its record.
+type Accelerators interface {
+	Reserve(pod *v1.Pod) (json.RawMessage, error)
+	Claim(podUID string, held json.RawMessage) error
+	Release(podUID string)
+	Inject(held json.RawMessage, container string, spec *engine.Spec) error
+}
+
+// Host runs commands in a sandbox, beside its engine.
+type Host interface {
+	Exec(ctx context.Context, container string, argv []string, out io.Writer) (int, error)
+}
+
+// Config of a Manager.
+type Config struct {
+	// Dir holds records, tombstones and the pods' folder names.
+	Dir string
+	// MaxPods bounds how many pods are kept at a time; 0 means no bound.
+	MaxPods int
+	// Tombstones is how long a deleted UID is refused (contract 1.4).
+	Tombstones time.Duration
+	Volumes    volumes.Policy
+	Log        engine.LogLimits
+	// PrivilegedSandbox and AllowPrivileged say what privileged pods may have.
+	PrivilegedSandbox bool
+	AllowPrivileged   bool
+}
+
+func (c Config) place(s *pool.Sandbox) place {
+	return place{IP: s.IP, PrivilegedSandbox: c.PrivilegedSandbox, Log: c.Log}
+}
+
+// Manager keeps the pods. Its mutex guards the maps, never an engine call or a
+// file.
+type Manager struct {
+	config       Config
+	store        store
+	sandboxes    Sandboxes
+	images       Images
+	accelerators Accelerators
+	host         Host
+
+	life    context.Context
+	end     context.CancelCauseFunc
+	workers sync.WaitGroup
+
+	mu        sync.Mutex
+	pods      map[types.UID]*pod
+	buried    map[types.UID]time.Time
+	asked     map[types.UID]time.Time
+	recovered bool
+}
+
+// New makes a Manager that refuses all calls until Recover has run.
+func New(config Config, sandboxes Sandboxes, images Images, accelerators Accelerators, host Host) *Manager {
+	life, end := context.WithCancelCause(context.Background())
+	return &Manager{config: config, store: store{config.Dir}, sandboxes: sandboxes, images: images,
+		accelerators: accelerators, host: host, life: life, end: end,
+		pods: map[types.UID]*pod{}, buried: map[types.UID]time.Time{}, asked: map[types.UID]time.Time{}}
+}
+
+// Close lets go of every pod and waits for their goroutines; containers go on
+// running and the next start takes them over.
+func (m *Manager) Close() {
+	m.end(errShutdown)
+	m.workers.Wait()
+}
+
+// Create admits a pod and starts it in the background; the answer is the pod's
+// JID. A pod that is known already starts nothing and gets the same answer
+// (contract 1.4). Errors: ErrInvalidArgument names the field at fault,
+// ErrFailedPrecondition is a deleted UID, ErrResourceExhausted a full node.
+func (m *Manager) Create(ctx context.Context, spec *v1.Pod, data volumes.Data) (string, error) {
+	if err := m.validate(ctx, spec, data); err != nil {
+		return "", err
+	}
+	p, fresh, err := m.enter(spec)
+	if err != nil {
+		return "", err
+	}
+	if !fresh {
+		select {
+		case <-p.admitted:
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+		return p.peek().JID, p.admitErr
+	}
+	p.admitErr = m.admit(ctx, p, data)
+	close(p.admitted)
+	return p.peek().JID, p.admitErr
+}
+
+func (m *Manager) validate(ctx context.Context, spec *v1.Pod, data volumes.Data) error {
+	if err := validatePod(spec); err != nil {
+		return err
+	}
+	if err := m.config.validateSecurity(spec); err != nil {
+		return err
+	}
+	warnings, err := volumes.Validate(spec, data, m.config.Volumes)
+	for _, warning := range warnings {
+		log.G(ctx).WithField("pod", spec.UID).Warn(warning)
+	}
+	return err
+}
+
+// enter finds a known pod or makes room for a new one.
+func (m *Manager) enter(spec *v1.Pod) (p *pod, fresh bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if at, deleted := m.buried[spec.UID]; deleted && time.Since(at) < m.config.Tombstones {
+		return nil, false, fmt.Errorf("pod %s was deleted, a create that comes after its delete is refused: %w",
+			spec.UID, errdefs.ErrFailedPrecondition)
+	}
+	if p, known := m.pods[spec.UID]; known {
+		return p, false, nil
+	}
+	if m.config.MaxPods > 0 && len(m.pods) >= m.config.MaxPods {
+		return nil, false, fmt.Errorf("this node holds %d pods, as many as MaxPods allows: %w", len(m.pods), errdefs.ErrResourceExhausted)
+	}
+	p = m.newPod(spec)
+	m.pods[spec.UID] = p
+	return p, true, nil
+}
+
+func (m *Manager) newPod(spec *v1.Pod) *pod {
+	return &pod{state: newState(spec), m: m, spec: spec, admitted: make(chan struct{}), done: make(chan struct{}),
+		record: record{Pod: spec, Since: time.Now()}}
+}
+
+// admit reserves what the pod needs, writes its record, and only then starts it.
+func (m *Manager) admit(ctx context.Context, p *pod, data volumes.Data) error {
+	uid := p.spec.UID
+	devices, err := m.accelerators.Reserve(p.spec)
+	if err != nil {
+		m.drop(p)
+		return err
+	}
+	p.claim = m.sandboxes.Reserve()
+	err = p.change(func(r *record) {
+		r.Data, r.Devices = data, devices
+		r.JID, r.Sandbox, r.Placed = p.claim.Name, p.claim.Name, p.claim.Warm()
+	})
+	if err != nil {
+		m.drop(p)
+		m.accelerators.Release(string(uid))
+		if err := m.sandboxes.Destroy(ctx, p.claim.Name); err != nil {
+			log.G(ctx).WithError(err).Warn("the sandbox of a refused pod could not be removed")
+		}
+		return fmt.Errorf("the pod was refused because its record could not be written: %w: %w", err, errdefs.ErrUnavailable)
+	}
+	m.start(ctx, p)
+	return nil
+}
+
+// start begins the pod's goroutine; its logger carries the pod's identity.
+func (m *Manager) start(ctx context.Context, p *pod) {
+	work, cancel := context.WithCancelCause(log.WithLogger(m.life, log.G(ctx).WithField("pod", p.spec.UID)))
+	p.cancel = cancel
+	m.workers.Go(func() {
+		defer cancel(nil)
+		p.run(work)
+	})
+}
+
+// drop forgets a pod that was never admitted.
+func (m *Manager) drop(p *pod) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.pods, p.spec.UID)
+}
+
+// forget drops a pod whose teardown is complete.
+func (m *Manager) forget(p *pod) { m.drop(p) }
+
+// Delete ends a pod and returns at once; the teardown goes on behind it and is
+// repeated until nothing is left. A pod that is not known, or being deleted
+// already, is success (contract 4). grace is nil or the delete's own period in
+// seconds.
+func (m *Manager) Delete(ctx context.Context, uid types.UID, grace *int64) error {
+	if err := ValidateUID(string(uid)); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	p, known := m.pods[uid]
+	_, again := m.buried[uid]
+	m.buried[uid] = time.Now()
+	expired := m.expired()
+	m.mu.Unlock()
+	for _, old := range expired {
+		m.store.unbury(old)
+	}
+	if err := m.store.bury(uid); err != nil {
+		// A full disk must not keep a pod alive; the tombstone holds in memory.
+		log.G(ctx).WithError(err).Warn("a delete will be forgotten at the next restart")
+	}
+	if !known || again {
+		return nil
+	}
+	select {
+	case <-p.admitted:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if p.admitErr != nil {
+		return nil
+	}
+	err := p.change(func(r *record) {
+		r.Gone, r.Grace = true, int64(gracePeriod(p.spec, grace)/time.Second)
+	})
+	if err != nil {
+		log.G(ctx).WithError(err).Warn("a delete in progress would not survive a restart")
+	}
+	p.cancel(errDeleted)
+	return nil
+}
+
+// expired lists tombstones that have served; the lock is held.
+func (m *Manager) expired() []types.UID {
+	var out []types.UID
+	for uid, at := range m.buried {
+		if _, known := m.pods[uid]; !known && time.Since(at) > m.config.Tombstones {
+			out = append(out, uid)
+			delete(m.buried, uid)
+		}
+	}
+	return out
+}
+
+// lostAfter is how long a pod that is only known from polls may wait for its
+// create (contract 2.3).
+const lostAfter = 10 * time.Minute
+
+// Status reports on one pod; false means that there is nothing to say, because
+// it was deleted. It never asks an engine and never waits.
+func (m *Manager) Status(spec *v1.Pod) (Report, bool) {
+	m.mu.Lock()
+	p, known := m.pods[spec.UID]
+	_, deleted := m.buried[spec.UID]
+	var first time.Time
+	if !known && !deleted {
+		first = m.firstAsked(spec.UID)
+	}
+	m.mu.Unlock()
+	switch {
+	case deleted:
+		return Report{}, false
+	case known:
+		statuses, ended := p.snapshot()
+		out := report(spec, statuses, ended)
+		out.JID = p.peek().JID
+		return out, true
+	case spec.Status.Phase == v1.PodPending && spec.Annotations["JobID"] == "" && time.Since(first) < lostAfter:
+		return uniform(spec, waiting(reasonCreating, "")), true
+	}
+	return uniform(spec, v1.ContainerState{Terminated: &v1.ContainerStateTerminated{ExitCode: 137,
+		Reason: reasonUnknown, Message: "this node does not know the pod: it was lost"}}), true
+}
+
+// maxAsked bounds the memory for pods that are only known from polls.
+const maxAsked = 10000
+
+// firstAsked is when a pod without a create was first asked for; the lock is held.
+func (m *Manager) firstAsked(uid types.UID) time.Time {
+	if at, seen := m.asked[uid]; seen {
+		return at
+	}
+	for old, at := range m.asked {
+		if len(m.asked) >= maxAsked || time.Since(at) > 2*lostAfter {
+			delete(m.asked, old)
+		}
+	}
+	m.asked[uid] = time.Now()
+	return m.asked[uid]
+}
+
+// Count returns how many pods are kept.
+func (m *Manager) Count() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.pods)
+}
+
+// Recover takes over the pods of an earlier run: it reads the records and
+// starts a goroutine for each. It returns which sandboxes they hold.
+func (m *Manager) Recover(ctx context.Context) (claimed map[string]bool, err error) {
+	if err := m.store.open(); err != nil {
+		return nil, err
+	}
+	buried, err := m.store.tombstones(m.config.Tombstones, time.Now())
+	if err != nil {
+		return nil, err
+	}
+	records, problems := m.store.load()
+	claimed = map[string]bool{}
+	for _, r := range records {
+		p := m.newPod(r.Pod)
+		p.record = *r
+		close(p.admitted)
+		claimed[r.Sandbox] = true
+		if r.Final == nil && !r.Gone {
+			if err := m.accelerators.Claim(string(r.Pod.UID), r.Devices); err != nil {
+				problems = errors.Join(problems, err)
+			}
+		}
+		m.mu.Lock()
+		m.pods[r.Pod.UID] = p
+		m.mu.Unlock()
+		m.start(ctx, p)
+	}
+	m.mu.Lock()
+	m.buried = buried
+	m.mu.Unlock()
+	if problems != nil {
+		log.G(ctx).WithError(problems).Error("some pods of an earlier run could not be taken over")
+	}
+	return claimed, nil
+}

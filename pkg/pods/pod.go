@@ -1,0 +1,276 @@
+package pods
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/containerd/containerd/log"
+	"github.com/containerd/errdefs"
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
+)
+
+// Why a pod's goroutine was told to stop.
+var (
+	errDeleted  = errors.New("the pod was deleted")
+	errShutdown = errors.New("docker-sd is shutting down")
+	errGone     = errors.New("the pod's sandbox stopped")
+	errDeadline = errors.New("the pod was active longer than its activeDeadlineSeconds")
+)
+
+// pod is one pod and the goroutine that owns its life.
+type pod struct {
+	*state
+
+	m    *Manager
+	spec *v1.Pod
+	// claim is nil for a pod that was found again after a restart.
+	claim *pool.Claim
+	// admitted is closed once the pod is on disk, or refused with admitErr.
+	admitted chan struct{}
+	admitErr error
+	// cancel tells the goroutine why to stop; done is closed when it has.
+	cancel context.CancelCauseFunc
+	done   chan struct{}
+
+	// sandbox is set once the pod has been placed.
+	sandbox atomic.Pointer[pool.Sandbox]
+
+	recordMu sync.Mutex
+	record   record
+}
+
+// change edits the record and saves it.
+func (p *pod) change(edit func(*record)) error {
+	p.recordMu.Lock()
+	defer p.recordMu.Unlock()
+	edit(&p.record)
+	return p.m.store.save(&p.record)
+}
+
+// peek returns a shallow copy of the record.
+func (p *pod) peek() record {
+	p.recordMu.Lock()
+	defer p.recordMu.Unlock()
+	return p.record
+}
+
+// run owns the pod until it is deleted or docker-sd shuts down.
+func (p *pod) run(ctx context.Context) {
+	defer close(p.done)
+	var s *pool.Sandbox
+	if !p.peek().Gone {
+		s = p.live(ctx)
+		<-ctx.Done()
+	}
+	if !p.peek().Gone && !errors.Is(context.Cause(ctx), errDeleted) {
+		return // shutting down: the containers go on, the record brings us back
+	}
+	p.state.end()
+	p.teardown(p.m.life, s)
+}
+
+// live places the pod and runs its containers. It returns when all of them have
+// ended for good, when the pod cannot run, or when ctx ends.
+func (p *pod) live(ctx context.Context) *pool.Sandbox {
+	if final := p.peek().Final; final != nil {
+		p.state.restore(final)
+	}
+	s, err := p.place(ctx)
+	if ctx.Err() != nil {
+		return s
+	}
+	if err != nil {
+		p.fail(ctx, v1.ContainerStateTerminated{ExitCode: 137, Reason: reasonUnknown,
+			Message: "the sandbox of this pod was lost while docker-sd was away: " + err.Error()})
+		return nil
+	}
+	if p.peek().Final != nil {
+		p.findInstances(ctx, s)
+		return s
+	}
+	began := time.Now()
+	err = p.serve(ctx, s)
+	switch {
+	case err == nil:
+		p.conclude(ctx)
+	case errors.Is(err, errGone):
+		p.fail(ctx, v1.ContainerStateTerminated{ExitCode: 137, Reason: reasonUnknown, Message: errGone.Error() +
+			": it was killed, ran out of memory, or its engine was stopped"})
+	case errors.Is(err, errDeadline):
+		p.stopAll(p.m.life, s, gracePeriod(p.spec, nil))
+		p.fail(ctx, v1.ContainerStateTerminated{ExitCode: 137, Reason: "DeadlineExceeded",
+			Message: fmt.Sprintf("DeadlineExceeded: %s (%d)", errDeadline, *p.spec.Spec.ActiveDeadlineSeconds)})
+	case ctx.Err() == nil:
+		p.fail(ctx, v1.ContainerStateTerminated{ExitCode: 128, Reason: "CreateContainerError", Message: err.Error()})
+	}
+	log.G(ctx).WithField("after", time.Since(began).Round(time.Millisecond)).Info("pod ended")
+	return s
+}
+
+// place finds the pod's sandbox: the claimed one, or after a restart of
+// docker-sd the one in its record. A boot that fails is tried again, since a
+// refused create would be final for the cluster.
+func (p *pod) place(ctx context.Context) (*pool.Sandbox, error) {
+	find := func() (*pool.Sandbox, error) { return p.m.sandboxes.Adopt(ctx, p.peek().Sandbox) }
+	if p.claim != nil || !p.peek().Placed {
+		claim := p.claim
+		if claim == nil {
+			claim = p.m.sandboxes.Rebook(p.peek().Sandbox)
+		}
+		find = func() (*pool.Sandbox, error) { return claim.Sandbox(ctx) }
+	}
+	delays := backoff.NewExponentialBackOff()
+	delays.InitialInterval, delays.MaxInterval = time.Second, 30*time.Second
+	for {
+		s, err := find()
+		if err == nil {
+			p.settle(ctx, s)
+			return s, nil
+		}
+		if errdefs.IsNotFound(err) && p.peek().Placed {
+			return nil, err
+		}
+		log.G(ctx).WithError(err).Warn("no sandbox yet, trying again")
+		p.explain("waiting for a sandbox: " + err.Error())
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(delays.NextBackOff()):
+		}
+	}
+}
+
+// settle notes that the sandbox exists and gives it the pod's name.
+func (p *pod) settle(ctx context.Context, s *pool.Sandbox) {
+	p.sandbox.Store(s)
+	if !p.peek().Placed {
+		if err := p.change(func(r *record) { r.Placed = true }); err != nil {
+			log.G(ctx).WithError(err).Warn("the pod's place could not be saved")
+		}
+	}
+	if p.claim != nil {
+		// People read this name; nothing waits for it.
+		p.m.workers.Go(func() {
+			if err := p.m.sandboxes.Assign(ctx, s, string(p.spec.UID)); err != nil && ctx.Err() == nil {
+				log.G(ctx).WithError(err).Warn("the sandbox keeps its pool name")
+			}
+		})
+	}
+}
+
+// explain shows people why containers still wait.
+func (p *pod) explain(message string) {
+	for i := range p.spec.Spec.Containers {
+		p.update(p.spec.Spec.Containers[i].Name, func(s *v1.ContainerStatus) {
+			if s.State.Waiting != nil {
+				s.State.Waiting.Message = message
+			}
+		})
+	}
+}
+
+// fail ends what has not ended with one state.
+func (p *pod) fail(ctx context.Context, end v1.ContainerStateTerminated) {
+	end.FinishedAt = metav1.Now()
+	p.abandon(func(status v1.ContainerStatus) v1.ContainerState {
+		state := end
+		state.ContainerID = status.ContainerID
+		if running := status.State.Running; running != nil {
+			state.StartedAt = running.StartedAt
+		} else {
+			state.StartedAt = end.FinishedAt
+		}
+		return v1.ContainerState{Terminated: &state}
+	})
+	log.G(ctx).WithField("reason", end.Reason).Warn("pod failed: " + end.Message)
+	p.conclude(ctx)
+}
+
+// conclude keeps the outcome on disk and releases what only a living pod needs.
+func (p *pod) conclude(ctx context.Context) {
+	p.state.end()
+	statuses, _ := p.snapshot()
+	final := make([]v1.ContainerStatus, 0, len(statuses))
+	for _, status := range statuses {
+		final = append(final, status)
+	}
+	if err := p.change(func(r *record) { r.Final = final }); err != nil {
+		log.G(ctx).WithError(err).Warn("the pod's outcome could not be saved")
+	}
+	p.m.accelerators.Release(string(p.spec.UID))
+}
+
+// teardown removes all that the pod ever had, and tries again until it is gone:
+// nobody upstream asks a second time (contract 4).
+func (p *pod) teardown(ctx context.Context, s *pool.Sandbox) {
+	delays := backoff.NewExponentialBackOff()
+	delays.InitialInterval, delays.MaxInterval = time.Second, time.Minute
+	r := p.peek()
+	if s == nil && p.claim == nil && r.Placed && r.Final == nil {
+		s, _ = p.m.sandboxes.Adopt(ctx, r.Sandbox)
+	}
+	if s != nil && r.Final == nil {
+		p.stopAll(ctx, s, time.Duration(r.Grace)*time.Second)
+	}
+	p.m.accelerators.Release(string(p.spec.UID))
+	for {
+		err := p.erase(ctx)
+		if err == nil {
+			p.m.forget(p)
+			log.G(ctx).WithField("pod", p.spec.UID).Info("pod deleted")
+			return
+		}
+		log.G(ctx).WithField("pod", p.spec.UID).WithError(err).Warn("the pod could not be removed, trying again")
+		select {
+		case <-ctx.Done():
+			return // the record brings the next run back to this
+		case <-time.After(delays.NextBackOff()):
+		}
+	}
+}
+
+func (p *pod) erase(ctx context.Context) error {
+	name := p.peek().Sandbox
+	var problems []error
+	if err := volumes.Remove(p.m.sandboxes.PodDir(name)); err != nil {
+		problems = append(problems, err)
+	}
+	problems = append(problems, p.m.sandboxes.Destroy(ctx, name))
+	if err := os.Remove(p.link()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		problems = append(problems, fmt.Errorf("remove the pod's folder name: %w", err))
+	}
+	if err := errors.Join(problems...); err != nil {
+		return err
+	}
+	return p.m.store.remove(p.spec.UID)
+}
+
+// link is where operators look for a pod's files (contract 8.1); the files are
+// in the sandbox's folder, so that no sandbox sees another pod's.
+func (p *pod) link() string {
+	return filepath.Join(p.m.config.Dir, p.spec.Namespace+"-"+string(p.spec.UID))
+}
+
+// gracePeriod is how long containers have to stop: the lesser of what the pod
+// and the delete allow (contract 4).
+func gracePeriod(spec *v1.Pod, deletion *int64) time.Duration {
+	seconds := int64(v1.DefaultTerminationGracePeriodSeconds)
+	if spec.Spec.TerminationGracePeriodSeconds != nil {
+		seconds = *spec.Spec.TerminationGracePeriodSeconds
+	}
+	if deletion != nil {
+		seconds = min(seconds, *deletion)
+	}
+	return time.Duration(max(seconds, 0)) * time.Second
+}

@@ -1,0 +1,177 @@
+package pods
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/renameio/v2"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
+)
+
+// recordVersion of the files; a newer one is refused with words.
+const recordVersion = 1
+
+// record is what is kept of a pod: what was asked, where it was placed, and how
+// it ended. Progress is not stored, it is read from the pod's engine. Records
+// hold secrets and are readable by their owner only.
+type record struct {
+	Pod     *v1.Pod      `json:"pod"`
+	Data    volumes.Data `json:"data"`
+	JID     string       `json:"jid"`
+	Sandbox string       `json:"sandbox"`
+	// Placed says that the sandbox has existed: if it is missing later, it was
+	// lost, and the pod's containers may have run.
+	Placed bool      `json:"placed"`
+	Since  time.Time `json:"since"`
+	// Devices held, by container; opaque to this package.
+	Devices json.RawMessage `json:"devices,omitempty"`
+	// Gone is set by a delete, with the seconds that the containers have to stop.
+	Gone  bool  `json:"gone,omitempty"`
+	Grace int64 `json:"grace,omitempty"`
+	// Final holds the containers' last statuses once the pod has ended.
+	Final []v1.ContainerStatus `json:"final,omitempty"`
+}
+
+type envelope struct {
+	Version  int             `json:"version"`
+	Checksum string          `json:"checksum"`
+	Record   json.RawMessage `json:"record"`
+}
+
+// store keeps one file per pod and one per tombstone.
+type store struct{ dir string }
+
+func (s store) recordPath(uid types.UID) string {
+	return filepath.Join(s.dir, "records", string(uid)+".json")
+}
+
+func (s store) tombstonePath(uid types.UID) string {
+	return filepath.Join(s.dir, "tombstones", string(uid))
+}
+
+func (s store) open() error {
+	for _, dir := range []string{s.dir, filepath.Join(s.dir, "records"), filepath.Join(s.dir, "tombstones")} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("make the data folder: %w", err)
+		}
+	}
+	return nil
+}
+
+// save writes a record so that a crash leaves the old one or the new one.
+func (s store) save(r *record) error {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("encode the record of pod %s: %w", r.Pod.UID, err)
+	}
+	sum := sha256.Sum256(body)
+	file, err := json.Marshal(envelope{Version: recordVersion, Checksum: hex.EncodeToString(sum[:]), Record: body})
+	if err != nil {
+		return fmt.Errorf("encode the record of pod %s: %w", r.Pod.UID, err)
+	}
+	if err := renameio.WriteFile(s.recordPath(r.Pod.UID), file, 0o600); err != nil {
+		return fmt.Errorf("save the record of pod %s: %w", r.Pod.UID, err)
+	}
+	return nil
+}
+
+func (s store) remove(uid types.UID) error {
+	if err := os.Remove(s.recordPath(uid)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove the record of pod %s: %w", uid, err)
+	}
+	return nil
+}
+
+// load reads every record. One that cannot be read is reported beside the
+// others, and its file is left for a person to look at.
+func (s store) load() ([]*record, error) {
+	entries, err := os.ReadDir(filepath.Join(s.dir, "records"))
+	if err != nil {
+		return nil, fmt.Errorf("read the records: %w", err)
+	}
+	var out []*record
+	var problems []error
+	for _, entry := range entries {
+		if !strings.HasSuffix(entry.Name(), ".json") || strings.HasPrefix(entry.Name(), ".") {
+			continue
+		}
+		path := filepath.Join(s.dir, "records", entry.Name())
+		r, err := readRecord(path)
+		if err != nil {
+			problems = append(problems, fmt.Errorf("record %s: %w", path, err))
+			continue
+		}
+		out = append(out, r)
+	}
+	return out, errors.Join(problems...)
+}
+
+func readRecord(path string) (*record, error) {
+	file, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var e envelope
+	if err := json.Unmarshal(file, &e); err != nil {
+		return nil, fmt.Errorf("not a record: %w", err)
+	}
+	if e.Version > recordVersion {
+		return nil, fmt.Errorf("written by a newer docker-sd (version %d, this one reads up to %d): upgrade again, or delete the pod", e.Version, recordVersion)
+	}
+	if sum := sha256.Sum256(e.Record); hex.EncodeToString(sum[:]) != e.Checksum {
+		return nil, errors.New("damaged: its checksum does not match")
+	}
+	r := &record{}
+	if err := json.Unmarshal(e.Record, r); err != nil {
+		return nil, fmt.Errorf("not a record: %w", err)
+	}
+	if r.Pod == nil || validateIdentity(r.Pod) != nil {
+		return nil, errors.New("damaged: it names no pod")
+	}
+	return r, nil
+}
+
+// bury remembers that a pod was deleted, so that a create that comes late is
+// refused (contract 1.4).
+func (s store) bury(uid types.UID) error {
+	f, err := os.OpenFile(s.tombstonePath(uid), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("remember that pod %s was deleted: %w", uid, err)
+	}
+	return f.Close()
+}
+
+// tombstones returns when each deleted pod was, and drops those older than keep.
+func (s store) tombstones(keep time.Duration, now time.Time) (map[types.UID]time.Time, error) {
+	entries, err := os.ReadDir(filepath.Join(s.dir, "tombstones"))
+	if err != nil {
+		return nil, fmt.Errorf("read the tombstones: %w", err)
+	}
+	out := map[types.UID]time.Time{}
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err != nil {
+			continue // removed meanwhile
+		}
+		uid := types.UID(entry.Name())
+		if now.Sub(info.ModTime()) > keep {
+			s.unbury(uid)
+			continue
+		}
+		out[uid] = info.ModTime()
+	}
+	return out, nil
+}
+
+// unbury forgets a tombstone; one that stays is dropped at the next start.
+func (s store) unbury(uid types.UID) { _ = os.Remove(s.tombstonePath(uid)) }

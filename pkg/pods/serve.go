@@ -1,0 +1,284 @@
+package pods
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/log"
+	"github.com/containerd/errdefs"
+	"golang.org/x/sync/errgroup"
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
+)
+
+// serve runs the pod's containers in its sandbox, from wherever they are, until
+// all have ended for good. Which of them exist and how they ended is read from
+// the sandbox's engine, so the same code starts a pod and resumes one.
+func (p *pod) serve(ctx context.Context, s *pool.Sandbox) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := p.bound(ctx, s, cancel)
+	defer stop()
+
+	set, err := p.prepare(ctx, s)
+	if err != nil {
+		return causeOr(ctx, err)
+	}
+	// Sidecars live until the main containers have ended, not longer.
+	sidecars := &sidecars{}
+	defer sidecars.wait()
+	side, stopSidecars := context.WithCancel(ctx)
+	defer stopSidecars()
+	if ok, err := p.runInits(ctx, side, s, set, sidecars); err != nil || !ok {
+		return causeOr(ctx, err)
+	}
+	var mains errgroup.Group
+	for i := range p.spec.Spec.Containers {
+		c := p.runner(&p.spec.Spec.Containers[i], s, set)
+		mains.Go(func() error { _, err := c.run(ctx); return err })
+	}
+	if err := mains.Wait(); err != nil {
+		return causeOr(ctx, err)
+	}
+	stopSidecars()
+	sidecars.wait()
+	p.stopSidecars(ctx, s, gracePeriod(p.spec, nil))
+	return causeOr(ctx, nil)
+}
+
+// causeOr prefers why the context was ended to what broke because of it.
+func causeOr(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// sidecars waits for the goroutines of native sidecars.
+type sidecars struct{ group sync.WaitGroup }
+
+func (s *sidecars) wait() { s.group.Wait() }
+
+// bound ends the context when the sandbox stops or the pod's deadline passes.
+func (p *pod) bound(ctx context.Context, s *pool.Sandbox, cancel context.CancelCauseFunc) (stop func()) {
+	var deadline <-chan time.Time
+	if seconds := p.spec.Spec.ActiveDeadlineSeconds; seconds != nil {
+		timer := time.NewTimer(time.Until(p.peek().Since.Add(time.Duration(*seconds) * time.Second)))
+		deadline = timer.C
+	}
+	var watcher sync.WaitGroup
+	done := make(chan struct{})
+	watcher.Go(func() {
+		select {
+		case <-s.Gone():
+			cancel(errGone)
+		case <-deadline:
+			cancel(errDeadline)
+		case <-ctx.Done():
+		case <-done:
+		}
+	})
+	return func() { close(done); watcher.Wait() }
+}
+
+// prepare makes the pod's volumes and the files that kubelet manages.
+func (p *pod) prepare(ctx context.Context, s *pool.Sandbox) (*volumes.Set, error) {
+	r := p.peek()
+	set, err := volumes.Prepare(s.PodDir(), p.spec, r.Data, p.m.config.Volumes)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Symlink(s.PodDir(), p.link()); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf("name the pod's folder: %w", err)
+	}
+	for _, tmpfs := range set.Tmpfs() {
+		if err := p.mountTmpfs(ctx, s, tmpfs); err != nil {
+			return nil, err
+		}
+	}
+	return set, p.managedFiles(s)
+}
+
+// managedFiles are those that every container gets: /etc/hosts, and one file
+// per container for its termination message.
+func (p *pod) managedFiles(s *pool.Sandbox) error {
+	dir := filepath.Join(s.PodDir(), "managed")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("make the pod's managed files: %w", err)
+	}
+	if err := os.WriteFile(hostsPath(s), []byte(hostsFile(p.spec, s.IP)), 0o644); err != nil {
+		return fmt.Errorf("write the pod's /etc/hosts: %w", err)
+	}
+	for _, c := range allContainers(p.spec) {
+		// Any user in the container may write its message, as in kubelet.
+		f, err := os.OpenFile(messagePath(s, c.Name), os.O_CREATE|os.O_WRONLY, 0o666)
+		if err != nil {
+			return fmt.Errorf("make the termination message file: %w", err)
+		}
+		if err := errors.Join(f.Chmod(0o666), f.Close()); err != nil {
+			return fmt.Errorf("make the termination message file: %w", err)
+		}
+	}
+	return nil
+}
+
+func hostsPath(s *pool.Sandbox) string { return filepath.Join(s.PodDir(), "managed", "hosts") }
+
+func messagePath(s *pool.Sandbox, container string) string {
+	return filepath.Join(s.PodDir(), "managed", container+".message")
+}
+
+// mountTmpfs mounts a memory volume in the sandbox, where the pod's containers
+// share it; it is gone with the sandbox. Mounted already is success.
+func (p *pod) mountTmpfs(ctx context.Context, s *pool.Sandbox, t volumes.Tmpfs) error {
+	options := []string{"mode=" + strconv.FormatUint(uint64(t.Mode), 8)}
+	if t.SizeBytes > 0 {
+		options = append(options, "size="+strconv.FormatInt(t.SizeBytes, 10))
+	}
+	if t.GID != nil {
+		options = append(options, "gid="+strconv.FormatInt(*t.GID, 10))
+	}
+	return p.inSandbox(ctx, s, "/bin/sh", "-c",
+		`grep -q " $1 tmpfs" /proc/mounts || mount -t tmpfs -o "$2" tmpfs "$1"`, "mount", t.Path, strings.Join(options, ","))
+}
+
+// inSandbox runs a command in the sandbox itself, beside the inner engine.
+func (p *pod) inSandbox(ctx context.Context, s *pool.Sandbox, argv ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	var out bytes.Buffer
+	code, err := p.m.host.Exec(ctx, s.ID, argv, &out)
+	if err != nil {
+		return fmt.Errorf("run %s in the sandbox: %w", argv[0], err)
+	}
+	if code != 0 {
+		return fmt.Errorf("%s in the sandbox ended with %d: %s", argv[0], code, strings.TrimSpace(out.String()))
+	}
+	return nil
+}
+
+// runInits runs the init containers in order. It returns false when one of them
+// failed for good.
+func (p *pod) runInits(ctx, side context.Context, s *pool.Sandbox, set *volumes.Set, running *sidecars) (bool, error) {
+	for i := range p.spec.Spec.InitContainers {
+		c := p.runner(&p.spec.Spec.InitContainers[i], s, set)
+		if isSidecar(c.spec) {
+			running.group.Go(func() {
+				if _, err := c.run(side); err != nil && side.Err() == nil {
+					log.G(ctx).WithField("container", c.spec.Name).WithError(err).Warn("sidecar failed")
+				}
+			})
+			if !p.awaitStarted(ctx, c.spec.Name) {
+				return false, ctx.Err()
+			}
+			continue
+		}
+		end, err := c.run(ctx)
+		if err != nil {
+			return false, err
+		}
+		if end.ExitCode != 0 {
+			log.G(ctx).WithField("container", c.spec.Name).WithField("exitCode", end.ExitCode).Warn("init container failed")
+			return false, nil
+		}
+	}
+	for i := range p.spec.Spec.Containers {
+		p.update(p.spec.Spec.Containers[i].Name, func(s *v1.ContainerStatus) {
+			if w := s.State.Waiting; w != nil && w.Reason == reasonInitializing {
+				s.State = waiting(reasonCreating, "")
+			}
+		})
+	}
+	return true, nil
+}
+
+// awaitStarted waits until a container has started, startup probe included.
+func (p *pod) awaitStarted(ctx context.Context, container string) bool {
+	for {
+		now, _ := p.instance(container)
+		statuses, _ := p.snapshot()
+		if started := statuses[container].Started; started != nil && *started {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-now.changed:
+		}
+	}
+}
+
+// stopAll ends the pod's containers: the main ones side by side, then the
+// sidecars in the reverse of their order, all within the grace period.
+func (p *pod) stopAll(ctx context.Context, s *pool.Sandbox, grace time.Duration) {
+	deadline := time.Now().Add(grace)
+	var stopping sync.WaitGroup
+	for _, c := range plainContainers(p.spec) {
+		stopping.Go(func() { p.stopContainer(ctx, s, c, time.Until(deadline)) })
+	}
+	stopping.Wait()
+	p.stopSidecars(ctx, s, time.Until(deadline))
+}
+
+func (p *pod) stopSidecars(ctx context.Context, s *pool.Sandbox, grace time.Duration) {
+	deadline := time.Now().Add(grace)
+	inits := p.spec.Spec.InitContainers
+	for i := len(inits) - 1; i >= 0; i-- {
+		if isSidecar(&inits[i]) {
+			p.stopContainer(ctx, s, &inits[i], time.Until(deadline))
+		}
+	}
+}
+
+func plainContainers(pod *v1.Pod) []*v1.Container {
+	var out []*v1.Container
+	for i := range pod.Spec.InitContainers {
+		if !isSidecar(&pod.Spec.InitContainers[i]) {
+			out = append(out, &pod.Spec.InitContainers[i])
+		}
+	}
+	for i := range pod.Spec.Containers {
+		out = append(out, &pod.Spec.Containers[i])
+	}
+	return out
+}
+
+// stopContainer runs the preStop hook, then SIGTERM, then SIGKILL, within grace.
+// The sandbox is removed or the container inspected afterwards, so a failure
+// here is only worth a line in the log.
+func (p *pod) stopContainer(ctx context.Context, s *pool.Sandbox, c *v1.Container, grace time.Duration) {
+	now, _ := p.instance(c.Name)
+	if now.id == "" {
+		return
+	}
+	seen, err := s.Engine.Inspect(ctx, now.id)
+	if err != nil || !seen.State.Alive() {
+		if err != nil && !errdefs.IsNotFound(err) {
+			log.G(ctx).WithField("container", c.Name).WithError(err).Warn("container could not be stopped")
+		}
+		return
+	}
+	deadline := time.Now().Add(grace)
+	if c.Lifecycle != nil && c.Lifecycle.PreStop != nil && grace > 0 {
+		hook, cancel := context.WithTimeout(ctx, grace)
+		if err := p.target(s, c, now.id).Hook(hook, c.Lifecycle.PreStop); err != nil {
+			log.G(ctx).WithField("container", c.Name).WithError(err).Warn("preStop hook failed")
+		}
+		cancel()
+	}
+	// Kubelet leaves two seconds for the signal however long the hook took.
+	remaining := max(time.Until(deadline), min(grace, 2*time.Second), 0)
+	if err := s.Engine.Stop(ctx, now.id, remaining); err != nil {
+		log.G(ctx).WithField("container", c.Name).WithError(err).Warn("container could not be stopped")
+	}
+}

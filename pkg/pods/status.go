@@ -1,0 +1,140 @@
+package pods
+
+import (
+	"slices"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// Report is a pod's status for interLink (contract 2). Containers holds every
+// container of the pod's spec exactly once, never none.
+type Report struct {
+	Containers     []v1.ContainerStatus
+	InitContainers []v1.ContainerStatus
+	JID            string
+}
+
+// Annotations that name containers which run in the cluster and never reach us
+// (contract 6).
+const (
+	localContainers     = "interlink.eu/disable-offload-containers"
+	localInitContainers = "interlink.eu/disable-offload-init-containers"
+)
+
+// report says how a pod is doing in the terms that its caller understands.
+// spec is the polled pod, whose container names must all be answered (contract
+// 2.2 trap 2); known are the containers that we run.
+func report(spec *v1.Pod, known map[string]v1.ContainerStatus, ended bool) Report {
+	out := Report{InitContainers: initReport(spec, known, ended)}
+	failed := failedInit(out.InitContainers, ended)
+	for i := range spec.Spec.Containers {
+		name := spec.Spec.Containers[i].Name
+		status, ours := known[name]
+		switch {
+		case !ours:
+			status = localStatus(&spec.Spec.Containers[i], ended)
+		case failed != nil && status.State.Terminated == nil:
+			status = neverRan(status, failed)
+		}
+		out.Containers = append(out.Containers, status)
+	}
+	return out
+}
+
+// localStatus stands for a container that runs in the cluster: running while
+// any of ours lives, completed once all ended (contract 2.2 trap 9).
+func localStatus(c *v1.Container, ended bool) v1.ContainerStatus {
+	status := v1.ContainerStatus{Name: c.Name, Image: c.Image, Ready: !ended}
+	if ended {
+		status.State.Terminated = &v1.ContainerStateTerminated{Reason: "Completed"}
+	} else {
+		status.State.Running = &v1.ContainerStateRunning{}
+	}
+	return status
+}
+
+// initReport lists init containers in spec order: those that ended, then the
+// one that runs or waits, then those to come. A native sidecar is left out once
+// it has started, since a running init container keeps a pod Pending (trap 8).
+// After a failure for good only those that ran are listed (trap 6).
+func initReport(spec *v1.Pod, known map[string]v1.ContainerStatus, ended bool) []v1.ContainerStatus {
+	var out []v1.ContainerStatus
+	local := localNames(spec, localInitContainers)
+	for i := range spec.Spec.InitContainers {
+		c := &spec.Spec.InitContainers[i]
+		status, ours := known[c.Name]
+		switch {
+		case !ours && local[c.Name]:
+			status = v1.ContainerStatus{Name: c.Name, Image: c.Image}
+			status.State.Terminated = &v1.ContainerStateTerminated{Reason: "Completed"}
+		case !ours:
+			continue
+		case isSidecar(c) && (status.State.Waiting == nil || status.RestartCount > 0 || ended):
+			continue
+		case ended && status.State.Terminated == nil:
+			continue
+		}
+		out = append(out, status)
+	}
+	return out
+}
+
+func localNames(pod *v1.Pod, annotation string) map[string]bool {
+	names := map[string]bool{}
+	for name := range strings.SplitSeq(pod.Annotations[annotation], ",") {
+		names[strings.TrimSpace(name)] = true
+	}
+	return names
+}
+
+// failedInit is how the init container ended that stopped the pod, if one did.
+func failedInit(inits []v1.ContainerStatus, ended bool) *v1.ContainerStateTerminated {
+	if !ended {
+		return nil
+	}
+	at := slices.IndexFunc(inits, func(s v1.ContainerStatus) bool {
+		return s.State.Terminated != nil && s.State.Terminated.ExitCode != 0
+	})
+	if at < 0 {
+		return nil
+	}
+	return inits[at].State.Terminated
+}
+
+// neverRan reports a container that a failed init container kept from starting.
+func neverRan(status v1.ContainerStatus, init *v1.ContainerStateTerminated) v1.ContainerStatus {
+	status.State = v1.ContainerState{Terminated: &v1.ContainerStateTerminated{
+		ExitCode: init.ExitCode, Reason: "Error", FinishedAt: init.FinishedAt, StartedAt: init.FinishedAt,
+		Message: "not started: an init container failed: " + init.Message,
+	}}
+	status.Ready = false
+	return status
+}
+
+// uniform is the report of a pod of which we know nothing but its spec.
+func uniform(spec *v1.Pod, state v1.ContainerState) Report {
+	var out Report
+	for i := range spec.Spec.Containers {
+		c := &spec.Spec.Containers[i]
+		out.Containers = append(out.Containers, v1.ContainerStatus{Name: c.Name, Image: c.Image, State: *state.DeepCopy()})
+	}
+	return out
+}
+
+// isSidecar tells a native sidecar: an init container that is kept running.
+func isSidecar(c *v1.Container) bool {
+	return c.RestartPolicy != nil && *c.RestartPolicy == v1.ContainerRestartPolicyAlways
+}
+
+// Reasons that kubectl's users know.
+const (
+	reasonCreating     = "ContainerCreating"
+	reasonInitializing = "PodInitializing"
+	reasonCrashLoop    = "CrashLoopBackOff"
+	reasonUnknown      = "ContainerStatusUnknown"
+)
+
+func waiting(reason, message string) v1.ContainerState {
+	return v1.ContainerState{Waiting: &v1.ContainerStateWaiting{Reason: reason, Message: message}}
+}

@@ -1,0 +1,130 @@
+package pods
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/google/uuid"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/probes"
+)
+
+// invalid is a refusal that names the field.
+func invalid(field, format string, args ...any) error {
+	return fmt.Errorf("%s: %s: %w", field, fmt.Sprintf(format, args...), errdefs.ErrInvalidArgument)
+}
+
+// validateIdentity refuses a pod whose names are not what Kubernetes allows;
+// they become paths and container names.
+func validateIdentity(pod *v1.Pod) error {
+	if pod.UID == "" {
+		return invalid("metadata.uid", "is empty")
+	}
+	if err := ValidateUID(string(pod.UID)); err != nil {
+		return err
+	}
+	if problems := validation.IsDNS1123Label(pod.Namespace); len(problems) > 0 {
+		return invalid("metadata.namespace", "%q: %s", pod.Namespace, problems[0])
+	}
+	if problems := validation.IsDNS1123Subdomain(pod.Name); len(problems) > 0 {
+		return invalid("metadata.name", "%q: %s", pod.Name, problems[0])
+	}
+	return nil
+}
+
+// ValidateUID accepts a UUID as Kubernetes writes it, in lower case.
+func ValidateUID(uid string) error {
+	if len(uid) != 36 || uuid.Validate(uid) != nil || strings.ToLower(uid) != uid {
+		return invalid("metadata.uid", "%.80q is not a lower-case UUID", uid)
+	}
+	return nil
+}
+
+// ValidateContainerName accepts a DNS label.
+func ValidateContainerName(name string) error {
+	if problems := validation.IsDNS1123Label(name); len(problems) > 0 {
+		return invalid("container name", "%.80q: %s", name, problems[0])
+	}
+	return nil
+}
+
+// validatePod refuses what cannot be run, by field, before anything is made.
+func validatePod(pod *v1.Pod) error {
+	if err := validateIdentity(pod); err != nil {
+		return err
+	}
+	if len(pod.Spec.Containers) == 0 {
+		return invalid("spec.containers", "the pod has none")
+	}
+	switch pod.Spec.RestartPolicy {
+	case "", v1.RestartPolicyAlways, v1.RestartPolicyOnFailure, v1.RestartPolicyNever:
+	default:
+		return invalid("spec.restartPolicy", "%q is none of Always, OnFailure, Never", pod.Spec.RestartPolicy)
+	}
+	if len(pod.Spec.EphemeralContainers) > 0 {
+		return invalid("spec.ephemeralContainers", "not supported by this node")
+	}
+	seen := map[string]bool{}
+	for list, containers := range map[string][]v1.Container{
+		"spec.initContainers": pod.Spec.InitContainers, "spec.containers": pod.Spec.Containers} {
+		for i := range containers {
+			field := fmt.Sprintf("%s[%d]", list, i)
+			if seen[containers[i].Name] {
+				return invalid(field+".name", "%q is used twice", containers[i].Name)
+			}
+			seen[containers[i].Name] = true
+			if err := validateContainer(&containers[i], field); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func validateContainer(c *v1.Container, field string) error {
+	if err := ValidateContainerName(c.Name); err != nil {
+		return fmt.Errorf("%s: %w", field, err)
+	}
+	if strings.TrimSpace(c.Image) == "" || c.Image != strings.TrimSpace(c.Image) {
+		return invalid(field+".image", "%q is not an image", c.Image)
+	}
+	for i, variable := range c.Env {
+		// An engine splits at the first "=", and the kernel ends a string at NUL.
+		if variable.Name == "" || strings.ContainsAny(variable.Name, "=\x00") {
+			return invalid(fmt.Sprintf("%s.env[%d].name", field, i), "must not be empty or contain '='")
+		}
+		if strings.ContainsRune(variable.Value, 0) {
+			return invalid(fmt.Sprintf("%s.env[%d].value", field, i), "contains a NUL byte")
+		}
+	}
+	for name, list := range map[string][]string{"command": c.Command, "args": c.Args} {
+		for i, argument := range list {
+			if strings.ContainsRune(argument, 0) {
+				return invalid(fmt.Sprintf("%s.%s[%d]", field, name, i), "contains a NUL byte")
+			}
+		}
+	}
+	if c.WorkingDir != "" && !strings.HasPrefix(c.WorkingDir, "/") {
+		return invalid(field+".workingDir", "%q is not an absolute path", c.WorkingDir)
+	}
+	for _, list := range []v1.ResourceList{c.Resources.Limits, c.Resources.Requests} {
+		for name, quantity := range list {
+			if quantity.Sign() < 0 {
+				return invalid(field+".resources", "%s is negative", name)
+			}
+			if strings.HasPrefix(string(name), v1.ResourceHugePagesPrefix) {
+				return invalid(field+".resources", "%s: huge pages are not supported by this node", name)
+			}
+		}
+	}
+	if memory, limited := c.Resources.Limits[v1.ResourceMemory]; limited && !memory.IsZero() && memory.Value() < minMemory {
+		return invalid(field+".resources.limits.memory", "%s is less than the 6Mi that a container needs", memory.String())
+	}
+	return probes.Validate(c, field)
+}
+
+// minMemory is the engine's own lower bound for a memory limit.
+const minMemory = 6 << 20
