@@ -1,0 +1,76 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/containerd/containerd/log"
+	"github.com/containerd/errdefs"
+)
+
+// statusClientGone is what proxies log for a caller that left; nobody reads it.
+const statusClientGone = 499
+
+// statusCode is the one place where an error becomes an HTTP status. interLink
+// knows 200 and not 200; the rest is for people (contract 9.5).
+func statusCode(err error) int {
+	tooLarge := &http.MaxBytesError{}
+	switch {
+	case errors.As(err, &tooLarge):
+		return http.StatusRequestEntityTooLarge
+	case errors.Is(err, context.Canceled):
+		return statusClientGone
+	case errdefs.IsInvalidArgument(err):
+		return http.StatusBadRequest
+	case errdefs.IsNotFound(err):
+		return http.StatusNotFound
+	case errdefs.IsConflict(err), errdefs.IsAlreadyExists(err), errdefs.IsFailedPrecondition(err):
+		return http.StatusConflict
+	case errdefs.IsResourceExhausted(err):
+		return http.StatusTooManyRequests
+	case errdefs.IsUnavailable(err), errors.Is(err, context.DeadlineExceeded):
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
+
+// maxErrorText bounds an error's text: it ends up in a pod's status.
+const maxErrorText = 2048
+
+// message is the sentence that kubectl describe will show.
+func message(err error) string {
+	text := strings.TrimSpace(err.Error())
+	if len(text) > maxErrorText {
+		text = strings.ToValidUTF8(text[:maxErrorText], "") + " ..."
+	}
+	return text
+}
+
+// handler does one call; a nil error means that it has answered.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+// handle runs a handler with a logger that carries the caller's session, and
+// answers its error.
+func (s *Server) handle(h handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		logger := log.G(r.Context()).WithField("route", r.URL.Path)
+		if session := r.Header.Get("InterLink-Http-Session"); session != "" {
+			logger = logger.WithField("session", fmt.Sprintf("%.64q", session))
+		}
+		ctx := log.WithLogger(r.Context(), logger)
+		err := h(w, r.WithContext(ctx))
+		if err == nil {
+			return
+		}
+		code := statusCode(err)
+		if logger = logger.WithField("code", code).WithError(err); code >= http.StatusInternalServerError {
+			logger.Error("call failed")
+		} else {
+			logger.Info("call refused")
+		}
+		http.Error(w, message(err), code)
+	})
+}

@@ -1,0 +1,260 @@
+package api
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/containerd/containerd/log"
+	"github.com/containerd/errdefs"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/interlink"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
+)
+
+func (s *Server) create(w http.ResponseWriter, r *http.Request) error {
+	body, err := s.body(w, r)
+	if err != nil {
+		return err
+	}
+	request, err := interlink.DecodeCreate(body)
+	if err != nil {
+		return malformed(err)
+	}
+	if err := s.awaitReady(r.Context()); err != nil {
+		return err
+	}
+	var data volumes.Data
+	for _, c := range append(request.Containers, request.InitContainers...) {
+		data.Add(c.ConfigMaps, c.Projected, c.Secrets)
+	}
+	// An admitted pod lives on when its caller hangs up.
+	jid, err := s.config.Pods.Create(context.WithoutCancel(r.Context()), &request.Pod, data)
+	if err != nil {
+		return err
+	}
+	return answer(w, interlink.CreateAnswer{PodUID: string(request.Pod.UID), PodJID: jid})
+}
+
+func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
+	body, err := s.body(w, r)
+	if err != nil {
+		return err
+	}
+	asked, err := interlink.DecodeStatus(body)
+	if err != nil {
+		return malformed(err)
+	}
+	if len(asked) == 0 {
+		return answer(w, s.config.Ping())
+	}
+	select {
+	case <-s.ready:
+	default:
+		// The caller keeps what it knows and asks again (contract 2.3).
+		return fmt.Errorf("docker-sd is taking over the pods of its last run: %w", errdefs.ErrUnavailable)
+	}
+	out := make([]interlink.PodStatus, 0, len(asked))
+	for i := range asked {
+		pod := &asked[i]
+		report, known := s.config.Pods.Status(pod)
+		if !known {
+			continue
+		}
+		out = append(out, interlink.PodStatus{Name: pod.Name, UID: string(pod.UID), Namespace: pod.Namespace,
+			JID: report.JID, Containers: report.Containers, InitContainers: report.InitContainers})
+	}
+	return answer(w, out)
+}
+
+// deletedText is what operators and tests of the 2024 plugin look for (contract 8.1).
+const deletedText = "All containers for submitted Pods have been deleted"
+
+func (s *Server) delete(w http.ResponseWriter, r *http.Request) error {
+	body, err := s.body(w, r)
+	if err != nil {
+		return err
+	}
+	pod, err := interlink.DecodeDelete(body)
+	if err != nil {
+		return malformed(err)
+	}
+	if err := s.awaitReady(r.Context()); err != nil {
+		return err
+	}
+	if err := s.config.Pods.Delete(context.WithoutCancel(r.Context()), pod.UID, pod.DeletionGracePeriodSeconds); err != nil {
+		return err
+	}
+	_, err = io.WriteString(w, deletedText)
+	return gone(err)
+}
+
+func (s *Server) logs(w http.ResponseWriter, r *http.Request) error {
+	body, err := s.body(w, r)
+	if err != nil {
+		return err
+	}
+	request, err := interlink.DecodeLogs(body)
+	if err != nil {
+		return malformed(err)
+	}
+	query, err := logQuery(request, time.Now())
+	if err != nil {
+		return err
+	}
+	if err := s.awaitReady(r.Context()); err != nil {
+		return err
+	}
+	source, err := s.config.Pods.FindLogs(query)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if query.Follow {
+		return s.follow(w, r, source)
+	}
+	out := &countingWriter{w: w}
+	buffered := bufio.NewWriterSize(out, logBuffer)
+	if err := source.Copy(r.Context(), buffered); err != nil {
+		return abort(r.Context(), out, err)
+	}
+	return gone(buffered.Flush())
+}
+
+// logBuffer gathers lines into writes that are worth a system call.
+const logBuffer = 64 << 10
+
+// follow sends the headers at once, since the caller waits 120 s for them, and
+// then every piece as it comes (contract 3).
+func (s *Server) follow(w http.ResponseWriter, r *http.Request, source *pods.LogSource) error {
+	if !s.followers.TryAcquire(1) {
+		return fmt.Errorf("%d logs are followed already, as many as MaxLogFollowers allows: %w",
+			s.config.MaxFollowers, errdefs.ErrResourceExhausted)
+	}
+	defer s.followers.Release(1)
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(s.draining, cancel)()
+	w.WriteHeader(http.StatusOK)
+	out := &countingWriter{w: w, flush: http.NewResponseController(w)}
+	if err := out.flush.Flush(); err != nil {
+		return gone(err)
+	}
+	out.n++ // the headers are out: from here an error can only cut the connection
+	if err := source.Copy(ctx, out); err != nil {
+		return abort(ctx, out, err)
+	}
+	return nil
+}
+
+// abort ends a log that broke: with a status while that is possible, else by
+// cutting the connection, because text would end up among the user's lines.
+func abort(ctx context.Context, out *countingWriter, err error) error {
+	if out.n == 0 {
+		return err
+	}
+	if ctx.Err() == nil {
+		log.G(ctx).WithError(err).Warn("a log could not be read to its end")
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// countingWriter knows whether anything was sent; with flush it sends each
+// piece at once.
+type countingWriter struct {
+	w     io.Writer
+	n     int64
+	flush *http.ResponseController
+}
+
+func (c *countingWriter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	c.n += int64(n)
+	if err == nil && c.flush != nil {
+		err = c.flush.Flush()
+	}
+	return n, err
+}
+
+// logQuery checks what older callers do not (contract 3).
+func logQuery(request interlink.LogRequest, now time.Time) (pods.LogQuery, error) {
+	o := request.Opts
+	query := pods.LogQuery{UID: types.UID(request.PodUID), Namespace: request.Namespace, Container: request.ContainerName,
+		Tail: o.Tail, Bytes: o.Bytes, Timestamps: o.Timestamps, Follow: o.Follow, Previous: o.Previous}
+	switch {
+	case o.Tail < 0 || o.Bytes < 0 || o.SinceSeconds < 0:
+		return query, fmt.Errorf("Tail, Bytes and SinceSeconds must not be negative: %w", errdefs.ErrInvalidArgument)
+	case o.SinceSeconds > 0 && !o.SinceTime.IsZero():
+		return query, fmt.Errorf("SinceSeconds and SinceTime exclude each other: %w", errdefs.ErrInvalidArgument)
+	case o.SinceSeconds > maxSinceSeconds:
+	case o.SinceSeconds > 0:
+		query.Since = now.Add(-time.Duration(o.SinceSeconds) * time.Second)
+	default:
+		query.Since = o.SinceTime
+	}
+	return query, nil
+}
+
+// maxSinceSeconds is a century; more selects everything, and must not overflow.
+const maxSinceSeconds = 100 * 365 * 24 * 3600
+
+// body reads the request's body whatever the method.
+func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	// The deadline is for the body alone: left in place, it would end a followed log.
+	control := http.NewResponseController(w)
+	if err := control.SetReadDeadline(time.Now().Add(bodyTimeout)); err != nil {
+		return nil, fmt.Errorf("bound the reading of the body: %w", err)
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.config.MaxBody))
+	tooLarge := &http.MaxBytesError{}
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, fmt.Errorf("the body is larger than %d bytes (MaxBodyBytes): %w", s.config.MaxBody, err)
+	case err != nil:
+		return nil, malformed(fmt.Errorf("read the body: %w", err))
+	}
+	return body, control.SetReadDeadline(time.Time{})
+}
+
+// awaitReady holds a call back until earlier pods are taken over: a create that
+// is refused meanwhile would be a failed pod (contract 1.4).
+func (s *Server) awaitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	select {
+	case <-s.ready:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("docker-sd is still taking over the pods of its last run: %w", ctx.Err())
+	}
+}
+
+func malformed(err error) error {
+	return fmt.Errorf("%w: %w", errdefs.ErrInvalidArgument, err)
+}
+
+// answer sends a 200 with JSON, the only answer that interLink counts as success.
+func answer(w http.ResponseWriter, value any) error {
+	body, err := json.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("encode the answer: %w", err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, err = w.Write(body)
+	return gone(err)
+}
+
+// gone makes a failed write to the caller what it is: the caller left.
+func gone(err error) error {
+	if err != nil {
+		return fmt.Errorf("%w: %w", context.Canceled, err)
+	}
+	return nil
+}

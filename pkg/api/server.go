@@ -1,0 +1,166 @@
+// Package api serves the sidecar protocol over HTTP: it decodes, asks the pods,
+// and encodes. What a caller may send and what it makes of each answer is the
+// interLink contract, sections 1 to 4.
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/semaphore"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/interlink"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
+)
+
+// Pods is what the routes need of the pods.
+type Pods interface {
+	Create(ctx context.Context, pod *v1.Pod, data volumes.Data) (jid string, err error)
+	Delete(ctx context.Context, uid types.UID, grace *int64) error
+	Status(pod *v1.Pod) (pods.Report, bool)
+	FindLogs(query pods.LogQuery) (*pods.LogSource, error)
+}
+
+// Config of a Server.
+type Config struct {
+	Pods Pods
+	// Ping answers an empty status request; it must not block.
+	Ping func() interlink.Ping
+	// Troubles lists why this node does not work as it should, for /readyz.
+	Troubles func() []string
+	// MaxBody bounds a request's body in bytes.
+	MaxBody int64
+	// MaxFollowers bounds how many logs are followed at a time.
+	MaxFollowers int
+}
+
+// Server of the four routes.
+type Server struct {
+	config    Config
+	http      *http.Server
+	followers *semaphore.Weighted
+	// ready is closed once earlier pods have been taken over.
+	ready     chan struct{}
+	readyOnce sync.Once
+	// draining ends followed logs at shutdown; they would hold it up for ever.
+	draining context.Context
+	drain    context.CancelFunc
+}
+
+// Time limits. A caller keeps idle connections for 120 s, so ours live longer:
+// a create must not be written to a connection that we are closing (contract 1.1).
+const (
+	headerTimeout = 30 * time.Second
+	bodyTimeout   = 60 * time.Second
+	idleTimeout   = 150 * time.Second
+	// readyTimeout is how long a call waits for recovery; the caller gives up
+	// after 120 s.
+	readyTimeout = 100 * time.Second
+)
+
+// New makes a Server that holds calls back until Ready.
+func New(config Config) *Server {
+	s := &Server{config: config, ready: make(chan struct{}),
+		followers: semaphore.NewWeighted(int64(max(config.MaxFollowers, 1)))}
+	s.draining, s.drain = context.WithCancel(context.Background())
+	mux := http.NewServeMux()
+	// Any method: interLink itself uses GET with a body and POST (contract 1.1).
+	mux.Handle("/create", s.handle(s.create))
+	mux.Handle("/status", s.handle(s.status))
+	mux.Handle("/delete", s.handle(s.delete))
+	mux.Handle("/getLogs", s.handle(s.logs))
+	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("/readyz", s.readyz)
+	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout}
+	return s
+}
+
+// Ready lets calls through: earlier pods have been taken over.
+func (s *Server) Ready() { s.readyOnce.Do(func() { close(s.ready) }) }
+
+// Listen binds a TCP address or a unix socket. A socket that nobody serves any
+// more is replaced, one that somebody serves is an error; only the owner may
+// connect.
+func Listen(network, address string) (net.Listener, error) {
+	if network == "unix" {
+		if err := clearSocket(address); err != nil {
+			return nil, err
+		}
+	}
+	listener, err := net.Listen(network, address)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", address, err)
+	}
+	if network == "unix" {
+		if err := os.Chmod(address, 0o600); err != nil {
+			return nil, errors.Join(fmt.Errorf("protect socket %s: %w", address, err), listener.Close())
+		}
+	}
+	return listener, nil
+}
+
+func clearSocket(path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look at socket %s: %w", path, err)
+	}
+	if info.Mode().Type() != os.ModeSocket {
+		return fmt.Errorf("%s exists and is not a socket: remove it or choose another path", path)
+	}
+	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		conn.Close()
+		return fmt.Errorf("another process serves socket %s: stop it or choose another path", path)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove stale socket %s: %w", path, err)
+	}
+	return nil
+}
+
+// Serve answers requests until Shutdown.
+func (s *Server) Serve(l net.Listener) error {
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve: %w", err)
+	}
+	return nil
+}
+
+// Shutdown ends followed logs, lets other requests end until ctx does, then
+// closes what is left.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.drain()
+	if err := s.http.Shutdown(ctx); err != nil {
+		return s.http.Close()
+	}
+	return nil
+}
+
+// readyz is for people and probes; interLink does not call it.
+func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
+	var troubles []string
+	select {
+	case <-s.ready:
+	default:
+		troubles = append(troubles, "still taking over earlier pods")
+	}
+	if troubles = append(troubles, s.config.Troubles()...); len(troubles) == 0 {
+		fmt.Fprintln(w, "ok")
+		return
+	}
+	w.WriteHeader(http.StatusServiceUnavailable)
+	for _, trouble := range troubles {
+		fmt.Fprintln(w, trouble)
+	}
+}
