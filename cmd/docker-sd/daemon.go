@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/containerd/containerd/log"
+	"golang.org/x/sys/unix"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/api"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
+)
+
+// daemon is the parts of docker-sd and the order of their lives.
+type daemon struct {
+	settings config.Config
+	listener net.Listener
+	lock     *os.File
+	host     *engine.Client
+	images   *images.Provider
+	ledger   *gpu.Ledger
+	server   *api.Server
+	node     *node
+
+	mu      sync.Mutex
+	pool    *pool.Pool
+	manager *pods.Manager
+}
+
+// newDaemon binds the listener before anything slow happens: a create that finds
+// nobody listening is a failed pod (contract 1.4).
+func newDaemon(settings config.Config) (*daemon, error) {
+	lock, err := lockFolder(settings.DataRootFolder)
+	if err != nil {
+		return nil, err
+	}
+	listener, err := api.Listen(settings.Listen())
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	host, err := engine.Connect(settings.DockerHost)
+	if err != nil {
+		return nil, errors.Join(err, listener.Close(), lock.Close())
+	}
+	d := &daemon{settings: settings, listener: listener, lock: lock, host: host,
+		images: images.New(host, settings.ImagePullTimeout), ledger: gpu.NewLedger(gpu.Sharing{})}
+	d.node = newNode(settings, d.ledger)
+	return d, nil
+}
+
+// lockFolder makes the data folder and refuses a second docker-sd in it.
+func lockFolder(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make DataRootFolder: %w", err)
+	}
+	path := filepath.Join(dir, "lock")
+	lock, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock DataRootFolder: %w", err)
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("another docker-sd uses DataRootFolder %s: stop it or choose another folder: %w", dir, err), lock.Close())
+	}
+	return lock, nil
+}
+
+// run serves until ctx ends. Pods go on without us.
+func (d *daemon) run(ctx context.Context) error {
+	defer d.lock.Close()
+	defer d.host.Close()
+	defer d.images.Close()
+	log.G(ctx).WithField("address", d.listener.Addr().String()).WithField("version", version).Info("docker-sd is listening")
+
+	// The parts are made once the engine has said what it is; calls wait for that.
+	gate := newGate()
+	d.server = api.New(api.Config{Pods: gate, Ping: d.node.ping, Troubles: d.troubles,
+		MaxBody: d.settings.MaxBodyBytes, MaxFollowers: d.settings.MaxLogFollowers})
+	var group sync.WaitGroup
+	served := make(chan error, 1)
+	group.Go(func() { served <- d.server.Serve(d.listener) })
+	work, stop := context.WithCancel(ctx)
+	defer stop()
+	group.Go(func() { d.work(work, gate) })
+
+	var err error
+	select {
+	case <-ctx.Done():
+		log.G(ctx).Info("draining; pods go on running")
+	case err = <-served:
+	}
+	drain, cancel := context.WithTimeout(context.Background(), d.settings.ShutdownTimeout)
+	defer cancel()
+	err = errors.Join(err, d.server.Shutdown(drain))
+	stop()
+	group.Wait()
+	return err
+}
+
+// work takes over earlier pods, lets calls in, and keeps the pool warm.
+func (d *daemon) work(ctx context.Context, gate *gate) {
+	info, ok := d.awaitEngine(ctx)
+	if !ok {
+		return
+	}
+	d.node.setEngine(info)
+	sandboxes := pool.New(d.poolConfig(ctx, info), d.host)
+	defer sandboxes.Close()
+	manager := pods.New(d.podsConfig(), sandboxes, d.images, gpu.Broker{Ledger: d.ledger}, d.host)
+	defer manager.Close()
+	claimed, err := manager.Recover(ctx)
+	for err != nil {
+		log.G(ctx).WithError(err).Error("earlier pods could not be taken over, trying again")
+		if !pause(ctx, 5*time.Second) {
+			return
+		}
+		claimed, err = manager.Recover(ctx)
+	}
+	d.mu.Lock()
+	d.pool, d.manager = sandboxes, manager
+	d.mu.Unlock()
+	gate.open(manager)
+	d.server.Ready()
+	if err := sandboxes.Restore(ctx, claimed); err != nil {
+		log.G(ctx).WithError(err).Warn("not all that an earlier run left could be cleaned up")
+	}
+	sandboxes.Run(ctx)
+}
+
+// awaitEngine waits until the host's engine answers.
+func (d *daemon) awaitEngine(ctx context.Context) (engine.Info, bool) {
+	delays := backoff.NewExponentialBackOff()
+	delays.InitialInterval, delays.MaxInterval = 200*time.Millisecond, 10*time.Second
+	for {
+		info, err := d.host.Info(ctx)
+		if err == nil {
+			return info, true
+		}
+		log.G(ctx).WithError(err).Error("the Docker engine does not answer, trying again: check DOCKER_HOST and that the engine runs")
+		if !pause(ctx, delays.NextBackOff()) {
+			return info, false
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+func (d *daemon) poolConfig(ctx context.Context, info engine.Info) pool.Config {
+	s := d.settings
+	store, why := images.Store(images.Mode(s.ImageSharing), info)
+	log.G(ctx).WithField("sharing", store != "").Info(why)
+	image := s.SandboxImageName()
+	return pool.Config{
+		Instance: s.Instance, Dir: filepath.Join(s.DataRootFolder, "sandboxes"),
+		Image: image, FetchImage: func(ctx context.Context) error { return d.images.Fetch(ctx, image) },
+		Size: s.AvailableDinds, Parallel: s.BootParallel(), BootTimeout: s.SandboxBootTimeout,
+		Privileged: s.SandboxPrivileged, Store: store, Subnets: s.DockerNetworkSubnet, Mounts: d.hostMounts(ctx),
+	}
+}
+
+// hostMounts are the host paths that pods may use. A running sandbox gains no
+// mount, so all of them are there from its boot.
+func (d *daemon) hostMounts(ctx context.Context) []engine.Mount {
+	paths := append([]string{}, d.settings.HostPathPrefixes...)
+	for _, path := range d.settings.PersistentVolumeClaims {
+		paths = append(paths, path)
+	}
+	if d.settings.PersistentVolumeClaimsToCVMFS {
+		paths = append(paths, cvmfs)
+	}
+	var out []engine.Mount
+	for _, path := range outermost(paths) {
+		if _, err := os.Stat(path); err != nil {
+			log.G(ctx).WithField("path", path).Info("a host path for pods is not there, pods that ask for it are refused")
+			continue
+		}
+		out = append(out, engine.Mount{Source: path, Target: path})
+	}
+	return out
+}
+
+const cvmfs = "/cvmfs"
+
+func (d *daemon) podsConfig() pods.Config {
+	s := d.settings
+	policy := volumes.Policy{HostPathPrefixes: s.HostPathPrefixes, Claims: s.PersistentVolumeClaims, Private: s.DataRootFolder}
+	if s.PersistentVolumeClaimsToCVMFS {
+		policy.ClaimFallback = cvmfs
+	}
+	return pods.Config{Dir: s.DataRootFolder, MaxPods: s.MaxPods, Tombstones: s.TombstonePeriod, Volumes: policy,
+		Log:               engine.LogLimits{MaxBytes: s.ContainerLogMaxSize, MaxFiles: s.ContainerLogMaxFiles},
+		PrivilegedSandbox: s.SandboxPrivileged, AllowPrivileged: s.AllowPrivilegedPods}
+}
+
+// troubles are what /readyz shows.
+func (d *daemon) troubles() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.pool == nil {
+		return []string{"the Docker engine has not answered yet"}
+	}
+	if err := d.pool.Stats().LastError; err != nil {
+		return []string{"sandboxes cannot be made: " + err.Error()}
+	}
+	return nil
+}
