@@ -1,0 +1,103 @@
+package gpu_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+)
+
+// witness is told who uses a device, and complains about a second user.
+type witness struct {
+	mu    sync.Mutex
+	users map[string]string
+}
+
+func (w *witness) take(owner string, uuids []string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, u := range uuids {
+		if other := w.users[u]; other != "" {
+			return fmt.Errorf("%s was given to %s while %s holds it", u, owner, other)
+		}
+		w.users[u] = owner
+	}
+	return nil
+}
+
+func (w *witness) leave(uuids []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, u := range uuids {
+		delete(w.users, u)
+	}
+}
+
+func TestConcurrentPods(t *testing.T) {
+	const pods, rounds, gpus = 200, 25, 8
+	l := ledgerOf(host(gpus))
+	w := &witness{users: make(map[string]string)}
+	var all sync.WaitGroup
+	for i := range pods {
+		all.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(i), 1))
+			owner := fmt.Sprintf("pod-%d", i)
+			for range rounds {
+				want := random.Int64N(gpus) + 1
+				a, err := l.Reserve(owner, ask("main", want))
+				if errdefs.IsResourceExhausted(err) {
+					l.Release(owner)
+					continue
+				}
+				if err != nil {
+					t.Errorf("%s: %v", owner, err)
+					return
+				}
+				got := a.UUIDs("main")
+				if int64(len(got)) != want {
+					t.Errorf("%s got %d devices, want %d", owner, len(got), want)
+				}
+				if err := w.take(owner, got); err != nil {
+					t.Error(err)
+				}
+				if random.IntN(4) == 0 {
+					l.MarkUnhealthy(uuid(random.IntN(gpus)), "XID 79")
+					l.MarkHealthy(uuid(random.IntN(gpus)))
+					l.Update(host(gpus))
+					l.Totals()
+				}
+				w.leave(got)
+				l.Release(owner)
+			}
+		})
+	}
+	all.Wait()
+	for i := range gpus {
+		l.MarkHealthy(uuid(i))
+	}
+	if got := free(l, gpu.ResourceGPU); got != gpus {
+		t.Errorf("free at the end = %d, want %d", got, gpus)
+	}
+	if owners := l.Owners(); len(owners) != 0 {
+		t.Errorf("owners at the end = %v, want none", owners)
+	}
+}
+
+func TestLastDevicesHaveOneWinner(t *testing.T) {
+	for range 50 {
+		l := ledgerOf(host(2))
+		errs := make([]error, 2)
+		var both sync.WaitGroup
+		for i := range errs {
+			both.Go(func() { _, errs[i] = l.Reserve(fmt.Sprintf("pod-%d", i), ask("main", 2)) })
+		}
+		both.Wait()
+		if (errs[0] == nil) == (errs[1] == nil) {
+			t.Fatalf("errors = %v, want exactly one winner", errs)
+		}
+	}
+}

@@ -1,0 +1,134 @@
+package gpu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+)
+
+// ErrNoDriver is in the chain of errors that mean that a host has no usable
+// driver for a vendor's devices: a caller may go on without such devices.
+var ErrNoDriver = errors.New("no usable accelerator driver")
+
+// Discoverer is what the package needs of a vendor's driver.
+type Discoverer interface {
+	// Inventory lists the devices as they are now.
+	Inventory(ctx context.Context) (Inventory, error)
+	// Processes lists the processes that use the devices now, with their process
+	// ids as the host sees them.
+	Processes(ctx context.Context) ([]Process, error)
+	// Watch reports events until ctx ends, and then returns nil. An error means
+	// that nothing is watched any more.
+	Watch(ctx context.Context, report func(Event)) error
+	// Probe returns nil if the device answers and is fit for use.
+	Probe(ctx context.Context, uuid string) error
+	// Close lets go of the driver, after Watch has returned.
+	Close() error
+}
+
+// Process is a process that uses a device.
+type Process struct {
+	PID  int
+	UUID string
+}
+
+// EventKind tells what a device reported.
+type EventKind string
+
+// The kinds of events.
+const (
+	// EventXID is an error that NVIDIA's driver numbers; see Event.XID.
+	EventXID EventKind = "xid"
+	// EventMemory is a memory error that ECC could not correct.
+	EventMemory EventKind = "uncorrectable memory error"
+	// EventUnavailable says that the device is lost, or waits for a reset.
+	EventUnavailable EventKind = "device unavailable"
+	// EventUnwatched says that the device can report no events because of Detail.
+	EventUnwatched EventKind = "events cannot be watched"
+	// EventDoubt says that watching failed and the device needs a probe.
+	EventDoubt EventKind = "state in doubt"
+)
+
+// Event is something that happened to a device.
+type Event struct {
+	// UUID is empty if the event concerns a device that could not be told.
+	UUID   string
+	Kind   EventKind
+	XID    uint64
+	Detail string
+}
+
+// Combine makes one Discoverer of several, one for each vendor. A part that
+// fails makes the whole inventory fail, lest its devices seem lost.
+func Combine(parts ...Discoverer) Discoverer { return combined(parts) }
+
+type combined []Discoverer
+
+func (c combined) Inventory(ctx context.Context) (Inventory, error) {
+	var all Inventory
+	for _, part := range c {
+		inv, err := part.Inventory(ctx)
+		if err != nil {
+			return Inventory{}, err
+		}
+		all.Devices = append(all.Devices, inv.Devices...)
+		all.Topology.Merge(inv.Topology)
+		all.Drivers = append(all.Drivers, inv.Drivers...)
+		all.Resources = append(all.Resources, inv.Resources...)
+		all.Skipped = append(all.Skipped, inv.Skipped...)
+	}
+	return all, nil
+}
+
+func (c combined) Processes(ctx context.Context) ([]Process, error) {
+	var all []Process
+	for _, part := range c {
+		list, err := part.Processes(ctx)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, list...)
+	}
+	return all, nil
+}
+
+// Watch runs the watches of all parts and reports one event at a time. A part
+// that fails does not end the others; its error is returned when all have ended.
+func (c combined) Watch(ctx context.Context, report func(Event)) error {
+	var reporting sync.Mutex
+	one := func(e Event) {
+		reporting.Lock()
+		defer reporting.Unlock()
+		report(e)
+	}
+	errs := make([]error, len(c))
+	var parts sync.WaitGroup
+	for i, part := range c {
+		parts.Go(func() { errs[i] = part.Watch(ctx, one) })
+	}
+	parts.Wait()
+	return errors.Join(errs...)
+}
+
+func (c combined) Probe(ctx context.Context, uuid string) error {
+	for _, part := range c {
+		inv, err := part.Inventory(ctx)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(inv.Devices, func(d Device) bool { return d.UUID == uuid }) {
+			return part.Probe(ctx, uuid)
+		}
+	}
+	return fmt.Errorf("probing %s: no driver of this host knows the device", uuid)
+}
+
+func (c combined) Close() error {
+	var errs []error
+	for _, part := range c {
+		errs = append(errs, part.Close())
+	}
+	return errors.Join(errs...)
+}

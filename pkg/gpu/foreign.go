@@ -1,0 +1,45 @@
+package gpu
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// VisibleDevices tells which devices the variable NVIDIA_VISIBLE_DEVICES of a
+// container of the host names, so that they can be reported with SetForeign.
+// Items are indexes, MIG instances as gpu:instance, UUIDs, or the beginning of a
+// UUID, as NVIDIA's runtime reads them. A GPU stands for its MIG instances.
+//
+// "all" names none: monitoring tools have it without using any device, and real
+// use shows in the processes. So do void, none, and what is not understood.
+func VisibleDevices(value string, devices []Device) []string {
+	var uuids []string
+	for item := range strings.SplitSeq(value, ",") {
+		item = strings.TrimSpace(item)
+		for _, d := range devices {
+			if item != "" && names(item, d, devices) && !slices.Contains(uuids, d.UUID) {
+				uuids = append(uuids, d.UUID)
+			}
+		}
+	}
+	return uuids
+}
+
+func names(item string, d Device, devices []Device) bool {
+	if d.Vendor() != "nvidia.com" && d.Resource != "" {
+		return false
+	}
+	if strings.HasPrefix(item, "GPU-") || strings.HasPrefix(item, "MIG-") {
+		return strings.HasPrefix(d.UUID, item)
+	}
+	gpu, instance, isMIG := strings.Cut(item, ":")
+	if isMIG != d.IsMIG() {
+		return false
+	}
+	if !isMIG {
+		return gpu == strconv.Itoa(d.Index)
+	}
+	parent := slices.IndexFunc(devices, func(p Device) bool { return p.UUID == d.ParentUUID })
+	return parent >= 0 && gpu == strconv.Itoa(devices[parent].Index) && instance == strconv.Itoa(d.Index)
+}

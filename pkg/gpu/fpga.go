@@ -1,0 +1,127 @@
+package gpu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/containerd/errdefs"
+)
+
+// PCI vendor ids, as sysfs writes them.
+const (
+	VendorXilinx = "0x10ee"
+	VendorAMD    = "0x1002"
+)
+
+// RenderNodes discovers accelerators that the kernel offers as render nodes,
+// /dev/dri/renderD*, by scanning sysfs. They are identified by the path of that
+// node, which holds as long as the host is not rebooted. It serves Xilinx FPGAs,
+// and any other vendor's devices that need nothing but device nodes.
+type RenderNodes struct {
+	// Resource is the name under which the devices are given out.
+	Resource string
+	// Vendor is the PCI vendor id, for example 0x10ee.
+	Vendor string
+	// Shared are device nodes that every container with a device needs, for
+	// example /dev/kfd for AMD GPUs.
+	Shared []string
+	// SysfsRoot and DevRoot are where sysfs and the device nodes are; empty for
+	// /sys and /dev. Device paths are those below /dev all the same.
+	SysfsRoot, DevRoot string
+}
+
+var _ Discoverer = RenderNodes{}
+
+// FPGAs discovers Xilinx FPGAs. The management function of a card has no render
+// node and is not found.
+func FPGAs(sysfsRoot, devRoot string) RenderNodes {
+	return RenderNodes{Resource: ResourceFPGA, Vendor: VendorXilinx, SysfsRoot: sysfsRoot, DevRoot: devRoot}
+}
+
+// AMDGPUs discovers AMD GPUs with the amdgpu driver.
+func AMDGPUs(sysfsRoot, devRoot string) RenderNodes {
+	return RenderNodes{Resource: ResourceAMD, Vendor: VendorAMD, Shared: []string{"/dev/kfd"}, SysfsRoot: sysfsRoot, DevRoot: devRoot}
+}
+
+// Inventory scans the PCI devices of the vendor. A device whose node does not
+// exist is skipped: its driver is not ready.
+func (r RenderNodes) Inventory(ctx context.Context) (Inventory, error) {
+	inv := Inventory{Resources: []string{r.Resource}}
+	root := filepath.Join(r.sysfs(), "bus/pci/devices")
+	entries, err := os.ReadDir(root)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return Inventory{}, fmt.Errorf("looking for %s: %w", r.Resource, err)
+	}
+	for _, e := range entries {
+		if err := ctx.Err(); err != nil {
+			return Inventory{}, err
+		}
+		dir := filepath.Join(root, e.Name())
+		if text(filepath.Join(dir, "vendor")) != r.Vendor {
+			continue
+		}
+		nodes, err := filepath.Glob(filepath.Join(dir, "drm", "renderD*"))
+		if err != nil {
+			return Inventory{}, fmt.Errorf("looking for %s: %w", r.Resource, err)
+		}
+		for _, node := range nodes {
+			path := "/dev/dri/" + filepath.Base(node)
+			if err := r.exists(path); err != nil {
+				inv.Skipped = append(inv.Skipped, err.Error())
+				continue
+			}
+			inv.Devices = append(inv.Devices, Device{
+				UUID: path, Resource: r.Resource, Index: len(inv.Devices), Name: r.name(dir),
+				PCIBusID: e.Name(), NUMANode: numaNode(r.sysfs(), e.Name()), Nodes: append([]string{path}, r.Shared...),
+			})
+		}
+	}
+	return inv, nil
+}
+
+// name is the PCI device id, which is all that the kernel tells about a card.
+func (r RenderNodes) name(dir string) string {
+	return strings.TrimSpace("PCI device " + text(filepath.Join(dir, "device")))
+}
+
+// Processes is empty: no driver tells who uses a render node.
+func (RenderNodes) Processes(context.Context) ([]Process, error) { return nil, nil }
+
+// Watch waits for the end of ctx: these devices report no events. That one is
+// gone shows in the inventory.
+func (RenderNodes) Watch(ctx context.Context, _ func(Event)) error {
+	<-ctx.Done()
+	return nil
+}
+
+// Probe looks for the device node.
+func (r RenderNodes) Probe(_ context.Context, uuid string) error { return r.exists(uuid) }
+
+// Close does nothing.
+func (RenderNodes) Close() error { return nil }
+
+func (r RenderNodes) exists(path string) error {
+	dev := r.DevRoot
+	if dev == "" {
+		dev = "/dev"
+	}
+	if _, err := os.Stat(filepath.Join(dev, strings.TrimPrefix(path, "/dev/"))); err != nil {
+		return fmt.Errorf("%s: device node %s: %w: %w", r.Resource, path, err, errdefs.ErrNotFound)
+	}
+	return nil
+}
+
+func (r RenderNodes) sysfs() string { return sysfsRoot(r.SysfsRoot) }
+
+func text(path string) string {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(data))
+}

@@ -1,0 +1,137 @@
+package gpu_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/containerd/errdefs"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+)
+
+func put(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// cards is a host with two FPGAs, one without a ready driver, and an AMD GPU.
+func cards(t *testing.T) (sysfs, dev string) {
+	t.Helper()
+	sysfs, dev = t.TempDir(), t.TempDir()
+	for bus, card := range map[string]struct{ vendor, node string }{
+		"0000:3b:00.0": {"0x10ee", ""},
+		"0000:3b:00.1": {"0x10ee", "renderD128"},
+		"0000:5e:00.1": {"0x10ee", "renderD129"},
+		"0000:86:00.0": {"0x1002", "renderD130"},
+		"0000:af:00.1": {"0x10ee", "renderD131"},
+	} {
+		dir := filepath.Join(sysfs, "bus/pci/devices", bus)
+		put(t, filepath.Join(dir, "vendor"), card.vendor+"\n")
+		put(t, filepath.Join(dir, "device"), "0x5001\n")
+		put(t, filepath.Join(dir, "numa_node"), "1\n")
+		if card.node != "" {
+			put(t, filepath.Join(dir, "drm", card.node, "uevent"), "")
+		}
+		if card.node != "" && card.node != "renderD131" {
+			put(t, filepath.Join(dev, "dri", card.node), "")
+		}
+	}
+	return sysfs, dev
+}
+
+func TestFPGAInventory(t *testing.T) {
+	inv, err := gpu.FPGAs(cards(t)).Inventory(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	card := func(i int, node, bus string) gpu.Device {
+		return gpu.Device{UUID: node, Resource: "xilinx.com/fpga", Index: i, Name: "PCI device 0x5001", PCIBusID: bus, NUMANode: 1, Nodes: []string{node}}
+	}
+	want := []gpu.Device{card(0, "/dev/dri/renderD128", "0000:3b:00.1"), card(1, "/dev/dri/renderD129", "0000:5e:00.1")}
+	if diff := cmp.Diff(want, inv.Devices); diff != "" {
+		t.Errorf("devices (-want +got):\n%s", diff)
+	}
+	if len(inv.Skipped) != 1 || !strings.Contains(inv.Skipped[0], "renderD131") {
+		t.Errorf("skipped = %q, want the card without a node", inv.Skipped)
+	}
+	none, err := gpu.FPGAs(t.TempDir(), t.TempDir()).Inventory(t.Context())
+	if err != nil || len(none.Devices) != 0 {
+		t.Errorf("a host without PCI: %v, %v", none.Devices, err)
+	}
+}
+
+func TestVendorsTogether(t *testing.T) {
+	sysfs, dev := cards(t)
+	d := gpu.Combine(newDriver(host(2)), gpu.FPGAs(sysfs, dev), gpu.AMDGPUs(sysfs, dev), gpu.Null{})
+	l := gpu.NewLedger(gpu.Sharing{})
+	if err := gpu.NewMonitor(gpu.MonitorConfig{Discoverer: d, Ledger: l}).Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]int64{"nvidia.com/gpu": 2, "xilinx.com/fpga": 2, "amd.com/gpu": 1}, l.Totals()); diff != "" {
+		t.Errorf("totals (-want +got):\n%s", diff)
+	}
+	a := mustReserve(t, l, "pod", gpu.Request{Containers: []gpu.ContainerRequest{
+		{Name: "main", Phase: gpu.PhaseMain, Counts: map[string]int64{"amd.com/gpu": 1, "xilinx.com/fpga": 1}},
+	}})
+	devices, err := l.Devices(a, "main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := gpu.Injector{}.Container(devices)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []gpu.DeviceNode{{Path: "/dev/dri/renderD128", Permissions: "rw"}, {Path: "/dev/dri/renderD130", Permissions: "rw"}, {Path: "/dev/kfd", Permissions: "rw"}}
+	if diff := cmp.Diff(want, in.Devices); diff != "" {
+		t.Errorf("nodes (-want +got):\n%s", diff)
+	}
+	for uuid, want := range map[string]bool{"/dev/dri/renderD128": true, "GPU-0": true, "GPU-none": false} {
+		if err := d.Probe(t.Context(), uuid); (err == nil) != want {
+			t.Errorf("probe of %s: %v", uuid, err)
+		}
+	}
+	if err := os.Remove(filepath.Join(dev, "dri/renderD128")); err != nil {
+		t.Fatal(err)
+	}
+	if err := gpu.FPGAs(sysfs, dev).Probe(t.Context(), "/dev/dri/renderD128"); !errdefs.IsNotFound(err) {
+		t.Errorf("probe without a node = %v, want not found", err)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCombinedWatch(t *testing.T) {
+	first, second := newDriver(host(1)), newDriver(host(1))
+	d := gpu.Combine(first, second, gpu.Null{}, gpu.FPGAs("", ""))
+	ctx, cancel := context.WithCancel(t.Context())
+	got := make(chan gpu.Event)
+	done := make(chan error, 1)
+	go func() { done <- d.Watch(ctx, func(e gpu.Event) { got <- e }) }()
+	close(first.events)
+	second.events <- gpu.Event{UUID: "GPU-0"}
+	if e := <-got; e.UUID != "GPU-0" {
+		t.Errorf("event = %+v", e)
+	}
+	cancel()
+	if err := <-done; err == nil || !strings.Contains(err.Error(), "watching broke") {
+		t.Errorf("error = %v, want that of the part that broke", err)
+	}
+}
+
+func TestCombinedInventoryIsWhole(t *testing.T) {
+	broken := newDriver(host(1))
+	broken.failure = os.ErrPermission
+	if _, err := gpu.Combine(newDriver(host(2)), broken).Inventory(t.Context()); err == nil {
+		t.Error("an inventory without the devices of a failing driver was taken for whole")
+	}
+}

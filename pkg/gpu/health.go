@@ -1,0 +1,86 @@
+package gpu
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/containerd/errdefs"
+)
+
+// applicationXIDs are faults of the program that runs on a GPU, not of the GPU.
+// The list is that of NVIDIA's device plugin.
+var applicationXIDs = []uint64{
+	13,  // graphics engine exception
+	31,  // GPU memory page fault
+	43,  // GPU stopped processing
+	45,  // preemptive cleanup, due to previous errors
+	68,  // video processor exception
+	109, // context switch timeout
+}
+
+// XIDs is a set of XID errors of NVIDIA's driver.
+type XIDs map[uint64]bool
+
+// IgnoredXIDs are those that say nothing about the GPU: the known application
+// errors and those to ignore besides, without those to heed all the same.
+func IgnoredXIDs(ignore, heed []uint64) XIDs {
+	set := make(XIDs)
+	for _, x := range applicationXIDs {
+		set[x] = true
+	}
+	for _, x := range ignore {
+		set[x] = true
+	}
+	for _, x := range heed {
+		delete(set, x)
+	}
+	return set
+}
+
+// ParseXIDs reads a list of numbers with commas between them. Errors are
+// errdefs.ErrInvalidArgument.
+func ParseXIDs(list string) ([]uint64, error) {
+	var xids []uint64
+	for field := range strings.SplitSeq(list, ",") {
+		field = strings.TrimSpace(field)
+		if field == "" {
+			continue
+		}
+		x, err := strconv.ParseUint(field, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("%q is no XID; give numbers with commas between them: %w", field, errdefs.ErrInvalidArgument)
+		}
+		xids = append(xids, x)
+	}
+	return xids, nil
+}
+
+// knownXIDs explains the errors that operators meet most, in a few words.
+var knownXIDs = map[uint64]string{
+	48: "uncorrectable memory error",
+	61: "internal microcontroller breakpoint",
+	62: "internal microcontroller halt",
+	63: "memory page retired",
+	64: "memory page could not be retired",
+	74: "NVLink error",
+	79: "GPU has fallen off the bus",
+	92: "many correctable memory errors",
+	94: "contained memory error",
+	95: "uncontained memory error",
+}
+
+// reason says what an event means for the device, for people.
+func (e Event) reason() string {
+	text := string(e.Kind)
+	if e.Kind == EventXID {
+		text = fmt.Sprintf("XID %d", e.XID)
+		if known := knownXIDs[e.XID]; known != "" {
+			text += " (" + known + ")"
+		}
+	}
+	if e.Detail != "" {
+		text += ": " + e.Detail
+	}
+	return text
+}

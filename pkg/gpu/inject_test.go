@@ -1,0 +1,218 @@
+package gpu_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/containerd/errdefs"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+)
+
+// cdiHost is a folder with the recorded specification and one of another vendor.
+func cdiHost(t *testing.T) gpu.CDISpecs {
+	t.Helper()
+	data, err := os.ReadFile("testdata/nvidia-cdi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"nvidia.yaml": string(data),
+		"other.json":  `{"cdiVersion":"0.6.0","kind":"example.com/nic","devices":[]}`,
+		"notes.txt":   "not a specification",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return gpu.CDISpecs{Dirs: []string{filepath.Join(dir, "absent"), dir}}
+}
+
+func strategy(t *testing.T, name string, specs gpu.CDISpecs) gpu.Strategy {
+	t.Helper()
+	list, err := gpu.Strategies(name, specs)
+	if err != nil || len(list) != 1 {
+		t.Fatalf("Strategies(%s) = %v, %v", name, list, err)
+	}
+	return list[0]
+}
+
+var (
+	gpu0 = host(2).Devices[0]
+	gpu1 = host(2).Devices[1]
+	mig0 = gpu.Device{UUID: "MIG-0", Resource: "nvidia.com/mig-1g.5gb", ParentUUID: uuid(0), Nodes: []string{"/dev/nvidia0"}}
+	fpga = gpu.Device{UUID: "/dev/dri/renderD128", Resource: gpu.ResourceFPGA, Nodes: []string{"/dev/dri/renderD128"}}
+	amd  = gpu.Device{UUID: "/dev/dri/renderD129", Resource: gpu.ResourceAMD, Nodes: []string{"/dev/dri/renderD129", "/dev/kfd"}}
+)
+
+func TestInjection(t *testing.T) {
+	specs := cdiHost(t)
+	void := "NVIDIA_VISIBLE_DEVICES=void"
+	nodes := func(paths ...string) []gpu.DeviceNode {
+		var list []gpu.DeviceNode
+		for _, p := range paths {
+			list = append(list, gpu.DeviceNode{Path: p, Permissions: "rw"})
+		}
+		return list
+	}
+	driver := []gpu.Mount{
+		{Source: "/opt/driver/libcuda.so.550.54.14", Target: "/usr/lib/x86_64-linux-gnu/libcuda.so.550.54.14", ReadOnly: true},
+		{Source: "/usr/bin/nvidia-smi", Target: "/usr/bin/nvidia-smi", ReadOnly: true},
+		{Source: "/opt/driver/libcuda.so.550.54.14", Target: "/usr/lib/x86_64-linux-gnu/libcuda.so", ReadOnly: true},
+	}
+	libraries := []string{"/usr/lib/x86_64-linux-gnu"}
+	env := []string{"NVIDIA_CTK_LIBCUDA_DIR=/usr/lib/x86_64-linux-gnu", void}
+	tests := []struct {
+		name     string
+		strategy string
+		devices  []gpu.Device
+		want     gpu.Injection
+	}{
+		{"nothing asked for", gpu.StrategyRuntime, nil, gpu.Injection{Env: []string{void}}},
+		{"runtime", gpu.StrategyRuntime, []gpu.Device{gpu0, gpu1}, gpu.Injection{Runtime: "nvidia", Env: []string{"NVIDIA_VISIBLE_DEVICES=GPU-0,GPU-1"}}},
+		{"CDI by UUID and by index", gpu.StrategyCDI, []gpu.Device{gpu0, gpu1, mig0},
+			gpu.Injection{Env: []string{void}, CDIDevices: []string{"nvidia.com/gpu=0", "nvidia.com/gpu=GPU-1", "nvidia.com/gpu=MIG-0"}}},
+		{"device list", gpu.StrategyDevices, []gpu.Device{gpu0},
+			gpu.Injection{Env: env, Devices: nodes("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia0"), Mounts: driver, LibraryPath: libraries}},
+		{"device list of an instance", gpu.StrategyDevices, []gpu.Device{mig0},
+			gpu.Injection{Env: env, Devices: nodes("/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia0", "/dev/nvidia-caps/nvidia-cap12"), Mounts: driver, LibraryPath: libraries}},
+		{"FPGA", gpu.StrategyDevices, []gpu.Device{fpga}, gpu.Injection{Env: []string{void}, Devices: nodes("/dev/dri/renderD128")}},
+		{"AMD", gpu.StrategyDevices, []gpu.Device{amd}, gpu.Injection{Env: []string{void}, Devices: nodes("/dev/dri/renderD129", "/dev/kfd")}},
+		{"two vendors", gpu.StrategyRuntime, []gpu.Device{fpga, gpu0},
+			gpu.Injection{Runtime: "nvidia", Env: []string{"NVIDIA_VISIBLE_DEVICES=GPU-0"}, Devices: nodes("/dev/dri/renderD128")}},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			got, err := gpu.Injector{NVIDIA: strategy(t, tc.strategy, specs)}.Container(tc.devices)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.want, got, cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("injection (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestSandboxInjection(t *testing.T) {
+	specs := cdiHost(t)
+	devices := []gpu.Device{gpu0, gpu1, fpga}
+	t.Run("device list keeps the host's paths", func(t *testing.T) {
+		in, err := gpu.Injector{NVIDIA: strategy(t, gpu.StrategyDevices, specs)}.Sandbox(devices)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []gpu.Mount{
+			{Source: "/opt/driver/libcuda.so.550.54.14", Target: "/opt/driver/libcuda.so.550.54.14", ReadOnly: true},
+			{Source: "/usr/bin/nvidia-smi", Target: "/usr/bin/nvidia-smi", ReadOnly: true},
+		}
+		if diff := cmp.Diff(want, in.Mounts); diff != "" {
+			t.Errorf("mounts (-want +got):\n%s", diff)
+		}
+		if len(in.Devices) != 5 {
+			t.Errorf("devices = %v, want those of both GPUs, the control nodes and the FPGA", in.Devices)
+		}
+	})
+	t.Run("runtime sees all", func(t *testing.T) {
+		in, err := gpu.Injector{NVIDIA: strategy(t, gpu.StrategyRuntime, specs)}.Sandbox(devices)
+		if err != nil || in.Runtime != "nvidia" || !strings.Contains(strings.Join(in.Env, " "), "NVIDIA_VISIBLE_DEVICES=all") {
+			t.Errorf("injection = %+v, %v", in, err)
+		}
+	})
+	t.Run("CDI gets the specification", func(t *testing.T) {
+		in, err := gpu.Injector{NVIDIA: strategy(t, gpu.StrategyCDI, specs)}.Sandbox(devices)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []gpu.Mount{{Source: specs.Dirs[1], Target: specs.Dirs[1], ReadOnly: true}}
+		if diff := cmp.Diff(want, in.Mounts); diff != "" {
+			t.Errorf("mounts (-want +got):\n%s", diff)
+		}
+	})
+	t.Run("no NVIDIA device", func(t *testing.T) {
+		in, err := gpu.Injector{}.Sandbox(nil)
+		if diff := cmp.Diff(gpu.Void(), in, cmpopts.EquateEmpty()); diff != "" || err != nil {
+			t.Errorf("error %v, injection (-want +got):\n%s", err, diff)
+		}
+	})
+}
+
+func TestInjectionRefuses(t *testing.T) {
+	broken := t.TempDir()
+	if err := os.WriteFile(filepath.Join(broken, "x.yaml"), []byte("kind: [not, a, kind]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stranger := gpu.Device{UUID: "GPU-9", Resource: gpu.ResourceGPU, Nodes: []string{"/dev/nvidia9"}}
+	newInstance := gpu.Device{UUID: "MIG-9", Resource: "nvidia.com/mig-1g.5gb", ParentUUID: uuid(0), Nodes: []string{"/dev/nvidia0"}}
+	tests := []struct {
+		name   string
+		specs  gpu.CDISpecs
+		device gpu.Device
+		want   string
+	}{
+		{"no specification", gpu.CDISpecs{Dirs: []string{t.TempDir()}}, gpu0, "nvidia-ctk cdi generate"},
+		{"a broken one", gpu.CDISpecs{Dirs: []string{broken}}, gpu0, "x.yaml"},
+		{"a GPU that is not in it", cdiHost(t), stranger, "does not have GPU-9"},
+		{"an instance by index, which may be stale", cdiHost(t), newInstance, "does not have MIG-9"},
+	}
+	for _, tc := range tests {
+		t.Run(tc.name, func(t *testing.T) {
+			for _, name := range []string{gpu.StrategyDevices, gpu.StrategyCDI} {
+				_, err := gpu.Injector{NVIDIA: strategy(t, name, tc.specs)}.Container([]gpu.Device{tc.device})
+				if err == nil || !strings.Contains(err.Error(), tc.want) {
+					t.Errorf("%s: error = %v, want one with %q", name, err, tc.want)
+				}
+			}
+		})
+	}
+}
+
+func TestInjectionWithoutStrategy(t *testing.T) {
+	var i gpu.Injector
+	if _, err := i.Container([]gpu.Device{gpu0}); !errdefs.IsFailedPrecondition(err) {
+		t.Errorf("container: error = %v, want failed precondition", err)
+	}
+	if _, err := i.Sandbox([]gpu.Device{gpu0}); !errdefs.IsFailedPrecondition(err) {
+		t.Errorf("sandbox: error = %v, want failed precondition", err)
+	}
+}
+
+func TestSettle(t *testing.T) {
+	all, err := gpu.Strategies(gpu.StrategyAuto, gpu.CDISpecs{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var tried []string
+	chosen, err := gpu.Settle(t.Context(), all, func(_ context.Context, s gpu.Strategy) error {
+		tried = append(tried, s.Name())
+		if s.Name() == gpu.StrategyDevices {
+			return errors.New("no driver files")
+		}
+		return nil
+	})
+	if err != nil || chosen.Name() != gpu.StrategyCDI {
+		t.Errorf("chosen = %v, %v; want cdi", chosen, err)
+	}
+	if diff := cmp.Diff([]string{gpu.StrategyDevices, gpu.StrategyCDI}, tried); diff != "" {
+		t.Errorf("tried (-want +got):\n%s", diff)
+	}
+	_, err = gpu.Settle(t.Context(), all, func(_ context.Context, s gpu.Strategy) error { return errors.New("broken " + s.Name()) })
+	if !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), "broken cdi") || !strings.Contains(err.Error(), "broken nvidia-runtime") {
+		t.Errorf("error = %v, want every reason", err)
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := gpu.Settle(ended, all, func(context.Context, gpu.Strategy) error { return nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("error = %v, want canceled", err)
+	}
+	if _, err := gpu.Strategies("magic", gpu.CDISpecs{}); !errdefs.IsInvalidArgument(err) {
+		t.Errorf("error = %v, want invalid argument", err)
+	}
+}

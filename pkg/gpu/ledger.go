@@ -1,0 +1,333 @@
+package gpu
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/containerd/errdefs"
+)
+
+// Assignment is what a pod holds. It is kept in the pod's record as JSON.
+type Assignment struct {
+	// Containers lists by container name the UUIDs of its devices; a replica of a
+	// shared device has its number after the UUID. Init containers list devices
+	// that main containers hold too. Containers without devices are left out.
+	Containers map[string][]string `json:"containers,omitempty"`
+}
+
+// Empty tells whether the assignment holds nothing.
+func (a Assignment) Empty() bool { return len(a.units()) == 0 }
+
+// UUIDs lists the devices of one container, each once.
+func (a Assignment) UUIDs(container string) []string {
+	var uuids []string
+	for _, unit := range a.Containers[container] {
+		if u := unitUUID(unit); !slices.Contains(uuids, u) {
+			uuids = append(uuids, u)
+		}
+	}
+	return uuids
+}
+
+// units lists what the whole pod holds, each unit once, sorted.
+func (a Assignment) units() []string {
+	var units []string
+	for _, list := range a.Containers {
+		units = append(units, list...)
+	}
+	slices.Sort(units)
+	return slices.Compact(units)
+}
+
+func (a Assignment) clone() Assignment {
+	if a.Containers == nil {
+		return Assignment{}
+	}
+	c := Assignment{Containers: make(map[string][]string, len(a.Containers))}
+	for name, units := range a.Containers {
+		c.Containers[name] = slices.Clone(units)
+	}
+	return c
+}
+
+// Ledger knows who holds which device. It does no I/O: what it knows is given to
+// it by Update, SetForeign and the Mark functions. It is safe for concurrent use.
+type Ledger struct {
+	sharing Sharing
+
+	mu       sync.Mutex
+	devices  Devices
+	topology Topology
+	drivers  []Driver
+	// resources keeps every name once offered: the node keeps it too, so it has to
+	// be reported as zero when its last device goes (contract 2.4).
+	resources map[string]bool
+	assigned  map[string]Assignment
+	// holders lists owners by UUID and unit. More than one owner of a unit is a
+	// conflict found at recovery: the device is free again when all have let go.
+	// A UUID may be absent from devices: the device was lost while held.
+	holders map[string]map[string][]string
+	faults  map[string]string
+	aside   map[string]string
+	foreign map[string]map[string]string
+}
+
+// NewLedger makes a ledger without devices. The sharing must be valid.
+func NewLedger(sharing Sharing) *Ledger {
+	return &Ledger{
+		sharing:   sharing,
+		devices:   make(Devices),
+		resources: make(map[string]bool),
+		assigned:  make(map[string]Assignment),
+		holders:   make(map[string]map[string][]string),
+		faults:    make(map[string]string),
+		aside:     make(map[string]string),
+		foreign:   make(map[string]map[string]string),
+	}
+}
+
+// Changes is the difference between two inventories.
+type Changes struct {
+	Added, Lost []Device
+}
+
+// Any tells whether there is a difference. Sandboxes that were started before
+// have stale device nodes then.
+func (c Changes) Any() bool { return len(c.Added)+len(c.Lost) > 0 }
+
+// Update replaces the devices and their topology. Who holds what stays as it is,
+// also for devices that are not found any more.
+func (l *Ledger) Update(inv Inventory) Changes {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := NewDevices(inv.Devices...)
+	changes := Changes{Added: now.Difference(l.devices).List(), Lost: l.devices.Difference(now).List()}
+	l.devices, l.topology, l.drivers = now, inv.Topology, slices.Clone(inv.Drivers)
+	for _, r := range inv.Resources {
+		l.resources[l.sharing.Offered(r)] = true
+	}
+	for _, d := range inv.Devices {
+		if d.Resource != "" {
+			l.resources[l.sharing.Offered(d.Resource)] = true
+		}
+	}
+	return changes
+}
+
+// Reserve gives a pod all that it asks for, or nothing. A second call for the
+// same owner returns the same assignment, also after Claim.
+//
+// Errors: errdefs.ErrResourceExhausted with the numbers if there is not enough,
+// errdefs.ErrFailedPrecondition for a privileged container in a pod that does not
+// get every device, errdefs.ErrInvalidArgument for a wish that can never be met.
+func (l *Ledger) Reserve(owner string, req Request) (Assignment, error) {
+	if owner == "" {
+		return Assignment{}, fmt.Errorf("reserving accelerators: no owner given: %w", errdefs.ErrInvalidArgument)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if a, has := l.assigned[owner]; has {
+		return a.clone(), nil
+	}
+	a, err := l.plan(req)
+	if err != nil {
+		return Assignment{}, err
+	}
+	if err := l.allowPrivileged(req, a); err != nil {
+		return Assignment{}, err
+	}
+	if a.Empty() {
+		return Assignment{}, nil
+	}
+	l.take(owner, a)
+	return a.clone(), nil
+}
+
+// Claim marks devices as taken, from the record of a pod that was found at
+// start. The owner holds them in any case, so that nobody else gets them; the
+// error then tells what is wrong: errdefs.ErrConflict if another pod holds a
+// device too, which is set aside until both have let go, errdefs.ErrNotFound if a
+// device does not exist (any more). A repeated claim changes nothing.
+func (l *Ledger) Claim(owner string, a Assignment) error {
+	if owner == "" {
+		return fmt.Errorf("claiming accelerators: no owner given: %w", errdefs.ErrInvalidArgument)
+	}
+	if a.Empty() {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.drop(owner)
+	var errs []error
+	for _, unit := range a.units() {
+		uuid := unitUUID(unit)
+		d, exists := l.devices[uuid]
+		if !exists {
+			errs = append(errs, fmt.Errorf("%s, held by pod %s, is not on this host: %w", uuid, owner, errdefs.ErrNotFound))
+			continue
+		}
+		if others := l.rivals(d, unit); len(others) > 0 {
+			errs = append(errs, fmt.Errorf("%s is held by pod %s and by pod %s; it is set aside until both have ended: %w",
+				uuid, owner, strings.Join(others, ", "), errdefs.ErrConflict))
+		}
+	}
+	l.take(owner, a.clone())
+	return errors.Join(errs...)
+}
+
+// rivals lists who holds something that excludes the unit.
+func (l *Ledger) rivals(d Device, unit string) []string {
+	var others []string
+	for held, owners := range l.holders[d.UUID] {
+		if held == unit || held == d.UUID || unit == d.UUID {
+			others = append(others, owners...)
+		}
+	}
+	if d.IsMIG() {
+		others = append(others, l.holdersOf(d.ParentUUID)...)
+	}
+	for _, child := range l.instancesOf(d.UUID) {
+		others = append(others, l.holdersOf(child.UUID)...)
+	}
+	slices.Sort(others)
+	return slices.Compact(others)
+}
+
+// Release gives back all that an owner holds. An unknown owner is no error.
+func (l *Ledger) Release(owner string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.drop(owner)
+}
+
+func (l *Ledger) take(owner string, a Assignment) {
+	l.assigned[owner] = a
+	for _, unit := range a.units() {
+		uuid := unitUUID(unit)
+		if l.holders[uuid] == nil {
+			l.holders[uuid] = make(map[string][]string)
+		}
+		l.holders[uuid][unit] = append(l.holders[uuid][unit], owner)
+	}
+}
+
+func (l *Ledger) drop(owner string) {
+	for _, unit := range l.assigned[owner].units() {
+		uuid := unitUUID(unit)
+		left := without(l.holders[uuid][unit], []string{owner})
+		if len(left) > 0 {
+			l.holders[uuid][unit] = left
+			continue
+		}
+		delete(l.holders[uuid], unit)
+		if len(l.holders[uuid]) == 0 {
+			delete(l.holders, uuid)
+		}
+	}
+	delete(l.assigned, owner)
+}
+
+// SetAside keeps devices from being given out, for a reason that administrators
+// can read, until PutBack. Devices that are not known yet are remembered.
+func (l *Ledger) SetAside(uuids []string, reason string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, u := range uuids {
+		l.aside[u] = reason
+	}
+}
+
+// PutBack ends SetAside.
+func (l *Ledger) PutBack(uuids []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, u := range uuids {
+		delete(l.aside, u)
+	}
+}
+
+// Use is the use of a device that the ledger did not hand out.
+type Use struct {
+	UUID string
+	// Owner is the pod that uses the device, empty if it is none of ours. A use by
+	// a pod that holds the device is no foreign use.
+	Owner string
+	// By tells who it is, for example "process 4711".
+	By string
+}
+
+// SetForeign replaces all foreign uses that one source (for example processes,
+// or containers of the host) has reported. A device in foreign use is not given
+// out; a pod that holds it already keeps it.
+func (l *Ledger) SetForeign(source string, uses []Use) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	found := make(map[string]string)
+	for _, use := range uses {
+		if use.Owner != "" && l.holdsPartOf(use.Owner, use.UUID) {
+			continue
+		}
+		found[use.UUID] = "used by " + use.By
+	}
+	l.foreign[source] = found
+}
+
+// holdsPartOf tells whether an owner holds a device or one of its instances, for
+// drivers that tell only the GPU of a process.
+func (l *Ledger) holdsPartOf(owner, uuid string) bool {
+	if slices.Contains(l.holdersOf(uuid), owner) {
+		return true
+	}
+	return slices.ContainsFunc(l.instancesOf(uuid), func(d Device) bool {
+		return slices.Contains(l.holdersOf(d.UUID), owner)
+	})
+}
+
+// MarkUnhealthy takes a device out of use. Of a GPU, all MIG instances go too.
+func (l *Ledger) MarkUnhealthy(uuid, reason string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.faults[uuid] = reason
+}
+
+// MarkHealthy ends MarkUnhealthy.
+func (l *Ledger) MarkHealthy(uuid string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.faults, uuid)
+}
+
+// Devices returns the devices of one container of an assignment, in the order
+// in which the host lists them. A device that the host does not have any more is
+// errdefs.ErrNotFound.
+func (l *Ledger) Devices(a Assignment, container string) ([]Device, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	set := make(Devices)
+	for _, uuid := range a.UUIDs(container) {
+		d, has := l.devices[uuid]
+		if !has {
+			return nil, fmt.Errorf("container %s: %s is not on this host any more: %w", container, uuid, errdefs.ErrNotFound)
+		}
+		set[uuid] = d
+	}
+	return set.List(), nil
+}
+
+// All returns every device of the host, the whole GPUs that are partitioned too.
+func (l *Ledger) All() []Device {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.devices.List()
+}
+
+// Owners lists the owners that hold something, sorted.
+func (l *Ledger) Owners() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Sorted(maps.Keys(l.assigned))
+}

@@ -1,0 +1,267 @@
+package gpu
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/log"
+	"golang.org/x/sync/errgroup"
+)
+
+// Defaults of MonitorConfig.
+const (
+	DefaultInterval = 5 * time.Second
+	DefaultHoldDown = 5 * time.Minute
+)
+
+// sourceProcesses is the source of foreign uses that the monitor reports.
+const sourceProcesses = "processes"
+
+// refreshTimeout bounds a pass that nobody waits for.
+const refreshTimeout = 30 * time.Second
+
+// MonitorConfig is what a Monitor works with.
+type MonitorConfig struct {
+	Discoverer Discoverer
+	Ledger     *Ledger
+	// Identify tells which pod a process of the host belongs to. A process that is
+	// ours but of no pod, such as an MPS server, is no use of a device. If nil, all
+	// processes are foreign.
+	Identify func(ctx context.Context, pid int) (owner string, ours bool)
+	// Changed, if set, is called after devices have come or gone, but not for the
+	// first inventory: sandboxes that are already running have stale device nodes.
+	Changed func(Changes)
+	// Interval is the time between two passes; 0 means DefaultInterval.
+	Interval time.Duration
+	// HoldDown is how long a device stays out after a fault before it is probed,
+	// and, if it fails the probe, until the next one; 0 means DefaultHoldDown.
+	HoldDown time.Duration
+	// Ignored are XIDs that are no fault; nil means IgnoredXIDs(nil, nil).
+	Ignored XIDs
+}
+
+// Monitor keeps a Ledger up to date about devices, their health and who else
+// uses them.
+type Monitor struct {
+	cfg MonitorConfig
+	// turn has one token: passes do not overlap, and who waits can give up.
+	turn chan struct{}
+	// These two are used by who has the turn.
+	started bool
+	skipped []string
+
+	mu sync.Mutex
+	// ill has the time of the next probe by UUID.
+	ill map[string]time.Time
+}
+
+// NewMonitor makes a monitor. Call Refresh before the ledger is used, then Run.
+func NewMonitor(cfg MonitorConfig) *Monitor {
+	if cfg.Interval == 0 {
+		cfg.Interval = DefaultInterval
+	}
+	if cfg.HoldDown == 0 {
+		cfg.HoldDown = DefaultHoldDown
+	}
+	if cfg.Ignored == nil {
+		cfg.Ignored = IgnoredXIDs(nil, nil)
+	}
+	if cfg.Identify == nil {
+		cfg.Identify = func(context.Context, int) (string, bool) { return "", false }
+	}
+	return &Monitor{cfg: cfg, turn: make(chan struct{}, 1), ill: make(map[string]time.Time)}
+}
+
+// Run watches and refreshes until ctx ends, and returns when both have stopped.
+func (m *Monitor) Run(ctx context.Context) error {
+	var g errgroup.Group
+	g.Go(func() error { m.watch(ctx); return nil })
+	g.Go(func() error { m.tick(ctx); return nil })
+	return g.Wait()
+}
+
+func (m *Monitor) tick(ctx context.Context) {
+	ticker := time.NewTicker(m.cfg.Interval)
+	defer ticker.Stop()
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		pass, cancel := context.WithTimeout(ctx, refreshTimeout)
+		err := m.Refresh(pass)
+		cancel()
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil && !failing {
+			log.G(ctx).WithError(err).Warn("Cannot look at the accelerators; what was known before stays")
+		}
+		failing = err != nil
+	}
+}
+
+func (m *Monitor) watch(ctx context.Context) {
+	failing := false
+	for ctx.Err() == nil {
+		err := m.cfg.Discoverer.Watch(ctx, func(e Event) { m.handle(ctx, e) })
+		if err != nil && !failing {
+			log.G(ctx).WithError(err).Warn("Cannot watch the accelerators for faults; trying again")
+		}
+		failing = err != nil
+		pause(ctx, m.cfg.Interval)
+	}
+}
+
+// handle acts on an event. A fault whose device is not known concerns all.
+func (m *Monitor) handle(ctx context.Context, e Event) {
+	logger := log.G(ctx).WithField("gpu", e.UUID)
+	switch {
+	case e.Kind == EventXID && m.cfg.Ignored[e.XID]:
+		logger.Infof("Ignoring %s: it is the application's", e.reason())
+	case e.Kind == EventUnwatched:
+		logger.Warnf("Faults of this device will be noticed late: %s", e.reason())
+	case e.Kind == EventDoubt:
+		logger.Warnf("Probing all accelerators: %s", e.reason())
+		m.probeAll(ctx)
+	case e.UUID == "":
+		for _, d := range m.cfg.Ledger.All() {
+			m.fail(ctx, d, "a device that could not be told reported "+e.reason())
+		}
+	default:
+		m.fail(ctx, Device{UUID: e.UUID}, e.reason())
+	}
+}
+
+func (m *Monitor) probeAll(ctx context.Context) {
+	for _, d := range m.cfg.Ledger.All() {
+		if err := m.cfg.Discoverer.Probe(ctx, d.UUID); err != nil && ctx.Err() == nil {
+			m.fail(ctx, d, err.Error())
+		}
+	}
+}
+
+// fail takes a device out until it passes a probe after the hold-down.
+func (m *Monitor) fail(ctx context.Context, d Device, reason string) {
+	m.mu.Lock()
+	m.ill[d.UUID] = time.Now().Add(m.cfg.HoldDown)
+	m.cfg.Ledger.MarkUnhealthy(d.UUID, reason)
+	m.mu.Unlock()
+	log.G(ctx).WithField("gpu", d.UUID).Warnf("Taking an accelerator out of use for at least %s: %s", m.cfg.HoldDown, reason)
+}
+
+func (m *Monitor) forget(uuid string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.ill, uuid)
+	m.cfg.Ledger.MarkHealthy(uuid)
+}
+
+// Refresh makes one pass: devices, processes, and probes that are due. Call it
+// before the first use of the ledger; later it may be called at any time, for
+// example to see foreign processes just before a reservation. After an error the
+// ledger keeps what it knew.
+func (m *Monitor) Refresh(ctx context.Context) error {
+	select {
+	case m.turn <- struct{}{}:
+		defer func() { <-m.turn }()
+	case <-ctx.Done():
+		return fmt.Errorf("looking at the accelerators: %w", ctx.Err())
+	}
+	inv, err := m.cfg.Discoverer.Inventory(ctx)
+	if err != nil {
+		return fmt.Errorf("listing the accelerators: %w", err)
+	}
+	m.update(ctx, inv)
+	if err := m.processes(ctx); err != nil {
+		return err
+	}
+	m.probeDue(ctx)
+	return nil
+}
+
+func (m *Monitor) update(ctx context.Context, inv Inventory) {
+	changes := m.cfg.Ledger.Update(inv)
+	for _, d := range changes.Lost {
+		// A MIG instance goes when an administrator removes it; a GPU does not.
+		if d.IsMIG() {
+			m.forget(d.UUID)
+		} else {
+			m.fail(ctx, d, "the driver does not find it any more")
+		}
+	}
+	if !slices.Equal(inv.Skipped, m.skipped) && len(inv.Skipped) > 0 {
+		log.G(ctx).Warnf("Some accelerators cannot be used: %s", strings.Join(inv.Skipped, "; "))
+	}
+	m.skipped = inv.Skipped
+	if m.started && changes.Any() && m.cfg.Changed != nil {
+		m.cfg.Changed(changes)
+	}
+	m.started = true
+}
+
+func (m *Monitor) processes(ctx context.Context) error {
+	list, err := m.cfg.Discoverer.Processes(ctx)
+	if err != nil {
+		return fmt.Errorf("listing the processes on the accelerators: %w", err)
+	}
+	var uses []Use
+	for _, p := range list {
+		owner, ours := m.cfg.Identify(ctx, p.PID)
+		by := fmt.Sprintf("process %d", p.PID)
+		switch {
+		case ours && owner == "":
+			continue
+		case ours:
+			by += " of pod " + owner + ", which does not hold the device"
+		default:
+			owner = ""
+		}
+		uses = append(uses, Use{UUID: p.UUID, Owner: owner, By: by})
+	}
+	m.cfg.Ledger.SetForeign(sourceProcesses, uses)
+	return nil
+}
+
+// probeDue probes the devices whose hold-down is over. A device that reports
+// another fault meanwhile is not returned.
+func (m *Monitor) probeDue(ctx context.Context) {
+	for uuid, due := range m.due() {
+		err := m.cfg.Discoverer.Probe(ctx, uuid)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			m.fail(ctx, Device{UUID: uuid}, err.Error())
+			continue
+		}
+		m.mu.Lock()
+		still := m.ill[uuid].Equal(due)
+		if still {
+			delete(m.ill, uuid)
+			m.cfg.Ledger.MarkHealthy(uuid)
+		}
+		m.mu.Unlock()
+		if still {
+			log.G(ctx).WithField("gpu", uuid).Info("An accelerator is back in use: it passed the probe after its hold-down")
+		}
+	}
+}
+
+func (m *Monitor) due() map[string]time.Time {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	due := make(map[string]time.Time)
+	for uuid, at := range m.ill {
+		if !time.Now().Before(at) {
+			due[uuid] = at
+		}
+	}
+	return due
+}
