@@ -38,6 +38,7 @@ func (r *runner) attend(ctx context.Context, seen engine.Container, adopted bool
 	r.p.update(r.spec.Name, func(s *v1.ContainerStatus) {
 		s.State = v1.ContainerState{Running: &v1.ContainerStateRunning{StartedAt: metav1.NewTime(seen.State.StartedAt)}}
 	})
+	r.p.settled()
 	// A kill finishes even when the pod's context ends in its middle.
 	watched, cancel := context.WithCancel(ctx)
 	a := &attendant{cancel: cancel}
@@ -64,6 +65,10 @@ func (r *runner) attend(ctx context.Context, seen engine.Container, adopted bool
 }
 
 func (a *attendant) kill(ctx context.Context, r *runner, why string, grace *int64) {
+	now, _ := r.p.instance(r.spec.Name)
+	if seen, err := r.s.Engine.Inspect(ctx, now.id); err != nil || !seen.State.Alive() {
+		return // it ended by itself meanwhile, which is its own reason
+	}
 	a.killed = why
 	log.G(ctx).WithField("container", r.spec.Name).Warn("container is stopped: " + why)
 	r.p.update(r.spec.Name, func(s *v1.ContainerStatus) { s.Ready = false })

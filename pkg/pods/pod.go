@@ -65,12 +65,20 @@ func (p *pod) peek() record {
 	return p.record
 }
 
+// settled tells the pool that this pod's start is over.
+func (p *pod) settled() {
+	if p.claim != nil {
+		p.claim.Settled()
+	}
+}
+
 // run owns the pod until it is deleted or docker-sd shuts down.
 func (p *pod) run(ctx context.Context) {
 	defer close(p.done)
 	var s *pool.Sandbox
 	if !p.peek().Gone {
 		s = p.live(ctx)
+		p.settled()
 		<-ctx.Done()
 	}
 	if !p.peek().Gone && !errors.Is(context.Cause(ctx), errDeleted) {

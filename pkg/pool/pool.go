@@ -92,6 +92,10 @@ type Pool struct {
 	starting int
 	waiting  int
 	lastErr  error
+	// unsettled counts pods that are starting in a sandbox from the pool; no
+	// replacement is booted meanwhile, until quiet at the latest.
+	unsettled int
+	quiet     time.Time
 }
 
 // New makes a pool that does nothing until Restore and Run.
@@ -147,6 +151,7 @@ func (p *Pool) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-p.wake:
+		case <-time.After(p.untilQuiet()):
 		}
 		if p.Stats().LastError != nil {
 			select {
@@ -163,7 +168,7 @@ func (p *Pool) Run(ctx context.Context) {
 func (p *Pool) startRefills() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.waiting > 0 {
+	if p.waiting > 0 || p.unsettled > 0 && time.Now().Before(p.quiet) {
 		return 0
 	}
 	missing := max(p.config.Size-len(p.warm)-p.starting, 0)
@@ -176,6 +181,11 @@ func (p *Pool) startRefills() int {
 
 func (p *Pool) refill(ctx context.Context) {
 	s, err := p.bootInTurn(ctx, newName())
+	if err == nil {
+		if err := s.prime(ctx); err != nil {
+			log.G(ctx).WithField("sandbox", s.Name).WithError(err).Debug("sandbox not primed, its first container will start slower")
+		}
+	}
 	p.mu.Lock()
 	p.starting--
 	if err == nil {
@@ -246,8 +256,9 @@ type Claim struct {
 	// Name of the sandbox, known before it exists.
 	Name string
 
-	pool *Pool
-	warm *Sandbox
+	pool    *Pool
+	warm    *Sandbox
+	settled sync.Once
 }
 
 // Reserve takes a warm sandbox, or names the one that Claim.Sandbox will boot.
@@ -260,8 +271,37 @@ func (p *Pool) Reserve() *Claim {
 	}
 	s := p.warm[0]
 	p.warm = p.warm[1:]
+	p.unsettled++
+	p.quiet = time.Now().Add(quietPeriod)
 	p.signal()
 	return &Claim{Name: s.Name, pool: p, warm: s}
+}
+
+// quietPeriod bounds how long the boot of a replacement waits for a pod that is
+// starting. The two at once share the machine's cores, and the pod's user is the
+// one who waits: on two cores it doubled the time to running.
+const quietPeriod = time.Second
+
+// Settled says that the pod has started, or never will: the sandbox that it took
+// may be replaced. It may be called more than once.
+func (c *Claim) Settled() {
+	if c.warm == nil {
+		return
+	}
+	c.settled.Do(func() {
+		c.pool.count(&c.pool.unsettled, -1)
+		c.pool.signal()
+	})
+}
+
+// untilQuiet is how long Run may sleep.
+func (p *Pool) untilQuiet() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if wait := time.Until(p.quiet); p.unsettled > 0 && wait > 0 {
+		return wait
+	}
+	return time.Hour
 }
 
 // Rebook names the sandbox of an earlier run that died before it existed.
