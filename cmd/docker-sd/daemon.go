@@ -174,6 +174,16 @@ func (d *daemon) poolConfig(ctx context.Context, info engine.Info) pool.Config {
 		Image: image, FetchImage: func(ctx context.Context) error { return d.images.Fetch(ctx, image) },
 		Size: s.AvailableDinds, Parallel: s.BootParallel(), BootTimeout: s.SandboxBootTimeout,
 		Privileged: s.SandboxPrivileged, Store: store, Subnets: s.DockerNetworkSubnet, Mounts: d.hostMounts(ctx),
+		Resources: sandboxBounds(info),
+	}
+}
+
+// sandboxBounds keep a pod from taking the host down: whatever its containers
+// ask for, a sandbox leaves the host some memory and process ids.
+func sandboxBounds(info engine.Info) engine.Resources {
+	return engine.Resources{
+		MemoryBytes: info.MemoryBytes - max(info.MemoryBytes/20, min(512<<20, info.MemoryBytes/4)),
+		PidsLimit:   32768,
 	}
 }
 

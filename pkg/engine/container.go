@@ -110,6 +110,20 @@ func (c *Client) Inspect(ctx context.Context, nameOrID string) (Container, error
 	return fromInspect(seen), nil
 }
 
+// WrittenBytes is the size of a container's writable layer.
+func (c *Client) WrittenBytes(ctx context.Context, id string) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	seen, _, err := c.docker.ContainerInspectWithRaw(ctx, id, true)
+	if err != nil {
+		return 0, fmt.Errorf("measure container: %w", classify(err))
+	}
+	if seen.ContainerJSONBase == nil || seen.SizeRw == nil {
+		return 0, nil
+	}
+	return *seen.SizeRw, nil
+}
+
 func fromInspect(seen container.InspectResponse) Container {
 	out := Container{IPs: map[string]string{}}
 	if base := seen.ContainerJSONBase; base != nil {
@@ -125,6 +139,7 @@ func fromInspect(seen container.InspectResponse) Container {
 				Error:      s.Error,
 				StartedAt:  parseTime(s.StartedAt),
 				FinishedAt: parseTime(s.FinishedAt),
+				PID:        s.Pid,
 			}
 		}
 	}

@@ -61,6 +61,9 @@ func translate(spec Spec) (*container.Config, *container.HostConfig, *network.Ne
 		// An empty list, not nil: nil means the engine's own masks.
 		host.MaskedPaths, host.ReadonlyPaths = []string{}, []string{}
 	}
+	if spec.Init {
+		host.Init = &spec.Init
+	}
 	if spec.PrivateCgroupNamespace {
 		host.CgroupnsMode = container.CgroupnsModePrivate
 	}
@@ -88,8 +91,8 @@ func resources(spec Spec) container.Resources {
 	if r.PidsLimit > 0 {
 		out.PidsLimit = &r.PidsLimit
 	}
-	if r.NofileHard > 0 {
-		out.Ulimits = []*units.Ulimit{{Name: "nofile", Soft: r.NofileSoft, Hard: r.NofileHard}}
+	for _, limit := range r.Ulimits {
+		out.Ulimits = append(out.Ulimits, &units.Ulimit{Name: limit.Name, Soft: limit.Soft, Hard: limit.Hard})
 	}
 	for _, d := range spec.Devices {
 		out.Devices = append(out.Devices, container.DeviceMapping{

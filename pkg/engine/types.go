@@ -24,6 +24,8 @@ type Spec struct {
 	StdinOnce  bool
 	TTY        bool
 	StopSignal string
+	// Init puts the engine's small init before the process.
+	Init bool
 
 	// Network is "host", "none" or a network's name.
 	Network    string
@@ -65,9 +67,14 @@ type Resources struct {
 	PidsLimit    int64
 	ShmBytes     int64
 	OOMScoreAdj  int
-	NofileSoft   int64
-	NofileHard   int64
+	Ulimits      []Ulimit
 	CgroupParent string
+}
+
+// Ulimit is a resource limit by docker's name, for example nofile.
+type Ulimit struct {
+	Name       string
+	Soft, Hard int64
 }
 
 // LogLimits bounds the engine's log files of one container.
@@ -140,6 +147,8 @@ type State struct {
 	Error      string
 	StartedAt  time.Time
 	FinishedAt time.Time
+	// PID of the first process as the engine's host sees it, 0 if there is none.
+	PID int
 }
 
 // Alive says whether the container's process exists.

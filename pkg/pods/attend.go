@@ -53,8 +53,12 @@ func (r *runner) attend(ctx context.Context, seen engine.Container, adopted bool
 		target.StartedAt, target.Started = seen.State.StartedAt, adopted
 		var sick *probes.Unhealthy
 		probes.Run(watched, target, probes.Callbacks{
-			Started:   func(ok bool) { r.p.update(r.spec.Name, func(s *v1.ContainerStatus) { s.Started = &ok }) },
-			Ready:     func(ok bool) { r.p.update(r.spec.Name, func(s *v1.ContainerStatus) { s.Ready = ok }) },
+			Started: func(ok bool) { r.p.update(r.spec.Name, func(s *v1.ContainerStatus) { s.Started = &ok }) },
+			Ready:   func(ok bool) { r.p.update(r.spec.Name, func(s *v1.ContainerStatus) { s.Ready = ok }) },
+			Event: func(kind probes.Kind, result probes.Result) {
+				log.G(ctx).WithField("container", r.spec.Name).WithField("outcome", result.Outcome.String()).
+					Debug(string(kind) + " probe")
+			},
 			Unhealthy: func(u probes.Unhealthy) { sick = &u },
 		})
 		if sick != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -78,15 +79,27 @@ func (r *runner) run(ctx context.Context) (v1.ContainerStateTerminated, error) {
 	}
 }
 
-// restarts applies the restart policy: a native sidecar always runs again, an
-// init container only after a failure.
+// restarts applies the container's own rules and policy, then the pod's. A
+// native sidecar always runs again, an init container only after a failure.
 func (r *runner) restarts(end v1.ContainerStateTerminated) bool {
+	for _, rule := range r.spec.RestartPolicyRules {
+		if codes := rule.ExitCodes; rule.Action == v1.ContainerRestartRuleActionRestart && codes != nil {
+			listed := slices.Contains(codes.Values, end.ExitCode)
+			if listed == (codes.Operator == v1.ContainerRestartRuleOnExitCodesOpIn) {
+				return true
+			}
+		}
+	}
+	policy := r.p.spec.Spec.RestartPolicy
+	if r.spec.RestartPolicy != nil {
+		policy = v1.RestartPolicy(*r.spec.RestartPolicy)
+	}
 	switch {
 	case r.init && isSidecar(r.spec):
 		return true
-	case r.p.spec.Spec.RestartPolicy == v1.RestartPolicyNever:
+	case policy == v1.RestartPolicyNever:
 		return false
-	case r.p.spec.Spec.RestartPolicy == v1.RestartPolicyOnFailure || r.init:
+	case policy == v1.RestartPolicyOnFailure || r.init:
 		return end.ExitCode != 0
 	}
 	return true
@@ -217,7 +230,14 @@ func (r *runner) create(ctx context.Context) (string, error) {
 		log.G(ctx).WithField("container", r.spec.Name).WithField("names", env.skipped).
 			Warn("variables without a value were left out: their source was not resolved")
 	}
-	spec := containerSpec(r.p.spec, r.spec, env, r.p.m.config.place(r.s))
+	at := r.p.m.config.place(r.s)
+	at.PIDNamespace = r.p.pidNamespace
+	spec := containerSpec(r.p.spec, r.spec, env, at)
+	flags, err := parseFlags(r.p.spec)
+	if err != nil {
+		return "", err
+	}
+	flags.apply(&spec, at)
 	spec.Image = image.ID
 	spec.Labels[engine.LabelAttempt] = strconv.Itoa(r.attempt)
 	spec.User = withGroup(r.p.spec, r.spec, spec.User, image.User)

@@ -24,8 +24,8 @@ import (
 
 // Sandboxes is what pods need of the pool.
 type Sandboxes interface {
-	Reserve() *pool.Claim
-	Rebook(name string) *pool.Claim
+	Reserve(ports []engine.Port) *pool.Claim
+	Rebook(name string, ports []engine.Port) *pool.Claim
 	Adopt(ctx context.Context, name string) (*pool.Sandbox, error)
 	Assign(ctx context.Context, s *pool.Sandbox, podUID string) error
 	Destroy(ctx context.Context, name string) error
@@ -138,6 +138,9 @@ func (m *Manager) validate(ctx context.Context, spec *v1.Pod, data volumes.Data)
 	if err := m.config.validateSecurity(spec); err != nil {
 		return err
 	}
+	if _, err := parseFlags(spec); err != nil {
+		return err
+	}
 	warnings, err := volumes.Validate(spec, data, m.config.Volumes)
 	for _, warning := range warnings {
 		log.G(ctx).WithField("pod", spec.UID).Warn(warning)
@@ -159,6 +162,9 @@ func (m *Manager) enter(spec *v1.Pod) (p *pod, fresh bool, err error) {
 	if m.config.MaxPods > 0 && len(m.pods) >= m.config.MaxPods {
 		return nil, false, fmt.Errorf("this node holds %d pods, as many as MaxPods allows: %w", len(m.pods), errdefs.ErrResourceExhausted)
 	}
+	if err := m.portConflict(hostPorts(spec)); err != nil {
+		return nil, false, err
+	}
 	p = m.newPod(spec)
 	m.pods[spec.UID] = p
 	return p, true, nil
@@ -177,7 +183,7 @@ func (m *Manager) admit(ctx context.Context, p *pod, data volumes.Data) error {
 		m.drop(p)
 		return err
 	}
-	p.claim = m.sandboxes.Reserve()
+	p.claim = m.sandboxes.Reserve(hostPorts(p.spec))
 	err = p.change(func(r *record) {
 		r.Data, r.Devices = data, devices
 		r.JID, r.Sandbox, r.Placed = p.claim.Name, p.claim.Name, p.claim.Warm()

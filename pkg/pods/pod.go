@@ -43,6 +43,8 @@ type pod struct {
 	cancel context.CancelCauseFunc
 	done   chan struct{}
 
+	// pidNamespace is what shareProcessNamespace joins; set before containers start.
+	pidNamespace string
 	// sandbox is set once the pod has been placed.
 	sandbox atomic.Pointer[pool.Sandbox]
 
@@ -109,12 +111,16 @@ func (p *pod) live(ctx context.Context) *pool.Sandbox {
 	}
 	began := time.Now()
 	err = p.serve(ctx, s)
+	over := &evicted{}
 	switch {
 	case err == nil:
 		p.conclude(ctx)
 	case errors.Is(err, errGone):
 		p.fail(ctx, v1.ContainerStateTerminated{ExitCode: 137, Reason: reasonUnknown, Message: errGone.Error() +
 			": it was killed, ran out of memory, or its engine was stopped"})
+	case errors.As(err, &over):
+		p.stopAll(p.m.life, s, gracePeriod(p.spec, nil))
+		p.fail(ctx, v1.ContainerStateTerminated{ExitCode: 137, Reason: "Evicted", Message: "Evicted: " + over.message})
 	case errors.Is(err, errDeadline):
 		p.stopAll(p.m.life, s, gracePeriod(p.spec, nil))
 		p.fail(ctx, v1.ContainerStateTerminated{ExitCode: 137, Reason: "DeadlineExceeded",
@@ -134,7 +140,7 @@ func (p *pod) place(ctx context.Context) (*pool.Sandbox, error) {
 	if p.claim != nil || !p.peek().Placed {
 		claim := p.claim
 		if claim == nil {
-			claim = p.m.sandboxes.Rebook(p.peek().Sandbox)
+			claim = p.m.sandboxes.Rebook(p.peek().Sandbox, hostPorts(p.spec))
 		}
 		find = func() (*pool.Sandbox, error) { return claim.Sandbox(ctx) }
 	}
@@ -162,8 +168,8 @@ func (p *pod) place(ctx context.Context) (*pool.Sandbox, error) {
 // settle notes that the sandbox exists and gives it the pod's name.
 func (p *pod) settle(ctx context.Context, s *pool.Sandbox) {
 	p.sandbox.Store(s)
-	if !p.peek().Placed {
-		if err := p.change(func(r *record) { r.Placed = true }); err != nil {
+	if r := p.peek(); !r.Placed || r.Sandbox != s.Name {
+		if err := p.change(func(r *record) { r.Placed, r.Sandbox = true, s.Name }); err != nil {
 			log.G(ctx).WithError(err).Warn("the pod's place could not be saved")
 		}
 	}

@@ -34,6 +34,11 @@ func (p *pod) serve(ctx context.Context, s *pool.Sandbox) error {
 	if err != nil {
 		return causeOr(ctx, err)
 	}
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	measured, stopMeasuring := context.WithCancel(ctx)
+	defer stopMeasuring()
+	watching.Go(func() { p.watchUsage(measured, s, set, cancel) })
 	// Sidecars live until the main containers have ended, not longer.
 	sidecars := &sidecars{}
 	defer sidecars.wait()
@@ -105,6 +110,12 @@ func (p *pod) prepare(ctx context.Context, s *pool.Sandbox) (*volumes.Set, error
 		if err := p.mountTmpfs(ctx, s, tmpfs); err != nil {
 			return nil, err
 		}
+	}
+	if root := fmt.Sprintf("/proc/%d/root", s.PID); s.PID > 0 {
+		set.SandboxRoot = root
+	}
+	if err := p.fitSandbox(ctx, s); err != nil {
+		return nil, err
 	}
 	return set, p.managedFiles(s)
 }

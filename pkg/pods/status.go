@@ -3,6 +3,7 @@ package pods
 import (
 	"slices"
 	"strings"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 )
@@ -31,6 +32,7 @@ func report(spec *v1.Pod, known map[string]v1.ContainerStatus, ended bool) Repor
 	for i := range spec.Spec.Containers {
 		name := spec.Spec.Containers[i].Name
 		status, ours := known[name]
+		showReadiness(&spec.Spec.Containers[i], &status)
 		switch {
 		case !ours:
 			status = localStatus(&spec.Spec.Containers[i], ended)
@@ -40,6 +42,18 @@ func report(spec *v1.Pod, known map[string]v1.ContainerStatus, ended bool) Repor
 		out.Containers = append(out.Containers, status)
 	}
 	return out
+}
+
+// showReadiness reports a running container whose readiness probe has not
+// succeeded as waiting. The caller sets ready on every running container
+// whatever we say (contract 2.2), so this is how a pod that is not ready is seen
+// to be, and gets no traffic.
+func showReadiness(c *v1.Container, status *v1.ContainerStatus) {
+	if status.State.Running == nil || status.Ready || c.ReadinessProbe == nil {
+		return
+	}
+	status.State = waiting("NotReady", "the container has been running since "+
+		status.State.Running.StartedAt.UTC().Format(time.RFC3339)+", its readiness probe does not succeed")
 }
 
 // localStatus stands for a container that runs in the cluster: running while

@@ -19,7 +19,6 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/containerd/containerd/log"
 	"github.com/google/uuid"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 )
@@ -81,7 +80,7 @@ type Pool struct {
 	generation string
 	host       Host
 	subnets    *subnets
-	boots      *semaphore.Weighted
+	slots      chan struct{}
 	wake       chan struct{}
 	watchers   sync.WaitGroup
 	life       context.Context
@@ -90,8 +89,9 @@ type Pool struct {
 	mu       sync.Mutex
 	warm     []*Sandbox
 	starting int
-	waiting  int
-	lastErr  error
+	// waiting are claims that have no sandbox yet, first come first served.
+	waiting []chan *Sandbox
+	lastErr error
 	// unsettled counts pods that are starting in a sandbox from the pool; no
 	// replacement is booted meanwhile, until quiet at the latest.
 	unsettled int
@@ -103,7 +103,7 @@ func New(config Config, host Host) *Pool {
 	life, end := context.WithCancel(context.Background())
 	return &Pool{
 		config: config, generation: generation(config), host: host, subnets: newSubnets(config.Subnets),
-		boots: semaphore.NewWeighted(int64(max(config.Parallel, 1))),
+		slots: make(chan struct{}, max(config.Parallel, 1)),
 		wake:  make(chan struct{}, 1), life: life, end: end,
 	}
 }
@@ -130,7 +130,7 @@ type Stats struct {
 func (p *Pool) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return Stats{Size: p.config.Size, Warm: len(p.warm), Starting: p.starting, Waiting: p.waiting, LastError: p.lastErr}
+	return Stats{Size: p.config.Size, Warm: len(p.warm), Starting: p.starting, Waiting: len(p.waiting), LastError: p.lastErr}
 }
 
 // Run keeps the pool full until ctx ends and returns when every boot that it
@@ -168,7 +168,7 @@ func (p *Pool) Run(ctx context.Context) {
 func (p *Pool) startRefills() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.waiting > 0 || p.unsettled > 0 && time.Now().Before(p.quiet) {
+	if len(p.waiting) > 0 || p.unsettled > 0 && time.Now().Before(p.quiet) {
 		return 0
 	}
 	missing := max(p.config.Size-len(p.warm)-p.starting, 0)
@@ -180,39 +180,49 @@ func (p *Pool) startRefills() int {
 }
 
 func (p *Pool) refill(ctx context.Context) {
-	s, err := p.bootInTurn(ctx, newName())
-	if err == nil {
+	defer p.signal()
+	select {
+	case p.slots <- struct{}{}:
+	case <-ctx.Done():
+		p.count(&p.starting, -1)
+		return
+	}
+	s, err := p.bootNoted(ctx, newName(), nil)
+	if err == nil && p.Stats().Waiting == 0 {
 		if err := s.prime(ctx); err != nil {
 			log.G(ctx).WithField("sandbox", s.Name).WithError(err).Debug("sandbox not primed, its first container will start slower")
 		}
 	}
+	<-p.slots
+	if err != nil {
+		p.count(&p.starting, -1)
+		if ctx.Err() == nil {
+			log.G(ctx).WithError(err).Error("a warm sandbox could not be made")
+		}
+		return
+	}
 	p.mu.Lock()
 	p.starting--
-	if err == nil {
-		p.warm = append(p.warm, s)
+	if len(p.waiting) > 0 {
+		p.waiting[0] <- s
+		p.waiting = p.waiting[1:]
+		p.mu.Unlock()
+		return
 	}
+	p.warm = append(p.warm, s)
 	p.mu.Unlock()
-	if err != nil && ctx.Err() == nil {
-		log.G(ctx).WithError(err).Error("a warm sandbox could not be made")
+	log.G(ctx).WithField("sandbox", s.Name).Debug("sandbox warm")
+	// It may have died between its first answer and its entry in the list.
+	select {
+	case <-s.gone:
+		p.lost(s)
+	default:
 	}
-	if err == nil {
-		log.G(ctx).WithField("sandbox", s.Name).Debug("sandbox warm")
-		// It may have died between its first answer and its entry in the list.
-		select {
-		case <-s.gone:
-			p.lost(s)
-		default:
-		}
-	}
-	p.signal()
 }
 
-func (p *Pool) bootInTurn(ctx context.Context, name string) (*Sandbox, error) {
-	if err := p.boots.Acquire(ctx, 1); err != nil {
-		return nil, fmt.Errorf("wait for a turn to boot sandbox %s: %w", name, err)
-	}
-	defer p.boots.Release(1)
-	s, err := p.boot(ctx, name)
+// bootNoted boots and remembers how that went. The caller holds a slot.
+func (p *Pool) bootNoted(ctx context.Context, name string, ports []engine.Port) (*Sandbox, error) {
+	s, err := p.boot(ctx, name, ports)
 	p.mu.Lock()
 	if ctx.Err() == nil {
 		p.lastErr = err
@@ -258,16 +268,18 @@ type Claim struct {
 
 	pool    *Pool
 	warm    *Sandbox
+	ports   []engine.Port
 	settled sync.Once
 }
 
 // Reserve takes a warm sandbox, or names the one that Claim.Sandbox will boot.
-// It never blocks, and no two claims get the same sandbox.
-func (p *Pool) Reserve() *Claim {
+// It never blocks, and no two claims get the same sandbox. One that publishes
+// ports on the host has to be booted with them.
+func (p *Pool) Reserve(ports []engine.Port) *Claim {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.warm) == 0 {
-		return &Claim{Name: newName(), pool: p}
+	if len(p.warm) == 0 || len(ports) > 0 {
+		return &Claim{Name: newName(), pool: p, ports: ports}
 	}
 	s := p.warm[0]
 	p.warm = p.warm[1:]
@@ -305,35 +317,64 @@ func (p *Pool) untilQuiet() time.Duration {
 }
 
 // Rebook names the sandbox of an earlier run that died before it existed.
-func (p *Pool) Rebook(name string) *Claim { return &Claim{Name: name, pool: p} }
+func (p *Pool) Rebook(name string, ports []engine.Port) *Claim {
+	return &Claim{Name: name, pool: p, ports: ports}
+}
 
 // Warm says whether the sandbox existed when it was claimed.
 func (c *Claim) Warm() bool { return c.warm != nil }
 
-// Sandbox returns the claimed sandbox, booting it if it was not warm. A claimed
-// sandbox that died in the meantime is returned all the same; see Gone.
+// Sandbox returns the claimed sandbox. If it was not warm, it is booted, unless
+// one that was being made for the pool is ready first, which then has a name of
+// its own. One that died in the meantime is returned all the same; see Gone.
 func (c *Claim) Sandbox(ctx context.Context) (*Sandbox, error) {
 	if c.warm != nil {
 		return c.warm, nil
 	}
 	p := c.pool
-	p.count(&p.waiting, 1)
-	defer func() {
-		p.count(&p.waiting, -1)
-		p.signal()
-	}()
-	return p.bootInTurn(ctx, c.Name)
+	defer p.signal()
+	handed := make(chan *Sandbox, 1)
+	if len(c.ports) == 0 {
+		p.mu.Lock()
+		p.waiting = append(p.waiting, handed)
+		p.mu.Unlock()
+	}
+	select {
+	case s := <-handed:
+		return s, nil
+	case p.slots <- struct{}{}:
+		defer func() { <-p.slots }()
+	case <-ctx.Done():
+	}
+	if s := p.withdraw(handed); s != nil {
+		return s, nil
+	}
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("wait for a turn to boot sandbox %s: %w", c.Name, ctx.Err())
+	}
+	return p.bootNoted(ctx, c.Name, c.ports)
+}
+
+// withdraw ends a claim's waiting; it returns the sandbox that it was handed at
+// the last moment, if any.
+func (p *Pool) withdraw(handed chan *Sandbox) *Sandbox {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if at := slices.Index(p.waiting, handed); at >= 0 {
+		p.waiting = slices.Delete(p.waiting, at, at+1)
+	}
+	select {
+	case s := <-handed:
+		return s
+	default:
+		return nil
+	}
 }
 
 func (p *Pool) count(n *int, by int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	*n += by
-}
-
-// Return gives back a claim that was never used.
-func (p *Pool) Return(ctx context.Context, c *Claim) error {
-	return p.Destroy(ctx, c.Name)
 }
 
 // Assign gives a sandbox's container its pod's name (contract 8.1), for people

@@ -57,9 +57,12 @@ type Sandbox struct {
 	Booted time.Time
 	// Engine is the engine inside.
 	Engine *engine.Client
+	// ImageID of the sandbox on the host, and inside where layers are shared.
+	ImageID string
+	// PID of its first process, as the host's engine sees it.
+	PID int
 
-	imageID string
-	gone    chan struct{}
+	gone chan struct{}
 }
 
 // Gone is closed when the sandbox's container does not run any more.
@@ -85,7 +88,7 @@ func (p *Pool) PodDir(name string) string { return filepath.Join(p.folder(name),
 
 // boot makes a sandbox and returns when its engine answers. What a failed boot
 // made is removed again.
-func (p *Pool) boot(ctx context.Context, name string) (_ *Sandbox, err error) {
+func (p *Pool) boot(ctx context.Context, name string, ports []engine.Port) (_ *Sandbox, err error) {
 	ctx, cancel := context.WithTimeout(ctx, p.config.BootTimeout)
 	defer cancel()
 	defer func() {
@@ -109,7 +112,9 @@ func (p *Pool) boot(ctx context.Context, name string) (_ *Sandbox, err error) {
 	if err := p.host.CreateNetwork(ctx, NetworkName(name), subnet, labels); err != nil && !errdefs.IsConflict(err) {
 		return nil, err
 	}
-	id, err := p.create(ctx, p.spec(name, dir, labels))
+	spec := p.spec(name, dir, labels)
+	spec.Ports = ports
+	id, err := p.create(ctx, spec)
 	if err != nil {
 		return nil, err
 	}
@@ -195,7 +200,8 @@ func (p *Pool) connect(ctx context.Context, name, id string) (*Sandbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.IP, s.Booted, s.imageID = seen.IPs[NetworkName(name)], seen.Created, seen.ImageID
+	s.IP, s.Booted = seen.IPs[NetworkName(name)], seen.Created
+	s.ImageID, s.PID = seen.ImageID, seen.State.PID
 	return s, nil
 }
 
@@ -206,7 +212,7 @@ func (p *Pool) connect(ctx context.Context, name, id string) (*Sandbox, error) {
 func (s *Sandbox) prime(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	id, err := s.Engine.Create(ctx, engine.Spec{Image: s.imageID, Entrypoint: []string{"/bin/sh", "-c", ":"}, Network: "host"})
+	id, err := s.Engine.Create(ctx, engine.Spec{Image: s.ImageID, Entrypoint: []string{"/bin/sh", "-c", ":"}, Network: "host"})
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,159 @@
+package pods
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/docker/go-units"
+	"github.com/mattn/go-shellwords"
+	"github.com/spf13/pflag"
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+)
+
+// flagsAnnotation carries flags of docker run that a user adds to a pod
+// (contract 6). They apply to each of its containers.
+const flagsAnnotation = "docker-options.vk.io/flags"
+
+// dockerFlags are the flags that have a meaning inside a sandbox and give a pod
+// nothing that its security context could not ask for.
+type dockerFlags struct {
+	shmBytes   int64
+	pidsLimit  int64
+	memory     int64
+	nanoCPUs   int64
+	ulimits    []engine.Ulimit
+	capAdd     []string
+	capDrop    []string
+	env        []string
+	user       string
+	workdir    string
+	stopSignal string
+	readOnly   bool
+	init       bool
+}
+
+// parseFlags reads the annotation as docker's command line would, without
+// expanding anything. A flag that is not on the list is refused by name.
+func parseFlags(pod *v1.Pod) (dockerFlags, error) {
+	var out dockerFlags
+	text := pod.Annotations[flagsAnnotation]
+	field := fmt.Sprintf("metadata.annotations[%q]", flagsAnnotation)
+	if strings.TrimSpace(text) == "" {
+		return out, nil
+	}
+	words, err := shellwords.Parse(text)
+	if err != nil {
+		return out, invalid(field, "not a list of flags: %s", err)
+	}
+	set := pflag.NewFlagSet("docker run", pflag.ContinueOnError)
+	set.Usage = func() {}
+	var shm, memory, cpus, ipc string
+	var ulimits []string
+	set.StringVar(&shm, "shm-size", "", "")
+	set.StringVar(&ipc, "ipc", "", "")
+	set.StringVarP(&memory, "memory", "m", "", "")
+	set.StringVar(&cpus, "cpus", "", "")
+	set.Int64Var(&out.pidsLimit, "pids-limit", 0, "")
+	set.StringArrayVar(&ulimits, "ulimit", nil, "")
+	set.StringArrayVar(&out.capAdd, "cap-add", nil, "")
+	set.StringArrayVar(&out.capDrop, "cap-drop", nil, "")
+	set.StringArrayVarP(&out.env, "env", "e", nil, "")
+	set.StringVarP(&out.user, "user", "u", "", "")
+	set.StringVarP(&out.workdir, "workdir", "w", "", "")
+	set.StringVar(&out.stopSignal, "stop-signal", "", "")
+	set.BoolVar(&out.readOnly, "read-only", false, "")
+	set.BoolVar(&out.init, "init", false, "")
+	if err := set.Parse(words); err != nil {
+		return out, invalid(field, "%s: the flags honoured here are %s", err, flagNames(set))
+	}
+	if set.NArg() > 0 {
+		return out, invalid(field, "%q is not a flag", set.Arg(0))
+	}
+	if ipc != "" && !slices.Contains([]string{"host", "private", "shareable"}, ipc) {
+		return out, invalid(field, "--ipc=%s: the containers of a pod share one IPC namespace", ipc)
+	}
+	return out, out.numbers(field, shm, memory, cpus, ulimits)
+}
+
+func flagNames(set *pflag.FlagSet) string {
+	var names []string
+	set.VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })
+	return strings.Join(names, ", ")
+}
+
+func (f *dockerFlags) numbers(field, shm, memory, cpus string, ulimits []string) error {
+	for _, size := range []struct {
+		name, text string
+		into       *int64
+	}{{"--shm-size", shm, &f.shmBytes}, {"--memory", memory, &f.memory}} {
+		if size.text == "" {
+			continue
+		}
+		n, err := units.RAMInBytes(size.text)
+		if err != nil || n <= 0 {
+			return invalid(field, "%s=%s is not a size", size.name, size.text)
+		}
+		*size.into = n
+	}
+	if cpus != "" {
+		quantity, err := parseCPUs(cpus)
+		if err != nil {
+			return invalid(field, "--cpus=%s is not a number of CPUs", cpus)
+		}
+		f.nanoCPUs = quantity
+	}
+	for _, text := range ulimits {
+		limit, err := units.ParseUlimit(text)
+		if err != nil {
+			return invalid(field, "--ulimit=%s: %s", text, err)
+		}
+		f.ulimits = append(f.ulimits, engine.Ulimit{Name: limit.Name, Soft: limit.Soft, Hard: limit.Hard})
+	}
+	for _, name := range f.capAdd {
+		if name := capability(v1.Capability(name)); name != "ALL" && !slices.Contains(pool.Capabilities, name) {
+			return invalid(field, "--cap-add=%s is not available on this node", name)
+		}
+	}
+	for _, variable := range f.env {
+		if name, _, found := strings.Cut(variable, "="); !found || name == "" {
+			return invalid(field, "--env takes NAME=VALUE")
+		}
+	}
+	return nil
+}
+
+// apply adds the flags to a container's spec. What the pod's own fields say
+// wins.
+func (f dockerFlags) apply(spec *engine.Spec, at place) {
+	r := &spec.Resources
+	r.MemoryBytes = orElse(r.MemoryBytes, f.memory)
+	r.NanoCPUs = orElse(r.NanoCPUs, f.nanoCPUs)
+	r.PidsLimit = orElse(r.PidsLimit, f.pidsLimit)
+	r.Ulimits = append(r.Ulimits, f.ulimits...)
+	spec.User = orElse(spec.User, f.user)
+	spec.WorkingDir = orElse(spec.WorkingDir, f.workdir)
+	spec.StopSignal = orElse(spec.StopSignal, f.stopSignal)
+	spec.ReadonlyRootfs = spec.ReadonlyRootfs || f.readOnly
+	spec.Init = spec.Init || f.init
+	spec.Env = append(slices.Clone(f.env), spec.Env...)
+	asked := &v1.Capabilities{}
+	for _, name := range f.capAdd {
+		asked.Add = append(asked.Add, v1.Capability(name))
+	}
+	for _, name := range f.capDrop {
+		asked.Drop = append(asked.Drop, v1.Capability(name))
+	}
+	capabilities(spec, asked, at)
+}
+
+func orElse[T comparable](value, other T) T {
+	var zero T
+	if value != zero {
+		return value
+	}
+	return other
+}

@@ -1,0 +1,129 @@
+package pods
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+)
+
+// fitSandbox applies what a pod asks of all its containers together: the
+// sandbox is their kernel namespaces. It may be repeated.
+func (p *pod) fitSandbox(ctx context.Context, s *pool.Sandbox) error {
+	flags, err := parseFlags(p.spec)
+	if err != nil {
+		return err
+	}
+	if flags.shmBytes > 0 {
+		size := "remount,size=" + strconv.FormatInt(flags.shmBytes, 10)
+		if err := p.inSandbox(ctx, s, "mount", "-o", size, "/dev/shm"); err != nil {
+			return err
+		}
+	}
+	if err := p.setSysctls(ctx, s); err != nil {
+		return err
+	}
+	share := p.spec.Spec.ShareProcessNamespace
+	if share == nil || !*share {
+		return nil
+	}
+	return p.startPause(ctx, s)
+}
+
+// setSysctls sets them in the sandbox, whose network and IPC namespaces are the
+// pod's; an engine refuses them for containers that share a namespace.
+func (p *pod) setSysctls(ctx context.Context, s *pool.Sandbox) error {
+	if p.spec.Spec.SecurityContext == nil || len(p.spec.Spec.SecurityContext.Sysctls) == 0 {
+		return nil
+	}
+	argv := []string{"/bin/sh", "-c", `while [ $# -gt 1 ]; do printf %s "$2" >"/proc/sys/$1" || exit 1; shift 2; done`, "sysctl"}
+	for _, sysctl := range p.spec.Spec.SecurityContext.Sysctls {
+		argv = append(argv, strings.ReplaceAll(sysctl.Name, ".", "/"), sysctl.Value)
+	}
+	if err := p.inSandbox(ctx, s, argv...); err != nil {
+		return fmt.Errorf("spec.securityContext.sysctls: %w", err)
+	}
+	return nil
+}
+
+// pauseScript keeps a shared process namespace alive and reaps its orphans.
+const pauseScript = `trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done`
+
+// startPause starts the container that owns the process namespace of a pod with
+// shareProcessNamespace. Its image is the sandbox's own; where that is not
+// inside, the pod's containers share the sandbox's process namespace instead.
+func (p *pod) startPause(ctx context.Context, s *pool.Sandbox) error {
+	name := pauseName(p.spec)
+	id, err := s.Engine.Create(ctx, engine.Spec{Name: name, Image: s.ImageID, Network: "host", IPCMode: "host",
+		Entrypoint: []string{"/bin/sh", "-c", pauseScript}, Hostname: hostname(p.spec)})
+	switch {
+	case errdefs.IsNotFound(err):
+		p.pidNamespace = "host"
+		return nil
+	case errdefs.IsConflict(err), errdefs.IsAlreadyExists(err):
+		seen, err := s.Engine.Inspect(ctx, name)
+		if err != nil {
+			return err
+		}
+		id = seen.ID
+	case err != nil:
+		return err
+	}
+	p.pidNamespace = "container:" + id
+	return s.Engine.Start(ctx, id)
+}
+
+// pauseName cannot be a container's: those are DNS labels.
+func pauseName(pod *v1.Pod) string { return containerName(pod, "_pause") }
+
+// hostPorts lists what a pod wants published on the host.
+func hostPorts(pod *v1.Pod) []engine.Port {
+	var out []engine.Port
+	for _, c := range allContainers(pod) {
+		for _, port := range c.Ports {
+			if port.HostPort == 0 {
+				continue
+			}
+			protocol := strings.ToLower(string(port.Protocol))
+			out = append(out, engine.Port{HostIP: port.HostIP, Host: uint16(port.HostPort),
+				Container: uint16(port.ContainerPort), Protocol: orElse(protocol, "tcp")})
+		}
+	}
+	return out
+}
+
+// sameHostPort tells whether two cannot be published at the same time.
+func sameHostPort(a, b engine.Port) bool {
+	anywhere := func(ip string) bool { return ip == "" || ip == "0.0.0.0" || ip == "::" }
+	return a.Host == b.Host && a.Protocol == b.Protocol &&
+		(a.HostIP == b.HostIP || anywhere(a.HostIP) || anywhere(b.HostIP))
+}
+
+// portConflict finds a pod that holds one of the ports; the lock is held.
+func (m *Manager) portConflict(wanted []engine.Port) error {
+	for uid, other := range m.pods {
+		for _, held := range hostPorts(other.spec) {
+			for _, port := range wanted {
+				if sameHostPort(held, port) {
+					return fmt.Errorf("hostPort %d/%s is held by pod %s on this node: %w", port.Host, port.Protocol, uid, errdefs.ErrConflict)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func parseCPUs(text string) (int64, error) {
+	quantity, err := resource.ParseQuantity(text)
+	if err == nil && quantity.Sign() <= 0 {
+		err = fmt.Errorf("%s is not positive", text)
+	}
+	return quantity.MilliValue() * 1e6, err
+}

@@ -1,0 +1,82 @@
+package pods
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/containerd/containerd/log"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
+)
+
+// usagePeriod is how often the disk usage of a pod with limits on it is
+// measured, as often as kubelet does.
+const usagePeriod = 10 * time.Second
+
+// evicted ends a pod that used more of something than it may.
+type evicted struct{ message string }
+
+func (e *evicted) Error() string { return e.message }
+
+// watchUsage evicts the pod when an emptyDir outgrows its sizeLimit or a
+// container its ephemeral-storage limit. It returns when ctx ends.
+func (p *pod) watchUsage(ctx context.Context, s *pool.Sandbox, set *volumes.Set, evict context.CancelCauseFunc) {
+	if !limitsStorage(p.spec) {
+		return
+	}
+	tick := time.NewTicker(usagePeriod)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if message := p.overUsage(ctx, s, set); message != "" {
+			evict(&evicted{message})
+			return
+		}
+	}
+}
+
+func limitsStorage(pod *v1.Pod) bool {
+	for _, v := range pod.Spec.Volumes {
+		if v.EmptyDir != nil && v.EmptyDir.SizeLimit != nil {
+			return true
+		}
+	}
+	for _, c := range allContainers(pod) {
+		if !c.Resources.Limits.StorageEphemeral().IsZero() {
+			return true
+		}
+	}
+	return false
+}
+
+// overUsage is a sentence on the first limit that is exceeded, "" if none is.
+func (p *pod) overUsage(ctx context.Context, s *pool.Sandbox, set *volumes.Set) string {
+	over, err := set.OverLimit(ctx)
+	if err != nil && ctx.Err() == nil {
+		log.G(ctx).WithError(err).Warn("the size of an emptyDir could not be measured")
+	}
+	for _, volume := range over {
+		return fmt.Sprintf("Usage of EmptyDir volume %q exceeds the limit %q", volume.Volume,
+			resource.NewQuantity(volume.LimitBytes, resource.BinarySI))
+	}
+	for _, c := range p.spec.Spec.Containers {
+		limit := c.Resources.Limits.StorageEphemeral()
+		now, _ := p.instance(c.Name)
+		if limit.IsZero() || now.id == "" {
+			continue
+		}
+		written, err := s.Engine.WrittenBytes(ctx, now.id)
+		if err == nil && written > limit.Value() {
+			return fmt.Sprintf("Container %s exceeded its local ephemeral storage limit %q", c.Name, limit)
+		}
+	}
+	return ""
+}
