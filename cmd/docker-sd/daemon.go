@@ -35,9 +35,8 @@ type daemon struct {
 	server   *api.Server
 	node     *node
 
-	mu      sync.Mutex
-	pool    *pool.Pool
-	manager *pods.Manager
+	mu   sync.Mutex
+	pool *pool.Pool
 }
 
 // newDaemon binds the listener before anything slow happens: a create that finds
@@ -93,13 +92,15 @@ func (d *daemon) run(ctx context.Context) error {
 	group.Go(func() { served <- d.server.Serve(d.listener) })
 	work, stop := context.WithCancel(ctx)
 	defer stop()
-	group.Go(func() { d.work(work, gate) })
+	worked := make(chan error, 1)
+	group.Go(func() { worked <- d.work(work, gate) })
 
 	var err error
 	select {
 	case <-ctx.Done():
 		log.G(ctx).Info("draining; pods go on running")
 	case err = <-served:
+	case err = <-worked:
 	}
 	drain, cancel := context.WithTimeout(context.Background(), d.settings.ShutdownTimeout)
 	defer cancel()
@@ -110,33 +111,32 @@ func (d *daemon) run(ctx context.Context) error {
 }
 
 // work takes over earlier pods, lets calls in, and keeps the pool warm.
-func (d *daemon) work(ctx context.Context, gate *gate) {
+func (d *daemon) work(ctx context.Context, gate *gate) error {
 	info, ok := d.awaitEngine(ctx)
 	if !ok {
-		return
+		return nil
 	}
 	d.node.setEngine(info)
 	sandboxes := pool.New(d.poolConfig(ctx, info), d.host)
 	defer sandboxes.Close()
 	manager := pods.New(d.podsConfig(), sandboxes, d.images, gpu.Broker{Ledger: d.ledger}, d.host)
 	defer manager.Close()
-	claimed, err := manager.Recover(ctx)
-	for err != nil {
-		log.G(ctx).WithError(err).Error("earlier pods could not be taken over, trying again")
-		if !pause(ctx, 5*time.Second) {
-			return
-		}
-		claimed, err = manager.Recover(ctx)
+	if err := sandboxes.CheckInstance(ctx); err != nil {
+		return err
+	}
+	if err := manager.Recover(ctx, sandboxes.Keep); err != nil {
+		return err
 	}
 	d.mu.Lock()
-	d.pool, d.manager = sandboxes, manager
+	d.pool = sandboxes
 	d.mu.Unlock()
 	gate.open(manager)
 	d.server.Ready()
-	if err := sandboxes.Restore(ctx, claimed); err != nil {
+	if err := sandboxes.Restore(ctx); err != nil {
 		log.G(ctx).WithError(err).Warn("not all that an earlier run left could be cleaned up")
 	}
 	sandboxes.Run(ctx)
+	return nil
 }
 
 // awaitEngine waits until the host's engine answers.
@@ -172,7 +172,7 @@ func (d *daemon) poolConfig(ctx context.Context, info engine.Info) pool.Config {
 	return pool.Config{
 		Instance: s.Instance, Dir: filepath.Join(s.DataRootFolder, "sandboxes"),
 		Image: image, FetchImage: func(ctx context.Context) error { return d.images.Fetch(ctx, image) },
-		Size: s.AvailableDinds, Parallel: s.BootParallel(), BootTimeout: s.SandboxBootTimeout,
+		Size: s.AvailableDinds, Parallel: s.BootParallel(), BootTimeout: s.SandboxBootTimeout, StrayGrace: s.StrayGracePeriod,
 		Privileged: s.SandboxPrivileged, Store: store, Subnets: s.DockerNetworkSubnet, Mounts: d.hostMounts(ctx),
 		Resources: sandboxBounds(info),
 	}
@@ -218,7 +218,8 @@ func (d *daemon) podsConfig() pods.Config {
 	}
 	return pods.Config{Dir: s.DataRootFolder, MaxPods: s.MaxPods, Tombstones: s.TombstonePeriod, Volumes: policy,
 		Log:               engine.LogLimits{MaxBytes: s.ContainerLogMaxSize, MaxFiles: s.ContainerLogMaxFiles},
-		PrivilegedSandbox: s.SandboxPrivileged, AllowPrivileged: s.AllowPrivilegedPods}
+		PrivilegedSandbox: s.SandboxPrivileged, AllowPrivileged: s.AllowPrivilegedPods,
+		Flags: s.TrustedAnnotationFlags}
 }
 
 // troubles are what /readyz shows.

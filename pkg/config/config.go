@@ -66,7 +66,7 @@ type Config struct {
 
 	// Instance names this docker-sd among those on one host; a DNS label.
 	Instance string
-	// SandboxImage overrides the sandbox image; use SandboxImageName.
+	// SandboxImage (SANDBOXIMAGE) overrides the sandbox image; use SandboxImageName.
 	SandboxImage string
 	// SandboxPrivileged boots sandboxes fully privileged instead of with a capability list.
 	SandboxPrivileged bool
@@ -92,8 +92,6 @@ type Config struct {
 	AllowPrivilegedPods bool
 	// TrustedAnnotationFlags honours docker-options.vk.io/flags from an allow list (contract 6).
 	TrustedAnnotationFlags bool
-	// MeshEnabled runs the mesh set-up that annotations ask for (contract 6).
-	MeshEnabled bool
 
 	// MaxPods is the pod capacity reported and enforced; 0 takes no new pods.
 	MaxPods int

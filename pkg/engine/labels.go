@@ -10,6 +10,9 @@ const (
 	// LabelGeneration is a digest of the settings that a sandbox was made with; a
 	// warm one of other settings is not used again.
 	LabelGeneration = "docker-sd.generation"
+	// LabelFolder is the DataRootFolder of the docker-sd that made the object: one
+	// name must not be used by two of them.
+	LabelFolder = "docker-sd.folder"
 	// LabelPodUID, LabelContainer and LabelAttempt identify a pod's container
 	// inside its sandbox; the attempt counts restarts from 0.
 	LabelPodUID    = "docker-sd.pod-uid"

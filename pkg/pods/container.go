@@ -233,7 +233,7 @@ func (r *runner) create(ctx context.Context) (string, error) {
 	at := r.p.m.config.place(r.s)
 	at.PIDNamespace = r.p.pidNamespace
 	spec := containerSpec(r.p.spec, r.spec, env, at)
-	flags, err := parseFlags(r.p.spec)
+	flags, err := r.p.m.config.flags(r.p.spec)
 	if err != nil {
 		return "", err
 	}

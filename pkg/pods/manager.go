@@ -61,9 +61,19 @@ type Config struct {
 	Tombstones time.Duration
 	Volumes    volumes.Policy
 	Log        engine.LogLimits
+	// Flags honours the annotation with flags of docker run.
+	Flags bool
 	// PrivilegedSandbox and AllowPrivileged say what privileged pods may have.
 	PrivilegedSandbox bool
 	AllowPrivileged   bool
+}
+
+// flags are those of the pod's annotation, or none where it is not honoured.
+func (c Config) flags(pod *v1.Pod) (dockerFlags, error) {
+	if !c.Flags {
+		return dockerFlags{}, nil
+	}
+	return parseFlags(pod)
 }
 
 func (c Config) place(s *pool.Sandbox) place {
@@ -138,7 +148,7 @@ func (m *Manager) validate(ctx context.Context, spec *v1.Pod, data volumes.Data)
 	if err := m.config.validateSecurity(spec); err != nil {
 		return err
 	}
-	if _, err := parseFlags(spec); err != nil {
+	if _, err := m.config.flags(spec); err != nil {
 		return err
 	}
 	warnings, err := volumes.Validate(spec, data, m.config.Volumes)
@@ -329,22 +339,30 @@ func (m *Manager) Count() int {
 }
 
 // Recover takes over the pods of an earlier run: it reads the records and
-// starts a goroutine for each. It returns which sandboxes they hold.
-func (m *Manager) Recover(ctx context.Context) (claimed map[string]bool, err error) {
+// starts a goroutine for each. Before any of them runs, keep is told which
+// sandboxes they hold. A record that cannot be read is logged and left alone,
+// and so is its pod's sandbox.
+func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bool)) error {
 	if err := m.store.open(); err != nil {
-		return nil, err
+		return err
 	}
 	buried, err := m.store.tombstones(m.config.Tombstones, time.Now())
 	if err != nil {
-		return nil, err
+		return err
 	}
-	records, problems := m.store.load()
-	claimed = map[string]bool{}
+	records, unreadable, problems := m.store.load()
+	claimed := map[string]bool{}
+	for _, uid := range unreadable {
+		claimed[pool.AssignedName(string(uid))] = true
+	}
+	for _, r := range records {
+		claimed[r.Sandbox] = true
+	}
+	keep(claimed)
 	for _, r := range records {
 		p := m.newPod(r.Pod)
 		p.record = *r
 		close(p.admitted)
-		claimed[r.Sandbox] = true
 		if r.Final == nil && !r.Gone {
 			if err := m.accelerators.Claim(string(r.Pod.UID), r.Devices); err != nil {
 				problems = errors.Join(problems, err)
@@ -361,5 +379,5 @@ func (m *Manager) Recover(ctx context.Context) (claimed map[string]bool, err err
 	if problems != nil {
 		log.G(ctx).WithError(problems).Error("some pods of an earlier run could not be taken over")
 	}
-	return claimed, nil
+	return nil
 }

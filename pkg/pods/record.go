@@ -94,12 +94,11 @@ func (s store) remove(uid types.UID) error {
 
 // load reads every record. One that cannot be read is reported beside the
 // others, and its file is left for a person to look at.
-func (s store) load() ([]*record, error) {
+func (s store) load() (out []*record, unreadable []types.UID, err error) {
 	entries, err := os.ReadDir(filepath.Join(s.dir, "records"))
 	if err != nil {
-		return nil, fmt.Errorf("read the records: %w", err)
+		return nil, nil, fmt.Errorf("read the records: %w", err)
 	}
-	var out []*record
 	var problems []error
 	for _, entry := range entries {
 		if !strings.HasSuffix(entry.Name(), ".json") || strings.HasPrefix(entry.Name(), ".") {
@@ -109,11 +108,12 @@ func (s store) load() ([]*record, error) {
 		r, err := readRecord(path)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("record %s: %w", path, err))
+			unreadable = append(unreadable, types.UID(strings.TrimSuffix(entry.Name(), ".json")))
 			continue
 		}
 		out = append(out, r)
 	}
-	return out, errors.Join(problems...)
+	return out, unreadable, errors.Join(problems...)
 }
 
 func readRecord(path string) (*record, error) {

@@ -17,7 +17,7 @@ import (
 // fitSandbox applies what a pod asks of all its containers together: the
 // sandbox is their kernel namespaces. It may be repeated.
 func (p *pod) fitSandbox(ctx context.Context, s *pool.Sandbox) error {
-	flags, err := parseFlags(p.spec)
+	flags, err := p.m.config.flags(p.spec)
 	if err != nil {
 		return err
 	}

@@ -57,6 +57,8 @@ type Config struct {
 	Parallel int
 	// BootTimeout bounds one boot.
 	BootTimeout time.Duration
+	// StrayGrace is the age from which a sandbox that nobody knows is removed.
+	StrayGrace time.Duration
 	// Privileged gives a sandbox every capability and device of the host.
 	Privileged bool
 	// Runtime is the host engine's container runtime, "" for its default.
@@ -89,6 +91,9 @@ type Pool struct {
 	mu       sync.Mutex
 	warm     []*Sandbox
 	starting int
+	// known are the sandboxes that somebody answers for: being made, warm, or a
+	// pod's. Whatever else carries our label is a stray.
+	known map[string]bool
 	// waiting are claims that have no sandbox yet, first come first served.
 	waiting []chan *Sandbox
 	lastErr error
@@ -104,13 +109,13 @@ func New(config Config, host Host) *Pool {
 	return &Pool{
 		config: config, generation: generation(config), host: host, subnets: newSubnets(config.Subnets),
 		slots: make(chan struct{}, max(config.Parallel, 1)),
-		wake:  make(chan struct{}, 1), life: life, end: end,
+		wake:  make(chan struct{}, 1), life: life, end: end, known: map[string]bool{},
 	}
 }
 
 // generation is a digest of all that shapes a sandbox.
 func generation(c Config) string {
-	c.Size, c.Parallel, c.BootTimeout = 0, 0, 0
+	c.Size, c.Parallel, c.BootTimeout, c.StrayGrace = 0, 0, 0, 0
 	shape, err := json.Marshal([]any{c, bootScript, engineFlags, Capabilities})
 	if err != nil {
 		panic(err) // plain structs of strings and numbers
@@ -138,6 +143,7 @@ func (p *Pool) Stats() Stats {
 func (p *Pool) Run(ctx context.Context) {
 	var refills sync.WaitGroup
 	defer refills.Wait()
+	refills.Go(func() { p.sweepEvery(ctx) })
 	delays := backoff.NewExponentialBackOff()
 	delays.InitialInterval, delays.MaxInterval = time.Second, time.Minute
 	for {
@@ -269,6 +275,7 @@ type Claim struct {
 	pool    *Pool
 	warm    *Sandbox
 	ports   []engine.Port
+	again   bool
 	settled sync.Once
 }
 
@@ -318,7 +325,7 @@ func (p *Pool) untilQuiet() time.Duration {
 
 // Rebook names the sandbox of an earlier run that died before it existed.
 func (p *Pool) Rebook(name string, ports []engine.Port) *Claim {
-	return &Claim{Name: name, pool: p, ports: ports}
+	return &Claim{Name: name, pool: p, ports: ports, again: true}
 }
 
 // Warm says whether the sandbox existed when it was claimed.
@@ -332,6 +339,12 @@ func (c *Claim) Sandbox(ctx context.Context) (*Sandbox, error) {
 		return c.warm, nil
 	}
 	p := c.pool
+	if c.again {
+		// A boot that a crash cut short may have left any part of it.
+		if err := p.Destroy(ctx, c.Name); err != nil {
+			return nil, err
+		}
+	}
 	defer p.signal()
 	handed := make(chan *Sandbox, 1)
 	if len(c.ports) == 0 {
@@ -380,8 +393,11 @@ func (p *Pool) count(n *int, by int) {
 // Assign gives a sandbox's container its pod's name (contract 8.1), for people
 // who look at the host engine.
 func (p *Pool) Assign(ctx context.Context, s *Sandbox, podUID string) error {
-	return p.host.Rename(ctx, s.ID, podUID+nameSuffix)
+	return p.host.Rename(ctx, s.ID, AssignedName(podUID))
 }
+
+// AssignedName is the name of the sandbox container of a pod (contract 8.1).
+func AssignedName(podUID string) string { return podUID + nameSuffix }
 
 // Destroy removes a sandbox's container, network and folder, whichever of them
 // exist. It may be repeated.
@@ -405,7 +421,17 @@ func (p *Pool) Destroy(ctx context.Context, name string) error {
 	if err := errors.Join(problems...); err != nil {
 		return fmt.Errorf("destroy sandbox %s: %w", name, err)
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.known, name)
 	return nil
+}
+
+// know notes that somebody answers for a sandbox.
+func (p *Pool) know(name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.known[name] = true
 }
 
 // Close ends the watching of sandboxes; they go on running.

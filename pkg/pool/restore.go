@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/containerd/containerd/log"
@@ -46,10 +45,35 @@ func (p *Pool) markSubnet(s *Sandbox) {
 	}
 }
 
+// CheckInstance refuses a name that another docker-sd uses on this engine: each
+// would remove the other's sandboxes as strays.
+func (p *Pool) CheckInstance(ctx context.Context) error {
+	containers, err := p.host.List(ctx, engine.LabelInstance+"="+p.config.Instance, engine.LabelSandbox)
+	if err != nil {
+		return fmt.Errorf("find earlier sandboxes: %w", err)
+	}
+	for _, c := range containers {
+		if folder := c.Labels[engine.LabelFolder]; folder != p.config.Dir {
+			return fmt.Errorf("a docker-sd of the same Instance %q, with its data in %s, made sandbox %s: "+
+				"choose another Instance, or remove those containers: %w",
+				p.config.Instance, filepath.Dir(folder), c.Name, errdefs.ErrFailedPrecondition)
+		}
+	}
+	return nil
+}
+
+// Keep notes the sandboxes that pods of an earlier run hold, by pool name or by
+// the name that Assign gave them.
+func (p *Pool) Keep(claimed map[string]bool) {
+	for name := range claimed {
+		p.know(name)
+	}
+}
+
 // Restore puts the warm sandboxes of an earlier run back into the pool and
-// removes what that run left half-made: everything with our label that no pod's
-// record names (claimed). It must be called before Run.
-func (p *Pool) Restore(ctx context.Context, claimed map[string]bool) error {
+// removes what that run left half-made: everything with our label that no pod
+// holds. Keep comes before it, Run after it.
+func (p *Pool) Restore(ctx context.Context) error {
 	label := engine.LabelInstance + "=" + p.config.Instance
 	containers, err := p.host.List(ctx, label, engine.LabelSandbox)
 	if err != nil {
@@ -59,11 +83,13 @@ func (p *Pool) Restore(ctx context.Context, claimed map[string]bool) error {
 	if err != nil {
 		return fmt.Errorf("find earlier networks: %w", err)
 	}
-	keep := map[string]bool{}
 	for _, c := range containers {
 		name := c.Labels[engine.LabelSandbox]
-		if claimed[name] || p.rejoin(ctx, c) {
-			keep[name] = true
+		switch {
+		case p.knows(c.Name):
+			p.know(name)
+		case !p.knows(name):
+			p.rejoin(ctx, c)
 		}
 	}
 	strays := map[string]bool{}
@@ -75,53 +101,102 @@ func (p *Pool) Restore(ctx context.Context, claimed map[string]bool) error {
 	}
 	var problems []error
 	for name := range strays {
-		if isPoolName(name) && !keep[name] && !claimed[name] {
+		if isPoolName(name) && !p.knows(name) {
 			log.G(ctx).WithField("sandbox", name).Info("removing what an earlier run left")
 			problems = append(problems, p.Destroy(ctx, name))
 		}
 	}
-	problems = append(problems, p.sweepFolders(keep, claimed))
+	problems = append(problems, p.sweepFolders())
 	return errors.Join(problems...)
 }
 
-// rejoin takes a running, never assigned sandbox back as warm.
-func (p *Pool) rejoin(ctx context.Context, c engine.Container) bool {
+// rejoin takes a running, never assigned sandbox of the same settings back as warm.
+func (p *Pool) rejoin(ctx context.Context, c engine.Container) {
 	name := c.Labels[engine.LabelSandbox]
 	if c.Name != name || c.State.Status != engine.StatusRunning || !isPoolName(name) ||
 		c.Labels[engine.LabelGeneration] != p.generation || p.Stats().Warm >= p.config.Size {
-		return false
+		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	s, err := p.connect(ctx, name, c.ID)
 	if err != nil {
 		log.G(ctx).WithField("sandbox", name).WithError(err).Warn("a sandbox of an earlier run does not answer")
-		return false
+		return
 	}
 	p.markSubnet(s)
+	p.know(name)
 	p.mu.Lock()
 	p.warm = append(p.warm, s)
 	p.mu.Unlock()
-	return true
 }
 
-// sweepFolders removes folders whose sandbox is neither kept nor claimed.
-func (p *Pool) sweepFolders(keep, claimed map[string]bool) error {
-	wanted := map[string]bool{}
-	for _, names := range []map[string]bool{keep, claimed} {
-		for name := range names {
-			wanted[filepath.Base(p.folder(name))] = true
+// sweepPeriod is how often strays are looked for while docker-sd runs.
+const sweepPeriod = time.Minute
+
+// sweepEvery removes sandboxes that carry our label and that nobody knows, such
+// as one whose creation was answered after we had stopped listening. Young ones
+// are left: their owner may be about to claim them.
+func (p *Pool) sweepEvery(ctx context.Context) {
+	tick := time.NewTicker(sweepPeriod)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := p.sweep(ctx); err != nil && ctx.Err() == nil {
+			log.G(ctx).WithError(err).Warn("strays could not be removed")
 		}
 	}
+}
+
+func (p *Pool) sweep(ctx context.Context) error {
+	containers, err := p.host.List(ctx, engine.LabelInstance+"="+p.config.Instance, engine.LabelSandbox)
+	if err != nil {
+		return err
+	}
+	var problems []error
+	for _, c := range containers {
+		name := c.Labels[engine.LabelSandbox]
+		if p.knows(name) || time.Since(c.Created) < p.config.StrayGrace || c.Labels[engine.LabelFolder] != p.config.Dir {
+			continue
+		}
+		log.G(ctx).WithField("sandbox", name).Warn("removing a sandbox that nobody knows")
+		problems = append(problems, p.Destroy(ctx, name))
+	}
+	return errors.Join(problems...)
+}
+
+func (p *Pool) knows(name string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.known[name]
+}
+
+// sweepFolders removes folders whose sandbox nobody knows.
+func (p *Pool) sweepFolders() error {
 	entries, err := os.ReadDir(p.config.Dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	var problems []error
+	problems := []error{err}
 	for _, entry := range entries {
-		if !wanted[entry.Name()] && !strings.HasPrefix(entry.Name(), ".") {
-			problems = append(problems, os.RemoveAll(filepath.Join(p.config.Dir, entry.Name())))
+		if path := filepath.Join(p.config.Dir, entry.Name()); !p.knowsFolder(path) {
+			problems = append(problems, os.RemoveAll(path))
 		}
 	}
-	return errors.Join(append(problems, err)...)
+	return errors.Join(problems...)
+}
+
+func (p *Pool) knowsFolder(path string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for name := range p.known {
+		if p.folder(name) == path {
+			return true
+		}
+	}
+	return false
 }

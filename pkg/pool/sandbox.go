@@ -99,12 +99,13 @@ func (p *Pool) boot(ctx context.Context, name string, ports []engine.Port) (_ *S
 			err = errors.Join(fmt.Errorf("boot sandbox %s: %w", name, err), p.Destroy(clean, name))
 		}
 	}()
+	p.know(name)
 	dir := p.folder(name)
 	if err := os.MkdirAll(filepath.Join(dir, "pod"), 0o700); err != nil {
 		return nil, err
 	}
 	labels := map[string]string{engine.LabelInstance: p.config.Instance, engine.LabelSandbox: name,
-		engine.LabelGeneration: p.generation}
+		engine.LabelGeneration: p.generation, engine.LabelFolder: p.config.Dir}
 	subnet, err := p.subnets.take(name)
 	if err != nil {
 		return nil, err
