@@ -7,11 +7,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/containerd/containerd/log"
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/api"
@@ -172,7 +174,7 @@ func (d *daemon) poolConfig(ctx context.Context, info engine.Info) pool.Config {
 	return pool.Config{
 		Instance: s.Instance, Dir: filepath.Join(s.DataRootFolder, "sandboxes"),
 		Image: image, FetchImage: func(ctx context.Context) error { return d.images.Fetch(ctx, image) },
-		Size: s.AvailableDinds, Parallel: s.BootParallel(), BootTimeout: s.SandboxBootTimeout, StrayGrace: s.StrayGracePeriod,
+		Size: s.AvailableDinds, Parallel: s.BootParallel(), BootTimeout: s.SandboxBootTimeout, StrayGrace: s.StrayGracePeriod, RemoveFolder: volumes.Remove,
 		Privileged: s.SandboxPrivileged, Store: store, Subnets: s.DockerNetworkSubnet, Mounts: d.hostMounts(ctx),
 		Resources: sandboxBounds(info),
 	}
@@ -203,9 +205,28 @@ func (d *daemon) hostMounts(ctx context.Context) []engine.Mount {
 			log.G(ctx).WithField("path", path).Info("a host path for pods is not there, pods that ask for it are refused")
 			continue
 		}
-		out = append(out, engine.Mount{Source: path, Target: path})
+		out = append(out, engine.Mount{Source: path, Target: path, Propagation: propagation(path)})
 	}
 	return out
+}
+
+// propagation lets mounts that the host makes later below a path show in
+// sandboxes, as those of /cvmfs do, where the host's own mount allows it.
+func propagation(path string) string {
+	mounts, err := mountinfo.GetMounts(mountinfo.ParentsFilter(path))
+	if err != nil {
+		return ""
+	}
+	innermost := &mountinfo.Info{}
+	for _, m := range mounts {
+		if len(m.Mountpoint) >= len(innermost.Mountpoint) {
+			innermost = m
+		}
+	}
+	if strings.Contains(innermost.Optional, "shared:") || strings.Contains(innermost.Optional, "master:") {
+		return "rslave"
+	}
+	return ""
 }
 
 const cvmfs = "/cvmfs"

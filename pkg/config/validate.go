@@ -31,6 +31,7 @@ func (c Config) Validate() error {
 		c.validateDurations(),
 		c.validateEngine(),
 		c.validatePaths(),
+		c.validateSeparation(),
 		c.validateTelemetry(),
 		c.validatePing(),
 	} {
@@ -156,6 +157,32 @@ func validClaim(name string) bool {
 }
 
 // validateTelemetry enforces that a CA means mutual TLS (contract 7).
+// validateSeparation keeps host paths that every sandbox mounts apart from the
+// data folder, which holds secrets and the sockets of all sandboxes.
+func (c Config) validateSeparation() error {
+	check := func(key, path string) error {
+		if within(path, c.DataRootFolder) || within(c.DataRootFolder, path) {
+			return invalid(key, path, "apart from DataRootFolder "+c.DataRootFolder+": every sandbox mounts it")
+		}
+		return nil
+	}
+	for _, path := range c.HostPathPrefixes {
+		if err := check("HostPathPrefixes", path); err != nil {
+			return err
+		}
+	}
+	for _, path := range c.PersistentVolumeClaims {
+		if err := check("PersistentVolumeClaims", path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func within(path, folder string) bool {
+	return path == folder || strings.HasPrefix(path, strings.TrimSuffix(folder, "/")+"/")
+}
+
 func (c Config) validateTelemetry() error {
 	t := c.Telemetry
 	if t.CACertFile == "" {

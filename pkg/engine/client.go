@@ -69,7 +69,7 @@ func (c *Client) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	if _, err := c.docker.Ping(ctx); err != nil {
-		return fmt.Errorf("ping engine: %w", classify(err))
+		return fmt.Errorf("ping engine: %w", classify(ctx, err))
 	}
 	return nil
 }
@@ -80,7 +80,7 @@ func (c *Client) Info(ctx context.Context) (Info, error) {
 	defer cancel()
 	info, err := c.docker.Info(ctx)
 	if err != nil {
-		return Info{}, fmt.Errorf("engine info: %w", classify(err))
+		return Info{}, fmt.Errorf("engine info: %w", classify(ctx, err))
 	}
 	out := Info{
 		Version:       info.ServerVersion,
@@ -98,15 +98,20 @@ func (c *Client) Info(ctx context.Context) (Info, error) {
 	return out, nil
 }
 
-// classify gives connection failures the class "unavailable", which the SDK
-// leaves without one, so that callers can tell an engine that is away from an
-// engine that said no.
-func classify(err error) error {
-	if err == nil || errors.Is(err, context.Canceled) {
-		return err
+// classify gives the class "unavailable" to an engine that is away or does not
+// answer in time, which the SDK leaves without one, so that callers can tell it
+// from an engine that said no. When the caller's own context has ended, that is
+// the error: what broke because of it says nothing. ctx is the caller's or one
+// derived from it with the call's own bound.
+func classify(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return ctx.Err()
 	}
 	var opErr *net.OpError
-	if client.IsErrConnectionFailed(err) || errors.As(err, &opErr) {
+	if client.IsErrConnectionFailed(err) || errors.As(err, &opErr) || errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%w: %w", errdefs.ErrUnavailable, err)
 	}
 	return err

@@ -19,13 +19,13 @@ import (
 func (c *Client) Create(ctx context.Context, spec Spec) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	config, host, networks, err := translate(spec)
+	config, host, err := translate(spec)
 	if err != nil {
 		return "", fmt.Errorf("create container %s: %w", spec.Name, err)
 	}
-	created, err := c.docker.ContainerCreate(ctx, config, host, networks, nil, spec.Name)
+	created, err := c.docker.ContainerCreate(ctx, config, host, nil, nil, spec.Name)
 	if err != nil {
-		return "", fmt.Errorf("create container %s: %w", spec.Name, classify(err))
+		return "", fmt.Errorf("create container %s: %w", spec.Name, classify(ctx, err))
 	}
 	return created.ID, nil
 }
@@ -36,7 +36,7 @@ func (c *Client) Start(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if err := c.docker.ContainerStart(ctx, id, container.StartOptions{}); err != nil {
-		return fmt.Errorf("start container: %w", classify(err))
+		return fmt.Errorf("start container: %w", classify(ctx, err))
 	}
 	return nil
 }
@@ -49,18 +49,7 @@ func (c *Client) Stop(ctx context.Context, id string, grace time.Duration) error
 	seconds := int((grace + time.Second - 1) / time.Second)
 	err := c.docker.ContainerStop(ctx, id, container.StopOptions{Timeout: &seconds})
 	if err != nil && !errdefs.IsNotFound(err) && !errdefs.IsNotModified(err) {
-		return fmt.Errorf("stop container: %w", classify(err))
-	}
-	return nil
-}
-
-// Kill sends a signal; a container that is gone or not running is success.
-func (c *Client) Kill(ctx context.Context, id, signal string) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	err := c.docker.ContainerKill(ctx, id, signal)
-	if err != nil && !errdefs.IsNotFound(err) && !errdefs.IsConflict(err) {
-		return fmt.Errorf("kill container: %w", classify(err))
+		return fmt.Errorf("stop container: %w", classify(ctx, err))
 	}
 	return nil
 }
@@ -86,7 +75,7 @@ func (c *Client) Remove(ctx context.Context, id string) error {
 			}
 		}
 	}
-	return fmt.Errorf("remove container: %w", classify(err))
+	return fmt.Errorf("remove container: %w", classify(ctx, err))
 }
 
 // Rename gives a container another name.
@@ -94,7 +83,7 @@ func (c *Client) Rename(ctx context.Context, id, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if err := c.docker.ContainerRename(ctx, id, name); err != nil {
-		return fmt.Errorf("rename container to %s: %w", name, classify(err))
+		return fmt.Errorf("rename container to %s: %w", name, classify(ctx, err))
 	}
 	return nil
 }
@@ -105,7 +94,7 @@ func (c *Client) Inspect(ctx context.Context, nameOrID string) (Container, error
 	defer cancel()
 	seen, err := c.docker.ContainerInspect(ctx, nameOrID)
 	if err != nil {
-		return Container{}, fmt.Errorf("inspect container %s: %w", nameOrID, classify(err))
+		return Container{}, fmt.Errorf("inspect container %s: %w", nameOrID, classify(ctx, err))
 	}
 	return fromInspect(seen), nil
 }
@@ -116,7 +105,7 @@ func (c *Client) WrittenBytes(ctx context.Context, id string) (int64, error) {
 	defer cancel()
 	seen, _, err := c.docker.ContainerInspectWithRaw(ctx, id, true)
 	if err != nil {
-		return 0, fmt.Errorf("measure container: %w", classify(err))
+		return 0, fmt.Errorf("measure container: %w", classify(ctx, err))
 	}
 	if seen.ContainerJSONBase == nil || seen.SizeRw == nil {
 		return 0, nil
@@ -172,7 +161,7 @@ func (c *Client) List(ctx context.Context, labels ...string) ([]Container, error
 	defer cancel()
 	found, err := c.docker.ContainerList(ctx, container.ListOptions{All: true, Filters: labelFilter(labels)})
 	if err != nil {
-		return nil, fmt.Errorf("list containers: %w", classify(err))
+		return nil, fmt.Errorf("list containers: %w", classify(ctx, err))
 	}
 	out := make([]Container, 0, len(found))
 	for _, f := range found {

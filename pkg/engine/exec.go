@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/pkg/stdcopy"
@@ -15,11 +16,11 @@ import (
 func (c *Client) Exec(ctx context.Context, id string, argv []string, out io.Writer) (int, error) {
 	made, err := c.docker.ContainerExecCreate(ctx, id, container.ExecOptions{Cmd: argv, AttachStdout: true, AttachStderr: true})
 	if err != nil {
-		return 0, fmt.Errorf("prepare exec: %w", classify(err))
+		return 0, fmt.Errorf("prepare exec: %w", classify(ctx, err))
 	}
 	stream, err := c.docker.ContainerExecAttach(ctx, made.ID, container.ExecAttachOptions{})
 	if err != nil {
-		return 0, fmt.Errorf("start exec: %w", classify(err))
+		return 0, fmt.Errorf("start exec: %w", classify(ctx, err))
 	}
 	defer stream.Close()
 	// A hijacked connection knows nothing of ctx: close it to end the copy.
@@ -32,9 +33,19 @@ func (c *Client) Exec(ctx context.Context, id string, argv []string, out io.Writ
 	if err != nil {
 		return 0, fmt.Errorf("read exec output: %w", err)
 	}
-	ended, err := c.docker.ContainerExecInspect(ctx, made.ID)
-	if err != nil {
-		return 0, fmt.Errorf("inspect exec: %w", classify(err))
+	for {
+		ended, err := c.docker.ContainerExecInspect(ctx, made.ID)
+		if err != nil {
+			return 0, fmt.Errorf("inspect exec: %w", classify(ctx, err))
+		}
+		if !ended.Running {
+			return ended.ExitCode, nil
+		}
+		// The streams can close a moment before the engine has the exit code.
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-time.After(5 * time.Millisecond):
+		}
 	}
-	return ended.ExitCode, nil
 }

@@ -18,7 +18,7 @@ func (c *Client) Image(ctx context.Context, ref string) (Image, error) {
 	defer cancel()
 	seen, err := c.docker.ImageInspect(ctx, ref)
 	if err != nil {
-		return Image{}, fmt.Errorf("inspect image %s: %w", ref, classify(err))
+		return Image{}, fmt.Errorf("inspect image %s: %w", ref, classify(ctx, err))
 	}
 	out := Image{ID: seen.ID, Tags: seen.RepoTags, Digests: seen.RepoDigests, Size: seen.Size}
 	if seen.Config != nil {
@@ -32,7 +32,7 @@ func (c *Client) Image(ctx context.Context, ref string) (Image, error) {
 func (c *Client) Pull(ctx context.Context, ref, auth string) error {
 	stream, err := c.docker.ImagePull(ctx, ref, image.PullOptions{RegistryAuth: auth})
 	if err != nil {
-		return fmt.Errorf("pull image %s: %w", ref, classify(err))
+		return fmt.Errorf("pull image %s: %w", ref, classify(ctx, err))
 	}
 	defer stream.Close()
 	if _, err := readProgress(stream); err != nil {
@@ -46,12 +46,12 @@ func (c *Client) Pull(ctx context.Context, ref, auth string) error {
 func (c *Client) CopyImage(ctx context.Context, to *Client, ref string) (string, error) {
 	archive, err := c.docker.ImageSave(ctx, []string{ref})
 	if err != nil {
-		return "", fmt.Errorf("save image %s: %w", ref, classify(err))
+		return "", fmt.Errorf("save image %s: %w", ref, classify(ctx, err))
 	}
 	defer archive.Close()
 	loaded, err := to.docker.ImageLoad(ctx, archive)
 	if err != nil {
-		return "", fmt.Errorf("load image %s: %w", ref, classify(err))
+		return "", fmt.Errorf("load image %s: %w", ref, classify(ctx, err))
 	}
 	defer loaded.Body.Close()
 	lines, err := readProgress(loaded.Body)

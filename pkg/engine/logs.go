@@ -33,11 +33,11 @@ func (c *Client) Logs(ctx context.Context, id string, options LogOptions, w io.W
 	}
 	seen, err := c.docker.ContainerInspect(ctx, id)
 	if err != nil {
-		return fmt.Errorf("inspect container for its log: %w", classify(err))
+		return fmt.Errorf("inspect container for its log: %w", classify(ctx, err))
 	}
 	stream, err := c.docker.ContainerLogs(ctx, id, request)
 	if err != nil {
-		return fmt.Errorf("open container log: %w", classify(err))
+		return fmt.Errorf("open container log: %w", classify(ctx, err))
 	}
 	defer stream.Close()
 	if seen.Config != nil && seen.Config.Tty {

@@ -17,7 +17,7 @@ func (c *Client) CreateNetwork(ctx context.Context, name, subnet string, labels 
 		options.IPAM = &network.IPAM{Config: []network.IPAMConfig{{Subnet: subnet}}}
 	}
 	if _, err := c.docker.NetworkCreate(ctx, name, options); err != nil {
-		return fmt.Errorf("create network %s: %w", name, classify(err))
+		return fmt.Errorf("create network %s: %w", name, classify(ctx, err))
 	}
 	return nil
 }
@@ -27,7 +27,7 @@ func (c *Client) RemoveNetwork(ctx context.Context, nameOrID string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if err := c.docker.NetworkRemove(ctx, nameOrID); err != nil && !errdefs.IsNotFound(err) {
-		return fmt.Errorf("remove network %s: %w", nameOrID, classify(err))
+		return fmt.Errorf("remove network %s: %w", nameOrID, classify(ctx, err))
 	}
 	return nil
 }
@@ -38,11 +38,15 @@ func (c *Client) ListNetworks(ctx context.Context, labels ...string) ([]Network,
 	defer cancel()
 	found, err := c.docker.NetworkList(ctx, network.ListOptions{Filters: labelFilter(labels)})
 	if err != nil {
-		return nil, fmt.Errorf("list networks: %w", classify(err))
+		return nil, fmt.Errorf("list networks: %w", classify(ctx, err))
 	}
 	out := make([]Network, 0, len(found))
 	for _, n := range found {
-		out = append(out, Network{ID: n.ID, Name: n.Name, Labels: n.Labels})
+		item := Network{ID: n.ID, Name: n.Name, Labels: n.Labels, Created: n.Created}
+		if len(n.IPAM.Config) > 0 {
+			item.Subnet = n.IPAM.Config[0].Subnet
+		}
+		out = append(out, item)
 	}
 	return out, nil
 }

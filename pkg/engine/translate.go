@@ -7,16 +7,15 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
-	"github.com/docker/docker/api/types/network"
 	"github.com/docker/go-connections/nat"
 	"github.com/docker/go-units"
 )
 
-// translate turns a Spec into the SDK's three parts.
-func translate(spec Spec) (*container.Config, *container.HostConfig, *network.NetworkingConfig, error) {
+// translate turns a Spec into the SDK's two parts.
+func translate(spec Spec) (*container.Config, *container.HostConfig, error) {
 	exposed, bindings, err := portMaps(spec.Ports)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	config := &container.Config{
 		Hostname:     spec.Hostname,
@@ -67,13 +66,7 @@ func translate(spec Spec) (*container.Config, *container.HostConfig, *network.Ne
 	if spec.PrivateCgroupNamespace {
 		host.CgroupnsMode = container.CgroupnsModePrivate
 	}
-	var networks *network.NetworkingConfig
-	if spec.IPv4 != "" {
-		networks = &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{
-			spec.Network: {IPAMConfig: &network.EndpointIPAMConfig{IPv4Address: spec.IPv4}},
-		}}
-	}
-	return config, host, networks, nil
+	return config, host, nil
 }
 
 func resources(spec Spec) container.Resources {

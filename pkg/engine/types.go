@@ -29,7 +29,6 @@ type Spec struct {
 
 	// Network is "host", "none" or a network's name.
 	Network    string
-	IPv4       string
 	DNS        []string
 	DNSSearch  []string
 	DNSOptions []string
@@ -165,11 +164,13 @@ type Image struct {
 	Size    int64
 }
 
-// Network is a network's identity.
+// Network is a network's identity and its first IPv4 subnet, "" if it has none.
 type Network struct {
-	ID     string
-	Name   string
-	Labels map[string]string
+	ID      string
+	Name    string
+	Labels  map[string]string
+	Subnet  string
+	Created time.Time
 }
 
 // Info is what docker-sd needs to know of an engine and its host.

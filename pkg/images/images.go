@@ -67,7 +67,10 @@ type Provider struct {
 	flights singleflight.Group
 	life    context.Context
 	end     context.CancelFunc
-	work    sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool
+	work   sync.WaitGroup
 }
 
 // New makes a Provider; timeout bounds one pull, 0 means no bound.
@@ -78,8 +81,21 @@ func New(host Host, timeout time.Duration) *Provider {
 
 // Close ends what is under way.
 func (p *Provider) Close() {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
 	p.end()
 	p.work.Wait()
+}
+
+// begin counts a piece of work that Close waits for, unless it has been called.
+func (p *Provider) begin() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.work.Add(1)
+	}
+	return !p.closed
 }
 
 // Ensure makes the image that ref names on the host usable in the sandbox: at
@@ -90,7 +106,14 @@ func (p *Provider) Ensure(ctx context.Context, s *pool.Sandbox, ref string, poli
 	if err != nil {
 		return Image{}, &PullError{ReasonInvalid, fmt.Errorf("image %q: %w", ref, err)}
 	}
-	onHost, err := p.onHost(ctx, named.String(), policy)
+	onHost, err := p.host.Image(ctx, named.String())
+	if errdefs.IsNotFound(err) {
+		// A container that restarts must not depend on an image that the host has
+		// dropped since.
+		if onHost, err = s.Engine.Image(ctx, named.String()); errdefs.IsNotFound(err) {
+			onHost, err = p.onHost(ctx, named.String(), policy)
+		}
+	}
 	if err != nil {
 		return Image{}, err
 	}
@@ -145,6 +168,9 @@ func (p *Provider) transfer(ctx context.Context, s *pool.Sandbox, ref string) (e
 		id, err = p.host.CopyImage(ctx, s.Engine, ref)
 		return err
 	})
+	if err != nil && ctx.Err() == nil && !errdefs.IsUnavailable(err) {
+		err = &PullError{ReasonPull, err}
+	}
 	if err != nil {
 		return engine.Image{}, fmt.Errorf("copy image %s into the sandbox: %w", ref, err)
 	}
@@ -158,7 +184,9 @@ func (p *Provider) transfer(ctx context.Context, s *pool.Sandbox, ref string) (e
 // not end when one of them stops waiting.
 func (p *Provider) shared(ctx context.Context, key string, do func(context.Context) error) error {
 	done := p.flights.DoChan(key, func() (any, error) {
-		p.work.Add(1)
+		if !p.begin() {
+			return nil, context.Canceled
+		}
 		defer p.work.Done()
 		work := log.WithLogger(p.life, log.G(ctx))
 		if p.timeout > 0 {

@@ -32,14 +32,12 @@ func (a *attendant) stop() {
 }
 
 // attend marks an instance as running and starts what accompanies it. An
-// adopted one had its hook already, and its startup probe is not run again: it
-// could kill a healthy container.
+// adopted one had its hook already.
 func (r *runner) attend(ctx context.Context, seen engine.Container, adopted bool) *attendant {
 	r.p.update(r.spec.Name, func(s *v1.ContainerStatus) {
 		s.State = v1.ContainerState{Running: &v1.ContainerStateRunning{StartedAt: metav1.NewTime(seen.State.StartedAt)}}
 	})
 	r.p.settled()
-	// A kill finishes even when the pod's context ends in its middle.
 	watched, cancel := context.WithCancel(ctx)
 	a := &attendant{cancel: cancel}
 	a.group.Go(func() {
@@ -50,7 +48,7 @@ func (r *runner) attend(ctx context.Context, seen engine.Container, adopted bool
 			}
 		}
 		target := r.p.target(r.s, r.spec, seen.ID)
-		target.StartedAt, target.Started = seen.State.StartedAt, adopted
+		target.StartedAt, target.Started = seen.State.StartedAt, adopted && hadToStart(r.spec, seen.State.StartedAt)
 		var sick *probes.Unhealthy
 		probes.Run(watched, target, probes.Callbacks{
 			Started: func(ok bool) { r.p.update(r.spec.Name, func(s *v1.ContainerStatus) { s.Started = &ok }) },
@@ -68,13 +66,26 @@ func (r *runner) attend(ctx context.Context, seen engine.Container, adopted bool
 	return a
 }
 
+// hadToStart says whether an adopted container's startup probe must have
+// succeeded: one that lives longer than the probe would have let it. Running the
+// probe again could kill a healthy container.
+func hadToStart(c *v1.Container, began time.Time) bool {
+	probe := c.StartupProbe
+	if probe == nil {
+		return true
+	}
+	window := orElse(probe.PeriodSeconds, 10)*orElse(probe.FailureThreshold, 3) + probe.InitialDelaySeconds + orElse(probe.TimeoutSeconds, 1)
+	return time.Since(began) > time.Duration(window)*time.Second
+}
+
 func (a *attendant) kill(ctx context.Context, r *runner, why string, grace *int64) {
 	now, _ := r.p.instance(r.spec.Name)
 	if seen, err := r.s.Engine.Inspect(ctx, now.id); err != nil || !seen.State.Alive() {
 		return // it ended by itself meanwhile, which is its own reason
 	}
 	a.killed = why
-	log.G(ctx).WithField("container", r.spec.Name).Warn("container is stopped: " + why)
+	// Not why: a probe's output may hold what must not be logged.
+	log.G(ctx).WithField("container", r.spec.Name).Warn("container is stopped because a probe or its postStart hook failed")
 	r.p.update(r.spec.Name, func(s *v1.ContainerStatus) { s.Ready = false })
 	period := gracePeriod(r.p.spec, nil)
 	if grace != nil {

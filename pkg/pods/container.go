@@ -237,7 +237,7 @@ func (r *runner) create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	flags.apply(&spec, at)
+	flags.apply(&spec, r.p.spec, at)
 	spec.Image = image.ID
 	spec.Labels[engine.LabelAttempt] = strconv.Itoa(r.attempt)
 	spec.User = withGroup(r.p.spec, r.spec, spec.User, image.User)
@@ -359,6 +359,9 @@ func (r *runner) startFailed(ctx context.Context, id string, cause error) (v1.Co
 	seen, err := r.s.Engine.Inspect(ctx, id)
 	if err != nil {
 		return v1.ContainerStateTerminated{}, err
+	}
+	if seen.State.Alive() {
+		return r.watch(ctx, seen, false) // it started after all, only the answer was lost
 	}
 	state := seen.State
 	state.Error, state.FinishedAt = cause.Error(), time.Now()

@@ -11,7 +11,6 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
 // flagsAnnotation carries flags of docker run that a user adds to a pod
@@ -76,7 +75,7 @@ func parseFlags(pod *v1.Pod) (dockerFlags, error) {
 	if ipc != "" && !slices.Contains([]string{"host", "private", "shareable"}, ipc) {
 		return out, invalid(field, "--ipc=%s: the containers of a pod share one IPC namespace", ipc)
 	}
-	return out, out.numbers(field, shm, memory, cpus, ulimits)
+	return out, out.check(pod, field, shm, memory, cpus, ulimits)
 }
 
 func flagNames(set *pflag.FlagSet) string {
@@ -85,7 +84,8 @@ func flagNames(set *pflag.FlagSet) string {
 	return strings.Join(names, ", ")
 }
 
-func (f *dockerFlags) numbers(field, shm, memory, cpus string, ulimits []string) error {
+// check reads the flags' values.
+func (f *dockerFlags) check(pod *v1.Pod, field, shm, memory, cpus string, ulimits []string) error {
 	for _, size := range []struct {
 		name, text string
 		into       *int64
@@ -114,7 +114,7 @@ func (f *dockerFlags) numbers(field, shm, memory, cpus string, ulimits []string)
 		f.ulimits = append(f.ulimits, engine.Ulimit{Name: limit.Name, Soft: limit.Soft, Hard: limit.Hard})
 	}
 	for _, name := range f.capAdd {
-		if name := capability(v1.Capability(name)); name != "ALL" && !slices.Contains(pool.Capabilities, name) {
+		if name := capability(v1.Capability(name)); name != "ALL" && !slices.Contains(podCapabilities(pod), name) {
 			return invalid(field, "--cap-add=%s is not available on this node", name)
 		}
 	}
@@ -128,7 +128,7 @@ func (f *dockerFlags) numbers(field, shm, memory, cpus string, ulimits []string)
 
 // apply adds the flags to a container's spec. What the pod's own fields say
 // wins.
-func (f dockerFlags) apply(spec *engine.Spec, at place) {
+func (f dockerFlags) apply(spec *engine.Spec, pod *v1.Pod, at place) {
 	r := &spec.Resources
 	r.MemoryBytes = orElse(r.MemoryBytes, f.memory)
 	r.NanoCPUs = orElse(r.NanoCPUs, f.nanoCPUs)
@@ -147,7 +147,7 @@ func (f dockerFlags) apply(spec *engine.Spec, at place) {
 	for _, name := range f.capDrop {
 		asked.Drop = append(asked.Drop, v1.Capability(name))
 	}
-	capabilities(spec, asked, at)
+	capabilities(spec, asked, pod, at)
 }
 
 func orElse[T comparable](value, other T) T {

@@ -11,7 +11,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
 // LogQuery selects log lines: those since a time, of them the last Tail, of
@@ -146,20 +145,6 @@ func (p *pod) engine() (*engine.Client, error) {
 		return nil, fmt.Errorf("the sandbox of pod %s is not there: %w", p.spec.UID, errdefs.ErrUnavailable)
 	}
 	return s.Engine, nil
-}
-
-// findInstances looks up the containers of a pod that ended before a restart of
-// docker-sd, for their logs.
-func (p *pod) findInstances(ctx context.Context, s *pool.Sandbox) {
-	for _, c := range allContainers(p.spec) {
-		name := containerName(p.spec, c.Name)
-		if seen, err := s.Engine.Inspect(ctx, name); err == nil {
-			p.setInstance(c.Name, seen.ID)
-		}
-		if seen, err := s.Engine.Inspect(ctx, name+previousSuffix); err == nil {
-			p.setPrevious(c.Name, seen.ID)
-		}
-	}
 }
 
 var errLimit = errors.New("the byte limit is reached")

@@ -28,8 +28,8 @@ type Sandboxes interface {
 	Rebook(name string, ports []engine.Port) *pool.Claim
 	Adopt(ctx context.Context, name string) (*pool.Sandbox, error)
 	Assign(ctx context.Context, s *pool.Sandbox, podUID string) error
+	Return(claim *pool.Claim)
 	Destroy(ctx context.Context, name string) error
-	PodDir(name string) string
 }
 
 // Images makes an image usable in a sandbox.
@@ -55,7 +55,7 @@ type Host interface {
 type Config struct {
 	// Dir holds records, tombstones and the pods' folder names.
 	Dir string
-	// MaxPods bounds how many pods are kept at a time; 0 means no bound.
+	// MaxPods bounds how many pods run at a time.
 	MaxPods int
 	// Tombstones is how long a deleted UID is refused (contract 1.4).
 	Tombstones time.Duration
@@ -169,19 +169,33 @@ func (m *Manager) enter(spec *v1.Pod) (p *pod, fresh bool, err error) {
 	if p, known := m.pods[spec.UID]; known {
 		return p, false, nil
 	}
-	if m.config.MaxPods > 0 && len(m.pods) >= m.config.MaxPods {
-		return nil, false, fmt.Errorf("this node holds %d pods, as many as MaxPods allows: %w", len(m.pods), errdefs.ErrResourceExhausted)
+	if active := m.active(); active >= m.config.MaxPods {
+		return nil, false, fmt.Errorf("this node runs %d pods, as many as MaxPods allows: %w", active, errdefs.ErrResourceExhausted)
 	}
 	if err := m.portConflict(hostPorts(spec)); err != nil {
 		return nil, false, err
 	}
 	p = m.newPod(spec)
+	close(p.adopted) // nothing to find: it is new
 	m.pods[spec.UID] = p
+	delete(m.buried, spec.UID)
 	return p, true, nil
 }
 
+// active counts the pods that have not ended, as the scheduler does; the lock is held.
+func (m *Manager) active() int {
+	n := 0
+	for _, p := range m.pods {
+		if !p.hasEnded() {
+			n++
+		}
+	}
+	return n
+}
+
 func (m *Manager) newPod(spec *v1.Pod) *pod {
-	return &pod{state: newState(spec), m: m, spec: spec, admitted: make(chan struct{}), done: make(chan struct{}),
+	return &pod{state: newState(spec), m: m, spec: spec, admitted: make(chan struct{}), adopted: make(chan struct{}),
+		done:   make(chan struct{}),
 		record: record{Pod: spec, Since: time.Now()}}
 }
 
@@ -201,9 +215,7 @@ func (m *Manager) admit(ctx context.Context, p *pod, data volumes.Data) error {
 	if err != nil {
 		m.drop(p)
 		m.accelerators.Release(string(uid))
-		if err := m.sandboxes.Destroy(ctx, p.claim.Name); err != nil {
-			log.G(ctx).WithError(err).Warn("the sandbox of a refused pod could not be removed")
-		}
+		m.sandboxes.Return(p.claim)
 		return fmt.Errorf("the pod was refused because its record could not be written: %w: %w", err, errdefs.ErrUnavailable)
 	}
 	m.start(ctx, p)
@@ -220,15 +232,12 @@ func (m *Manager) start(ctx context.Context, p *pod) {
 	})
 }
 
-// drop forgets a pod that was never admitted.
+// drop forgets a pod that was not admitted, or whose teardown is complete.
 func (m *Manager) drop(p *pod) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.pods, p.spec.UID)
 }
-
-// forget drops a pod whose teardown is complete.
-func (m *Manager) forget(p *pod) { m.drop(p) }
 
 // Delete ends a pod and returns at once; the teardown goes on behind it and is
 // repeated until nothing is left. A pod that is not known, or being deleted
@@ -240,26 +249,32 @@ func (m *Manager) Delete(ctx context.Context, uid types.UID, grace *int64) error
 	}
 	m.mu.Lock()
 	p, known := m.pods[uid]
-	_, again := m.buried[uid]
 	m.buried[uid] = time.Now()
 	expired := m.expired()
 	m.mu.Unlock()
 	for _, old := range expired {
 		m.store.unbury(old)
 	}
+	if known {
+		if err := m.condemn(ctx, p, grace); err != nil {
+			return err
+		}
+	}
 	if err := m.store.bury(uid); err != nil {
 		// A full disk must not keep a pod alive; the tombstone holds in memory.
 		log.G(ctx).WithError(err).Warn("a delete will be forgotten at the next restart")
 	}
-	if !known || again {
-		return nil
-	}
+	return nil
+}
+
+// condemn writes down that a pod is to go, and tells its goroutine.
+func (m *Manager) condemn(ctx context.Context, p *pod, grace *int64) error {
 	select {
 	case <-p.admitted:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if p.admitErr != nil {
+	if p.admitErr != nil || p.peek().Gone {
 		return nil
 	}
 	err := p.change(func(r *record) {
@@ -289,7 +304,7 @@ func (m *Manager) expired() []types.UID {
 const lostAfter = 10 * time.Minute
 
 // Status reports on one pod; false means that there is nothing to say, because
-// it was deleted. It never asks an engine and never waits.
+// it was deleted or has not been found again yet after a restart. It never asks an engine and never waits.
 func (m *Manager) Status(spec *v1.Pod) (Report, bool) {
 	m.mu.Lock()
 	p, known := m.pods[spec.UID]
@@ -300,7 +315,7 @@ func (m *Manager) Status(spec *v1.Pod) (Report, bool) {
 	}
 	m.mu.Unlock()
 	switch {
-	case deleted:
+	case deleted, known && !closed(p.adopted):
 		return Report{}, false
 	case known:
 		statuses, ended := p.snapshot()
@@ -312,6 +327,15 @@ func (m *Manager) Status(spec *v1.Pod) (Report, bool) {
 	}
 	return uniform(spec, v1.ContainerState{Terminated: &v1.ContainerStateTerminated{ExitCode: 137,
 		Reason: reasonUnknown, Message: "this node does not know the pod: it was lost"}}), true
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // maxAsked bounds the memory for pods that are only known from polls.
@@ -338,6 +362,22 @@ func (m *Manager) Count() int {
 	return len(m.pods)
 }
 
+// adoptTimeout bounds how long calls are held back for pods that are slow to be
+// found again; until then nothing is said about them.
+const adoptTimeout = 30 * time.Second
+
+func awaitAdopted(ctx context.Context, adopting []*pod) {
+	ctx, cancel := context.WithTimeout(ctx, adoptTimeout)
+	defer cancel()
+	for _, p := range adopting {
+		select {
+		case <-p.adopted:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // Recover takes over the pods of an earlier run: it reads the records and
 // starts a goroutine for each. Before any of them runs, keep is told which
 // sandboxes they hold. A record that cannot be read is logged and left alone,
@@ -350,7 +390,10 @@ func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bo
 	if err != nil {
 		return err
 	}
-	records, unreadable, problems := m.store.load()
+	records, unreadable, problems, err := m.store.load()
+	if err != nil {
+		return err
+	}
 	claimed := map[string]bool{}
 	for _, uid := range unreadable {
 		claimed[pool.AssignedName(string(uid))] = true
@@ -359,10 +402,19 @@ func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bo
 		claimed[r.Sandbox] = true
 	}
 	keep(claimed)
+	var adopting []*pod
 	for _, r := range records {
+		if _, deleted := buried[r.Pod.UID]; deleted && !r.Gone {
+			// The crash came between the tombstone and the record.
+			r.Gone, r.Grace = true, int64(gracePeriod(r.Pod, nil)/time.Second)
+		}
+		if r.Gone {
+			buried[r.Pod.UID] = time.Now()
+		}
 		p := m.newPod(r.Pod)
 		p.record = *r
 		close(p.admitted)
+		adopting = append(adopting, p)
 		if r.Final == nil && !r.Gone {
 			if err := m.accelerators.Claim(string(r.Pod.UID), r.Devices); err != nil {
 				problems = errors.Join(problems, err)
@@ -371,11 +423,14 @@ func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bo
 		m.mu.Lock()
 		m.pods[r.Pod.UID] = p
 		m.mu.Unlock()
-		m.start(ctx, p)
 	}
 	m.mu.Lock()
 	m.buried = buried
 	m.mu.Unlock()
+	for _, p := range adopting {
+		m.start(ctx, p)
+	}
+	awaitAdopted(ctx, adopting)
 	if problems != nil {
 		log.G(ctx).WithError(problems).Error("some pods of an earlier run could not be taken over")
 	}

@@ -17,7 +17,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
 // Why a pod's goroutine was told to stop.
@@ -39,6 +38,8 @@ type pod struct {
 	// admitted is closed once the pod is on disk, or refused with admitErr.
 	admitted chan struct{}
 	admitErr error
+	// adopted is closed once the containers of an earlier run have been looked up.
+	adopted chan struct{}
 	// cancel tells the goroutine why to stop; done is closed when it has.
 	cancel context.CancelCauseFunc
 	done   chan struct{}
@@ -77,6 +78,7 @@ func (p *pod) settled() {
 // run owns the pod until it is deleted or docker-sd shuts down.
 func (p *pod) run(ctx context.Context) {
 	defer close(p.done)
+	defer p.found()
 	var s *pool.Sandbox
 	if !p.peek().Gone {
 		s = p.live(ctx)
@@ -90,15 +92,30 @@ func (p *pod) run(ctx context.Context) {
 	p.teardown(p.m.life, s)
 }
 
+// found lets the pod's status be told.
+func (p *pod) found() {
+	if !closed(p.adopted) {
+		close(p.adopted)
+	}
+}
+
 // live places the pod and runs its containers. It returns when all of them have
 // ended for good, when the pod cannot run, or when ctx ends.
 func (p *pod) live(ctx context.Context) *pool.Sandbox {
 	if final := p.peek().Final; final != nil {
 		p.state.restore(final)
+		p.found()
 	}
 	s, err := p.place(ctx)
 	if ctx.Err() != nil {
 		return s
+	}
+	if s != nil && p.claim == nil {
+		p.findInstances(ctx, s)
+	}
+	p.found()
+	if err != nil && p.peek().Final != nil {
+		return nil // only its logs are lost
 	}
 	if err != nil {
 		p.fail(ctx, v1.ContainerStateTerminated{ExitCode: 137, Reason: reasonUnknown,
@@ -106,7 +123,6 @@ func (p *pod) live(ctx context.Context) *pool.Sandbox {
 		return nil
 	}
 	if p.peek().Final != nil {
-		p.findInstances(ctx, s)
 		return s
 	}
 	began := time.Now()
@@ -125,7 +141,10 @@ func (p *pod) live(ctx context.Context) *pool.Sandbox {
 		p.stopAll(p.m.life, s, gracePeriod(p.spec, nil))
 		p.fail(ctx, v1.ContainerStateTerminated{ExitCode: 137, Reason: "DeadlineExceeded",
 			Message: fmt.Sprintf("DeadlineExceeded: %s (%d)", errDeadline, *p.spec.Spec.ActiveDeadlineSeconds)})
-	case ctx.Err() == nil:
+	case ctx.Err() != nil:
+		return s
+	default:
+		p.stopAll(p.m.life, s, gracePeriod(p.spec, nil))
 		p.fail(ctx, v1.ContainerStateTerminated{ExitCode: 128, Reason: "CreateContainerError", Message: err.Error()})
 	}
 	log.G(ctx).WithField("after", time.Since(began).Round(time.Millisecond)).Info("pod ended")
@@ -154,6 +173,9 @@ func (p *pod) place(ctx context.Context) (*pool.Sandbox, error) {
 		}
 		if errdefs.IsNotFound(err) && p.peek().Placed {
 			return nil, err
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
 		}
 		log.G(ctx).WithError(err).Warn("no sandbox yet, trying again")
 		p.explain("waiting for a sandbox: " + err.Error())
@@ -232,16 +254,22 @@ func (p *pod) teardown(ctx context.Context, s *pool.Sandbox) {
 	delays.InitialInterval, delays.MaxInterval = time.Second, time.Minute
 	r := p.peek()
 	if s == nil && p.claim == nil && r.Placed && r.Final == nil {
-		s, _ = p.m.sandboxes.Adopt(ctx, r.Sandbox)
+		// A sandbox that cannot be found or asked any more is removed as it is.
+		if s, _ = p.m.sandboxes.Adopt(ctx, r.Sandbox); s != nil {
+			p.findInstances(ctx, s)
+		}
 	}
 	if s != nil && r.Final == nil {
 		p.stopAll(ctx, s, time.Duration(r.Grace)*time.Second)
+	}
+	if ctx.Err() != nil {
+		return // the containers keep their grace; the next run goes on here
 	}
 	p.m.accelerators.Release(string(p.spec.UID))
 	for {
 		err := p.erase(ctx)
 		if err == nil {
-			p.m.forget(p)
+			p.m.drop(p)
 			log.G(ctx).WithField("pod", p.spec.UID).Info("pod deleted")
 			return
 		}
@@ -257,9 +285,6 @@ func (p *pod) teardown(ctx context.Context, s *pool.Sandbox) {
 func (p *pod) erase(ctx context.Context) error {
 	name := p.peek().Sandbox
 	var problems []error
-	if err := volumes.Remove(p.m.sandboxes.PodDir(name)); err != nil {
-		problems = append(problems, err)
-	}
 	problems = append(problems, p.m.sandboxes.Destroy(ctx, name))
 	if err := os.Remove(p.link()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		problems = append(problems, fmt.Errorf("remove the pod's folder name: %w", err))

@@ -93,18 +93,21 @@ func (s store) remove(uid types.UID) error {
 }
 
 // load reads every record. One that cannot be read is reported beside the
-// others, and its file is left for a person to look at.
-func (s store) load() (out []*record, unreadable []types.UID, err error) {
+// others (problem), and its file is left for a person to look at. err means that
+// nothing could be read at all.
+func (s store) load() (out []*record, unreadable []types.UID, problem, err error) {
 	entries, err := os.ReadDir(filepath.Join(s.dir, "records"))
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the records: %w", err)
+		return nil, nil, nil, fmt.Errorf("read the records: %w", err)
 	}
 	var problems []error
 	for _, entry := range entries {
+		path := filepath.Join(s.dir, "records", entry.Name())
 		if !strings.HasSuffix(entry.Name(), ".json") || strings.HasPrefix(entry.Name(), ".") {
+			// A temporary file of a write that a crash cut short; it may hold secrets.
+			_ = os.Remove(path)
 			continue
 		}
-		path := filepath.Join(s.dir, "records", entry.Name())
 		r, err := readRecord(path)
 		if err != nil {
 			problems = append(problems, fmt.Errorf("record %s: %w", path, err))
@@ -113,7 +116,7 @@ func (s store) load() (out []*record, unreadable []types.UID, err error) {
 		}
 		out = append(out, r)
 	}
-	return out, unreadable, errors.Join(problems...)
+	return out, unreadable, errors.Join(problems...), nil
 }
 
 func readRecord(path string) (*record, error) {

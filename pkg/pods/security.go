@@ -5,12 +5,21 @@ import (
 	"slices"
 
 	v1 "k8s.io/api/core/v1"
-
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
 // validateSecurity refuses what a sandbox cannot grant, by field.
 func (c Config) validateSecurity(pod *v1.Pod) error {
+	for list, containers := range map[string][]v1.Container{
+		"spec.initContainers": pod.Spec.InitContainers, "spec.containers": pod.Spec.Containers} {
+		for i := range containers {
+			for j, m := range containers[i].VolumeMounts {
+				if m.MountPropagation != nil && *m.MountPropagation == v1.MountPropagationBidirectional {
+					return invalid(fmt.Sprintf("%s[%d].volumeMounts[%d].mountPropagation", list, i, j),
+						"Bidirectional is not supported by this node: a pod does not mount into its host")
+				}
+			}
+		}
+	}
 	if shared := pod.Spec.SecurityContext; shared != nil {
 		if err := validateProfiles(shared.SeccompProfile, shared.AppArmorProfile, "spec.securityContext"); err != nil {
 			return err
@@ -19,7 +28,7 @@ func (c Config) validateSecurity(pod *v1.Pod) error {
 	for list, containers := range map[string][]v1.Container{
 		"spec.initContainers": pod.Spec.InitContainers, "spec.containers": pod.Spec.Containers} {
 		for i := range containers {
-			if err := c.validateContainerSecurity(containers[i].SecurityContext, fmt.Sprintf("%s[%d].securityContext", list, i)); err != nil {
+			if err := c.validateContainerSecurity(pod, containers[i].SecurityContext, fmt.Sprintf("%s[%d].securityContext", list, i)); err != nil {
 				return err
 			}
 		}
@@ -27,7 +36,7 @@ func (c Config) validateSecurity(pod *v1.Pod) error {
 	return nil
 }
 
-func (c Config) validateContainerSecurity(s *v1.SecurityContext, field string) error {
+func (c Config) validateContainerSecurity(pod *v1.Pod, s *v1.SecurityContext, field string) error {
 	if s == nil {
 		return nil
 	}
@@ -36,10 +45,13 @@ func (c Config) validateContainerSecurity(s *v1.SecurityContext, field string) e
 	}
 	if s.Capabilities != nil && !c.PrivilegedSandbox {
 		for i, wanted := range s.Capabilities.Add {
-			if name := capability(wanted); name != "ALL" && !slices.Contains(pool.Capabilities, name) {
+			if name := capability(wanted); name != "ALL" && !slices.Contains(podCapabilities(pod), name) {
 				return invalid(fmt.Sprintf("%s.capabilities.add[%d]", field, i), "%s is not available on this node", name)
 			}
 		}
+	}
+	if s.ProcMount != nil && *s.ProcMount == v1.UnmaskedProcMount && !c.PrivilegedSandbox {
+		return invalid(field+".procMount", "Unmasked would let the container write this host's kernel settings")
 	}
 	return validateProfiles(s.SeccompProfile, s.AppArmorProfile, field)
 }

@@ -12,8 +12,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
 	"github.com/containerd/containerd/log"
 	"github.com/containerd/errdefs"
+	"github.com/google/renameio/v2"
 	"golang.org/x/sync/errgroup"
 	v1 "k8s.io/api/core/v1"
 
@@ -30,7 +32,7 @@ func (p *pod) serve(ctx context.Context, s *pool.Sandbox) error {
 	stop := p.bound(ctx, s, cancel)
 	defer stop()
 
-	set, err := p.prepare(ctx, s)
+	set, err := p.prepareUntil(ctx, s)
 	if err != nil {
 		return causeOr(ctx, err)
 	}
@@ -44,21 +46,49 @@ func (p *pod) serve(ctx context.Context, s *pool.Sandbox) error {
 	defer sidecars.wait()
 	side, stopSidecars := context.WithCancel(ctx)
 	defer stopSidecars()
-	if ok, err := p.runInits(ctx, side, s, set, sidecars); err != nil || !ok {
+	ok, err := p.runInits(ctx, side, s, set, sidecars)
+	if err != nil {
 		return causeOr(ctx, err)
 	}
-	var mains errgroup.Group
-	for i := range p.spec.Spec.Containers {
-		c := p.runner(&p.spec.Spec.Containers[i], s, set)
-		mains.Go(func() error { _, err := c.run(ctx); return err })
+	if ok {
+		err = p.runMains(ctx, s, set)
 	}
-	if err := mains.Wait(); err != nil {
+	if err != nil {
 		return causeOr(ctx, err)
 	}
 	stopSidecars()
 	sidecars.wait()
 	p.stopSidecars(ctx, s, gracePeriod(p.spec, nil))
 	return causeOr(ctx, nil)
+}
+
+// runMains runs the main containers side by side until all have ended for good.
+func (p *pod) runMains(ctx context.Context, s *pool.Sandbox, set *volumes.Set) error {
+	var mains errgroup.Group
+	for i := range p.spec.Spec.Containers {
+		c := p.runner(&p.spec.Spec.Containers[i], s, set)
+		mains.Go(func() error { _, err := c.run(ctx); return err })
+	}
+	return mains.Wait()
+}
+
+// prepareUntil tries again where another try may help: when an engine is away,
+// and whenever the pod runs already, which a full disk must not end.
+func (p *pod) prepareUntil(ctx context.Context, s *pool.Sandbox) (*volumes.Set, error) {
+	delays := backoff.NewExponentialBackOff()
+	delays.InitialInterval, delays.MaxInterval = time.Second, 30*time.Second
+	for {
+		set, err := p.prepare(ctx, s)
+		if err == nil || ctx.Err() != nil || p.claim != nil && !errdefs.IsUnavailable(err) {
+			return set, err
+		}
+		log.G(ctx).WithError(err).Warn("the pod's volumes could not be made ready, trying again")
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(delays.NextBackOff()):
+		}
+	}
 }
 
 // causeOr prefers why the context was ended to what broke because of it.
@@ -127,8 +157,11 @@ func (p *pod) managedFiles(s *pool.Sandbox) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("make the pod's managed files: %w", err)
 	}
-	if err := os.WriteFile(hostsPath(s), []byte(hostsFile(p.spec, s.IP)), 0o644); err != nil {
-		return fmt.Errorf("write the pod's /etc/hosts: %w", err)
+	// Containers have the file mounted: it is written once and never replaced.
+	if _, err := os.Stat(hostsPath(s)); errors.Is(err, os.ErrNotExist) {
+		if err := renameio.WriteFile(hostsPath(s), []byte(hostsFile(p.spec, s.IP)), 0o644); err != nil {
+			return fmt.Errorf("write the pod's /etc/hosts: %w", err)
+		}
 	}
 	for _, c := range allContainers(p.spec) {
 		// Any user in the container may write its message, as in kubelet.

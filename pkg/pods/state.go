@@ -86,6 +86,12 @@ func (s *state) end() {
 	s.broadcast()
 }
 
+func (s *state) hasEnded() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ended
+}
+
 // instance is what a log reader needs to know of a container.
 type instance struct {
 	id, previous string

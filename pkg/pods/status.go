@@ -84,7 +84,7 @@ func initReport(spec *v1.Pod, known map[string]v1.ContainerStatus, ended bool) [
 			status.State.Terminated = &v1.ContainerStateTerminated{Reason: "Completed"}
 		case !ours:
 			continue
-		case isSidecar(c) && (status.State.Waiting == nil || status.RestartCount > 0 || ended):
+		case isSidecar(c) && (status.State.Waiting == nil || status.LastTerminationState.Terminated != nil || ended):
 			continue
 		case ended && status.State.Terminated == nil:
 			continue

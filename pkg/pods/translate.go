@@ -222,10 +222,10 @@ func secure(spec *engine.Spec, pod *v1.Pod, c *v1.Container, at place) {
 		spec.SecurityOpt = append(spec.SecurityOpt, "no-new-privileges")
 	}
 	if own.Privileged != nil && *own.Privileged {
-		privilege(spec, at)
+		privilege(spec, pod, at)
 		return
 	}
-	capabilities(spec, own.Capabilities, at)
+	capabilities(spec, own.Capabilities, pod, at)
 	if unconfined(first(own.SeccompProfile, shared.SeccompProfile)) {
 		spec.SecurityOpt = append(spec.SecurityOpt, "seccomp=unconfined")
 	}
@@ -235,19 +235,28 @@ func secure(spec *engine.Spec, pod *v1.Pod, c *v1.Container, at place) {
 	spec.UnmaskedSystemPaths = own.ProcMount != nil && *own.ProcMount == v1.UnmaskedProcMount
 }
 
-// privilege gives a container what its sandbox has, and no more: an engine
-// inside an unprivileged sandbox cannot hand out what it does not hold.
-func privilege(spec *engine.Spec, at place) {
+// privilege gives a container what keeps it inside its sandbox: every capability
+// of a pod, no filters, and the kernel's own files still read-only. A privileged
+// sandbox makes it what it is elsewhere, root of the host.
+func privilege(spec *engine.Spec, pod *v1.Pod, at place) {
 	if at.PrivilegedSandbox {
 		spec.Privileged = true
 		return
 	}
-	spec.CapAdd = slices.Clone(pool.Capabilities)
+	spec.CapAdd = podCapabilities(pod)
 	spec.SecurityOpt = append(spec.SecurityOpt, "seccomp=unconfined", "apparmor=unconfined")
-	spec.UnmaskedSystemPaths = true
 }
 
-func capabilities(spec *engine.Spec, wanted *v1.Capabilities, at place) {
+// podCapabilities are those of a sandbox without what leads out of it: whoever
+// may mount can mount /proc anew and write the host's kernel settings, and who
+// may trace the sandbox's engine is that engine.
+func podCapabilities(pod *v1.Pod) []string {
+	return slices.DeleteFunc(slices.Clone(pool.Capabilities), func(name string) bool {
+		return name == "SYS_ADMIN" || name == "SYS_PTRACE" && pod.Spec.HostPID
+	})
+}
+
+func capabilities(spec *engine.Spec, wanted *v1.Capabilities, pod *v1.Pod, at place) {
 	if wanted == nil {
 		return
 	}
@@ -256,7 +265,7 @@ func capabilities(spec *engine.Spec, wanted *v1.Capabilities, at place) {
 	}
 	for _, name := range wanted.Add {
 		if name := capability(name); name == "ALL" && !at.PrivilegedSandbox {
-			spec.CapAdd = append(spec.CapAdd, pool.Capabilities...)
+			spec.CapAdd = append(spec.CapAdd, podCapabilities(pod)...)
 		} else {
 			spec.CapAdd = append(spec.CapAdd, name)
 		}

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -49,6 +48,8 @@ type Config struct {
 	Dir string
 	// Image of a sandbox: any image with a shell and dockerd.
 	Image string
+	// RemoveFolder removes a sandbox's folder and all that pods put there.
+	RemoveFolder func(string) error `json:"-"`
 	// FetchImage brings Image to the host's engine when it is not there.
 	FetchImage func(context.Context) error `json:"-"`
 	// Size is how many sandboxes wait ready (AVAILABLEDINDS).
@@ -178,6 +179,9 @@ func (p *Pool) startRefills() int {
 		return 0
 	}
 	missing := max(p.config.Size-len(p.warm)-p.starting, 0)
+	if missing == 0 && p.starting == 0 {
+		p.lastErr = nil
+	}
 	if p.lastErr != nil {
 		missing = min(missing, 1)
 	}
@@ -408,6 +412,8 @@ func (p *Pool) Destroy(ctx context.Context, name string) error {
 	for _, container := range found {
 		problems = append(problems, p.host.Remove(ctx, container.ID))
 	}
+	// Whoever fails to destroy it need not come back: the sweep takes strays.
+	defer p.disown(name)
 	if err := errors.Join(problems...); err != nil {
 		// Its files and network are in use until the container is gone.
 		return fmt.Errorf("destroy sandbox %s: %w", name, err)
@@ -417,14 +423,33 @@ func (p *Pool) Destroy(ctx context.Context, name string) error {
 	} else {
 		p.subnets.give(name)
 	}
-	problems = append(problems, os.RemoveAll(p.folder(name)))
+	problems = append(problems, p.config.RemoveFolder(p.folder(name)))
 	if err := errors.Join(problems...); err != nil {
 		return fmt.Errorf("destroy sandbox %s: %w", name, err)
 	}
+	return nil
+}
+
+// Return puts a claimed sandbox back that nothing was done with.
+func (p *Pool) Return(c *Claim) {
+	c.Settled()
+	if c.warm == nil {
+		return
+	}
+	p.mu.Lock()
+	p.warm = append(p.warm, c.warm)
+	p.mu.Unlock()
+	select {
+	case <-c.warm.gone:
+		p.lost(c.warm)
+	default:
+	}
+}
+
+func (p *Pool) disown(name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.known, name)
-	return nil
 }
 
 // know notes that somebody answers for a sandbox.

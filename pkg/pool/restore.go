@@ -35,14 +35,7 @@ func (p *Pool) Adopt(ctx context.Context, name string) (*Sandbox, error) {
 	if err != nil {
 		return nil, fmt.Errorf("adopt sandbox %s: %w", name, err)
 	}
-	p.markSubnet(s)
 	return s, nil
-}
-
-func (p *Pool) markSubnet(s *Sandbox) {
-	if address, err := netip.ParseAddr(s.IP); err == nil {
-		p.subnets.claim(s.Name, address)
-	}
 }
 
 // CheckInstance refuses a name that another docker-sd uses on this engine: each
@@ -57,6 +50,20 @@ func (p *Pool) CheckInstance(ctx context.Context) error {
 			return fmt.Errorf("a docker-sd of the same Instance %q, with its data in %s, made sandbox %s: "+
 				"choose another Instance, or remove those containers: %w",
 				p.config.Instance, filepath.Dir(folder), c.Name, errdefs.ErrFailedPrecondition)
+		}
+	}
+	return p.markSubnets(ctx)
+}
+
+// markSubnets takes the networks of earlier sandboxes out of the free ones.
+func (p *Pool) markSubnets(ctx context.Context) error {
+	networks, err := p.host.ListNetworks(ctx, engine.LabelInstance+"="+p.config.Instance, engine.LabelSandbox)
+	if err != nil {
+		return fmt.Errorf("find earlier networks: %w", err)
+	}
+	for _, n := range networks {
+		if prefix, err := netip.ParsePrefix(n.Subnet); err == nil {
+			p.subnets.claim(n.Labels[engine.LabelSandbox], prefix)
 		}
 	}
 	return nil
@@ -124,7 +131,6 @@ func (p *Pool) rejoin(ctx context.Context, c engine.Container) {
 		log.G(ctx).WithField("sandbox", name).WithError(err).Warn("a sandbox of an earlier run does not answer")
 		return
 	}
-	p.markSubnet(s)
 	p.know(name)
 	p.mu.Lock()
 	p.warm = append(p.warm, s)
@@ -153,14 +159,25 @@ func (p *Pool) sweepEvery(ctx context.Context) {
 }
 
 func (p *Pool) sweep(ctx context.Context) error {
-	containers, err := p.host.List(ctx, engine.LabelInstance+"="+p.config.Instance, engine.LabelSandbox)
+	label := engine.LabelInstance + "=" + p.config.Instance
+	containers, err := p.host.List(ctx, label, engine.LabelSandbox)
 	if err != nil {
 		return err
 	}
-	var problems []error
+	networks, err := p.host.ListNetworks(ctx, label, engine.LabelSandbox)
+	if err != nil {
+		return err
+	}
+	born := map[string]time.Time{}
+	for _, n := range networks {
+		born[n.Labels[engine.LabelSandbox]] = n.Created
+	}
 	for _, c := range containers {
-		name := c.Labels[engine.LabelSandbox]
-		if p.knows(name) || time.Since(c.Created) < p.config.StrayGrace || c.Labels[engine.LabelFolder] != p.config.Dir {
+		born[c.Labels[engine.LabelSandbox]] = c.Created
+	}
+	var problems []error
+	for name, created := range born {
+		if p.knows(name) || time.Since(created) < p.config.StrayGrace {
 			continue
 		}
 		log.G(ctx).WithField("sandbox", name).Warn("removing a sandbox that nobody knows")
@@ -184,7 +201,7 @@ func (p *Pool) sweepFolders() error {
 	problems := []error{err}
 	for _, entry := range entries {
 		if path := filepath.Join(p.config.Dir, entry.Name()); !p.knowsFolder(path) {
-			problems = append(problems, os.RemoveAll(path))
+			problems = append(problems, p.config.RemoveFolder(path))
 		}
 	}
 	return errors.Join(problems...)

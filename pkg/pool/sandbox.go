@@ -27,7 +27,7 @@ const storePath = "/run/docker-sd/store"
 // ask for. Loading modules, raw I/O, rebooting, setting the clock and raising
 // resource limits are not among them.
 var Capabilities = []string{
-	"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "IPC_LOCK", "IPC_OWNER",
+	"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "IPC_LOCK", "IPC_OWNER",
 	"KILL", "LEASE", "MKNOD", "NET_ADMIN", "NET_BIND_SERVICE", "NET_RAW", "SETFCAP", "SETGID",
 	"SETPCAP", "SETUID", "SYS_ADMIN", "SYS_CHROOT", "SYS_NICE", "SYS_PTRACE",
 }
@@ -82,57 +82,61 @@ func (p *Pool) folder(name string) string {
 
 func socketPath(dir string) string { return filepath.Join(dir, "docker.sock") }
 
-// PodDir is where the volumes of the pod in the named sandbox are, whether the
-// sandbox still runs or not.
-func (p *Pool) PodDir(name string) string { return filepath.Join(p.folder(name), "pod") }
-
 // boot makes a sandbox and returns when its engine answers. What a failed boot
 // made is removed again.
-func (p *Pool) boot(ctx context.Context, name string, ports []engine.Port) (_ *Sandbox, err error) {
-	ctx, cancel := context.WithTimeout(ctx, p.config.BootTimeout)
+func (p *Pool) boot(ctx context.Context, name string, ports []engine.Port) (*Sandbox, error) {
+	bounded, cancel := context.WithTimeout(ctx, p.config.BootTimeout)
 	defer cancel()
-	defer func() {
-		if err != nil {
-			// The boot's own deadline may be what failed; cleaning up gets its own.
-			clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
-			defer cancel()
-			err = errors.Join(fmt.Errorf("boot sandbox %s: %w", name, err), p.Destroy(clean, name))
-		}
-	}()
+	id, err := p.make(ctx, name, ports)
+	var s *Sandbox
+	if err == nil {
+		s, err = p.connect(bounded, name, id)
+	}
+	if err == nil {
+		return s, nil
+	}
+	clean, cancelClean := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancelClean()
+	return nil, errors.Join(fmt.Errorf("boot sandbox %s: %w", name, err), p.Destroy(clean, name))
+}
+
+// make creates and starts the container. Its calls are not cancelled: an engine
+// finishes what was asked of it, and what appears after the cleaning up would be
+// left behind. Each call has its own bound.
+func (p *Pool) make(ctx context.Context, name string, ports []engine.Port) (string, error) {
+	caller := ctx
+	ctx = context.WithoutCancel(ctx)
 	p.know(name)
 	dir := p.folder(name)
 	if err := os.MkdirAll(filepath.Join(dir, "pod"), 0o700); err != nil {
-		return nil, err
+		return "", err
 	}
 	labels := map[string]string{engine.LabelInstance: p.config.Instance, engine.LabelSandbox: name,
 		engine.LabelGeneration: p.generation, engine.LabelFolder: p.config.Dir}
 	subnet, err := p.subnets.take(name)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	if err := p.host.CreateNetwork(ctx, NetworkName(name), subnet, labels); err != nil && !errdefs.IsConflict(err) {
-		return nil, err
+		return "", err
 	}
 	spec := p.spec(name, dir, labels)
 	spec.Ports = ports
-	id, err := p.create(ctx, spec)
-	if err != nil {
-		return nil, err
+	id, err := p.create(caller, spec)
+	if err == nil && caller.Err() == nil {
+		err = p.host.Start(ctx, id)
 	}
-	if err := p.host.Start(ctx, id); err != nil {
-		return nil, err
-	}
-	return p.connect(ctx, name, id)
+	return id, errors.Join(err, caller.Err())
 }
 
 // create makes the container, fetching its image when the host has none.
 func (p *Pool) create(ctx context.Context, spec engine.Spec) (string, error) {
-	id, err := p.host.Create(ctx, spec)
+	id, err := p.host.Create(context.WithoutCancel(ctx), spec)
 	if errdefs.IsNotFound(err) && p.config.FetchImage != nil {
 		if err := p.config.FetchImage(ctx); err != nil {
 			return "", fmt.Errorf("the sandbox image %s is missing: set SandboxImage to one that this host has or can pull: %w", spec.Image, err)
 		}
-		id, err = p.host.Create(ctx, spec)
+		id, err = p.host.Create(context.WithoutCancel(ctx), spec)
 	}
 	return id, err
 }
@@ -178,14 +182,21 @@ func (p *Pool) spec(name, dir string, labels map[string]string) engine.Spec {
 const readyPoll = 10 * time.Millisecond
 
 // connect waits until the engine of a started sandbox answers.
-func (p *Pool) connect(ctx context.Context, name, id string) (*Sandbox, error) {
+func (p *Pool) connect(ctx context.Context, name, id string) (_ *Sandbox, err error) {
 	dir := p.folder(name)
 	inner, err := engine.Connect("unix://" + socketPath(dir))
 	if err != nil {
 		return nil, err
 	}
 	s := &Sandbox{Name: name, ID: id, Dir: dir, Engine: inner, gone: make(chan struct{})}
-	p.watch(s)
+	watch, stop := context.WithCancel(p.life)
+	defer func() {
+		if err != nil {
+			stop()
+			inner.Close()
+		}
+	}()
+	p.watch(watch, stop, s)
 	tick := time.NewTicker(readyPoll)
 	defer tick.Stop()
 	for inner.Ping(ctx) != nil {
@@ -236,10 +247,11 @@ func (p *Pool) lastWords(ctx context.Context, id string) string {
 
 // watch closes s.gone when the container stops. It outlives an engine that
 // goes away for a while: only a clear answer ends it.
-func (p *Pool) watch(s *Sandbox) {
+func (p *Pool) watch(ctx context.Context, stop context.CancelFunc, s *Sandbox) {
 	p.watchers.Go(func() {
+		defer stop()
 		for {
-			_, err := p.host.Wait(p.life, s.ID)
+			_, err := p.host.Wait(ctx, s.ID)
 			if err == nil || errdefs.IsNotFound(err) {
 				close(s.gone)
 				s.Engine.Close()
@@ -247,7 +259,7 @@ func (p *Pool) watch(s *Sandbox) {
 				return
 			}
 			select {
-			case <-p.life.Done():
+			case <-ctx.Done():
 				return
 			case <-time.After(time.Second):
 			}

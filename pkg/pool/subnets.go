@@ -77,11 +77,11 @@ func (s *subnets) give(sandbox string) {
 }
 
 // claim marks the network of a sandbox that outlived us as taken.
-func (s *subnets) claim(sandbox string, address netip.Addr) {
+func (s *subnets) claim(sandbox string, network netip.Prefix) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i, prefix := range s.free {
-		if prefix.Contains(address) {
+		if prefix.Overlaps(network) {
 			s.taken[sandbox] = prefix
 			s.free = append(s.free[:i:i], s.free[i+1:]...)
 			return

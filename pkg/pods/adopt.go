@@ -1,0 +1,52 @@
+package pods
+
+import (
+	"context"
+
+	"github.com/containerd/containerd/log"
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+)
+
+// findInstances looks up the containers of a pod from before a restart of
+// docker-sd, so that status and logs are right from the first poll on.
+func (p *pod) findInstances(ctx context.Context, s *pool.Sandbox) {
+	for _, list := range [][]v1.Container{p.spec.Spec.InitContainers, p.spec.Spec.Containers} {
+		for i := range list {
+			r := p.runner(&list[i], s, nil)
+			seen, err := r.find(ctx)
+			if err != nil {
+				log.G(ctx).WithField("container", r.spec.Name).WithError(err).Warn("container could not be looked up")
+				continue
+			}
+			if seen.ID == "" {
+				continue
+			}
+			p.setInstance(r.spec.Name, seen.ID)
+			if !p.hasEnded() {
+				r.adopt(seen)
+			}
+		}
+	}
+}
+
+// adopt shows a found instance as it is; the runner that follows goes on from there.
+func (r *runner) adopt(seen engine.Container) {
+	end := r.ended(seen.State)
+	r.p.update(r.spec.Name, func(s *v1.ContainerStatus) {
+		switch {
+		case seen.State.Alive():
+			s.State = v1.ContainerState{Running: &v1.ContainerStateRunning{StartedAt: metav1.NewTime(seen.State.StartedAt)}}
+			s.Ready = r.spec.ReadinessProbe == nil
+		case seen.State.Status == engine.StatusCreated:
+		case r.restarts(end):
+			s.LastTerminationState = v1.ContainerState{Terminated: &end}
+			s.State = waiting(reasonCrashLoop, "restarting after docker-sd was away")
+		default:
+			s.State = v1.ContainerState{Terminated: &end}
+		}
+	})
+}
