@@ -1,0 +1,52 @@
+# docker-sd: `make demo` shows it at work, `make test` proves it.
+# Both bring their own Docker engine where none can be reached.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS  = -s -w -X main.version=$(VERSION)
+# go-nvml resolves the driver's functions when they are first used.
+ifneq ($(CGO_ENABLED),0)
+LDFLAGS += -extldflags=-Wl,-z,lazy
+endif
+# go-nvml binds functions that its header calls deprecated; nobody here can act on that.
+export CGO_CFLAGS = -g -O2 -Wno-deprecated-declarations
+LAB      = $(GO) run ./tests/lab
+
+.PHONY: all build test unit light integration demo run bench lint clean help
+
+all: build ## what plain make does
+
+build: ## bin/docker-sd; CGO_ENABLED=0 makes the light static build without GPUs
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/docker-sd ./cmd/docker-sd
+
+test: unit light integration ## everything that CI runs
+
+unit: ## unit tests with the race detector
+	$(GO) vet ./...
+	$(GO) vet -tags e2e ./tests/...
+	$(GO) test -race ./cmd/... ./pkg/... ./tests/...
+
+light: ## the static build and the tests of what differs in it
+	CGO_ENABLED=0 $(GO) build -o bin/docker-sd-light ./cmd/docker-sd
+	CGO_ENABLED=0 $(GO) test ./pkg/gpu/... ./cmd/...
+
+integration: ## the daemon against a real engine, through HTTP
+	$(LAB) -- $(GO) test -tags e2e -count=1 -timeout 40m ./tests/e2e/...
+
+demo: build ## two pods from create to delete, on a real engine
+	$(LAB) -- $(GO) run ./tests/demo
+
+run: build ## docker-sd in the foreground with config.yaml
+	$(LAB) -- sh -c 'INTERLINKCONFIGPATH=config.yaml SANDBOXIMAGE=$${SANDBOXIMAGE:-$$DOCKER_SD_TEST_SANDBOX} exec bin/docker-sd'
+
+bench: build ## figures against the plain engine
+	$(LAB) -- $(GO) run ./tests/bench
+
+lint: ## golangci-lint, if installed
+	golangci-lint run -c .github/golangci.yml ./...
+
+clean: ## what the build made
+	rm -rf bin
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
