@@ -137,6 +137,9 @@ func (d *daemon) work(ctx context.Context, gate *gate) error {
 	if err := sandboxes.Restore(ctx); err != nil {
 		log.G(ctx).WithError(err).Warn("not all that an earlier run left could be cleaned up")
 	}
+	var group sync.WaitGroup
+	defer group.Wait()
+	group.Go(func() { d.followImages(ctx, sandboxes.Refresh) })
 	sandboxes.Run(ctx)
 	return nil
 }
@@ -157,6 +160,21 @@ func (d *daemon) awaitEngine(ctx context.Context) (engine.Info, bool) {
 	}
 }
 
+// imageSettle gathers the events of one pull or of a few in a row.
+const imageSettle = 500 * time.Millisecond
+
+// followImages has the pool renewed when images come to the host.
+func (d *daemon) followImages(ctx context.Context, arrived func()) {
+	for ctx.Err() == nil {
+		err := d.host.WatchImages(ctx, imageSettle, arrived)
+		if ctx.Err() == nil {
+			log.G(ctx).WithError(err).Warn("the engine's image events broke off, listening again")
+			arrived() // some may have been missed
+			pause(ctx, 2*time.Second)
+		}
+	}
+}
+
 func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
@@ -170,6 +188,7 @@ func (d *daemon) poolConfig(ctx context.Context, info engine.Info) pool.Config {
 	s := d.settings
 	store, why := images.Store(images.Mode(s.ImageSharing), info)
 	log.G(ctx).WithField("sharing", store != "").Info(why)
+	d.images.Share(store != "")
 	image := s.SandboxImageName()
 	return pool.Config{
 		Instance: s.Instance, Dir: filepath.Join(s.DataRootFolder, "sandboxes"),

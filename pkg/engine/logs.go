@@ -18,6 +18,8 @@ type LogOptions struct {
 	Tail       int // 0 = all
 	Timestamps bool
 	Follow     bool
+	// TTY says that the container has a terminal, whose log is not framed.
+	TTY bool
 }
 
 // Logs copies a container's log to w, both streams in the order in which they
@@ -31,16 +33,12 @@ func (c *Client) Logs(ctx context.Context, id string, options LogOptions, w io.W
 	if !options.Since.IsZero() {
 		request.Since = fmt.Sprintf("%d.%09d", options.Since.Unix(), options.Since.Nanosecond())
 	}
-	seen, err := c.docker.ContainerInspect(ctx, id)
-	if err != nil {
-		return fmt.Errorf("inspect container for its log: %w", classify(ctx, err))
-	}
 	stream, err := c.docker.ContainerLogs(ctx, id, request)
 	if err != nil {
 		return fmt.Errorf("open container log: %w", classify(ctx, err))
 	}
 	defer stream.Close()
-	if seen.Config != nil && seen.Config.Tty {
+	if options.TTY {
 		_, err = io.Copy(w, stream)
 	} else {
 		_, err = stdcopy.StdCopy(w, w, stream)

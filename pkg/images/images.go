@@ -64,6 +64,7 @@ func (e *PullError) Unwrap() error { return e.Err }
 type Provider struct {
 	host    Host
 	timeout time.Duration
+	sharing bool
 	flights singleflight.Group
 	life    context.Context
 	end     context.CancelFunc
@@ -78,6 +79,9 @@ func New(host Host, timeout time.Duration) *Provider {
 	life, end := context.WithCancel(context.Background())
 	return &Provider{host: host, timeout: timeout, life: life, end: end}
 }
+
+// Share says that sandboxes share the layers of the host; call it before Ensure.
+func (p *Provider) Share(on bool) { p.sharing = on }
 
 // Close ends what is under way.
 func (p *Provider) Close() {
@@ -96,6 +100,53 @@ func (p *Provider) begin() bool {
 		p.work.Add(1)
 	}
 	return !p.closed
+}
+
+// Presence of an image.
+type Presence int
+
+// What Find may find.
+const (
+	// Absent from the host, or in need of a copy: Ensure brings it.
+	Absent Presence = iota
+	// Ready to run in the sandbox.
+	Ready
+	// Newer than the sandbox: one booted now would share it, this one needs a copy.
+	Newer
+)
+
+// Find looks for an image without bringing it anywhere.
+func (p *Provider) Find(ctx context.Context, s *pool.Sandbox, ref string) (Image, Presence, error) {
+	named, err := reference.ParseDockerRef(ref)
+	if err != nil {
+		return Image{}, Absent, nil // Ensure says what is wrong with it
+	}
+	onHost, err := p.host.Image(ctx, named.String())
+	if errdefs.IsNotFound(err) {
+		return Image{}, Absent, nil
+	}
+	if err != nil {
+		return Image{}, Absent, err
+	}
+	inside, err := s.Engine.Image(ctx, onHost.ID)
+	switch {
+	case errdefs.IsNotFound(err) && p.sharing:
+		return Image{}, Newer, nil
+	case errdefs.IsNotFound(err):
+		return Image{}, Absent, nil
+	case err != nil:
+		return Image{}, Absent, err
+	}
+	return usable(inside, onHost), Ready, nil
+}
+
+// usable describes an image of the host as its sandbox runs it.
+func usable(inside, onHost engine.Image) Image {
+	out := Image{ID: inside.ID, User: onHost.User}
+	if len(onHost.Digests) > 0 {
+		out.Digest = onHost.Digests[0]
+	}
+	return out
 }
 
 // Ensure makes the image that ref names on the host usable in the sandbox: at
@@ -124,11 +175,7 @@ func (p *Provider) Ensure(ctx context.Context, s *pool.Sandbox, ref string, poli
 	if err != nil {
 		return Image{}, err
 	}
-	out := Image{ID: inside.ID, User: onHost.User}
-	if len(onHost.Digests) > 0 {
-		out.Digest = onHost.Digests[0]
-	}
-	return out, nil
+	return usable(inside, onHost), nil
 }
 
 func (p *Provider) onHost(ctx context.Context, ref string, policy v1.PullPolicy) (engine.Image, error) {

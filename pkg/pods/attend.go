@@ -159,7 +159,7 @@ func (r *runner) terminationMessage(state engine.State) string {
 	ctx, cancel := context.WithTimeout(r.p.m.life, terminationTimeout)
 	defer cancel()
 	var log bytes.Buffer
-	if err := r.s.Engine.Logs(ctx, now.id, engine.LogOptions{Tail: maxFallbackLines}, &log); err != nil {
+	if err := r.s.Engine.Logs(ctx, now.id, engine.LogOptions{Tail: maxFallbackLines, TTY: r.spec.TTY}, &log); err != nil {
 		return ""
 	}
 	body := log.Bytes()

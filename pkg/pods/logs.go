@@ -86,7 +86,8 @@ func (l *LogSource) copy(ctx context.Context, w io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	now, _ := l.p.instance(l.name)
-	options := engine.LogOptions{Since: l.query.Since, Tail: l.query.Tail, Timestamps: l.query.Timestamps}
+	options := engine.LogOptions{Since: l.query.Since, Tail: l.query.Tail, Timestamps: l.query.Timestamps,
+		TTY: findContainer(l.p.spec, l.name).TTY}
 	if l.query.Previous {
 		return l.read(ctx, now.previous, options, w)
 	}

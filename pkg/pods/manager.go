@@ -5,7 +5,6 @@ package pods
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -25,6 +24,7 @@ import (
 // Sandboxes is what pods need of the pool.
 type Sandboxes interface {
 	Reserve(ports []engine.Port) *pool.Claim
+	ReserveFresh(ports []engine.Port) *pool.Claim
 	Rebook(name string, ports []engine.Port) *pool.Claim
 	Adopt(ctx context.Context, name string) (*pool.Sandbox, error)
 	Assign(ctx context.Context, s *pool.Sandbox, podUID string) error
@@ -34,6 +34,7 @@ type Sandboxes interface {
 
 // Images makes an image usable in a sandbox.
 type Images interface {
+	Find(ctx context.Context, s *pool.Sandbox, ref string) (images.Image, images.Presence, error)
 	Ensure(ctx context.Context, s *pool.Sandbox, ref string, policy v1.PullPolicy) (images.Image, error)
 }
 
@@ -360,79 +361,4 @@ func (m *Manager) Count() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.pods)
-}
-
-// adoptTimeout bounds how long calls are held back for pods that are slow to be
-// found again; until then nothing is said about them.
-const adoptTimeout = 30 * time.Second
-
-func awaitAdopted(ctx context.Context, adopting []*pod) {
-	ctx, cancel := context.WithTimeout(ctx, adoptTimeout)
-	defer cancel()
-	for _, p := range adopting {
-		select {
-		case <-p.adopted:
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// Recover takes over the pods of an earlier run: it reads the records and
-// starts a goroutine for each. Before any of them runs, keep is told which
-// sandboxes they hold. A record that cannot be read is logged and left alone,
-// and so is its pod's sandbox.
-func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bool)) error {
-	if err := m.store.open(); err != nil {
-		return err
-	}
-	buried, err := m.store.tombstones(m.config.Tombstones, time.Now())
-	if err != nil {
-		return err
-	}
-	records, unreadable, problems, err := m.store.load()
-	if err != nil {
-		return err
-	}
-	claimed := map[string]bool{}
-	for _, uid := range unreadable {
-		claimed[pool.AssignedName(string(uid))] = true
-	}
-	for _, r := range records {
-		claimed[r.Sandbox] = true
-	}
-	keep(claimed)
-	var adopting []*pod
-	for _, r := range records {
-		if _, deleted := buried[r.Pod.UID]; deleted && !r.Gone {
-			// The crash came between the tombstone and the record.
-			r.Gone, r.Grace = true, int64(gracePeriod(r.Pod, nil)/time.Second)
-		}
-		if r.Gone {
-			buried[r.Pod.UID] = time.Now()
-		}
-		p := m.newPod(r.Pod)
-		p.record = *r
-		close(p.admitted)
-		adopting = append(adopting, p)
-		if r.Final == nil && !r.Gone {
-			if err := m.accelerators.Claim(string(r.Pod.UID), r.Devices); err != nil {
-				problems = errors.Join(problems, err)
-			}
-		}
-		m.mu.Lock()
-		m.pods[r.Pod.UID] = p
-		m.mu.Unlock()
-	}
-	m.mu.Lock()
-	m.buried = buried
-	m.mu.Unlock()
-	for _, p := range adopting {
-		m.start(ctx, p)
-	}
-	awaitAdopted(ctx, adopting)
-	if problems != nil {
-		log.G(ctx).WithError(problems).Error("some pods of an earlier run could not be taken over")
-	}
-	return nil
 }

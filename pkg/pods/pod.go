@@ -16,6 +16,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
@@ -44,6 +45,11 @@ type pod struct {
 	cancel context.CancelCauseFunc
 	done   chan struct{}
 
+	// swapped says that the first sandbox was given back for a fresh one.
+	swapped bool
+	// found are images that were in the sandbox when the pod was placed; only
+	// read after that.
+	found map[string]images.Image
 	// pidNamespace is what shareProcessNamespace joins; set before containers start.
 	pidNamespace string
 	// sandbox is set once the pod has been placed.
@@ -78,7 +84,7 @@ func (p *pod) settled() {
 // run owns the pod until it is deleted or docker-sd shuts down.
 func (p *pod) run(ctx context.Context) {
 	defer close(p.done)
-	defer p.found()
+	defer p.lookedUp()
 	var s *pool.Sandbox
 	if !p.peek().Gone {
 		s = p.live(ctx)
@@ -92,8 +98,8 @@ func (p *pod) run(ctx context.Context) {
 	p.teardown(p.m.life, s)
 }
 
-// found lets the pod's status be told.
-func (p *pod) found() {
+// lookedUp lets the pod's status be told.
+func (p *pod) lookedUp() {
 	if !closed(p.adopted) {
 		close(p.adopted)
 	}
@@ -104,7 +110,7 @@ func (p *pod) found() {
 func (p *pod) live(ctx context.Context) *pool.Sandbox {
 	if final := p.peek().Final; final != nil {
 		p.state.restore(final)
-		p.found()
+		p.lookedUp()
 	}
 	s, err := p.place(ctx)
 	if ctx.Err() != nil {
@@ -113,7 +119,7 @@ func (p *pod) live(ctx context.Context) *pool.Sandbox {
 	if s != nil && p.claim == nil {
 		p.findInstances(ctx, s)
 	}
-	p.found()
+	p.lookedUp()
 	if err != nil && p.peek().Final != nil {
 		return nil // only its logs are lost
 	}
@@ -168,6 +174,14 @@ func (p *pod) place(ctx context.Context) (*pool.Sandbox, error) {
 	for {
 		s, err := find()
 		if err == nil {
+			if p.claim != nil && p.lacksImages(ctx, s) {
+				claim, err := p.swap(ctx)
+				if err != nil {
+					return nil, err
+				}
+				find = func() (*pool.Sandbox, error) { return claim.Sandbox(ctx) }
+				continue
+			}
 			p.settle(ctx, s)
 			return s, nil
 		}
@@ -185,6 +199,41 @@ func (p *pod) place(ctx context.Context) (*pool.Sandbox, error) {
 		case <-time.After(delays.NextBackOff()):
 		}
 	}
+}
+
+// lacksImages looks for the pod's images in its sandbox and tells whether one
+// came to the host after the sandbox was booted. What it finds is kept for the
+// containers' first start.
+func (p *pod) lacksImages(ctx context.Context, s *pool.Sandbox) bool {
+	p.found = map[string]images.Image{}
+	for _, c := range allContainers(p.spec) {
+		if _, known := p.found[c.Image]; known {
+			continue
+		}
+		image, presence, err := p.m.images.Find(ctx, s, c.Image)
+		switch {
+		case err != nil:
+		case presence == images.Ready:
+			p.found[c.Image] = image
+		case presence == images.Newer && !p.swapped:
+			return true
+		}
+	}
+	return false
+}
+
+// swap gives the sandbox back unused and claims one that sees the host's new
+// images: half a second, where copying a large image takes many.
+func (p *pod) swap(ctx context.Context) (*pool.Claim, error) {
+	old := p.claim
+	claim := p.m.sandboxes.ReserveFresh(hostPorts(p.spec))
+	if err := p.change(func(r *record) { r.Sandbox, r.Placed = claim.Name, false }); err != nil {
+		return nil, err
+	}
+	log.G(ctx).Info("an image came after the sandbox was booted, taking a fresh one")
+	p.claim, p.swapped = claim, true
+	p.m.sandboxes.Return(old)
+	return claim, nil
 }
 
 // settle notes that the sandbox exists and gives it the pod's name.

@@ -59,6 +59,8 @@ type Sandbox struct {
 	Engine *engine.Client
 	// ImageID of the sandbox on the host, and inside where layers are shared.
 	ImageID string
+	// epoch of the host's images that it was booted with.
+	epoch int
 	// PID of its first process, as the host's engine sees it.
 	PID int
 
@@ -87,12 +89,14 @@ func socketPath(dir string) string { return filepath.Join(dir, "docker.sock") }
 func (p *Pool) boot(ctx context.Context, name string, ports []engine.Port) (*Sandbox, error) {
 	bounded, cancel := context.WithTimeout(ctx, p.config.BootTimeout)
 	defer cancel()
+	epoch := p.currentEpoch()
 	id, err := p.make(ctx, name, ports)
 	var s *Sandbox
 	if err == nil {
 		s, err = p.connect(bounded, name, id)
 	}
 	if err == nil {
+		s.epoch = epoch
 		return s, nil
 	}
 	clean, cancelClean := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)

@@ -1,0 +1,173 @@
+package pods
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/containerd/containerd/log"
+	"github.com/containerd/errdefs"
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
+)
+
+// create makes the container's next instance. It waits for the image as long
+// as it takes; every other refusal is final for this run.
+func (r *runner) create(ctx context.Context) (string, error) {
+	image, err := r.image(ctx)
+	if err != nil {
+		return "", err
+	}
+	env := newEnvironment(r.p.spec, r.spec, r.s.IP)
+	if len(env.skipped) > 0 && r.attempt == 0 {
+		log.G(ctx).WithField("container", r.spec.Name).WithField("names", env.skipped).
+			Warn("variables without a value were left out: their source was not resolved")
+	}
+	at := r.p.m.config.place(r.s)
+	at.PIDNamespace = r.p.pidNamespace
+	spec := containerSpec(r.p.spec, r.spec, env, at)
+	flags, err := r.p.m.config.flags(r.p.spec)
+	if err != nil {
+		return "", err
+	}
+	flags.apply(&spec, r.p.spec, at)
+	spec.Image = image.ID
+	spec.Labels[engine.LabelAttempt] = strconv.Itoa(r.attempt)
+	spec.User = withGroup(r.p.spec, r.spec, spec.User, image.User)
+	if err := checkNonRoot(r.p.spec, r.spec, spec.User, image.User); err != nil {
+		return "", err
+	}
+	if spec.Mounts, err = r.mounts(env); err != nil {
+		return "", err
+	}
+	if err := r.p.m.accelerators.Inject(r.p.peek().Devices, r.spec.Name, &spec); err != nil {
+		return "", err
+	}
+	id, err := r.s.Engine.Create(ctx, spec)
+	if errdefs.IsConflict(err) || errdefs.IsAlreadyExists(err) {
+		// Made by a call whose answer was lost.
+		seen, err := r.s.Engine.Inspect(ctx, spec.Name)
+		return seen.ID, err
+	}
+	if err != nil {
+		return "", err
+	}
+	r.p.update(r.spec.Name, func(s *v1.ContainerStatus) {
+		s.ContainerID, s.ImageID, s.RestartCount = engineID(id), image.Name(), int32(r.attempt)
+	})
+	return id, nil
+}
+
+// image waits until the container's image can be used in the sandbox, telling
+// people why it is not there, with kubelet's reasons and delays.
+func (r *runner) image(ctx context.Context) (images.Image, error) {
+	if image, found := r.p.found[r.spec.Image]; found && r.attempt == 0 {
+		return image, nil
+	}
+	delays := restartDelays{last: firstRestartDelay}
+	for {
+		image, err := r.p.m.images.Ensure(ctx, r.s, r.spec.Image, r.spec.ImagePullPolicy)
+		if err == nil || ctx.Err() != nil || errdefs.IsUnavailable(err) {
+			return image, err
+		}
+		failure := &images.PullError{}
+		if !errors.As(err, &failure) {
+			return image, err
+		}
+		delay := delays.next(0)
+		log.G(ctx).WithField("container", r.spec.Name).WithError(err).Warn("image is not available")
+		r.p.update(r.spec.Name, func(s *v1.ContainerStatus) { s.State = waiting(failure.Reason, err.Error()) })
+		if err := r.pause(ctx, min(delay, pullErrorShown)); err != nil {
+			return image, err
+		}
+		if failure.Reason == images.ReasonPull {
+			r.p.update(r.spec.Name, func(s *v1.ContainerStatus) {
+				s.State = waiting("ImagePullBackOff", fmt.Sprintf("back-off %s: %s", delay, err))
+			})
+		}
+		if err := r.pause(ctx, delay-min(delay, pullErrorShown)); err != nil {
+			return image, err
+		}
+	}
+}
+
+// pullErrorShown is how long ErrImagePull stands before ImagePullBackOff takes
+// its place.
+const pullErrorShown = 2 * time.Second
+
+func (r *runner) pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+func (r *runner) mounts(env environment) ([]engine.Mount, error) {
+	planned, err := r.set.Mounts(r.spec, func(s string) (string, error) { return expandStrict(s, env.lookup) })
+	if err != nil {
+		return nil, err
+	}
+	hosts := engine.Mount{Source: hostsPath(r.s), Target: "/etc/hosts"}
+	out := []engine.Mount{}
+	for _, m := range planned {
+		out = append(out, engine.Mount{Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly, Propagation: m.Propagation})
+		if m.Target == hosts.Target {
+			hosts.Target = ""
+		}
+	}
+	if hosts.Target != "" {
+		out = append(out, hosts)
+	}
+	if path := r.spec.TerminationMessagePath; path != "" {
+		if err := os.Truncate(messagePath(r.s, r.spec.Name), 0); err != nil {
+			return nil, fmt.Errorf("empty the termination message: %w", err)
+		}
+		out = append(out, engine.Mount{Source: messagePath(r.s, r.spec.Name), Target: path})
+	}
+	return out, nil
+}
+
+// expandStrict refuses names that are not defined: a subPathExpr with a hole in
+// it would name another folder (Kubernetes refuses it too).
+func expandStrict(s string, lookup func(string) (string, bool)) (string, error) {
+	var missing string
+	out := expand(s, func(name string) (string, bool) {
+		value, known := lookup(name)
+		if !known {
+			missing = name
+		}
+		return value, known
+	})
+	if missing != "" {
+		return "", fmt.Errorf("variable %q is not defined in the container", missing)
+	}
+	return out, nil
+}
+
+// startFailed turns the engine's refusal to start into an end of the container:
+// a start error must not leave a pod waiting (contract 9, conformance).
+func (r *runner) startFailed(ctx context.Context, id string, cause error) (v1.ContainerStateTerminated, error) {
+	if ctx.Err() != nil || errdefs.IsUnavailable(cause) {
+		return v1.ContainerStateTerminated{}, cause
+	}
+	seen, err := r.s.Engine.Inspect(ctx, id)
+	if err != nil {
+		return v1.ContainerStateTerminated{}, err
+	}
+	if seen.State.Alive() {
+		return r.watch(ctx, seen, false) // it started after all, only the answer was lost
+	}
+	state := seen.State
+	state.Error, state.FinishedAt = cause.Error(), time.Now()
+	if state.ExitCode == 0 {
+		state.ExitCode = 128
+	}
+	return r.ended(state), nil
+}

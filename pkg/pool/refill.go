@@ -1,0 +1,155 @@
+package pool
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/containerd/log"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+)
+
+// startRefills counts how many boots are missing and books them. Creates that
+// wait for their own sandbox go first.
+func (p *Pool) startRefills() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.waiting) > 0 || p.unsettled > 0 && time.Now().Before(p.quiet) {
+		return 0
+	}
+	missing := max(p.config.Size-p.fresh()-p.starting, 0)
+	if missing == 0 && p.starting == 0 {
+		p.lastErr = nil
+	}
+	if p.lastErr != nil {
+		missing = min(missing, 1)
+	}
+	p.starting += missing
+	return missing
+}
+
+func (p *Pool) refill(ctx context.Context) {
+	defer p.signal()
+	select {
+	case p.slots <- struct{}{}:
+	case <-ctx.Done():
+		p.count(&p.starting, -1)
+		return
+	}
+	s, err := p.bootNoted(ctx, newName(), nil)
+	if err == nil && p.Stats().Waiting == 0 {
+		if err := s.prime(ctx); err != nil {
+			log.G(ctx).WithField("sandbox", s.Name).WithError(err).Debug("sandbox not primed, its first container will start slower")
+		}
+	}
+	<-p.slots
+	if err != nil {
+		p.count(&p.starting, -1)
+		if ctx.Err() == nil {
+			log.G(ctx).WithError(err).Error("a warm sandbox could not be made")
+		}
+		return
+	}
+	p.mu.Lock()
+	p.starting--
+	if len(p.waiting) > 0 {
+		p.waiting[0] <- s
+		p.waiting = p.waiting[1:]
+		p.mu.Unlock()
+		return
+	}
+	p.warm = append(p.warm, s)
+	stale := p.dropStale()
+	p.mu.Unlock()
+	log.G(ctx).WithField("sandbox", s.Name).Debug("sandbox warm")
+	if stale != nil {
+		p.discard(ctx, stale)
+	}
+	// It may have died between its first answer and its entry in the list.
+	if closed(s.gone) {
+		p.lost(s)
+	}
+}
+
+// fresh counts warm sandboxes that see all of the host's images; the lock is held.
+func (p *Pool) fresh() int {
+	n := 0
+	for _, s := range p.warm {
+		if s.epoch == p.epoch {
+			n++
+		}
+	}
+	return n
+}
+
+// dropStale takes one stale sandbox out of a pool that has enough; the lock is held.
+func (p *Pool) dropStale() *Sandbox {
+	at := slices.IndexFunc(p.warm, func(s *Sandbox) bool { return s.epoch != p.epoch })
+	if at < 0 || len(p.warm) <= p.config.Size {
+		return nil
+	}
+	stale := p.warm[at]
+	p.warm = slices.Delete(p.warm, at, at+1)
+	return stale
+}
+
+func (p *Pool) discard(ctx context.Context, s *Sandbox) {
+	if err := p.Destroy(ctx, s.Name); err != nil && ctx.Err() == nil {
+		log.G(ctx).WithField("sandbox", s.Name).WithError(err).Warn("a stale sandbox could not be removed")
+	}
+}
+
+// Refresh has warm sandboxes replaced, one by one and in the background, by such
+// as see images that have come to the host since.
+func (p *Pool) Refresh() {
+	p.mu.Lock()
+	p.epoch++
+	p.mu.Unlock()
+	p.signal()
+}
+
+func (p *Pool) currentEpoch() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.epoch
+}
+
+// bootNoted boots and remembers how that went. The caller holds a slot.
+func (p *Pool) bootNoted(ctx context.Context, name string, ports []engine.Port) (*Sandbox, error) {
+	s, err := p.boot(ctx, name, ports)
+	p.mu.Lock()
+	if ctx.Err() == nil {
+		p.lastErr = err
+	}
+	p.mu.Unlock()
+	return s, err
+}
+
+func (p *Pool) signal() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// lost drops a warm sandbox that died and has it replaced. One that a pod holds
+// is the pod's business.
+func (p *Pool) lost(s *Sandbox) {
+	p.mu.Lock()
+	at := slices.Index(p.warm, s)
+	if at >= 0 {
+		p.warm = slices.Delete(p.warm, at, at+1)
+	}
+	p.mu.Unlock()
+	if at < 0 {
+		return
+	}
+	log.L.WithField("sandbox", s.Name).Warn("a warm sandbox died, it is replaced")
+	ctx, cancel := context.WithTimeout(p.life, time.Minute)
+	defer cancel()
+	if err := p.Destroy(ctx, s.Name); err != nil {
+		log.L.WithField("sandbox", s.Name).WithError(err).Warn("a dead sandbox could not be removed")
+	}
+	p.signal()
+}
