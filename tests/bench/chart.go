@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/go-analyze/charts"
+)
+
+// barHeight and chartWidth are in pixels.
+const (
+	chartWidth = 900
+	barHeight  = 26
+	margins    = 110
+)
+
+// ratios are the figures that a chart can show side by side: docker-sd's, with
+// what they cost relative to the plain engine.
+func ratios(figures []Figure) []Figure {
+	var out []Figure
+	for _, f := range figures {
+		if f.Ratio > 0 && !strings.HasPrefix(f.Name, "plain_") {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// writeChart draws the ratios as horizontal bars, the first figure on top.
+func writeChart(path string, figures []Figure) error {
+	shown := ratios(figures)
+	if len(shown) == 0 {
+		return fmt.Errorf("draw %s: there is no figure with a ratio", path)
+	}
+	values, names := make([]float64, len(shown)), make([]string, len(shown))
+	for i, f := range shown {
+		at := len(shown) - 1 - i
+		values[at] = f.Ratio
+		names[at] = fmt.Sprintf("%s  %s %s", f.Name, number(f.P50), f.Unit)
+	}
+	option := charts.NewBarChartOptionWithData([][]float64{values})
+	option.Horizontal = true
+	option.Title.Text = "docker-sd relative to the plain engine"
+	option.Title.Subtext = "1 is the same work on the plain engine in the same run; p50, shorter is better"
+	option.CategoryAxis.Labels = names
+	option.ValueFormatter = func(v float64) string { return strconv.FormatFloat(v, 'f', 1, 64) }
+	show := true
+	for i := range option.SeriesList {
+		option.SeriesList[i].Label.Show = &show
+		option.SeriesList[i].Label.ValueFormatter = func(v float64) string { return strconv.FormatFloat(v, 'f', 2, 64) }
+	}
+	painter := charts.NewPainter(charts.PainterOptions{OutputFormat: charts.ChartOutputSVG,
+		Width: chartWidth, Height: margins + barHeight*len(shown)})
+	if err := painter.BarChart(option); err != nil {
+		return fmt.Errorf("draw the chart: %w", err)
+	}
+	image, err := painter.Bytes()
+	if err != nil {
+		return fmt.Errorf("draw the chart: %w", err)
+	}
+	if err := os.WriteFile(path, image, 0o644); err != nil {
+		return fmt.Errorf("write the chart: %w", err)
+	}
+	return nil
+}
