@@ -123,6 +123,9 @@ func (r *runner) ended(state engine.State) v1.ContainerStateTerminated {
 	case state.ExitCode != 0:
 		end.Reason = "Error"
 	}
+	if end.Message == "" && end.ExitCode != 0 {
+		end.Message = r.p.loss
+	}
 	if message := r.terminationMessage(state); message != "" {
 		if end.Message != "" {
 			end.Message += ": "

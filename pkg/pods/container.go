@@ -32,7 +32,11 @@ type runner struct {
 }
 
 func (p *pod) runner(c *v1.Container, s *pool.Sandbox, set *volumes.Set) *runner {
-	r := &runner{p: p, spec: c, s: s, set: set, resume: p.claim == nil}
+	r := &runner{p: p, spec: c, s: s, set: set, resume: p.resumed}
+	if p.startedOver {
+		statuses, _ := p.snapshot()
+		r.attempt = int(statuses[c.Name].RestartCount) + 1
+	}
 	for i := range p.spec.Spec.InitContainers {
 		r.init = r.init || &p.spec.Spec.InitContainers[i] == c
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -62,10 +63,16 @@ func (m *Manager) FindLogs(query LogQuery) (*LogSource, error) {
 	if !known {
 		return nil, fmt.Errorf("pod %s has no container %q: %w", query.UID, name, errdefs.ErrNotFound)
 	}
-	if query.Previous && now.previous == "" {
+	if query.Previous && now.previous == "" && !p.keptPrevious(name) {
 		return nil, fmt.Errorf("container %q has not been restarted, there is no previous log: %w", name, errdefs.ErrNotFound)
 	}
 	return &LogSource{p: p, name: name, query: query}, nil
+}
+
+// keptPrevious says whether an ended pod has a previous log of a container.
+func (p *pod) keptPrevious(container string) bool {
+	_, err := os.Stat(p.archivePath(container, true))
+	return err == nil
 }
 
 // Copy writes the selected log to w. A container that has not started yet has
@@ -97,6 +104,9 @@ func (l *LogSource) copy(ctx context.Context, w io.Writer) error {
 		}
 		return l.read(ctx, now.id, options, w)
 	}
+	if l.p.peek().Archived {
+		return l.read(ctx, now.id, options, w)
+	}
 	options.Follow = true
 	read := ""
 	for {
@@ -125,6 +135,13 @@ func (l *LogSource) copy(ctx context.Context, w io.Writer) error {
 
 // read copies one instance's log; one that is gone has none.
 func (l *LogSource) read(ctx context.Context, id string, options engine.LogOptions, w io.Writer) error {
+	if err := l.p.reading.Acquire(ctx, 1); err != nil {
+		return err
+	}
+	defer l.p.reading.Release(1)
+	if l.p.peek().Archived {
+		return readArchive(l.p.archivePath(l.name, l.query.Previous), options, w)
+	}
 	if id == "" {
 		return nil
 	}

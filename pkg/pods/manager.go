@@ -12,6 +12,7 @@ import (
 
 	"github.com/containerd/containerd/log"
 	"github.com/containerd/errdefs"
+	"golang.org/x/sync/semaphore"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -30,6 +31,8 @@ type Sandboxes interface {
 	Assign(ctx context.Context, s *pool.Sandbox, podUID string) error
 	Return(claim *pool.Claim)
 	Destroy(ctx context.Context, name string) error
+	// Retire removes all of a sandbox but its folder.
+	Retire(ctx context.Context, name string) error
 }
 
 // Images makes an image usable in a sandbox.
@@ -196,7 +199,7 @@ func (m *Manager) active() int {
 
 func (m *Manager) newPod(spec *v1.Pod) *pod {
 	return &pod{state: newState(spec), m: m, spec: spec, admitted: make(chan struct{}), adopted: make(chan struct{}),
-		done:   make(chan struct{}),
+		done: make(chan struct{}), reading: semaphore.NewWeighted(maxReaders),
 		record: record{Pod: spec, Since: time.Now()}}
 }
 

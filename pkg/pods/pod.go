@@ -13,6 +13,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/containerd/containerd/log"
 	"github.com/containerd/errdefs"
+	"golang.org/x/sync/semaphore"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -47,6 +48,15 @@ type pod struct {
 
 	// swapped says that the first sandbox was given back for a fresh one.
 	swapped bool
+	// resumed says that containers may exist from before: after a restart of
+	// docker-sd, or when the sandbox was lost and found.
+	resumed bool
+	// startedOver says that the containers run again in another sandbox.
+	startedOver bool
+	// loss says what happened to the sandbox, for containers that died with it.
+	loss string
+	// reading is held by log readers; the sandbox stays while one reads.
+	reading *semaphore.Weighted
 	// found are images that were in the sandbox when the pod was placed; only
 	// read after that.
 	found map[string]images.Image
@@ -103,58 +113,6 @@ func (p *pod) lookedUp() {
 	if !closed(p.adopted) {
 		close(p.adopted)
 	}
-}
-
-// live places the pod and runs its containers. It returns when all of them have
-// ended for good, when the pod cannot run, or when ctx ends.
-func (p *pod) live(ctx context.Context) *pool.Sandbox {
-	if final := p.peek().Final; final != nil {
-		p.state.restore(final)
-		p.lookedUp()
-	}
-	s, err := p.place(ctx)
-	if ctx.Err() != nil {
-		return s
-	}
-	if s != nil && p.claim == nil {
-		p.findInstances(ctx, s)
-	}
-	p.lookedUp()
-	if err != nil && p.peek().Final != nil {
-		return nil // only its logs are lost
-	}
-	if err != nil {
-		p.fail(ctx, v1.ContainerStateTerminated{ExitCode: 137, Reason: reasonUnknown,
-			Message: "the sandbox of this pod was lost while docker-sd was away: " + err.Error()})
-		return nil
-	}
-	if p.peek().Final != nil {
-		return s
-	}
-	began := time.Now()
-	err = p.serve(ctx, s)
-	over := &evicted{}
-	switch {
-	case err == nil:
-		p.conclude(ctx)
-	case errors.Is(err, errGone):
-		p.fail(ctx, v1.ContainerStateTerminated{ExitCode: 137, Reason: reasonUnknown, Message: errGone.Error() +
-			": it was killed, ran out of memory, or its engine was stopped"})
-	case errors.As(err, &over):
-		p.stopAll(p.m.life, s, gracePeriod(p.spec, nil))
-		p.fail(ctx, v1.ContainerStateTerminated{ExitCode: 137, Reason: "Evicted", Message: "Evicted: " + over.message})
-	case errors.Is(err, errDeadline):
-		p.stopAll(p.m.life, s, gracePeriod(p.spec, nil))
-		p.fail(ctx, v1.ContainerStateTerminated{ExitCode: 137, Reason: "DeadlineExceeded",
-			Message: fmt.Sprintf("DeadlineExceeded: %s (%d)", errDeadline, *p.spec.Spec.ActiveDeadlineSeconds)})
-	case ctx.Err() != nil:
-		return s
-	default:
-		p.stopAll(p.m.life, s, gracePeriod(p.spec, nil))
-		p.fail(ctx, v1.ContainerStateTerminated{ExitCode: 128, Reason: "CreateContainerError", Message: err.Error()})
-	}
-	log.G(ctx).WithField("after", time.Since(began).Round(time.Millisecond)).Info("pod ended")
-	return s
 }
 
 // place finds the pod's sandbox: the claimed one, or after a restart of
@@ -338,6 +296,7 @@ func (p *pod) erase(ctx context.Context) error {
 	if err := os.Remove(p.link()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		problems = append(problems, fmt.Errorf("remove the pod's folder name: %w", err))
 	}
+	problems = append(problems, os.RemoveAll(p.archiveDir()))
 	if err := errors.Join(problems...); err != nil {
 		return err
 	}

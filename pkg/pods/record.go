@@ -40,6 +40,8 @@ type record struct {
 	Grace int64 `json:"grace,omitempty"`
 	// Final holds the containers' last statuses once the pod has ended.
 	Final []v1.ContainerStatus `json:"final,omitempty"`
+	// Archived says that the logs are files and the sandbox was let go.
+	Archived bool `json:"archived,omitempty"`
 }
 
 type envelope struct {

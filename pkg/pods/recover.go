@@ -60,7 +60,7 @@ func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bo
 			buried[r.Pod.UID] = time.Now()
 		}
 		p := m.newPod(r.Pod)
-		p.record = *r
+		p.record, p.resumed = *r, true
 		close(p.admitted)
 		adopting = append(adopting, p)
 		if r.Final == nil && !r.Gone {

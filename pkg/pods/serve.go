@@ -79,7 +79,7 @@ func (p *pod) prepareUntil(ctx context.Context, s *pool.Sandbox) (*volumes.Set, 
 	delays.InitialInterval, delays.MaxInterval = time.Second, 30*time.Second
 	for {
 		set, err := p.prepare(ctx, s)
-		if err == nil || ctx.Err() != nil || p.claim != nil && !errdefs.IsUnavailable(err) {
+		if err == nil || ctx.Err() != nil || !p.resumed && !errdefs.IsUnavailable(err) {
 			return set, err
 		}
 		log.G(ctx).WithError(err).Warn("the pod's volumes could not be made ready, trying again")

@@ -130,6 +130,27 @@ func (s *state) restore(final []v1.ContainerStatus) {
 	s.broadcast()
 }
 
+// forgetInstances drops the engine's ids, which a new sandbox does not know.
+func (s *state) forgetInstances() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	clear(s.ids)
+	clear(s.previous)
+	s.broadcast()
+}
+
+// ranBefore says whether any container was ever made.
+func (s *state) ranBefore() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, status := range s.statuses {
+		if status.ContainerID != "" {
+			return true
+		}
+	}
+	return false
+}
+
 // abandon ends every container that has not ended, for one reason: the sandbox
 // was lost, a deadline passed, the pod could not be set up.
 func (s *state) abandon(edit func(v1.ContainerStatus) v1.ContainerState) {

@@ -191,30 +191,36 @@ func AssignedName(podUID string) string { return podUID + nameSuffix }
 // Destroy removes a sandbox's container, network and folder, whichever of them
 // exist. It may be repeated.
 func (p *Pool) Destroy(ctx context.Context, name string) error {
+	// Whoever fails to destroy it need not come back: the sweep takes strays.
+	defer p.disown(name)
+	if err := p.Retire(ctx, name); err != nil {
+		return err
+	}
+	if err := p.config.RemoveFolder(p.folder(name)); err != nil {
+		return fmt.Errorf("destroy sandbox %s: %w", name, err)
+	}
+	return nil
+}
+
+// Retire removes a sandbox's container and network and keeps its folder, where
+// the volumes of its ended pod are. It may be repeated.
+func (p *Pool) Retire(ctx context.Context, name string) error {
 	var problems []error
 	found, err := p.host.List(ctx, engine.LabelInstance+"="+p.config.Instance, engine.LabelSandbox+"="+name)
 	problems = append(problems, err)
 	for _, container := range found {
 		problems = append(problems, p.host.Remove(ctx, container.ID))
 	}
-	// Whoever fails to destroy it need not come back: the sweep takes strays.
-	defer p.disown(name)
 	if err := errors.Join(problems...); err != nil {
 		// Its files and network are in use until the container is gone.
-		return fmt.Errorf("destroy sandbox %s: %w", name, err)
+		return fmt.Errorf("remove sandbox %s: %w", name, err)
 	}
 	if err := p.host.RemoveNetwork(ctx, NetworkName(name)); err != nil {
-		problems = append(problems, err)
-	} else {
-		p.subnets.give(name)
+		return fmt.Errorf("remove sandbox %s: %w", name, err)
 	}
-	problems = append(problems, p.config.RemoveFolder(p.folder(name)))
-	if err := errors.Join(problems...); err != nil {
-		return fmt.Errorf("destroy sandbox %s: %w", name, err)
-	}
+	p.subnets.give(name)
 	return nil
 }
-
 func (p *Pool) disown(name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -61,6 +61,8 @@ if [ -n "${DOCKER_SD_STORE:-}" ] && [ ! -e $data/overlay2 ]; then share_images; 
 
 # dockerd is a child, not the first process: containers outlive its crash
 # (live-restore) and the loop brings it back.
+# What a stopped sandbox left of its engine's run would be taken for alive.
+rm -rf /var/run/docker /run/docker
 engine=
 trap 'kill -TERM $engine 2>/dev/null; wait $engine; exit 0' TERM INT
 while :; do
