@@ -121,7 +121,7 @@ func (d *daemon) work(ctx context.Context, gate *gate) error {
 	d.node.setEngine(info)
 	sandboxes := pool.New(d.poolConfig(ctx, info), d.host)
 	defer sandboxes.Close()
-	manager := pods.New(d.podsConfig(), sandboxes, d.images, gpu.Broker{Ledger: d.ledger}, d.host)
+	manager := pods.New(d.podsConfig(info), sandboxes, d.images, gpu.Broker{Ledger: d.ledger}, d.host)
 	defer manager.Close()
 	if err := sandboxes.CheckInstance(ctx); err != nil {
 		return err
@@ -250,7 +250,7 @@ func propagation(path string) string {
 
 const cvmfs = "/cvmfs"
 
-func (d *daemon) podsConfig() pods.Config {
+func (d *daemon) podsConfig(info engine.Info) pods.Config {
 	s := d.settings
 	policy := volumes.Policy{HostPathPrefixes: s.HostPathPrefixes, Claims: s.PersistentVolumeClaims, Private: s.DataRootFolder}
 	if s.PersistentVolumeClaimsToCVMFS {
@@ -259,7 +259,7 @@ func (d *daemon) podsConfig() pods.Config {
 	return pods.Config{Dir: s.DataRootFolder, MaxPods: s.MaxPods, Tombstones: s.TombstonePeriod, Volumes: policy,
 		Log:               engine.LogLimits{MaxBytes: s.ContainerLogMaxSize, MaxFiles: s.ContainerLogMaxFiles},
 		PrivilegedSandbox: s.SandboxPrivileged, AllowPrivileged: s.AllowPrivilegedPods,
-		Flags: s.TrustedAnnotationFlags}
+		Flags: s.TrustedAnnotationFlags, CPUs: info.CPUs}
 }
 
 // troubles are what /readyz shows.

@@ -94,8 +94,8 @@ func field(pod *v1.Pod, path, podIP string) (string, bool) {
 	}
 	for prefix, from := range map[string]map[string]string{"metadata.labels": pod.Labels, "metadata.annotations": pod.Annotations} {
 		if len(path) > len(prefix)+4 && path[:len(prefix)+2] == prefix+"['" && path[len(path)-2:] == "']" {
-			value, known := from[path[len(prefix)+2:len(path)-2]]
-			return value, known
+			// As in Kubernetes, a key that is not there makes an empty variable.
+			return from[path[len(prefix)+2:len(path)-2]], true
 		}
 	}
 	return "", false
@@ -113,7 +113,8 @@ func resourceField(pod *v1.Pod, c *v1.Container, ref *v1.ResourceFieldSelector) 
 	case "limits":
 		quantity, known = c.Resources.Limits[v1.ResourceName(name)]
 	case "requests":
-		quantity, known = c.Resources.Requests[v1.ResourceName(name)]
+		// As in kubelet, a request that is not set is 0.
+		quantity, known = c.Resources.Requests[v1.ResourceName(name)], true
 	}
 	if !known {
 		return "", false

@@ -69,7 +69,9 @@ type Config struct {
 	Flags bool
 	// PrivilegedSandbox and AllowPrivileged say what privileged pods may have.
 	PrivilegedSandbox bool
-	AllowPrivileged   bool
+	// CPUs of the host, 0 if not known.
+	CPUs            int
+	AllowPrivileged bool
 }
 
 // flags are those of the pod's annotation, or none where it is not honoured.
@@ -81,7 +83,7 @@ func (c Config) flags(pod *v1.Pod) (dockerFlags, error) {
 }
 
 func (c Config) place(s *pool.Sandbox) place {
-	return place{IP: s.IP, PrivilegedSandbox: c.PrivilegedSandbox, Log: c.Log}
+	return place{IP: s.IP, PrivilegedSandbox: c.PrivilegedSandbox, Log: c.Log, CPUs: c.CPUs}
 }
 
 // Manager keeps the pods. Its mutex guards the maps, never an engine call or a

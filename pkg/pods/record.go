@@ -111,6 +111,9 @@ func (s store) load() (out []*record, unreadable []types.UID, problem, err error
 			continue
 		}
 		r, err := readRecord(path)
+		if err == nil && path != s.recordPath(r.Pod.UID) {
+			err = fmt.Errorf("the record of pod %s under another name: remove the file", r.Pod.UID)
+		}
 		if err != nil {
 			problems = append(problems, fmt.Errorf("record %s: %w", path, err))
 			unreadable = append(unreadable, types.UID(strings.TrimSuffix(entry.Name(), ".json")))

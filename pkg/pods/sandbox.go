@@ -3,6 +3,7 @@ package pods
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -45,7 +46,7 @@ func (p *pod) setSysctls(ctx context.Context, s *pool.Sandbox) error {
 	}
 	argv := []string{"/bin/sh", "-c", `while [ $# -gt 1 ]; do printf %s "$2" >"/proc/sys/$1" || exit 1; shift 2; done`, "sysctl"}
 	for _, sysctl := range p.spec.Spec.SecurityContext.Sysctls {
-		argv = append(argv, strings.ReplaceAll(sysctl.Name, ".", "/"), sysctl.Value)
+		argv = append(argv, strings.NewReplacer(".", "/", "/", ".").Replace(dotted(sysctl.Name)), sysctl.Value)
 	}
 	if err := p.inSandbox(ctx, s, argv...); err != nil {
 		return fmt.Errorf("spec.securityContext.sysctls: %w", err)
@@ -92,8 +93,11 @@ func hostPorts(pod *v1.Pod) []engine.Port {
 				continue
 			}
 			protocol := strings.ToLower(string(port.Protocol))
-			out = append(out, engine.Port{HostIP: port.HostIP, Host: uint16(port.HostPort),
-				Container: uint16(port.ContainerPort), Protocol: orElse(protocol, "tcp")})
+			wanted := engine.Port{HostIP: port.HostIP, Host: uint16(port.HostPort),
+				Container: uint16(port.ContainerPort), Protocol: orElse(protocol, "tcp")}
+			if !slices.Contains(out, wanted) {
+				out = append(out, wanted)
+			}
 		}
 	}
 	return out

@@ -9,14 +9,11 @@ import (
 
 // validateSecurity refuses what a sandbox cannot grant, by field.
 func (c Config) validateSecurity(pod *v1.Pod) error {
-	for list, containers := range map[string][]v1.Container{
-		"spec.initContainers": pod.Spec.InitContainers, "spec.containers": pod.Spec.Containers} {
-		for i := range containers {
-			for j, m := range containers[i].VolumeMounts {
-				if m.MountPropagation != nil && *m.MountPropagation == v1.MountPropagationBidirectional {
-					return invalid(fmt.Sprintf("%s[%d].volumeMounts[%d].mountPropagation", list, i, j),
-						"Bidirectional is not supported by this node: a pod does not mount into its host")
-				}
+	for _, c := range namedContainers(pod) {
+		for i, m := range c.VolumeMounts {
+			if m.MountPropagation != nil && *m.MountPropagation == v1.MountPropagationBidirectional {
+				return invalid(fmt.Sprintf("%s.volumeMounts[%d].mountPropagation", c.field, i),
+					"Bidirectional is not supported by this node: a pod does not mount into its host")
 			}
 		}
 	}
@@ -25,12 +22,9 @@ func (c Config) validateSecurity(pod *v1.Pod) error {
 			return err
 		}
 	}
-	for list, containers := range map[string][]v1.Container{
-		"spec.initContainers": pod.Spec.InitContainers, "spec.containers": pod.Spec.Containers} {
-		for i := range containers {
-			if err := c.validateContainerSecurity(pod, containers[i].SecurityContext, fmt.Sprintf("%s[%d].securityContext", list, i)); err != nil {
-				return err
-			}
+	for _, named := range namedContainers(pod) {
+		if err := c.validateContainerSecurity(pod, named.SecurityContext, named.field+".securityContext"); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -45,7 +39,7 @@ func (c Config) validateContainerSecurity(pod *v1.Pod, s *v1.SecurityContext, fi
 	}
 	if s.Capabilities != nil && !c.PrivilegedSandbox {
 		for i, wanted := range s.Capabilities.Add {
-			if name := capability(wanted); name != "ALL" && !slices.Contains(podCapabilities(pod), name) {
+			if name := capability(wanted); name != "ALL" && !slices.Contains(podCapabilities(pod, place{}), name) {
 				return invalid(fmt.Sprintf("%s.capabilities.add[%d]", field, i), "%s is not available on this node", name)
 			}
 		}

@@ -74,14 +74,18 @@ func localStatus(c *v1.Container, ended bool) v1.ContainerStatus {
 // After a failure for good only those that ran are listed (trap 6).
 func initReport(spec *v1.Pod, known map[string]v1.ContainerStatus, ended bool) []v1.ContainerStatus {
 	var out []v1.ContainerStatus
-	local := localNames(spec, localInitContainers)
+	local, pending := localNames(spec, localInitContainers), false
 	for i := range spec.Spec.InitContainers {
 		c := &spec.Spec.InitContainers[i]
 		status, ours := known[c.Name]
 		switch {
 		case !ours && local[c.Name]:
 			status = v1.ContainerStatus{Name: c.Name, Image: c.Image}
+			// Never ended after one that has not (trap 7).
 			status.State.Terminated = &v1.ContainerStateTerminated{Reason: "Completed"}
+			if pending {
+				status.State = waiting(reasonInitializing, "")
+			}
 		case !ours:
 			continue
 		case isSidecar(c) && (status.State.Waiting == nil || status.LastTerminationState.Terminated != nil || ended):
@@ -90,6 +94,7 @@ func initReport(spec *v1.Pod, known map[string]v1.ContainerStatus, ended bool) [
 			continue
 		}
 		out = append(out, status)
+		pending = pending || status.State.Terminated == nil
 	}
 	return out
 }

@@ -21,6 +21,9 @@ type place struct {
 	// PIDNamespace is what shareProcessNamespace joins.
 	PIDNamespace string
 	Log          engine.LogLimits
+	// CPUs of the host, 0 if not known: an engine refuses a larger limit, which
+	// Kubernetes allows.
+	CPUs int
 }
 
 // containerSpec turns one container of a validated pod into what the sandbox's
@@ -61,22 +64,30 @@ func containerSpec(pod *v1.Pod, c *v1.Container, env environment, at place) engi
 	case pod.Spec.ShareProcessNamespace != nil && *pod.Spec.ShareProcessNamespace:
 		spec.PIDMode = at.PIDNamespace
 	}
+	if at.CPUs > 0 {
+		spec.Resources.NanoCPUs = min(spec.Resources.NanoCPUs, int64(at.CPUs)*1e9)
+	}
 	secure(&spec, pod, c, at)
 	resolver(&spec, pod)
 	return spec
 }
 
-// hostname as kubelet sets it: at most 63 characters, not ending in "-" or ".".
+// hostname as kubelet sets it.
 func hostname(pod *v1.Pod) string {
-	name := pod.Name
-	if pod.Spec.Hostname != "" {
-		name = pod.Spec.Hostname
-	}
-	name = strings.TrimRight(name[:min(len(name), 63)], "-.")
+	name := shortHostname(pod)
 	if pod.Spec.SetHostnameAsFQDN != nil && *pod.Spec.SetHostnameAsFQDN {
 		return fqdn(pod, name)
 	}
 	return name
+}
+
+// shortHostname has at most 63 characters and does not end in "-" or ".".
+func shortHostname(pod *v1.Pod) string {
+	name := pod.Name
+	if pod.Spec.Hostname != "" {
+		name = pod.Spec.Hostname
+	}
+	return strings.TrimRight(name[:min(len(name), 63)], "-.")
 }
 
 // fqdn exists only for a pod with a subdomain.
@@ -94,10 +105,7 @@ func hostsFile(pod *v1.Pod, ip string) string {
 	var b strings.Builder
 	b.WriteString("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n" +
 		"fe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n")
-	short := hostname(pod)
-	if pod.Spec.Hostname != "" {
-		short = pod.Spec.Hostname
-	}
+	short := shortHostname(pod)
 	if long := fqdn(pod, short); long != short {
 		fmt.Fprintf(&b, "%s\t%s\t%s\n", ip, long, short)
 	} else {
@@ -112,6 +120,9 @@ func hostsFile(pod *v1.Pod, ip string) string {
 	return b.String()
 }
 
+// sandboxResolver answers in every sandbox network: the host engine's own DNS.
+const sandboxResolver = "127.0.0.11"
+
 // resolver applies dnsPolicy and dnsConfig. There is no cluster DNS on this
 // side, so every policy but None means the host's resolver (kubelet's Default).
 func resolver(spec *engine.Spec, pod *v1.Pod) {
@@ -120,6 +131,9 @@ func resolver(spec *engine.Spec, pod *v1.Pod) {
 		return
 	}
 	spec.DNS = config.Nameservers
+	if pod.Spec.DNSPolicy != v1.DNSNone && len(spec.DNS) > 0 {
+		spec.DNS = append([]string{sandboxResolver}, spec.DNS...) // added to, not replaced
+	}
 	spec.DNSSearch = config.Searches
 	if pod.Spec.DNSPolicy == v1.DNSNone && len(spec.DNSSearch) == 0 {
 		spec.DNSSearch = []string{"."}
@@ -147,9 +161,15 @@ func containerResources(pod *v1.Pod, c *v1.Container) engine.Resources {
 		milli = limits.Cpu().MilliValue()
 	}
 	// A container without a CPU request gets the least weight, as in kubelet.
-	r.CPUShares = max(milli*1024/1000, 2)
+	r.CPUShares = min(max(milli*1024/1000, 2), 262144)
+	if r.NanoCPUs > 0 {
+		r.NanoCPUs = max(r.NanoCPUs, minNanoCPUs)
+	}
 	return r
 }
+
+// minNanoCPUs is the least CPU limit that the kernel can keep, 10m as in kubelet.
+const minNanoCPUs = 10e6
 
 // nodeMemory stands for the machine's memory in the burstable formula below.
 // Scores only need to be in order; a fixed size keeps them the same everywhere.
@@ -243,16 +263,17 @@ func privilege(spec *engine.Spec, pod *v1.Pod, at place) {
 		spec.Privileged = true
 		return
 	}
-	spec.CapAdd = podCapabilities(pod)
+	spec.CapAdd = podCapabilities(pod, at)
 	spec.SecurityOpt = append(spec.SecurityOpt, "seccomp=unconfined", "apparmor=unconfined")
 }
 
 // podCapabilities are those of a sandbox without what leads out of it: whoever
 // may mount can mount /proc anew and write the host's kernel settings, and who
 // may trace the sandbox's engine is that engine.
-func podCapabilities(pod *v1.Pod) []string {
+func podCapabilities(pod *v1.Pod, at place) []string {
+	seesEngine := pod.Spec.HostPID || at.PIDNamespace == "host"
 	return slices.DeleteFunc(slices.Clone(pool.Capabilities), func(name string) bool {
-		return name == "SYS_ADMIN" || name == "SYS_PTRACE" && pod.Spec.HostPID
+		return name == "SYS_ADMIN" || name == "SYS_PTRACE" && seesEngine
 	})
 }
 
@@ -265,7 +286,7 @@ func capabilities(spec *engine.Spec, wanted *v1.Capabilities, pod *v1.Pod, at pl
 	}
 	for _, name := range wanted.Add {
 		if name := capability(name); name == "ALL" && !at.PrivilegedSandbox {
-			spec.CapAdd = append(spec.CapAdd, podCapabilities(pod)...)
+			spec.CapAdd = append(spec.CapAdd, podCapabilities(pod, at)...)
 		} else {
 			spec.CapAdd = append(spec.CapAdd, name)
 		}

@@ -2,6 +2,8 @@ package pods
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -64,24 +66,38 @@ func validatePod(pod *v1.Pod) error {
 	default:
 		return invalid("spec.restartPolicy", "%q is none of Always, OnFailure, Never", pod.Spec.RestartPolicy)
 	}
-	if len(pod.Spec.EphemeralContainers) > 0 {
-		return invalid("spec.ephemeralContainers", "not supported by this node")
+	if err := refuseFields(pod); err != nil {
+		return err
 	}
 	seen := map[string]bool{}
-	for list, containers := range map[string][]v1.Container{
-		"spec.initContainers": pod.Spec.InitContainers, "spec.containers": pod.Spec.Containers} {
-		for i := range containers {
-			field := fmt.Sprintf("%s[%d]", list, i)
-			if seen[containers[i].Name] {
-				return invalid(field+".name", "%q is used twice", containers[i].Name)
-			}
-			seen[containers[i].Name] = true
-			if err := validateContainer(&containers[i], field); err != nil {
-				return err
-			}
+	for _, c := range namedContainers(pod) {
+		if seen[c.Name] {
+			return invalid(c.field+".name", "%q is used twice", c.Name)
+		}
+		seen[c.Name] = true
+		if err := validateContainer(c.Container, c.field); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// namedContainer is a container and how messages name it.
+type namedContainer struct {
+	*v1.Container
+	field string
+}
+
+// namedContainers lists a pod's containers in the order of its spec.
+func namedContainers(pod *v1.Pod) []namedContainer {
+	var out []namedContainer
+	for i := range pod.Spec.InitContainers {
+		out = append(out, namedContainer{&pod.Spec.InitContainers[i], fmt.Sprintf("spec.initContainers[%d]", i)})
+	}
+	for i := range pod.Spec.Containers {
+		out = append(out, namedContainer{&pod.Spec.Containers[i], fmt.Sprintf("spec.containers[%d]", i)})
+	}
+	return out
 }
 
 func validateContainer(c *v1.Container, field string) error {
@@ -100,18 +116,21 @@ func validateContainer(c *v1.Container, field string) error {
 			return invalid(fmt.Sprintf("%s.env[%d].value", field, i), "contains a NUL byte")
 		}
 	}
-	for name, list := range map[string][]string{"command": c.Command, "args": c.Args} {
-		for i, argument := range list {
-			if strings.ContainsRune(argument, 0) {
-				return invalid(fmt.Sprintf("%s.%s[%d]", field, name, i), "contains a NUL byte")
+	for i, argument := range slices.Concat(c.Command, c.Args) {
+		if strings.ContainsRune(argument, 0) {
+			name := "command"
+			if i >= len(c.Command) {
+				name, i = "args", i-len(c.Command)
 			}
+			return invalid(fmt.Sprintf("%s.%s[%d]", field, name, i), "contains a NUL byte")
 		}
 	}
 	if c.WorkingDir != "" && !strings.HasPrefix(c.WorkingDir, "/") {
 		return invalid(field+".workingDir", "%q is not an absolute path", c.WorkingDir)
 	}
 	for _, list := range []v1.ResourceList{c.Resources.Limits, c.Resources.Requests} {
-		for name, quantity := range list {
+		for _, name := range slices.Sorted(maps.Keys(list)) {
+			quantity := list[name]
 			if quantity.Sign() < 0 {
 				return invalid(field+".resources", "%s is negative", name)
 			}

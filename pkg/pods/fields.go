@@ -1,0 +1,268 @@
+package pods
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	v1 "k8s.io/api/core/v1"
+)
+
+// fieldUse is what becomes of a field of a pod on this node.
+type fieldUse int
+
+const (
+	// handled fields do what Kubernetes says.
+	handled fieldUse = iota
+	// refused fields are an error of the create that names them.
+	refused
+	// ignored fields are accepted and change nothing here.
+	ignored
+)
+
+// fieldRule says what becomes of one field, or of all that is below it.
+type fieldRule struct {
+	// path is the field's JSON name from "spec" on, with [] where a list is
+	// entered. Fields of spec.containers[] stand for init containers as well.
+	path string
+	use  fieldUse
+	// text is who handles a field, what a refusal tells its user to do, or why a
+	// field is ignored.
+	text string
+	// only lists the values that a refusal is for; without it, it is every value.
+	only []string
+	// except is what a handled field may not ask for.
+	except string
+}
+
+// fieldRules covers each field of v1.PodSpec exactly once, so that a field that
+// Kubernetes adds cannot go unnoticed. refuseFields acts on the refused ones.
+var fieldRules = []fieldRule{
+	{path: "spec.volumes", use: handled, text: "pkg/volumes",
+		except: "kinds other than emptyDir, configMap, secret, projected, downwardAPI, hostPath and persistentVolumeClaim; host paths and claims that the operator did not allow"},
+	{path: "spec.initContainers", use: handled, text: "runInits; their fields as those of spec.containers[]",
+		except: "probes and lifecycle of an init container that is not a sidecar"},
+	{path: "spec.ephemeralContainers", use: refused, text: "is not supported by this node; add a container to the pod"},
+	{path: "spec.restartPolicy", use: handled, text: "runner.restarts"},
+	{path: "spec.terminationGracePeriodSeconds", use: handled, text: "gracePeriod"},
+	{path: "spec.activeDeadlineSeconds", use: handled, text: "pod.bound"},
+	{path: "spec.dnsPolicy", use: handled, text: "resolver; there is no cluster DNS here, so each policy but None is Default"},
+	{path: "spec.nodeSelector", use: ignored, text: "the scheduler has applied it"},
+	{path: "spec.serviceAccountName", use: ignored, text: "its token arrives as a projected volume; the name itself serves fieldRef"},
+	{path: "spec.serviceAccount", use: ignored, text: "the old name of serviceAccountName"},
+	{path: "spec.automountServiceAccountToken", use: ignored, text: "the cluster has added the token's volume, or has not"},
+	{path: "spec.nodeName", use: ignored, text: "the pod is here already; the name serves fieldRef"},
+	{path: "spec.hostNetwork", use: refused, text: "is not supported by this node; leave it out, and publish ports with hostPort"},
+	{path: "spec.hostPID", use: handled, text: "containerSpec; the host is the pod's sandbox"},
+	{path: "spec.hostIPC", use: handled, text: "containerSpec; the containers of a pod share the sandbox's IPC namespace in any case"},
+	{path: "spec.shareProcessNamespace", use: handled, text: "pod.startPause"},
+
+	{path: "spec.securityContext.seLinuxOptions", use: ignored, text: "sandboxes run without SELinux labels"},
+	{path: "spec.securityContext.seLinuxChangePolicy", use: ignored, text: "sandboxes run without SELinux labels"},
+	{path: "spec.securityContext.windowsOptions", use: refused, text: "is for Windows; this node runs Linux containers only"},
+	{path: "spec.securityContext.runAsUser", use: handled, text: "secure"},
+	{path: "spec.securityContext.runAsGroup", use: handled, text: "secure, withGroup"},
+	{path: "spec.securityContext.runAsNonRoot", use: handled, text: "refuseFields, and checkNonRoot once the image is known"},
+	{path: "spec.securityContext.supplementalGroups", use: handled, text: "secure"},
+	{path: "spec.securityContext.supplementalGroupsPolicy", use: refused, only: []string{"Strict"},
+		text: "Strict is not supported by this node; use Merge"},
+	{path: "spec.securityContext.fsGroup", use: handled, text: "secure, pkg/volumes"},
+	{path: "spec.securityContext.fsGroupChangePolicy", use: ignored, text: "volumes are made for the pod, so there is nothing to change later"},
+	{path: "spec.securityContext.sysctls", use: handled, text: "pod.setSysctls",
+		except: "sysctls that have no namespace of their own"},
+	{path: "spec.securityContext.seccompProfile", use: handled, text: "secure, validateProfiles", except: "type Localhost"},
+	{path: "spec.securityContext.appArmorProfile", use: handled, text: "secure, validateProfiles", except: "type Localhost"},
+
+	{path: "spec.imagePullSecrets", use: ignored, text: "interLink does not send the secrets; the node's operator configures registry credentials"},
+	{path: "spec.hostname", use: handled, text: "hostname, hostsFile"},
+	{path: "spec.subdomain", use: handled, text: "fqdn, hostsFile"},
+	{path: "spec.affinity", use: ignored, text: "the scheduler has applied it"},
+	{path: "spec.schedulerName", use: ignored, text: "the scheduler has done its work"},
+	{path: "spec.tolerations", use: ignored, text: "the scheduler has applied them, and evictions for taints are the cluster's"},
+	{path: "spec.hostAliases", use: handled, text: "hostsFile"},
+	{path: "spec.priorityClassName", use: ignored, text: "the scheduler has applied it"},
+	{path: "spec.priority", use: ignored, text: "the scheduler has applied it; this node preempts no pod"},
+	{path: "spec.dnsConfig", use: handled, text: "resolver"},
+	{path: "spec.readinessGates", use: ignored, text: "the Virtual Kubelet replaces the pod's conditions by Ready, so a gate cannot hold a pod back"},
+	{path: "spec.runtimeClassName", use: refused, text: "is not supported by this node; leave it out, devices come with the resources that a container asks for"},
+	{path: "spec.enableServiceLinks", use: ignored, text: "the Virtual Kubelet adds the variables of services"},
+	{path: "spec.preemptionPolicy", use: ignored, text: "the scheduler has applied it"},
+	{path: "spec.overhead", use: ignored, text: "it comes with a runtimeClassName, for the scheduler's sums"},
+	{path: "spec.topologySpreadConstraints", use: ignored, text: "the scheduler has applied them"},
+	{path: "spec.setHostnameAsFQDN", use: handled, text: "hostname"},
+	{path: "spec.os.name", use: refused, only: []string{"windows"}, text: "windows is not supported; this node runs Linux containers only"},
+	{path: "spec.hostUsers", use: refused, only: []string{"false"},
+		text: "false is not supported by this node, which has no user namespaces for pods; leave it out"},
+	{path: "spec.schedulingGates", use: ignored, text: "a pod is bound to a node only after they are gone"},
+	{path: "spec.resourceClaims", use: refused, text: "dynamic resource allocation is not supported by this node; ask for devices in resources.limits"},
+	{path: "spec.resources", use: refused, text: "resources of the pod as a whole are not supported by this node; set them on its containers"},
+	{path: "spec.hostnameOverride", use: refused, text: "is not supported by this node; set spec.hostname"},
+	{path: "spec.schedulingGroup", use: ignored, text: "the scheduler has applied it"},
+	{path: "spec.evictionResponders", use: ignored, text: "evictions are the cluster's"},
+
+	{path: "spec.containers[].name", use: handled, text: "validateContainer, containerName"},
+	{path: "spec.containers[].image", use: handled, text: "pkg/images"},
+	{path: "spec.containers[].command", use: handled, text: "containerSpec"},
+	{path: "spec.containers[].args", use: handled, text: "containerSpec"},
+	{path: "spec.containers[].workingDir", use: handled, text: "containerSpec"},
+	{path: "spec.containers[].ports[].name", use: handled, text: "pkg/probes"},
+	{path: "spec.containers[].ports[].hostPort", use: handled, text: "hostPorts", except: "one that another pod of the node holds"},
+	{path: "spec.containers[].ports[].containerPort", use: handled, text: "hostPorts, pkg/probes"},
+	{path: "spec.containers[].ports[].protocol", use: refused, only: []string{"SCTP"}, text: "SCTP is not supported by this node; use TCP or UDP"},
+	{path: "spec.containers[].ports[].hostIP", use: handled, text: "hostPorts"},
+	{path: "spec.containers[].envFrom", use: ignored, text: "the Virtual Kubelet has resolved it into env"},
+	{path: "spec.containers[].env[].name", use: handled, text: "newEnvironment"},
+	{path: "spec.containers[].env[].value", use: handled, text: "newEnvironment"},
+	{path: "spec.containers[].env[].valueFrom.fieldRef", use: handled, text: "newEnvironment"},
+	{path: "spec.containers[].env[].valueFrom.resourceFieldRef", use: handled, text: "newEnvironment"},
+	{path: "spec.containers[].env[].valueFrom.configMapKeyRef", use: ignored,
+		text: "the Virtual Kubelet has resolved it; a variable that arrives unresolved is left out, with a warning in the log"},
+	{path: "spec.containers[].env[].valueFrom.secretKeyRef", use: ignored,
+		text: "the Virtual Kubelet has resolved it; a variable that arrives unresolved is left out, with a warning in the log"},
+	{path: "spec.containers[].env[].valueFrom.fileKeyRef", use: refused, text: "is not supported by this node; read the file in the container's command"},
+	{path: "spec.containers[].resources.limits", use: handled, text: "containerResources, pkg/gpu", except: "hugepages-*, memory below 6Mi"},
+	{path: "spec.containers[].resources.requests", use: handled, text: "containerResources, pkg/gpu", except: "hugepages-*, more than the limit"},
+	{path: "spec.containers[].resources.claims", use: refused, text: "dynamic resource allocation is not supported by this node; ask for devices in resources.limits"},
+	{path: "spec.containers[].resizePolicy", use: ignored, text: "interLink sends no changes of a pod, so nothing is resized"},
+	{path: "spec.containers[].restartPolicy", use: handled, text: "runner.restarts, isSidecar"},
+	{path: "spec.containers[].restartPolicyRules[].action", use: refused, only: []string{"RestartAllContainers"},
+		text: "RestartAllContainers is not supported by this node; use Restart"},
+	{path: "spec.containers[].restartPolicyRules[].exitCodes", use: handled, text: "runner.restarts"},
+	{path: "spec.containers[].volumeMounts", use: handled, text: "pkg/volumes", except: "bindMountOptions, mountPropagation Bidirectional"},
+	{path: "spec.containers[].volumeDevices", use: refused, text: "is not supported by this node; use volumeMounts"},
+	{path: "spec.containers[].livenessProbe", use: handled, text: "pkg/probes"},
+	{path: "spec.containers[].readinessProbe", use: handled, text: "pkg/probes, showReadiness"},
+	{path: "spec.containers[].startupProbe", use: handled, text: "pkg/probes"},
+	{path: "spec.containers[].lifecycle.postStart", use: handled, text: "runner.attend, pkg/probes", except: "tcpSocket"},
+	{path: "spec.containers[].lifecycle.preStop", use: handled, text: "pod.stopContainer, pkg/probes"},
+	{path: "spec.containers[].lifecycle.stopSignal", use: handled, text: "containerSpec"},
+	{path: "spec.containers[].terminationMessagePath", use: handled, text: "runner.terminationMessage"},
+	{path: "spec.containers[].terminationMessagePolicy", use: handled, text: "runner.terminationMessage"},
+	{path: "spec.containers[].imagePullPolicy", use: handled, text: "pkg/images"},
+
+	{path: "spec.containers[].securityContext.capabilities", use: handled, text: "capabilities", except: "capabilities that sandboxes do not have"},
+	{path: "spec.containers[].securityContext.privileged", use: handled, text: "privilege", except: "where the operator does not allow it (AllowPrivilegedPods)"},
+	{path: "spec.containers[].securityContext.seLinuxOptions", use: ignored, text: "sandboxes run without SELinux labels"},
+	{path: "spec.containers[].securityContext.windowsOptions", use: refused, text: "is for Windows; this node runs Linux containers only"},
+	{path: "spec.containers[].securityContext.runAsUser", use: handled, text: "secure"},
+	{path: "spec.containers[].securityContext.runAsGroup", use: handled, text: "secure, withGroup"},
+	{path: "spec.containers[].securityContext.runAsNonRoot", use: handled, text: "refuseFields, and checkNonRoot once the image is known"},
+	{path: "spec.containers[].securityContext.readOnlyRootFilesystem", use: handled, text: "secure"},
+	{path: "spec.containers[].securityContext.allowPrivilegeEscalation", use: handled, text: "secure"},
+	{path: "spec.containers[].securityContext.procMount", use: handled, text: "secure", except: "Unmasked, unless the operator made sandboxes privileged"},
+	{path: "spec.containers[].securityContext.seccompProfile", use: handled, text: "secure, validateProfiles", except: "type Localhost"},
+	{path: "spec.containers[].securityContext.appArmorProfile", use: handled, text: "secure, validateProfiles", except: "type Localhost"},
+	{path: "spec.containers[].stdin", use: handled, text: "containerSpec"},
+	{path: "spec.containers[].stdinOnce", use: handled, text: "containerSpec"},
+	{path: "spec.containers[].tty", use: handled, text: "containerSpec"},
+}
+
+// FieldTable renders, in Markdown and in a fixed order, the fields of a pod that
+// this node refuses and those that it ignores. Every other field is handled as
+// Kubernetes documents it.
+func FieldTable() string {
+	var refusals, ignorances strings.Builder
+	for _, rule := range fieldRules {
+		switch {
+		case rule.use == ignored:
+			fmt.Fprintf(&ignorances, "| `%s` | %s |\n", rule.path, rule.text)
+		case rule.use == refused && rule.only == nil:
+			fmt.Fprintf(&refusals, "| `%s` | any | %s |\n", rule.path, rule.text)
+		case rule.use == refused:
+			fmt.Fprintf(&refusals, "| `%s` | `%s` | %s |\n", rule.path, strings.Join(rule.only, "`, `"), rule.text)
+		case rule.except != "":
+			fmt.Fprintf(&refusals, "| `%s` | in part | %s |\n", rule.path, rule.except)
+		}
+	}
+	return "Refused:\n\n| Field | Value | |\n|---|---|---|\n" + refusals.String() +
+		"\nIgnored:\n\n| Field | Why |\n|---|---|\n" + ignorances.String()
+}
+
+// faults collects refusals, each once: the first of them and how many more.
+type faults struct {
+	list []string
+	more int
+}
+
+// maxFaults bounds the error, which ends up in the status of the pod.
+const maxFaults = 8
+
+func (f *faults) add(field, format string, args ...any) {
+	fault := field + ": " + fmt.Sprintf(format, args...)
+	switch {
+	case slices.Contains(f.list, fault):
+	case len(f.list) == maxFaults:
+		f.more++
+	default:
+		f.list = append(f.list, fault)
+	}
+}
+
+func (f *faults) err() error {
+	if len(f.list) == 0 {
+		return nil
+	}
+	more := ""
+	if f.more > 0 {
+		more = fmt.Sprintf("; and %d more", f.more)
+	}
+	return fmt.Errorf("%s%s: %w", strings.Join(f.list, "; "), more, errdefs.ErrInvalidArgument)
+}
+
+// rule refuses a field of the table wherever it is set.
+func (f *faults) rule(rule fieldRule, pod *v1.Pod) {
+	spec := reflect.ValueOf(&pod.Spec)
+	rest := strings.TrimPrefix(rule.path, "spec.")
+	if below, ok := strings.CutPrefix(rest, "containers[]."); ok {
+		f.refuse(spec, "spec", "initContainers[]."+below, rule)
+	}
+	f.refuse(spec, "spec", rest, rule)
+}
+
+func (f *faults) refuse(v reflect.Value, at, rest string, rule fieldRule) {
+	if v.Kind() == reflect.Pointer {
+		if v.IsNil() {
+			return
+		}
+		v = v.Elem()
+	}
+	if rest == "" {
+		if rule.refuses(v) {
+			f.add(at, "%s", rule.text)
+		}
+		return
+	}
+	name, rest, _ := strings.Cut(rest, ".")
+	name, list := strings.CutSuffix(name, "[]")
+	v, at = jsonField(v, name), at+"."+name
+	if !list {
+		f.refuse(v, at, rest, rule)
+		return
+	}
+	for i := range v.Len() {
+		f.refuse(v.Index(i), fmt.Sprintf("%s[%d]", at, i), rest, rule)
+	}
+}
+
+func (r fieldRule) refuses(v reflect.Value) bool {
+	if r.only != nil {
+		return slices.Contains(r.only, fmt.Sprint(v.Interface()))
+	}
+	if v.Kind() == reflect.Slice || v.Kind() == reflect.Map {
+		return v.Len() > 0
+	}
+	return !v.IsZero()
+}
+
+// jsonField is the field of a struct by its JSON name; a test holds the table's
+// names to those that exist.
+func jsonField(v reflect.Value, name string) reflect.Value {
+	for i := range v.NumField() {
+		if tag, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ","); tag == name {
+			return v.Field(i)
+		}
+	}
+	return reflect.Zero(reflect.TypeFor[[]string]())
+}

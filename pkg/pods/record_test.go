@@ -1,0 +1,245 @@
+package pods
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
+)
+
+// fullRecord has every field, and strings that an encoder may harm.
+func fullRecord() *record {
+	const awkward = "<a href='x'>&amp; \"q\" \\ \u2028 \u00e4\n\t$(A) \x01"
+	pod := plainPod()
+	pod.Annotations = map[string]string{"note": awkward}
+	pod.Spec.Containers[0].Env = literal("A", awkward, "EMPTY", "")
+	pod.Spec.Containers[0].Resources.Limits = amounts("cpu", "1500m", "memory", "128Mi")
+	meta := metav1.ObjectMeta{Name: "settings"}
+	return &record{
+		Pod: pod,
+		Data: volumes.Data{
+			ConfigMaps: map[string]v1.ConfigMap{"settings": {ObjectMeta: meta, Data: map[string]string{"k": awkward}, BinaryData: map[string][]byte{"b": {0, 255}}}},
+			Secrets:    map[string]v1.Secret{"settings": {ObjectMeta: meta, Data: map[string][]byte{"p": {0, 1, 254}}}},
+			Projected:  map[string]v1.ConfigMap{"settings": {ObjectMeta: meta, Data: map[string]string{"a/b": ""}}},
+		},
+		JID: "0d4f_dind", Sandbox: "0d4f_dind", Placed: true, Since: testTime.Time,
+		Devices: json.RawMessage(`{"main":["GPU-1"]}`),
+		Gone:    true, Grace: 5,
+		Final: []v1.ContainerStatus{{Name: "main", State: endedState(3), LastTerminationState: endedState(1), RestartCount: 2}},
+	}
+}
+
+func openStore(t *testing.T) store {
+	t.Helper()
+	s := store{dir: filepath.Join(t.TempDir(), "data")}
+	if err := s.open(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// one loads a store that holds one good record.
+func one(t *testing.T, s store) *record {
+	t.Helper()
+	got, unreadable, problem, err := s.load()
+	if err != nil || problem != nil || len(unreadable) > 0 || len(got) != 1 {
+		t.Fatalf("loaded %d records, unreadable %v, problem %v, error %v", len(got), unreadable, problem, err)
+	}
+	return got[0]
+}
+
+func same(t *testing.T, want, got *record) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestRecordRoundTrip(t *testing.T) {
+	s, want := openStore(t), fullRecord()
+	if err := s.save(want); err != nil {
+		t.Fatal(err)
+	}
+	same(t, want, one(t, s))
+	t.Run("saved again", func(t *testing.T) {
+		want.Grace, want.Final = 7, nil
+		if err := s.save(want); err != nil {
+			t.Fatal(err)
+		}
+		same(t, want, one(t, s))
+	})
+	t.Run("removed", func(t *testing.T) {
+		for range 2 { // the second time is success as well
+			if err := s.remove(want.Pod.UID); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, _, problem, err := s.load(); len(got) > 0 || problem != nil || err != nil {
+			t.Errorf("loaded %d records, %v, %v", len(got), problem, err)
+		}
+	})
+}
+
+// TestRecordIsPrivate: it holds secrets.
+func TestRecordIsPrivate(t *testing.T) {
+	s := openStore(t)
+	if err := s.save(fullRecord()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.bury(testUID); err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]os.FileMode{
+		s.dir: 0o700, filepath.Join(s.dir, "records"): 0o700, filepath.Join(s.dir, "tombstones"): 0o700,
+		s.recordPath(testUID): 0o600, s.tombstonePath(testUID): 0o600,
+	} {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := info.Mode().Perm(); got != want {
+			t.Errorf("%s has mode %#o, want %#o", filepath.Base(path), got, want)
+		}
+	}
+}
+
+// TestRecordVersion1 must pass for ever: the file was written by version 1, and
+// pods that it describes may run when docker-sd is upgraded.
+func TestRecordVersion1(t *testing.T) {
+	got, err := readRecord("testdata/record-v1.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	same(t, fullRecord(), got)
+}
+
+// sealed is a file as save would write it, with a content of any kind.
+func sealed(version int, content string) string {
+	sum := sha256.Sum256([]byte(content))
+	body, err := json.Marshal(envelope{Version: version, Checksum: hex.EncodeToString(sum[:]), Record: json.RawMessage(content)})
+	if err != nil {
+		panic(err)
+	}
+	return string(body)
+}
+
+func TestRecordRefused(t *testing.T) {
+	file, err := os.ReadFile("testdata/record-v1.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := string(file)
+	for name, c := range map[string]struct{ file, want string }{
+		"newer version":        {sealed(2, `{"pod":null}`), "written by a newer docker-sd (version 2, this one reads up to 1): upgrade again, or delete the pod"},
+		"one byte changed":     {strings.Replace(good, `"grace":5`, `"grace":6`, 1), "damaged: its checksum does not match"},
+		"checksum changed":     {strings.Replace(good, `"checksum":"`, `"checksum":"0`, 1), "damaged: its checksum does not match"},
+		"no checksum":          {`{"version":1,"record":{}}`, "damaged: its checksum does not match"},
+		"cut":                  {good[:len(good)/2], "not a record: unexpected end of JSON input"},
+		"empty":                {"", "not a record: unexpected end of JSON input"},
+		"zeros":                {strings.Repeat("\x00", 512), `not a record: invalid character '\x00' looking for beginning of value`},
+		"no pod":               {sealed(1, `{}`), "damaged: it names no pod"},
+		"pod without a name":   {sealed(1, `{"pod":{"metadata":{"uid":"`+testUID+`"}}}`), "damaged: it names no pod"},
+		"UID that leaves":      {sealed(1, `{"pod":{"metadata":{"uid":"../../x","name":"a","namespace":"b"}}}`), "damaged: it names no pod"},
+		"another kind of JSON": {sealed(1, `[]`), "not a record: json: cannot unmarshal array into Go value of type pods.record"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := openStore(t)
+			other := fullRecord()
+			other.Pod.UID = "11111111-2222-4333-8444-555555555555"
+			if err := s.save(other); err != nil {
+				t.Fatal(err)
+			}
+			path := s.recordPath(testUID)
+			if err := os.WriteFile(path, []byte(c.file), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			got, unreadable, problem, err := s.load()
+			if err != nil || len(got) != 1 || got[0].Pod.UID != other.Pod.UID {
+				t.Fatalf("the other pod's record was not loaded: %d records, %v", len(got), err)
+			}
+			if want := "record " + path + ": " + c.want; sentence(problem) != want {
+				t.Errorf("\n got %v\nwant %s", problem, want)
+			}
+			if len(unreadable) != 1 || unreadable[0] != testUID {
+				t.Errorf("unreadable %v", unreadable)
+			}
+			if left, err := os.ReadFile(path); err != nil || string(left) != c.file {
+				t.Errorf("the file was not left as it was: %v", err)
+			}
+		})
+	}
+}
+
+// TestRecordUnderAnotherName: a copy must not become a second pod.
+func TestRecordUnderAnotherName(t *testing.T) {
+	s := openStore(t)
+	if err := s.save(fullRecord()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Link(s.recordPath(testUID), filepath.Join(s.dir, "records", "copy.json")); err != nil {
+		t.Fatal(err)
+	}
+	got, _, problem, err := s.load()
+	if err != nil || len(got) != 1 || problem == nil {
+		t.Errorf("loaded %d records, problem %v, error %v; want 1 and a problem", len(got), problem, err)
+	}
+}
+
+// TestRecordCutShort: what a crash left of a write is not taken for a record.
+func TestRecordCutShort(t *testing.T) {
+	s := openStore(t)
+	if err := s.save(fullRecord()); err != nil {
+		t.Fatal(err)
+	}
+	left := filepath.Join(s.dir, "records", "."+testUID+".json123456")
+	if err := os.WriteFile(left, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	same(t, fullRecord(), one(t, s))
+	if _, err := os.Stat(left); !os.IsNotExist(err) {
+		t.Errorf("it is still there: %v", err)
+	}
+}
+
+func TestRecordsThatCannotBeListed(t *testing.T) {
+	if _, _, _, err := (store{dir: t.TempDir()}).load(); err == nil || !strings.HasPrefix(err.Error(), "read the records: ") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTombstones(t *testing.T) {
+	s, now := openStore(t), time.Now()
+	const old = "11111111-2222-4333-8444-555555555555"
+	for _, uid := range []types.UID{testUID, old} {
+		if err := s.bury(uid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chtimes(s.tombstonePath(old), now, now.Add(-2*time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second start finds the same
+		got, err := s.tombstones(time.Hour, now)
+		if _, kept := got[testUID]; err != nil || len(got) != 1 || !kept {
+			t.Errorf("got %v, %v", got, err)
+		}
+	}
+	if _, err := os.Stat(s.tombstonePath(old)); !os.IsNotExist(err) {
+		t.Errorf("the old one is still there: %v", err)
+	}
+	s.unbury(testUID)
+	if got, err := s.tombstones(time.Hour, now); err != nil || len(got) > 0 {
+		t.Errorf("after unbury: %v, %v", got, err)
+	}
+}

@@ -1,0 +1,117 @@
+package pods
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/validation"
+)
+
+// TestValidatePod has what each pod must have on any node.
+func TestValidatePod(t *testing.T) {
+	const quoted = `metadata.uid: "%" is not a lower-case UUID`
+	uid := func(text string) refusal {
+		return refusal{"UID " + text, func(p *v1.Pod) { p.UID = types.UID(text) }, strings.Replace(quoted, "%", text, 1)}
+	}
+	name := validation.IsDNS1123Subdomain("")[0]
+	label := validation.IsDNS1123Label("")[0]
+	check(t, []refusal{
+		{"no UID", func(p *v1.Pod) { p.UID = "" }, "metadata.uid: is empty"},
+		uid("0F9B1C1E-6A37-4B6E-9A51-2F6F3A1F2B3C"),
+		uid("{0f9b1c1e-6a37-4b6e-9a51-2f6f3a1f2b3c}"),
+		uid("0f9b1c1e6a374b6e9a512f6f3a1f2b3c"),
+		uid("../../../../../../../../../../../etc"),
+		{"no namespace", func(p *v1.Pod) { p.Namespace = "" }, `metadata.namespace: "": ` + label},
+		{"namespace that leaves", func(p *v1.Pod) { p.Namespace = "../x" }, `metadata.namespace: "../x": ` + label},
+		{"no name", func(p *v1.Pod) { p.Name = "" }, `metadata.name: "": ` + name},
+		{"name with a space", func(p *v1.Pod) { p.Name = "a b" }, `metadata.name: "a b": ` + name},
+		{"no containers", func(p *v1.Pod) { p.Spec.Containers = nil }, "spec.containers: the pod has none"},
+		{"restart policy", func(p *v1.Pod) { p.Spec.RestartPolicy = "Sometimes" }, `spec.restartPolicy: "Sometimes" is none of Always, OnFailure, Never`},
+		{"container without a name", withMain(func(c *v1.Container) { c.Name = "" }), `spec.containers[0]: container name: "": ` + label},
+		{"container's name that leaves", withMain(func(c *v1.Container) { c.Name = ".." }), `spec.containers[0]: container name: "..": ` + label},
+		{"name used twice", func(p *v1.Pod) { p.Spec.Containers = append(p.Spec.Containers, p.Spec.Containers[0]) }, `spec.containers[1].name: "main" is used twice`},
+		{"name of an init container", withInit(func(c *v1.Container) { c.Name = "main" }), `spec.containers[0].name: "main" is used twice`},
+		{"variable with a NUL", withMain(func(c *v1.Container) { c.Env = literal("A", "1", "B", "x\x00y") }), "spec.containers[0].env[1].value: contains a NUL byte"},
+		{"command with a NUL", withMain(func(c *v1.Container) { c.Command = []string{"sh", "\x00"} }), "spec.containers[0].command[1]: contains a NUL byte"},
+		{"args with a NUL", withInit(func(c *v1.Container) { c.Args = []string{"a\x00"} }), "spec.initContainers[0].args[0]: contains a NUL byte"},
+		{"working directory", withMain(func(c *v1.Container) { c.WorkingDir = "srv" }), `spec.containers[0].workingDir: "srv" is not an absolute path`},
+		{"negative amount", withResources(amounts("memory", "-1Gi"), nil), "spec.containers[0].resources: memory is negative"},
+		{"negative request", withResources(nil, amounts("cpu", "-1")), "spec.containers[0].resources: cpu is negative"},
+		{"huge pages", withResources(amounts("hugepages-2Mi", "4Mi"), nil), "spec.containers[0].resources: hugepages-2Mi: huge pages are not supported by this node"},
+		{"too little memory", withResources(amounts("memory", "5Mi"), nil), "spec.containers[0].resources.limits.memory: 5Mi is less than the 6Mi that a container needs"},
+		{"memory in thousandths", withResources(amounts("memory", "512m"), nil), "spec.containers[0].resources.limits.memory: 512m is less than the 6Mi that a container needs"},
+		{"probe without a handler", withMain(func(c *v1.Container) { c.LivenessProbe = &v1.Probe{} }),
+			"spec.containers[0].livenessProbe: has 0 handlers, must have exactly one of exec, httpGet, tcpSocket or grpc"},
+	}, validatePod)
+}
+
+// TestValidatePodRefusesFields: the create of such a pod must not pass.
+func TestValidatePodRefusesFields(t *testing.T) {
+	check(t, []refusal{
+		{"host network", func(p *v1.Pod) { p.Spec.HostNetwork = true },
+			"spec.hostNetwork: is not supported by this node; leave it out, and publish ports with hostPort"},
+		{"sysctl that leaves", withSysctl("net/../kernel/core_pattern"),
+			`spec.securityContext.sysctls[0].name: "net/../kernel/core_pattern" is not the name of a sysctl`},
+	}, validatePod)
+}
+
+func TestValidateSecurity(t *testing.T) {
+	local := &v1.SeccompProfile{Type: v1.SeccompProfileTypeLocalhost}
+	check(t, []refusal{
+		{"privileged", withSecurity(v1.SecurityContext{Privileged: new(true)}),
+			"spec.containers[0].securityContext.privileged: privileged containers are not allowed on this node (AllowPrivilegedPods)"},
+		{"capability", withSecurity(v1.SecurityContext{Capabilities: &v1.Capabilities{Add: []v1.Capability{"KILL", "CAP_SYS_MODULE"}}}),
+			"spec.containers[0].securityContext.capabilities.add[1]: SYS_MODULE is not available on this node"},
+		{"capability to mount", withSecurity(v1.SecurityContext{Capabilities: &v1.Capabilities{Add: []v1.Capability{"sys_admin"}}}),
+			"spec.containers[0].securityContext.capabilities.add[0]: SYS_ADMIN is not available on this node"},
+		{"capability to trace the sandbox", func(p *v1.Pod) {
+			p.Spec.HostPID = true
+			withSecurity(v1.SecurityContext{Capabilities: &v1.Capabilities{Add: []v1.Capability{"SYS_PTRACE"}}})(p)
+		}, "spec.containers[0].securityContext.capabilities.add[0]: SYS_PTRACE is not available on this node"},
+		{"seccomp of the pod", withPodSecurity(v1.PodSecurityContext{SeccompProfile: local}),
+			"spec.securityContext.seccompProfile: Localhost profiles are not available on this node"},
+		{"seccomp of an init container", withInit(func(c *v1.Container) { c.SecurityContext = &v1.SecurityContext{SeccompProfile: local} }),
+			"spec.initContainers[0].securityContext.seccompProfile: Localhost profiles are not available on this node"},
+		{"AppArmor", withSecurity(v1.SecurityContext{AppArmorProfile: &v1.AppArmorProfile{Type: v1.AppArmorProfileTypeLocalhost}}),
+			"spec.containers[0].securityContext.appArmorProfile: Localhost profiles are not available on this node"},
+	}, Config{}.validateSecurity)
+}
+
+// TestRefusalsAreSteady: the same pod gets the same sentence each time.
+func TestRefusalsAreSteady(t *testing.T) {
+	for name, c := range map[string]struct {
+		edit     func(*v1.Pod)
+		validate func(*v1.Pod) error
+	}{
+		"containers": {func(p *v1.Pod) {
+			withInit(func(c *v1.Container) { c.WorkingDir = "a" })(p)
+			p.Spec.Containers[0].WorkingDir = "b"
+		}, validatePod},
+		"command and args": {withMain(func(c *v1.Container) { c.Command, c.Args = []string{"\x00"}, []string{"\x00"} }), validatePod},
+		"resources":        {withResources(amounts("cpu", "-1", "memory", "-1", "hugepages-1Gi", "1"), nil), validatePod},
+		"security": {func(p *v1.Pod) {
+			withInit(func(c *v1.Container) { c.SecurityContext = &v1.SecurityContext{Privileged: new(true)} })(p)
+			withSecurity(v1.SecurityContext{Privileged: new(true)})(p)
+		}, Config{}.validateSecurity},
+		"fields": {func(p *v1.Pod) {
+			withInit(func(c *v1.Container) { c.Resources.Limits = amounts("a", "1", "b", "1", "c", "1") })(p)
+			withMain(func(c *v1.Container) { c.Resources.Requests = amounts("a", "1", "b", "1", "c", "1") })(p)
+		}, refuseFields},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var seen []string
+			for range 100 {
+				pod := plainPod()
+				c.edit(pod)
+				seen = append(seen, sentence(c.validate(pod)))
+			}
+			slices.Sort(seen)
+			if different := slices.Compact(seen); len(different) != 1 || different[0] == "" {
+				t.Errorf("%d sentences, one would do:\n%s", len(different), strings.Join(different, "\n"))
+			}
+		})
+	}
+}
