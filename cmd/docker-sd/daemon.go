@@ -19,7 +19,6 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/api"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
@@ -33,7 +32,7 @@ type daemon struct {
 	lock     *os.File
 	host     *engine.Client
 	images   *images.Provider
-	ledger   *gpu.Ledger
+	gpus     *accelerators
 	server   *api.Server
 	node     *node
 
@@ -44,6 +43,10 @@ type daemon struct {
 // newDaemon binds the listener before anything slow happens: a create that finds
 // nobody listening is a failed pod (contract 1.4).
 func newDaemon(settings config.Config) (*daemon, error) {
+	gpus, err := newAccelerators(settings)
+	if err != nil {
+		return nil, err
+	}
 	lock, err := lockFolder(settings.DataRootFolder)
 	if err != nil {
 		return nil, err
@@ -57,8 +60,8 @@ func newDaemon(settings config.Config) (*daemon, error) {
 		return nil, errors.Join(err, listener.Close(), lock.Close())
 	}
 	d := &daemon{settings: settings, listener: listener, lock: lock, host: host,
-		images: images.New(host, settings.ImagePullTimeout), ledger: gpu.NewLedger(gpu.Sharing{})}
-	d.node = newNode(settings, d.ledger)
+		images: images.New(images.Config{Instance: settings.Instance, Timeout: settings.ImagePullTimeout, DockerConfig: settings.DockerConfig}, host), gpus: gpus}
+	d.node = newNode(settings, gpus.ledger)
 	return d, nil
 }
 
@@ -121,14 +124,20 @@ func (d *daemon) work(ctx context.Context, gate *gate) error {
 	d.node.setEngine(info)
 	sandboxes := pool.New(d.poolConfig(ctx, info), d.host)
 	defer sandboxes.Close()
-	manager := pods.New(d.podsConfig(info), sandboxes, d.images, gpu.Broker{Ledger: d.ledger}, d.host)
+	if err := d.gpus.open(ctx, d.host, sandboxes); err != nil {
+		return err
+	}
+	defer d.gpus.close(ctx)
+	manager := pods.New(d.podsConfig(info), sandboxes, d.images, d.gpus.broker(), d.host)
 	defer manager.Close()
 	if err := sandboxes.CheckInstance(ctx); err != nil {
 		return err
 	}
+	d.gpus.refresh(ctx)
 	if err := manager.Recover(ctx, sandboxes.Keep); err != nil {
 		return err
 	}
+	d.gpus.recovered(ctx, manager.OwnerOf)
 	d.mu.Lock()
 	d.pool = sandboxes
 	d.mu.Unlock()
@@ -139,6 +148,8 @@ func (d *daemon) work(ctx context.Context, gate *gate) error {
 	}
 	var group sync.WaitGroup
 	defer group.Wait()
+	group.Go(func() { d.images.Run(ctx) })
+	group.Go(func() { d.gpus.run(ctx) })
 	group.Go(func() { d.followImages(ctx, sandboxes.Refresh) })
 	sandboxes.Run(ctx)
 	return nil

@@ -52,6 +52,9 @@ type Config struct {
 
 	// DockerHost (DOCKER_HOST) is the host's Docker engine; empty is the Docker client's default.
 	DockerHost string
+	// DockerConfig (DOCKER_CONFIG) is the folder with Docker's config.json, whose
+	// registry credentials are used to pull; empty uses none.
+	DockerConfig string
 	// DockerNetworkSubnet lists the IPv4 ranges that sandbox networks are cut
 	// from, /8 to /28, masked, without overlaps; empty leaves the choice to Docker.
 	DockerNetworkSubnet []netip.Prefix
@@ -59,6 +62,8 @@ type Config struct {
 	AvailableDinds int
 	// GPUEnabled (GPUENABLED) offers the host's NVIDIA GPUs to pods.
 	GPUEnabled bool
+	// GPU holds the other settings that begin with GPU, and CDISpecDirs.
+	GPU GPU
 	// FPGA holds FPGAEnabled, XilinxToolsPath, VitisPath, XRTPath and FPGA_DISABLE_BOOKKEEPING.
 	FPGA FPGA
 	// Telemetry holds ENABLE_TRACING and the TELEMETRY_ variables.
@@ -118,6 +123,66 @@ type Config struct {
 	TombstonePeriod time.Duration
 }
 
+// GPU says how GPUs are watched, shared and put into containers.
+type GPU struct {
+	Strategy GPUStrategy // GPUStrategy
+	Sharing  GPUSharing  // GPUSharing
+	// IgnoredXIDs (GPUIgnoredXIDs) are no fault of the GPU, besides those that are
+	// known as application errors; HeededXIDs (GPUHeededXIDs) are all the same.
+	IgnoredXIDs []uint64
+	HeededXIDs  []uint64
+	// HoldDown (GPUHoldDown) is how long a GPU stays out after a fault; 1s or more.
+	HoldDown time.Duration
+	// LibraryPath (GPULibraryPath) is the path of NVML; empty means
+	// libnvidia-ml.so.1 where the dynamic linker finds it.
+	LibraryPath string
+	// CDISpecDirs are searched for the CDI specification of the GPUs; a later
+	// folder wins. Absolute and cleaned.
+	CDISpecDirs []string
+}
+
+// GPUStrategy is a way in which GPUs get into containers.
+type GPUStrategy string
+
+// The strategies. Auto takes the first that works, in the order devices, cdi,
+// nvidia-runtime.
+const (
+	GPUStrategyAuto    GPUStrategy = "auto"
+	GPUStrategyDevices GPUStrategy = "devices"
+	GPUStrategyCDI     GPUStrategy = "cdi"
+	GPUStrategyRuntime GPUStrategy = "nvidia-runtime"
+)
+
+// GPUSharingStrategy says how several containers use one GPU at a time.
+type GPUSharingStrategy string
+
+// The strategies, named as NVIDIA's device plugin names them.
+const (
+	GPUSharingNone        GPUSharingStrategy = "none"
+	GPUSharingTimeSlicing GPUSharingStrategy = "time-slicing"
+	GPUSharingMPS         GPUSharingStrategy = "mps"
+)
+
+// GPUSharing has the fields of the section "sharing" of NVIDIA's device plugin.
+type GPUSharing struct {
+	Strategy                   GPUSharingStrategy
+	RenameByDefault            bool
+	FailRequestsGreaterThanOne bool
+	Resources                  []SharedResource
+	// MPSPipeDirectory and MPSShmDirectory are those of the MPS control daemon
+	// that the administrator runs; absolute and cleaned.
+	MPSPipeDirectory string
+	MPSShmDirectory  string
+}
+
+// SharedResource is a resource of which each device is given to several
+// containers at a time.
+type SharedResource struct {
+	Name     string // without sharing, for example nvidia.com/gpu
+	Rename   string // name to publish instead, or empty
+	Replicas int    // 2 or more
+}
+
 // FPGA holds the settings of Xilinx FPGAs. Paths are absolute and cleaned.
 type FPGA struct {
 	Enabled   bool   // FPGAEnabled
@@ -163,6 +228,12 @@ func Default() Config {
 		SidecarPort:    4000,
 		DataRootFolder: absolute(".local/interlink/jobs/"),
 		AvailableDinds: 2,
+		GPU: GPU{
+			Strategy:    GPUStrategyAuto,
+			Sharing:     GPUSharing{Strategy: GPUSharingNone, MPSPipeDirectory: "/tmp/nvidia-mps", MPSShmDirectory: "/dev/shm"},
+			HoldDown:    5 * time.Minute,
+			CDISpecDirs: []string{"/etc/cdi", "/var/run/cdi"},
+		},
 		FPGA: FPGA{
 			ToolsPath: "/tools/Xilinx",
 			VitisPath: "/tools/Xilinx/Vitis/2023.2",

@@ -111,7 +111,20 @@ func (d *decoder) value(key string, raw json.RawMessage, dst any) error {
 	case []setting:
 		return d.object(key+".", raw, dst)
 	case *[]Taint:
-		return d.taints(key, raw, dst)
+		return objects(d, key, raw, dst, (*Taint).settings, "a list of taints, each with key, value and effect")
+	case *[]SharedResource:
+		if string(raw) == "[]" {
+			return nil
+		}
+		return objects(d, key, raw, dst, (*SharedResource).settings, "a list of resources, each with name and replicas")
+	case *[]uint64:
+		var numbers []uint64
+		if json.Unmarshal(raw, &numbers) != nil {
+			return invalidRaw(key, raw, "a list of whole numbers")
+		}
+		if len(numbers) > 0 {
+			*dst = numbers
+		}
 	case *onlyOne:
 		d.onlyOne(key, raw, dst)
 		return nil
@@ -223,18 +236,19 @@ func (d *decoder) onlyOne(key string, raw json.RawMessage, dst *onlyOne) {
 	}
 }
 
-func (d *decoder) taints(key string, raw json.RawMessage, dst *[]Taint) error {
+// objects stores a list of mappings.
+func objects[T any](d *decoder, key string, raw json.RawMessage, dst *[]T, settings func(*T) []setting, allowed string) error {
 	var items []json.RawMessage
 	if json.Unmarshal(raw, &items) != nil {
-		return invalidRaw(key, raw, "a list of taints, each with key, value and effect")
+		return invalidRaw(key, raw, allowed)
 	}
-	taints := make([]Taint, len(items))
+	list := make([]T, len(items))
 	for i, item := range items {
-		if err := d.object(fmt.Sprintf("%s[%d].", key, i), item, taints[i].settings()); err != nil {
+		if err := d.object(fmt.Sprintf("%s[%d].", key, i), item, settings(&list[i])); err != nil {
 			return err
 		}
 	}
-	*dst = taints
+	*dst = list
 	return nil
 }
 

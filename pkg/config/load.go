@@ -107,6 +107,12 @@ func (c *Config) clean() {
 	for _, path := range []*string{&c.FPGA.ToolsPath, &c.FPGA.VitisPath, &c.FPGA.XRTPath} {
 		*path = filepath.Clean(*path)
 	}
+	for _, path := range []*string{&c.GPU.LibraryPath, &c.GPU.Sharing.MPSPipeDirectory, &c.GPU.Sharing.MPSShmDirectory} {
+		*path = cleanPath(*path)
+	}
+	for i, path := range c.GPU.CDISpecDirs {
+		c.GPU.CDISpecDirs[i] = cleanPath(path)
+	}
 	for i, path := range c.HostPathPrefixes {
 		c.HostPathPrefixes[i] = cleanPath(path)
 	}

@@ -243,3 +243,36 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+func TestLoad_GPUs(t *testing.T) {
+	file := `GPUStrategy: cdi
+GPUSharing:
+  strategy: time-slicing
+  renameByDefault: true
+  resources:
+  - name: nvidia.com/gpu
+    replicas: 4
+  - {name: nvidia.com/mig-1g.5gb, rename: nvidia.com/slice, replicas: 2}
+GPUIgnoredXIDs: [79]
+GPUHeededXIDs: [13, 31]
+GPUHoldDown: 90s
+GPULibraryPath: /opt//driver/libnvidia-ml.so.1
+CDISpecDirs: [/opt/cdi/]
+`
+	got, warnings, err := config.Load(writeFile(t, file), noEnv)
+	if err != nil || len(warnings) > 0 {
+		t.Fatalf("error %v, warnings %q", err, warnings)
+	}
+	want := config.GPU{
+		Strategy: config.GPUStrategyCDI,
+		Sharing: config.GPUSharing{Strategy: config.GPUSharingTimeSlicing, RenameByDefault: true,
+			Resources: []config.SharedResource{{Name: "nvidia.com/gpu", Replicas: 4},
+				{Name: "nvidia.com/mig-1g.5gb", Rename: "nvidia.com/slice", Replicas: 2}},
+			MPSPipeDirectory: "/tmp/nvidia-mps", MPSShmDirectory: "/dev/shm"},
+		IgnoredXIDs: []uint64{79}, HeededXIDs: []uint64{13, 31}, HoldDown: 90 * time.Second,
+		LibraryPath: "/opt/driver/libnvidia-ml.so.1", CDISpecDirs: []string{"/opt/cdi"},
+	}
+	if diff := cmp.Diff(want, got.GPU); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

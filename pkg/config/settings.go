@@ -19,9 +19,17 @@ func (c *Config) settings() []setting {
 		{"VerboseLogging", "", &c.VerboseLogging},
 		{"ErrorsOnlyLogging", "", &c.ErrorsOnlyLogging},
 		{"DOCKER_HOST", "DOCKER_HOST", &c.DockerHost},
+		{"DOCKER_CONFIG", "DOCKER_CONFIG", &c.DockerConfig},
 		{"DockerNetworkSubnet", "", &c.DockerNetworkSubnet},
 		{"AVAILABLEDINDS", "AVAILABLEDINDS", &c.AvailableDinds},
 		{"GPUENABLED", "GPUENABLED", (*onlyOne)(&c.GPUEnabled)},
+		{"GPUStrategy", "", (*string)(&c.GPU.Strategy)},
+		{"GPUSharing", "", c.GPU.Sharing.settings()},
+		{"GPUIgnoredXIDs", "", &c.GPU.IgnoredXIDs},
+		{"GPUHeededXIDs", "", &c.GPU.HeededXIDs},
+		{"GPUHoldDown", "", &c.GPU.HoldDown},
+		{"GPULibraryPath", "", &c.GPU.LibraryPath},
+		{"CDISpecDirs", "", &c.GPU.CDISpecDirs},
 		{"FPGAEnabled", "FPGAENABLED", (*onlyOne)(&c.FPGA.Enabled)},
 		{"XilinxToolsPath", "", &c.FPGA.ToolsPath},
 		{"VitisPath", "", &c.FPGA.VitisPath},
@@ -74,6 +82,25 @@ func unused() []setting {
 		list = append(list, setting{key: key})
 	}
 	return list
+}
+
+func (s *GPUSharing) settings() []setting {
+	return []setting{
+		{key: "strategy", dst: (*string)(&s.Strategy)},
+		{key: "renameByDefault", dst: &s.RenameByDefault},
+		{key: "failRequestsGreaterThanOne", dst: &s.FailRequestsGreaterThanOne},
+		{key: "resources", dst: &s.Resources},
+		{key: "mpsPipeDirectory", dst: &s.MPSPipeDirectory},
+		{key: "mpsShmDirectory", dst: &s.MPSShmDirectory},
+	}
+}
+
+func (r *SharedResource) settings() []setting {
+	return []setting{
+		{key: "name", dst: &r.Name},
+		{key: "rename", dst: &r.Rename},
+		{key: "replicas", dst: &r.Replicas},
+	}
 }
 
 func (c *Capacity) settings() []setting {

@@ -30,6 +30,7 @@ func (c Config) Validate() error {
 		c.validateNumbers(),
 		c.validateDurations(),
 		c.validateEngine(),
+		c.validateGPU(),
 		c.validatePaths(),
 		c.validateSeparation(),
 		c.validateTelemetry(),
@@ -78,6 +79,7 @@ func (c Config) validateDurations() error {
 	}{
 		{"SandboxBootTimeout", c.SandboxBootTimeout, time.Millisecond},
 		{"ImagePullTimeout", c.ImagePullTimeout, 0},
+		{"GPUHoldDown", c.GPU.HoldDown, time.Second},
 		{"ShutdownTimeout", c.ShutdownTimeout, time.Millisecond},
 		{"StrayGracePeriod", c.StrayGracePeriod, time.Millisecond},
 		{"TombstonePeriod", c.TombstonePeriod, 10 * time.Minute},
@@ -118,6 +120,37 @@ func overlap(subnet, other netip.Prefix) error {
 	return invalid("DockerNetworkSubnet", subnet.String(), "free of overlaps, but overlaps "+other.String())
 }
 
+// validateGPU checks what can be told without knowing the GPUs.
+func (c Config) validateGPU() error {
+	strategies := []GPUStrategy{GPUStrategyAuto, GPUStrategyDevices, GPUStrategyCDI, GPUStrategyRuntime}
+	if !slices.Contains(strategies, c.GPU.Strategy) {
+		return invalid("GPUStrategy", string(c.GPU.Strategy), "auto, devices, cdi or nvidia-runtime")
+	}
+	s := c.GPU.Sharing
+	if !slices.Contains([]GPUSharingStrategy{GPUSharingNone, GPUSharingTimeSlicing, GPUSharingMPS}, s.Strategy) {
+		return invalid("GPUSharing.strategy", string(s.Strategy), "none, time-slicing or mps")
+	}
+	for i, r := range s.Resources {
+		name := fmt.Sprintf("GPUSharing.resources[%d]", i)
+		if !strings.Contains(r.Name, "/") || len(validation.IsQualifiedName(r.Name)) > 0 {
+			return invalid(name+".name", r.Name, "a resource name such as nvidia.com/gpu")
+		}
+		if r.Rename != "" && (!strings.Contains(r.Rename, "/") || len(validation.IsQualifiedName(r.Rename)) > 0) {
+			return invalid(name+".rename", r.Rename, "a resource name such as nvidia.com/gpu.shared")
+		}
+		if r.Replicas < 2 {
+			return invalid(name+".replicas", strconv.Itoa(r.Replicas), "a whole number, 2 or more")
+		}
+		if s.Strategy == GPUSharingMPS && r.Name != "nvidia.com/gpu" {
+			return invalid(name+".name", r.Name, "nvidia.com/gpu, the only resource that MPS shares")
+		}
+	}
+	if (s.Strategy == GPUSharingNone) != (len(s.Resources) == 0) {
+		return invalid("GPUSharing.strategy", string(s.Strategy), "time-slicing or mps with resources, and none without")
+	}
+	return nil
+}
+
 func (c Config) validatePaths() error {
 	type entry struct{ key, path string }
 	entries := []entry{
@@ -125,6 +158,14 @@ func (c Config) validatePaths() error {
 		{"XilinxToolsPath", c.FPGA.ToolsPath},
 		{"VitisPath", c.FPGA.VitisPath},
 		{"XRTPath", c.FPGA.XRTPath},
+		{"GPUSharing.mpsPipeDirectory", c.GPU.Sharing.MPSPipeDirectory},
+		{"GPUSharing.mpsShmDirectory", c.GPU.Sharing.MPSShmDirectory},
+	}
+	if c.GPU.LibraryPath != "" {
+		entries = append(entries, entry{"GPULibraryPath", c.GPU.LibraryPath})
+	}
+	for _, path := range c.GPU.CDISpecDirs {
+		entries = append(entries, entry{"CDISpecDirs", path})
 	}
 	for _, path := range c.HostPathPrefixes {
 		entries = append(entries, entry{"HostPathPrefixes", path})

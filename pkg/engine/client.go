@@ -91,6 +91,7 @@ func (c *Client) Info(ctx context.Context) (Info, error) {
 		MemoryBytes:   info.MemTotal,
 		LiveRestore:   info.LiveRestoreEnabled,
 		CgroupVersion: info.CgroupVersion,
+		CDISpecDirs:   info.CDISpecDirs,
 	}
 	for name := range info.Runtimes {
 		out.Runtimes = append(out.Runtimes, name)

@@ -132,9 +132,15 @@ func fromInspect(seen container.InspectResponse) Container {
 			}
 		}
 	}
+	if base := seen.ContainerJSONBase; base != nil && base.HostConfig != nil {
+		for _, request := range base.HostConfig.DeviceRequests {
+			out.DeviceIDs = append(out.DeviceIDs, request.DeviceIDs...)
+		}
+	}
 	if seen.Config != nil {
 		out.Image = seen.Config.Image
 		out.Labels = seen.Config.Labels
+		out.Env = seen.Config.Env
 	}
 	if seen.NetworkSettings != nil {
 		for name, network := range seen.NetworkSettings.Networks {

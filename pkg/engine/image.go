@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/api/types/registry"
 )
 
 // Image returns what the engine has under a reference or id; ErrNotFound if
@@ -22,15 +23,26 @@ func (c *Client) Image(ctx context.Context, ref string) (Image, error) {
 	}
 	out := Image{ID: seen.ID, Tags: seen.RepoTags, Digests: seen.RepoDigests, Size: seen.Size}
 	if seen.Config != nil {
-		out.User = seen.Config.User
+		out.User, out.Env = seen.Config.User, seen.Config.Env
 	}
 	return out, nil
 }
 
+// Credentials of a registry; the zero value is anonymous.
+type Credentials struct{ User, Password, Server string }
+
 // Pull fetches an image from its registry and returns when it is complete.
-// auth is the registry credential as the engine's API wants it, or "".
-func (c *Client) Pull(ctx context.Context, ref, auth string) error {
-	stream, err := c.docker.ImagePull(ctx, ref, image.PullOptions{RegistryAuth: auth})
+func (c *Client) Pull(ctx context.Context, ref string, auth Credentials) error {
+	options := image.PullOptions{}
+	if auth != (Credentials{}) {
+		encoded, err := registry.EncodeAuthConfig(registry.AuthConfig{
+			Username: auth.User, Password: auth.Password, ServerAddress: auth.Server})
+		if err != nil {
+			return fmt.Errorf("encode the credentials of registry %s: %w", auth.Server, err)
+		}
+		options.RegistryAuth = encoded
+	}
+	stream, err := c.docker.ImagePull(ctx, ref, options)
 	if err != nil {
 		return fmt.Errorf("pull image %s: %w", ref, classify(ctx, err))
 	}

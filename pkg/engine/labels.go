@@ -13,6 +13,8 @@ const (
 	// LabelFolder is the DataRootFolder of the docker-sd that made the object: one
 	// name must not be used by two of them.
 	LabelFolder = "docker-sd.folder"
+	// LabelHold is the image that a container holds on the host.
+	LabelHold = "docker-sd.hold"
 	// LabelPodUID, LabelContainer and LabelAttempt identify a pod's container
 	// inside its sandbox; the attempt counts restarts from 0.
 	LabelPodUID    = "docker-sd.pod-uid"

@@ -120,6 +120,10 @@ type Container struct {
 	Labels  map[string]string
 	Created time.Time
 	State   State
+	// Env, and the ids in requests for devices such as --gpus makes, are filled by
+	// Inspect only.
+	Env       []string
+	DeviceIDs []string
 	// IPs maps network names to the container's IPv4 address.
 	IPs map[string]string
 }
@@ -161,6 +165,7 @@ type Image struct {
 	Tags    []string
 	Digests []string
 	User    string
+	Env     []string
 	Size    int64
 }
 
@@ -183,5 +188,7 @@ type Info struct {
 	MemoryBytes   int64
 	LiveRestore   bool
 	Runtimes      []string
+	// CDISpecDirs is empty for an engine that does not support CDI.
+	CDISpecDirs   []string
 	CgroupVersion string
 }

@@ -3,6 +3,8 @@ package gpu
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
@@ -47,8 +49,9 @@ func (b Broker) Claim(podUID string, held json.RawMessage) error {
 func (b Broker) Release(podUID string) { b.Ledger.Release(podUID) }
 
 // Inject adds to a container's spec what it needs for the devices it was given.
-// With none it makes sure that it sees none.
-func (b Broker) Inject(held json.RawMessage, container string, spec *engine.Spec) error {
+// With none it makes sure that it sees none. The image's variables are those that
+// the container starts from.
+func (b Broker) Inject(held json.RawMessage, container string, imageEnv []string, spec *engine.Spec) error {
 	assignment, err := decodeHeld(held)
 	if err != nil {
 		return err
@@ -61,8 +64,34 @@ func (b Broker) Inject(held json.RawMessage, container string, spec *engine.Spec
 	if err != nil {
 		return err
 	}
-	in.apply(spec)
+	in.apply(imageEnv, spec)
 	return nil
+}
+
+// Health tells of devices that failed while a container holds them: each of its
+// devices in the field of a container status that Kubernetes has for this, and a
+// sentence. Both are empty if all are well.
+func (b Broker) Health(podUID, container string) ([]v1.ResourceStatus, string) {
+	var parts []string
+	byResource := map[string][]v1.ResourceHealth{}
+	for _, d := range b.Ledger.Health(podUID, container) {
+		shown := v1.ResourceHealth{ResourceID: v1.ResourceID(d.UUID), Health: v1.ResourceHealthStatusHealthy}
+		if d.Trouble != "" {
+			parts = append(parts, "device "+d.Trouble)
+			shown.Health, shown.Message = v1.ResourceHealthStatusUnhealthy, &d.Trouble
+		}
+		if d.Offered != "" {
+			byResource[d.Offered] = append(byResource[d.Offered], shown)
+		}
+	}
+	if len(parts) == 0 {
+		return nil, ""
+	}
+	var statuses []v1.ResourceStatus
+	for _, name := range slices.Sorted(maps.Keys(byResource)) {
+		statuses = append(statuses, v1.ResourceStatus{Name: v1.ResourceName(name), Resources: byResource[name]})
+	}
+	return statuses, strings.Join(parts, "; ")
 }
 
 func decodeHeld(held json.RawMessage) (Assignment, error) {
@@ -77,25 +106,48 @@ func decodeHeld(held json.RawMessage) (Assignment, error) {
 }
 
 // apply puts an injection into an engine's terms. Later variables win.
-func (in Injection) apply(spec *engine.Spec) {
+func (in Injection) apply(imageEnv []string, spec *engine.Spec) {
 	spec.Env = append(spec.Env, in.Env...)
-	for _, d := range in.Devices {
-		spec.Devices = append(spec.Devices, engine.Device{Host: d.Path, Container: d.Path, Permissions: d.Permissions})
-	}
-	for _, m := range in.Mounts {
-		spec.Mounts = append(spec.Mounts, engine.Mount{Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly})
-	}
 	if len(in.LibraryPath) > 0 {
-		path := strings.Join(in.LibraryPath, ":")
-		for _, variable := range spec.Env {
-			if before, found := strings.CutPrefix(variable, "LD_LIBRARY_PATH="); found && before != "" {
-				path = before + ":" + path
-			}
+		folders := in.LibraryPath
+		if own := lookup("LD_LIBRARY_PATH", imageEnv, spec.Env); own != "" {
+			folders = append([]string{own}, folders...)
 		}
-		spec.Env = append(spec.Env, "LD_LIBRARY_PATH="+path)
+		spec.Env = append(spec.Env, "LD_LIBRARY_PATH="+strings.Join(folders, ":"))
 	}
+	spec.Devices = append(spec.Devices, in.EngineDevices()...)
+	spec.Mounts = append(spec.Mounts, in.EngineMounts()...)
 	if in.Runtime != "" {
 		spec.Runtime = in.Runtime
 	}
 	spec.CDIDevices = append(spec.CDIDevices, in.CDIDevices...)
+}
+
+// lookup returns a variable's value from lists of which later ones win.
+func lookup(name string, lists ...[]string) string {
+	value := ""
+	for _, variable := range slices.Concat(lists...) {
+		if v, found := strings.CutPrefix(variable, name+"="); found {
+			value = v
+		}
+	}
+	return value
+}
+
+// EngineDevices are the injection's device nodes in the engine's terms.
+func (in Injection) EngineDevices() []engine.Device {
+	var list []engine.Device
+	for _, d := range in.Devices {
+		list = append(list, engine.Device{Host: d.Path, Container: d.Path, Permissions: d.Permissions})
+	}
+	return list
+}
+
+// EngineMounts are the injection's mounts in the engine's terms.
+func (in Injection) EngineMounts() []engine.Mount {
+	var list []engine.Mount
+	for _, m := range in.Mounts {
+		list = append(list, engine.Mount{Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly})
+	}
+	return list
 }

@@ -130,13 +130,16 @@ type Injector struct {
 	NVIDIA  Strategy
 	Sharing Sharing
 	MPS     MPSControl
+	// FPGATools are folders that containers with an FPGA get read-only, at the same
+	// path as on the host.
+	FPGATools []string
 }
 
 // Container returns what a container needs for exactly these devices, which may
 // be none.
 func (i Injector) Container(devices []Device) (Injection, error) {
 	nvidia, others := byVendor(devices)
-	in := plain(others)
+	in := i.plain(others)
 	if len(nvidia) == 0 {
 		return in.merge(Void()), nil
 	}
@@ -158,7 +161,7 @@ func (i Injector) Container(devices []Device) (Injection, error) {
 // the devices.
 func (i Injector) Sandbox(devices []Device) (Injection, error) {
 	nvidia, others := byVendor(devices)
-	in := plain(others)
+	in := i.plain(others)
 	if len(nvidia) == 0 {
 		return in.merge(Void()), nil
 	}
@@ -196,10 +199,15 @@ func byVendor(devices []Device) (nvidia, others []Device) {
 	return nvidia, others
 }
 
-// plain gives the devices' own nodes.
-func plain(devices []Device) Injection {
+// plain gives the devices' own nodes, and what belongs to their vendor.
+func (i Injector) plain(devices []Device) Injection {
 	var in Injection
 	for _, d := range devices {
+		if d.Resource == ResourceFPGA {
+			for _, dir := range i.FPGATools {
+				in.Mounts = union(in.Mounts, []Mount{{Source: dir, Target: dir, ReadOnly: true}})
+			}
+		}
 		for _, path := range d.Nodes {
 			in.Devices = union(in.Devices, []DeviceNode{{Path: path, Permissions: "rw"}})
 		}

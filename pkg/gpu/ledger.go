@@ -95,10 +95,6 @@ type Changes struct {
 	Added, Lost []Device
 }
 
-// Any tells whether there is a difference. Sandboxes that were started before
-// have stale device nodes then.
-func (c Changes) Any() bool { return len(c.Added)+len(c.Lost) > 0 }
-
 // Update replaces the devices and their topology. Who holds what stays as it is,
 // also for devices that are not found any more.
 func (l *Ledger) Update(inv Inventory) Changes {

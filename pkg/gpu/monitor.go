@@ -32,9 +32,10 @@ type MonitorConfig struct {
 	// ours but of no pod, such as an MPS server, is no use of a device. If nil, all
 	// processes are foreign.
 	Identify func(ctx context.Context, pid int) (owner string, ours bool)
-	// Changed, if set, is called after devices have come or gone, but not for the
-	// first inventory: sandboxes that are already running have stale device nodes.
-	Changed func(Changes)
+	// Prepare, if set, is called in every pass with the devices that were found,
+	// before the ledger gives them out: a sandbox that was started earlier lacks the
+	// nodes of devices that have come since.
+	Prepare func(ctx context.Context, devices []Device)
 	// Interval is the time between two passes; 0 means DefaultInterval.
 	Interval time.Duration
 	// HoldDown is how long a device stays out after a fault before it is probed,
@@ -50,8 +51,7 @@ type Monitor struct {
 	cfg MonitorConfig
 	// turn has one token: passes do not overlap, and who waits can give up.
 	turn chan struct{}
-	// These two are used by who has the turn.
-	started bool
+	// skipped is used by who has the turn.
 	skipped []string
 
 	mu sync.Mutex
@@ -187,6 +187,9 @@ func (m *Monitor) Refresh(ctx context.Context) error {
 }
 
 func (m *Monitor) update(ctx context.Context, inv Inventory) {
+	if m.cfg.Prepare != nil {
+		m.cfg.Prepare(ctx, inv.Devices)
+	}
 	changes := m.cfg.Ledger.Update(inv)
 	for _, d := range changes.Lost {
 		// A MIG instance goes when an administrator removes it; a GPU does not.
@@ -200,10 +203,6 @@ func (m *Monitor) update(ctx context.Context, inv Inventory) {
 		log.G(ctx).Warnf("Some accelerators cannot be used: %s", strings.Join(inv.Skipped, "; "))
 	}
 	m.skipped = inv.Skipped
-	if m.started && changes.Any() && m.cfg.Changed != nil {
-		m.cfg.Changed(changes)
-	}
-	m.started = true
 }
 
 func (m *Monitor) processes(ctx context.Context) error {

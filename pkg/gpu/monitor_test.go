@@ -191,8 +191,13 @@ func TestFaultDuringProbeStays(t *testing.T) {
 
 func TestLostAndFoundDevice(t *testing.T) {
 	d := newDriver(host(4))
-	var changes []gpu.Changes
-	monitored(t, d, gpu.MonitorConfig{Changed: func(c gpu.Changes) { changes = append(changes, c) }}, func(l *gpu.Ledger) {
+	var prepared []int
+	prepare := func(_ context.Context, devices []gpu.Device) {
+		if n := len(devices); len(prepared) == 0 || prepared[len(prepared)-1] != n {
+			prepared = append(prepared, n)
+		}
+	}
+	monitored(t, d, gpu.MonitorConfig{Prepare: prepare}, func(l *gpu.Ledger) {
 		if err := l.Claim("pod", claim(uuid(3))); err != nil {
 			t.Fatal(err)
 		}
@@ -208,8 +213,8 @@ func TestLostAndFoundDevice(t *testing.T) {
 		after(time.Minute)
 		wantTotal(t, l, 4, "after the hold-down")
 	})
-	if len(changes) != 2 || len(changes[0].Lost) != 1 || len(changes[1].Added) != 1 {
-		t.Errorf("changes = %+v, want a loss and an addition", changes)
+	if diff := cmp.Diff([]int{4, 3, 4}, prepared); diff != "" {
+		t.Errorf("numbers of devices to prepare for (-want +got):\n%s", diff)
 	}
 }
 

@@ -106,25 +106,53 @@ func (l *Ledger) Trouble(owner string) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var parts []string
-	seen := ""
 	for _, unit := range l.assigned[owner].units() {
-		uuid := unitUUID(unit)
-		if uuid == seen {
-			continue
-		}
-		seen = uuid
-		d, exists := l.devices[uuid]
-		fault := l.fault(d)
-		switch {
-		case !exists && l.faults[uuid] != "":
-			parts = append(parts, fmt.Sprintf("%s failed: %s", uuid, l.faults[uuid]))
-		case !exists:
-			parts = append(parts, fmt.Sprintf("%s is not found on the host any more", uuid))
-		case fault != "":
-			parts = append(parts, fmt.Sprintf("%s (%s) failed: %s", uuid, d.Name, fault))
+		if text := l.trouble(unitUUID(unit)); text != "" && !slices.Contains(parts, text) {
+			parts = append(parts, text)
 		}
 	}
 	return strings.Join(parts, "; ")
+}
+
+// DeviceHealth is how a device is that somebody holds.
+type DeviceHealth struct {
+	UUID string
+	// Offered is the resource name that was asked for, empty for a device that is
+	// not found any more.
+	Offered string
+	// Trouble is a sentence, empty if the device is well.
+	Trouble string
+}
+
+// Health tells how the devices of one container are, in the order of its
+// assignment.
+func (l *Ledger) Health(owner, container string) []DeviceHealth {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var list []DeviceHealth
+	for _, uuid := range l.assigned[owner].UUIDs(container) {
+		h := DeviceHealth{UUID: uuid, Trouble: l.trouble(uuid)}
+		if d, exists := l.devices[uuid]; exists {
+			h.Offered = l.sharing.Offered(d.Resource)
+		}
+		list = append(list, h)
+	}
+	return list
+}
+
+// trouble tells what is wrong with a device.
+func (l *Ledger) trouble(uuid string) string {
+	d, exists := l.devices[uuid]
+	fault := l.fault(d)
+	switch {
+	case !exists && l.faults[uuid] != "":
+		return fmt.Sprintf("%s failed: %s", uuid, l.faults[uuid])
+	case !exists:
+		return fmt.Sprintf("%s is not found on the host any more", uuid)
+	case fault != "":
+		return fmt.Sprintf("%s (%s) failed: %s", uuid, d.Name, fault)
+	}
+	return ""
 }
 
 // blocked tells what keeps a device from being given out, apart from pods.

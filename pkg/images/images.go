@@ -20,8 +20,11 @@ import (
 // Host is what is needed of the host's engine.
 type Host interface {
 	Image(ctx context.Context, ref string) (engine.Image, error)
-	Pull(ctx context.Context, ref, auth string) error
+	Pull(ctx context.Context, ref string, auth engine.Credentials) error
 	CopyImage(ctx context.Context, to *engine.Client, ref string) (string, error)
+	List(ctx context.Context, labels ...string) ([]engine.Container, error)
+	Create(ctx context.Context, spec engine.Spec) (string, error)
+	Remove(ctx context.Context, id string) error
 }
 
 // Image that a sandbox can run.
@@ -29,10 +32,14 @@ type Image struct {
 	// ID in the sandbox's engine; containers are made from it, so that a tag
 	// that moves meanwhile changes nothing.
 	ID string
+	// HostID is its id in the host's engine.
+	HostID string
 	// Digest is the registry's name for it, if it came from one.
 	Digest string
 	// User that the image runs as, "" for root.
 	User string
+	// Env of the image.
+	Env []string
 }
 
 // Name for a container status.
@@ -41,6 +48,15 @@ func (i Image) Name() string {
 		return "docker-pullable://" + i.Digest
 	}
 	return "docker://" + i.ID
+}
+
+// Want is an image as a container asks for it.
+type Want struct {
+	Ref    string
+	Policy v1.PullPolicy
+	// Keys are the registry credentials that came with the pod; they are tried
+	// before docker-sd's own.
+	Keys Keyring
 }
 
 // Reasons of a PullError, as kubelet writes them.
@@ -59,11 +75,22 @@ type PullError struct {
 func (e *PullError) Error() string { return e.Err.Error() }
 func (e *PullError) Unwrap() error { return e.Err }
 
+// Config of a Provider.
+type Config struct {
+	// Instance names this docker-sd.
+	Instance string
+	// Timeout bounds one pull; 0 means no bound.
+	Timeout time.Duration
+	// DockerConfig is the folder of Docker's config.json with docker-sd's own
+	// registry credentials, "" for none.
+	DockerConfig string
+}
+
 // Provider brings images into sandboxes. Work that several pods wait for is
 // done once.
 type Provider struct {
+	config  Config
 	host    Host
-	timeout time.Duration
 	sharing bool
 	flights singleflight.Group
 	life    context.Context
@@ -72,18 +99,25 @@ type Provider struct {
 	mu     sync.Mutex
 	closed bool
 	work   sync.WaitGroup
+	// silent are registries that did not answer, until when they are not asked
+	// again for an image that the host has.
+	silent map[string]time.Time
+	// holds are the host's images in use, by pod.
+	holds map[string]map[string]bool
+	wake  chan struct{}
 }
 
-// New makes a Provider; timeout bounds one pull, 0 means no bound.
-func New(host Host, timeout time.Duration) *Provider {
+// New makes a Provider.
+func New(config Config, host Host) *Provider {
 	life, end := context.WithCancel(context.Background())
-	return &Provider{host: host, timeout: timeout, life: life, end: end}
+	return &Provider{config: config, host: host, life: life, end: end, silent: map[string]time.Time{},
+		holds: map[string]map[string]bool{}, wake: make(chan struct{}, 1)}
 }
 
-// Share says that sandboxes share the layers of the host; call it before Ensure.
+// Share says that sandboxes share the layers of the host; call it before others.
 func (p *Provider) Share(on bool) { p.sharing = on }
 
-// Close ends what is under way.
+// Close ends what is under way and waits for it.
 func (p *Provider) Close() {
 	p.mu.Lock()
 	p.closed = true
@@ -102,12 +136,51 @@ func (p *Provider) begin() bool {
 	return !p.closed
 }
 
+// OnHost returns the image on the host, pulled first where its policy asks for
+// that (imagePullPolicy of Kubernetes). With Always, an image that the host has
+// is used when its registry cannot be asked: offline hosts run what they hold.
+func (p *Provider) OnHost(ctx context.Context, want Want) (engine.Image, error) {
+	named, err := reference.ParseDockerRef(want.Ref)
+	if err != nil {
+		return engine.Image{}, &PullError{ReasonInvalid, fmt.Errorf("image %q: %w", want.Ref, err)}
+	}
+	image, err := p.host.Image(ctx, named.String())
+	if err != nil && !errdefs.IsNotFound(err) {
+		return image, err
+	}
+	absent := err != nil
+	switch {
+	case absent && want.Policy == v1.PullNever:
+		return image, &PullError{ReasonNever, fmt.Errorf("image %s is not on this host and imagePullPolicy is Never", want.Ref)}
+	case !absent && (want.Policy != v1.PullAlways || pinned(named) || p.isSilent(named)):
+		return image, nil
+	}
+	err = p.pull(ctx, named, want.Keys)
+	switch {
+	case err == nil:
+		return p.host.Image(ctx, named.String())
+	case !absent && ctx.Err() == nil:
+		p.setSilent(named)
+		log.G(ctx).WithField("image", want.Ref).WithError(err).Warn("the registry could not be asked for a newer image, the host's is used")
+		return image, nil
+	case ctx.Err() != nil || errdefs.IsUnavailable(err):
+		return image, err
+	}
+	return image, &PullError{ReasonPull, err}
+}
+
+// pinned says that a reference can only ever mean one image.
+func pinned(named reference.Named) bool {
+	_, digested := named.(reference.Digested)
+	return digested
+}
+
 // Presence of an image.
 type Presence int
 
 // What Find may find.
 const (
-	// Absent from the host, or in need of a copy: Ensure brings it.
+	// Absent from the sandbox, in need of a copy.
 	Absent Presence = iota
 	// Ready to run in the sandbox.
 	Ready
@@ -115,19 +188,8 @@ const (
 	Newer
 )
 
-// Find looks for an image without bringing it anywhere.
-func (p *Provider) Find(ctx context.Context, s *pool.Sandbox, ref string) (Image, Presence, error) {
-	named, err := reference.ParseDockerRef(ref)
-	if err != nil {
-		return Image{}, Absent, nil // Ensure says what is wrong with it
-	}
-	onHost, err := p.host.Image(ctx, named.String())
-	if errdefs.IsNotFound(err) {
-		return Image{}, Absent, nil
-	}
-	if err != nil {
-		return Image{}, Absent, err
-	}
+// Find looks for an image of the host in a sandbox, without bringing it there.
+func (p *Provider) Find(ctx context.Context, s *pool.Sandbox, onHost engine.Image) (Image, Presence, error) {
 	inside, err := s.Engine.Image(ctx, onHost.ID)
 	switch {
 	case errdefs.IsNotFound(err) && p.sharing:
@@ -142,78 +204,38 @@ func (p *Provider) Find(ctx context.Context, s *pool.Sandbox, ref string) (Image
 
 // usable describes an image of the host as its sandbox runs it.
 func usable(inside, onHost engine.Image) Image {
-	out := Image{ID: inside.ID, User: onHost.User}
+	out := Image{ID: inside.ID, HostID: onHost.ID, User: onHost.User, Env: onHost.Env}
 	if len(onHost.Digests) > 0 {
 		out.Digest = onHost.Digests[0]
 	}
 	return out
 }
 
-// Ensure makes the image that ref names on the host usable in the sandbox: at
-// once if the sandbox shares the host's layers, else by a transfer. What the
-// host does not have is pulled there first.
-func (p *Provider) Ensure(ctx context.Context, s *pool.Sandbox, ref string, policy v1.PullPolicy) (Image, error) {
-	named, err := reference.ParseDockerRef(ref)
+// Ensure makes an image usable in a sandbox, by a transfer if need be. A
+// container that restarts does not depend on an image that the host has dropped.
+func (p *Provider) Ensure(ctx context.Context, s *pool.Sandbox, want Want) (Image, error) {
+	onHost, err := p.OnHost(ctx, want)
 	if err != nil {
-		return Image{}, &PullError{ReasonInvalid, fmt.Errorf("image %q: %w", ref, err)}
-	}
-	onHost, err := p.host.Image(ctx, named.String())
-	if errdefs.IsNotFound(err) {
-		// A container that restarts must not depend on an image that the host has
-		// dropped since.
-		if onHost, err = s.Engine.Image(ctx, named.String()); errdefs.IsNotFound(err) {
-			onHost, err = p.onHost(ctx, named.String(), policy)
+		if inside, insideErr := s.Engine.Image(ctx, want.Ref); insideErr == nil && want.Policy != v1.PullAlways {
+			return usable(inside, inside), nil
 		}
-	}
-	if err != nil {
 		return Image{}, err
 	}
-	inside, err := s.Engine.Image(ctx, onHost.ID)
-	if errdefs.IsNotFound(err) {
-		inside, err = p.transfer(ctx, s, named.String())
+	found, presence, err := p.Find(ctx, s, onHost)
+	if err != nil || presence == Ready {
+		return found, err
 	}
+	inside, err := p.transfer(ctx, s, want.Ref)
 	if err != nil {
 		return Image{}, err
 	}
 	return usable(inside, onHost), nil
 }
 
-func (p *Provider) onHost(ctx context.Context, ref string, policy v1.PullPolicy) (engine.Image, error) {
-	image, err := p.host.Image(ctx, ref)
-	if !errdefs.IsNotFound(err) {
-		return image, err
-	}
-	if policy == v1.PullNever {
-		return image, &PullError{ReasonNever, fmt.Errorf("image %s is not on this host and imagePullPolicy is Never", ref)}
-	}
-	if err := p.shared(ctx, "pull "+ref, func(ctx context.Context) error {
-		log.G(ctx).WithField("image", ref).Info("pulling image")
-		return p.host.Pull(ctx, ref, "")
-	}); err != nil {
-		if ctx.Err() != nil || errdefs.IsUnavailable(err) {
-			return image, err
-		}
-		return image, &PullError{ReasonPull, err}
-	}
-	return p.host.Image(ctx, ref)
-}
-
-// Fetch brings an image to the host's engine if it is not there.
-func (p *Provider) Fetch(ctx context.Context, ref string) error {
-	named, err := reference.ParseDockerRef(ref)
-	if err != nil {
-		return fmt.Errorf("image %q: %w: %w", ref, errdefs.ErrInvalidArgument, err)
-	}
-	_, err = p.onHost(ctx, named.String(), v1.PullIfNotPresent)
-	return err
-}
-
 func (p *Provider) transfer(ctx context.Context, s *pool.Sandbox, ref string) (engine.Image, error) {
 	log.G(ctx).WithField("image", ref).Info("copying image into the sandbox")
-	var id string
-	err := p.shared(ctx, "copy "+s.Name+" "+ref, func(ctx context.Context) (err error) {
-		id, err = p.host.CopyImage(ctx, s.Engine, ref)
-		return err
+	id, err := p.shared(ctx, "copy "+s.Name+" "+ref, func(ctx context.Context) (string, error) {
+		return p.host.CopyImage(ctx, s.Engine, ref)
 	})
 	if err != nil && ctx.Err() == nil && !errdefs.IsUnavailable(err) {
 		err = &PullError{ReasonPull, err}
@@ -221,32 +243,30 @@ func (p *Provider) transfer(ctx context.Context, s *pool.Sandbox, ref string) (e
 	if err != nil {
 		return engine.Image{}, fmt.Errorf("copy image %s into the sandbox: %w", ref, err)
 	}
-	if id == "" { // another waiter's flight brought it
-		return s.Engine.Image(ctx, ref)
-	}
 	return s.Engine.Image(ctx, id)
 }
 
 // shared does work once for all who ask for the same at a time. The work does
 // not end when one of them stops waiting.
-func (p *Provider) shared(ctx context.Context, key string, do func(context.Context) error) error {
+func (p *Provider) shared(ctx context.Context, key string, do func(context.Context) (string, error)) (string, error) {
 	done := p.flights.DoChan(key, func() (any, error) {
 		if !p.begin() {
-			return nil, context.Canceled
+			return "", context.Canceled
 		}
 		defer p.work.Done()
 		work := log.WithLogger(p.life, log.G(ctx))
-		if p.timeout > 0 {
+		if p.config.Timeout > 0 {
 			var cancel context.CancelFunc
-			work, cancel = context.WithTimeout(work, p.timeout)
+			work, cancel = context.WithTimeout(work, p.config.Timeout)
 			defer cancel()
 		}
-		return nil, do(work)
+		return do(work)
 	})
 	select {
 	case <-ctx.Done():
-		return ctx.Err()
+		return "", ctx.Err()
 	case result := <-done:
-		return result.Err
+		text, _ := result.Val.(string)
+		return text, result.Err
 	}
 }

@@ -26,6 +26,7 @@ func (p *pod) findInstances(ctx context.Context, s *pool.Sandbox) {
 				continue
 			}
 			p.setInstance(r.spec.Name, seen.ID)
+			p.m.images.Hold(string(p.spec.UID), seen.ImageID)
 			if !p.hasEnded() {
 				r.adopt(seen)
 			}

@@ -49,6 +49,7 @@ func (p *pod) archive(ctx context.Context, s *pool.Sandbox) error {
 		return err
 	}
 	defer p.reading.Release(maxReaders)
+	p.m.images.Drop(string(p.spec.UID))
 	return p.m.sandboxes.Retire(ctx, s.Name)
 }
 

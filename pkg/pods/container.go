@@ -240,7 +240,7 @@ func (r *runner) watch(ctx context.Context, seen engine.Container, adopted bool)
 			return r.ended(engine.State{ExitCode: 137, StartedAt: seen.State.StartedAt, FinishedAt: time.Now(),
 				Error: "the container was removed inside its sandbox"}), nil
 		}
-		if err := r.pause(ctx, 200*time.Millisecond); err != nil {
+		if err := pause(ctx, 200*time.Millisecond); err != nil {
 			return v1.ContainerStateTerminated{}, err
 		}
 	}
@@ -276,7 +276,7 @@ func (r *runner) retire(ctx context.Context) error {
 			return nil
 		}
 		log.G(ctx).WithField("container", r.spec.Name).WithError(err).Warn("the container's last run could not be put aside, trying again")
-		if err := r.pause(ctx, time.Second); err != nil {
+		if err := pause(ctx, time.Second); err != nil {
 			return err
 		}
 	}

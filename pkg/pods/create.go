@@ -2,7 +2,6 @@ package pods
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -13,7 +12,6 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 )
 
 // create makes the container's next instance. It waits for the image as long
@@ -23,6 +21,7 @@ func (r *runner) create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	r.p.m.images.Hold(string(r.p.spec.UID), image.HostID)
 	env := newEnvironment(r.p.spec, r.spec, r.s.IP)
 	if len(env.skipped) > 0 && r.attempt == 0 {
 		log.G(ctx).WithField("container", r.spec.Name).WithField("names", env.skipped).
@@ -45,7 +44,7 @@ func (r *runner) create(ctx context.Context) (string, error) {
 	if spec.Mounts, err = r.mounts(env); err != nil {
 		return "", err
 	}
-	if err := r.p.m.accelerators.Inject(r.p.peek().Devices, r.spec.Name, &spec); err != nil {
+	if err := r.p.m.accelerators.Inject(r.p.peek().Devices, r.spec.Name, image.Env, &spec); err != nil {
 		return "", err
 	}
 	id, err := r.s.Engine.Create(ctx, spec)
@@ -63,44 +62,8 @@ func (r *runner) create(ctx context.Context) (string, error) {
 	return id, nil
 }
 
-// image waits until the container's image can be used in the sandbox, telling
-// people why it is not there, with kubelet's reasons and delays.
-func (r *runner) image(ctx context.Context) (images.Image, error) {
-	if image, found := r.p.found[r.spec.Image]; found && r.attempt == 0 {
-		return image, nil
-	}
-	delays := restartDelays{last: firstRestartDelay}
-	for {
-		image, err := r.p.m.images.Ensure(ctx, r.s, r.spec.Image, r.spec.ImagePullPolicy)
-		if err == nil || ctx.Err() != nil || errdefs.IsUnavailable(err) {
-			return image, err
-		}
-		failure := &images.PullError{}
-		if !errors.As(err, &failure) {
-			return image, err
-		}
-		delay := delays.next(0)
-		log.G(ctx).WithField("container", r.spec.Name).WithError(err).Warn("image is not available")
-		r.p.update(r.spec.Name, func(s *v1.ContainerStatus) { s.State = waiting(failure.Reason, err.Error()) })
-		if err := r.pause(ctx, min(delay, pullErrorShown)); err != nil {
-			return image, err
-		}
-		if failure.Reason == images.ReasonPull {
-			r.p.update(r.spec.Name, func(s *v1.ContainerStatus) {
-				s.State = waiting("ImagePullBackOff", fmt.Sprintf("back-off %s: %s", delay, err))
-			})
-		}
-		if err := r.pause(ctx, delay-min(delay, pullErrorShown)); err != nil {
-			return image, err
-		}
-	}
-}
-
-// pullErrorShown is how long ErrImagePull stands before ImagePullBackOff takes
-// its place.
-const pullErrorShown = 2 * time.Second
-
-func (r *runner) pause(ctx context.Context, d time.Duration) error {
+// pause waits, unless ctx ends first.
+func pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()

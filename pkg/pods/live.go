@@ -25,6 +25,12 @@ func (p *pod) live(ctx context.Context) *pool.Sandbox {
 	if r.Archived {
 		return nil
 	}
+	if p.claim != nil {
+		if err := p.fetchImages(ctx); err != nil && ctx.Err() == nil {
+			p.fail(ctx, v1.ContainerStateTerminated{ExitCode: 128, Reason: "CreateContainerError", Message: err.Error()})
+			return nil
+		}
+	}
 	s, err := p.place(ctx)
 	if ctx.Err() != nil {
 		return s

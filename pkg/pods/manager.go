@@ -37,8 +37,12 @@ type Sandboxes interface {
 
 // Images makes an image usable in a sandbox.
 type Images interface {
-	Find(ctx context.Context, s *pool.Sandbox, ref string) (images.Image, images.Presence, error)
-	Ensure(ctx context.Context, s *pool.Sandbox, ref string, policy v1.PullPolicy) (images.Image, error)
+	OnHost(ctx context.Context, want images.Want) (engine.Image, error)
+	Find(ctx context.Context, s *pool.Sandbox, onHost engine.Image) (images.Image, images.Presence, error)
+	Ensure(ctx context.Context, s *pool.Sandbox, want images.Want) (images.Image, error)
+	// Hold keeps an image on the host until the pod drops it.
+	Hold(podUID, hostID string)
+	Drop(podUID string)
 }
 
 // Accelerators gives out GPUs and the like. What a pod holds is opaque here and
@@ -47,7 +51,11 @@ type Accelerators interface {
 	Reserve(pod *v1.Pod) (json.RawMessage, error)
 	Claim(podUID string, held json.RawMessage) error
 	Release(podUID string)
-	Inject(held json.RawMessage, container string, spec *engine.Spec) error
+	// Inject is told the variables of the container's image, which the spec's win over.
+	Inject(held json.RawMessage, container string, imageEnv []string, spec *engine.Spec) error
+	// Health tells of devices that failed under a container, for its status and as
+	// a sentence; both are empty as long as all is well.
+	Health(podUID, container string) ([]v1.ResourceStatus, string)
 }
 
 // Host runs commands in a sandbox, beside its engine.
@@ -325,6 +333,7 @@ func (m *Manager) Status(spec *v1.Pod) (Report, bool) {
 		return Report{}, false
 	case known:
 		statuses, ended := p.snapshot()
+		p.showTrouble(statuses)
 		out := report(spec, statuses, ended)
 		out.JID = p.peek().JID
 		return out, true

@@ -17,6 +17,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
@@ -60,6 +61,8 @@ type pod struct {
 	// found are images that were in the sandbox when the pod was placed; only
 	// read after that.
 	found map[string]images.Image
+	// onHost are the pod's images on the host, by reference.
+	onHost map[string]engine.Image
 	// pidNamespace is what shareProcessNamespace joins; set before containers start.
 	pidNamespace string
 	// sandbox is set once the pod has been placed.
@@ -132,7 +135,7 @@ func (p *pod) place(ctx context.Context) (*pool.Sandbox, error) {
 	for {
 		s, err := find()
 		if err == nil {
-			if p.claim != nil && p.lacksImages(ctx, s) {
+			if p.claim != nil && p.lacksImages(ctx, s) && !p.swapped {
 				claim, err := p.swap(ctx)
 				if err != nil {
 					return nil, err
@@ -157,27 +160,6 @@ func (p *pod) place(ctx context.Context) (*pool.Sandbox, error) {
 		case <-time.After(delays.NextBackOff()):
 		}
 	}
-}
-
-// lacksImages looks for the pod's images in its sandbox and tells whether one
-// came to the host after the sandbox was booted. What it finds is kept for the
-// containers' first start.
-func (p *pod) lacksImages(ctx context.Context, s *pool.Sandbox) bool {
-	p.found = map[string]images.Image{}
-	for _, c := range allContainers(p.spec) {
-		if _, known := p.found[c.Image]; known {
-			continue
-		}
-		image, presence, err := p.m.images.Find(ctx, s, c.Image)
-		switch {
-		case err != nil:
-		case presence == images.Ready:
-			p.found[c.Image] = image
-		case presence == images.Newer && !p.swapped:
-			return true
-		}
-	}
-	return false
 }
 
 // swap gives the sandbox back unused and claims one that sees the host's new
@@ -242,6 +224,7 @@ func (p *pod) fail(ctx context.Context, end v1.ContainerStateTerminated) {
 
 // conclude keeps the outcome on disk and releases what only a living pod needs.
 func (p *pod) conclude(ctx context.Context) {
+	p.keepTrouble()
 	p.state.end()
 	statuses, _ := p.snapshot()
 	final := make([]v1.ContainerStatus, 0, len(statuses))
@@ -272,10 +255,12 @@ func (p *pod) teardown(ctx context.Context, s *pool.Sandbox) {
 	if ctx.Err() != nil {
 		return // the containers keep their grace; the next run goes on here
 	}
-	p.m.accelerators.Release(string(p.spec.UID))
 	for {
 		err := p.erase(ctx)
 		if err == nil {
+			// Not before: a container that could not be stopped goes with its sandbox.
+			p.m.accelerators.Release(string(p.spec.UID))
+			p.m.images.Drop(string(p.spec.UID))
 			p.m.drop(p)
 			log.G(ctx).WithField("pod", p.spec.UID).Info("pod deleted")
 			return

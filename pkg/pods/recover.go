@@ -63,7 +63,8 @@ func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bo
 		p.record, p.resumed = *r, true
 		close(p.admitted)
 		adopting = append(adopting, p)
-		if r.Final == nil && !r.Gone {
+		// A pod that is being deleted may still run: its devices are not free yet.
+		if r.Final == nil {
 			if err := m.accelerators.Claim(string(r.Pod.UID), r.Devices); err != nil {
 				problems = errors.Join(problems, err)
 			}

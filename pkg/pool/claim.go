@@ -161,6 +161,11 @@ func (p *Pool) Return(c *Claim) {
 		return
 	}
 	p.mu.Lock()
+	if p.outdated(s) {
+		p.mu.Unlock()
+		p.discard(p.life, s)
+		return
+	}
 	p.warm = append(p.warm, s)
 	p.mu.Unlock()
 	if len(c.ports) > 0 || closed(s.gone) {

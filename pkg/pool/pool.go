@@ -60,16 +60,12 @@ type Config struct {
 	StrayGrace time.Duration
 	// Privileged gives a sandbox every capability and device of the host.
 	Privileged bool
-	// Runtime is the host engine's container runtime, "" for its default.
-	Runtime string
 	// Store is the host engine's data root if its image layers are to be shared.
 	Store string
 	// Subnets are the parents of the sandboxes' networks; none lets the engine choose.
 	Subnets []netip.Prefix
 	// Mounts are host paths that pods may use; a running sandbox gains none.
 	Mounts []engine.Mount
-	// Devices that pods may use, for the same reason.
-	Devices []engine.Device
 	// Resources bound a whole sandbox.
 	Resources engine.Resources
 }
@@ -77,19 +73,22 @@ type Config struct {
 // Pool of sandboxes. Its mutex guards the fields below it and is never held
 // while an engine is asked.
 type Pool struct {
-	config     Config
-	generation string
-	host       Host
-	subnets    *subnets
-	slots      chan struct{}
-	wake       chan struct{}
-	watchers   sync.WaitGroup
-	life       context.Context
-	end        context.CancelFunc
+	config   Config
+	host     Host
+	subnets  *subnets
+	slots    chan struct{}
+	wake     chan struct{}
+	watchers sync.WaitGroup
+	life     context.Context
+	end      context.CancelFunc
 
-	mu       sync.Mutex
-	warm     []*Sandbox
-	starting int
+	mu sync.Mutex
+	// hardware of the sandboxes that boot from now on, and the digest of all that
+	// shapes them.
+	hardware   Hardware
+	generation string
+	warm       []*Sandbox
+	starting   int
 	// known are the sandboxes that somebody answers for: being made, warm, or a
 	// pod's. Whatever else carries our label is a stray.
 	known map[string]bool
@@ -109,16 +108,16 @@ type Pool struct {
 func New(config Config, host Host) *Pool {
 	life, end := context.WithCancel(context.Background())
 	return &Pool{
-		config: config, generation: generation(config), host: host, subnets: newSubnets(config.Subnets),
+		config: config, generation: generation(config, Hardware{}), host: host, subnets: newSubnets(config.Subnets),
 		slots: make(chan struct{}, max(config.Parallel, 1)),
 		wake:  make(chan struct{}, 1), life: life, end: end, known: map[string]bool{},
 	}
 }
 
 // generation is a digest of all that shapes a sandbox.
-func generation(c Config) string {
+func generation(c Config, h Hardware) string {
 	c.Size, c.Parallel, c.BootTimeout, c.StrayGrace = 0, 0, 0, 0
-	shape, err := json.Marshal([]any{c, bootScript, engineFlags, Capabilities})
+	shape, err := json.Marshal([]any{c, h, bootScript, engineFlags, Capabilities})
 	if err != nil {
 		panic(err) // plain structs of strings and numbers
 	}

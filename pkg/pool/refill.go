@@ -53,6 +53,11 @@ func (p *Pool) refill(ctx context.Context) {
 	}
 	p.mu.Lock()
 	p.starting--
+	if p.outdated(s) {
+		p.mu.Unlock()
+		p.discard(ctx, s)
+		return
+	}
 	if len(p.waiting) > 0 {
 		p.waiting[0] <- s
 		p.waiting = p.waiting[1:]
@@ -107,12 +112,6 @@ func (p *Pool) Refresh() {
 	p.epoch++
 	p.mu.Unlock()
 	p.signal()
-}
-
-func (p *Pool) currentEpoch() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.epoch
 }
 
 // bootNoted boots and remembers how that went. The caller holds a slot.

@@ -121,7 +121,7 @@ func (p *Pool) Restore(ctx context.Context) error {
 func (p *Pool) rejoin(ctx context.Context, c engine.Container) {
 	name := c.Labels[engine.LabelSandbox]
 	if c.Name != name || c.State.Status != engine.StatusRunning || !isPoolName(name) ||
-		c.Labels[engine.LabelGeneration] != p.generation || p.Stats().Warm >= p.config.Size {
+		c.Labels[engine.LabelGeneration] != p.currentShape().generation || p.Stats().Warm >= p.config.Size {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -131,10 +131,13 @@ func (p *Pool) rejoin(ctx context.Context, c engine.Container) {
 		log.G(ctx).WithField("sandbox", name).WithError(err).Warn("a sandbox of an earlier run does not answer")
 		return
 	}
-	p.know(name)
+	s.generation = c.Labels[engine.LabelGeneration]
 	p.mu.Lock()
-	p.warm = append(p.warm, s)
-	p.mu.Unlock()
+	defer p.mu.Unlock()
+	if !p.outdated(s) {
+		p.known[name] = true
+		p.warm = append(p.warm, s)
+	}
 }
 
 // sweepPeriod is how often strays are looked for while docker-sd runs.

@@ -61,6 +61,8 @@ type Sandbox struct {
 	ImageID string
 	// epoch of the host's images that it was booted with.
 	epoch int
+	// generation is the digest of all else that it was booted with.
+	generation string
 	// PID of its first process, as the host's engine sees it.
 	PID int
 
@@ -87,16 +89,19 @@ func socketPath(dir string) string { return filepath.Join(dir, "docker.sock") }
 // boot makes a sandbox and returns when its engine answers. What a failed boot
 // made is removed again.
 func (p *Pool) boot(ctx context.Context, name string, ports []engine.Port) (*Sandbox, error) {
+	return p.bootShaped(ctx, name, ports, p.currentShape())
+}
+
+func (p *Pool) bootShaped(ctx context.Context, name string, ports []engine.Port, shape shape) (*Sandbox, error) {
 	bounded, cancel := context.WithTimeout(ctx, p.config.BootTimeout)
 	defer cancel()
-	epoch := p.currentEpoch()
-	id, err := p.make(ctx, name, ports)
+	id, err := p.make(ctx, name, ports, shape)
 	var s *Sandbox
 	if err == nil {
 		s, err = p.connect(bounded, name, id)
 	}
 	if err == nil {
-		s.epoch = epoch
+		s.epoch, s.generation = shape.epoch, shape.generation
 		return s, nil
 	}
 	clean, cancelClean := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
@@ -107,7 +112,7 @@ func (p *Pool) boot(ctx context.Context, name string, ports []engine.Port) (*San
 // make creates and starts the container. Its calls are not cancelled: an engine
 // finishes what was asked of it, and what appears after the cleaning up would be
 // left behind. Each call has its own bound.
-func (p *Pool) make(ctx context.Context, name string, ports []engine.Port) (string, error) {
+func (p *Pool) make(ctx context.Context, name string, ports []engine.Port, shape shape) (string, error) {
 	caller := ctx
 	ctx = context.WithoutCancel(ctx)
 	p.know(name)
@@ -116,7 +121,7 @@ func (p *Pool) make(ctx context.Context, name string, ports []engine.Port) (stri
 		return "", err
 	}
 	labels := map[string]string{engine.LabelInstance: p.config.Instance, engine.LabelSandbox: name,
-		engine.LabelGeneration: p.generation, engine.LabelFolder: p.config.Dir}
+		engine.LabelGeneration: shape.generation, engine.LabelFolder: p.config.Dir}
 	subnet, err := p.subnets.take(name)
 	if err != nil {
 		return "", err
@@ -126,6 +131,7 @@ func (p *Pool) make(ctx context.Context, name string, ports []engine.Port) (stri
 	}
 	spec := p.spec(name, dir, labels)
 	spec.Ports = ports
+	shape.hardware.apply(&spec)
 	id, err := p.create(caller, spec)
 	if err == nil && caller.Err() == nil {
 		err = p.host.Start(ctx, id)
@@ -156,7 +162,6 @@ func (p *Pool) spec(name, dir string, labels map[string]string) engine.Spec {
 		Env:                    []string{"DOCKER_SD_SOCKET=" + socketPath(dir)},
 		Labels:                 labels,
 		Network:                NetworkName(name),
-		Runtime:                c.Runtime,
 		Privileged:             c.Privileged,
 		PrivateCgroupNamespace: true,
 		Resources:              c.Resources,
@@ -177,7 +182,6 @@ func (p *Pool) spec(name, dir string, labels map[string]string) engine.Spec {
 		}
 	}
 	spec.Mounts = append(spec.Mounts, c.Mounts...)
-	spec.Devices = c.Devices
 	return spec
 }
 

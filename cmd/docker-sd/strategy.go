@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/log"
+	"github.com/containerd/errdefs"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+)
+
+// strategy is the way in which NVIDIA's devices get into containers. It is
+// chosen when the first devices are seen, which may be after pods have started.
+type strategy struct {
+	mu     sync.Mutex
+	chosen gpu.Strategy
+	why    error
+}
+
+var _ gpu.Strategy = &strategy{}
+
+func (s *strategy) get() (gpu.Strategy, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.chosen != nil:
+		return s.chosen, nil
+	case s.why != nil:
+		return nil, s.why
+	}
+	return nil, fmt.Errorf("no way to give GPUs to containers has been chosen yet: %w", errdefs.ErrUnavailable)
+}
+
+func (s *strategy) set(chosen gpu.Strategy, why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.chosen, s.why = chosen, why
+}
+
+// Name is the chosen strategy's, or empty.
+func (s *strategy) Name() string {
+	chosen, err := s.get()
+	if err != nil {
+		return ""
+	}
+	return chosen.Name()
+}
+
+// Sandbox is the chosen strategy's.
+func (s *strategy) Sandbox(devices []gpu.Device) (gpu.Injection, error) {
+	chosen, err := s.get()
+	if err != nil {
+		return gpu.Injection{}, err
+	}
+	return chosen.Sandbox(devices)
+}
+
+// Container is the chosen strategy's.
+func (s *strategy) Container(devices []gpu.Device) (gpu.Injection, error) {
+	chosen, err := s.get()
+	if err != nil {
+		return gpu.Injection{}, err
+	}
+	return chosen.Container(devices)
+}
+
+// settleAgain is how long after a failure the strategies are tried again: that
+// may boot a sandbox.
+const settleAgain = 30 * time.Second
+
+// settle chooses the strategy, once there are devices to choose it for.
+func (a *accelerators) settle(ctx context.Context, devices []gpu.Device) {
+	nvidia := nvidiaOf(devices)
+	if a.strategy.Name() != "" || len(nvidia) == 0 || time.Now().Before(a.nextTry) {
+		return
+	}
+	candidates, err := gpu.Strategies(string(a.settings.GPU.Strategy), a.specs)
+	var chosen gpu.Strategy
+	if err == nil {
+		chosen, err = gpu.Settle(ctx, candidates, func(ctx context.Context, s gpu.Strategy) error { return a.try(ctx, s, nvidia) })
+	}
+	a.nextTry = time.Now().Add(settleAgain)
+	a.strategy.set(chosen, err)
+	if err == nil {
+		log.G(ctx).WithField("strategy", chosen.Name()).WithField("configured", a.settings.GPU.Strategy).
+			Info("the way in which GPUs get into containers is chosen")
+	}
+}
+
+func nvidiaOf(devices []gpu.Device) []gpu.Device {
+	return slices.DeleteFunc(slices.Clone(devices), func(d gpu.Device) bool { return d.Vendor() != "nvidia.com" })
+}
+
+// try tells whether what a strategy needs is there: on the host, in its engine,
+// and in a sandbox, which is booted for that if the strategy needs anything in it.
+func (a *accelerators) try(ctx context.Context, s gpu.Strategy, devices []gpu.Device) error {
+	var reasons []error
+	devices = slices.DeleteFunc(slices.Clone(devices), func(d gpu.Device) bool {
+		err := a.works(s, []gpu.Device{d})
+		reasons = append(reasons, err)
+		return err != nil
+	})
+	if len(devices) == 0 {
+		return errors.Join(reasons...)
+	}
+	in, err := s.Sandbox(devices)
+	if err != nil {
+		return err
+	}
+	if in.Runtime == "" && len(in.CDIDevices) == 0 {
+		return nil
+	}
+	host, err := a.host.Info(ctx)
+	if err != nil {
+		return err
+	}
+	if err := supports(host, in); err != nil {
+		return fmt.Errorf("the host's engine: %w", err)
+	}
+	return a.sandboxes.Try(ctx, hardware(in), func(ctx context.Context, s *pool.Sandbox) error {
+		inside, err := s.Engine.Info(ctx)
+		if err != nil {
+			return err
+		}
+		if err := supports(inside, in); err != nil {
+			return fmt.Errorf("the engine in the sandbox image: %w", err)
+		}
+		return nil
+	})
+}
+
+// supports tells whether an engine can do what an injection asks of it.
+func supports(info engine.Info, in gpu.Injection) error {
+	if in.Runtime != "" && !slices.Contains(info.Runtimes, in.Runtime) {
+		return fmt.Errorf("it has no runtime %q; install NVIDIA's container toolkit and run: nvidia-ctk runtime configure: %w",
+			in.Runtime, errdefs.ErrFailedPrecondition)
+	}
+	if len(in.CDIDevices) > 0 && len(info.CDISpecDirs) == 0 {
+		return fmt.Errorf("version %s does not support CDI; it takes version 25 with the feature switched on, or 28.2: %w",
+			info.Version, errdefs.ErrFailedPrecondition)
+	}
+	return nil
+}
+
+// present looks for the files of an injection on the host.
+func present(in gpu.Injection) error {
+	for _, d := range in.Devices {
+		if _, err := os.Stat(d.Path); err != nil {
+			return fmt.Errorf("device node %s: %w; make it with nvidia-modprobe or nvidia-smi, or make the CDI specification anew", d.Path, err)
+		}
+	}
+	for _, m := range in.Mounts {
+		if _, err := os.Stat(m.Source); err != nil {
+			return fmt.Errorf("file %s of the driver: %w; if the driver was changed, make the CDI specification anew with: nvidia-ctk cdi generate", m.Source, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package images
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"time"
+
+	"github.com/containerd/containerd/log"
+	"github.com/containerd/errdefs"
+	"github.com/cpuguy83/dockercfg"
+	"github.com/distribution/reference"
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+)
+
+// Keyring holds registry credentials, in the form of Docker's own configuration.
+type Keyring []dockercfg.Config
+
+// KeysOf reads the credentials among secrets that came with a pod. interLink
+// sends the secrets that a pod mounts, not its imagePullSecrets (contract 5).
+func KeysOf(secrets map[string]v1.Secret) Keyring {
+	var keys Keyring
+	for _, secret := range secrets {
+		if secret.Type != v1.SecretTypeDockerConfigJson {
+			continue
+		}
+		var config dockercfg.Config
+		if json.Unmarshal(secret.Data[v1.DockerConfigJsonKey], &config) == nil {
+			// A pod's secret must not name programs that this host would run.
+			config.CredentialsStore, config.CredentialHelpers = "", nil
+			keys = append(keys, config)
+		}
+	}
+	return keys
+}
+
+// credentials for a registry; none is not an error, since images may be public.
+func (k Keyring) credentials(host string) (engine.Credentials, error) {
+	for i := range k {
+		user, password, err := k[i].GetRegistryCredentials(dockercfg.ResolveRegistryHost(host))
+		if err != nil && !errors.Is(err, dockercfg.ErrCredentialsNotFound) {
+			return engine.Credentials{}, fmt.Errorf("look for credentials of registry %s: %w", host, err)
+		}
+		if user != "" || password != "" {
+			return engine.Credentials{User: user, Password: password, Server: host}, nil
+		}
+	}
+	return engine.Credentials{}, nil
+}
+
+// pull brings an image to the host, once for all who wait for it.
+func (p *Provider) pull(ctx context.Context, named reference.Named, keys Keyring) error {
+	host := reference.Domain(named)
+	own, err := p.ownKeys()
+	if err != nil {
+		return err
+	}
+	auth, err := append(append(Keyring{}, keys...), own...).credentials(host)
+	if err != nil {
+		return err
+	}
+	// Who has other credentials may see another answer: no sharing between them.
+	_, err = p.shared(ctx, fmt.Sprintf("pull %s as %s", named, auth.User), func(ctx context.Context) (string, error) {
+		began := time.Now()
+		log.G(ctx).WithField("image", named.String()).Info("pulling image")
+		if err := p.host.Pull(ctx, named.String(), auth); err != nil {
+			return "", err
+		}
+		log.G(ctx).WithField("image", named.String()).WithField("after", time.Since(began).Round(time.Millisecond)).Info("image pulled")
+		return "", nil
+	})
+	return err
+}
+
+// ownKeys reads Docker's configuration file anew each time: people log in and
+// out of registries while docker-sd runs.
+func (p *Provider) ownKeys() (Keyring, error) {
+	if p.config.DockerConfig == "" {
+		return nil, nil
+	}
+	var config dockercfg.Config
+	err := dockercfg.FromFile(filepath.Join(p.config.DockerConfig, "config.json"), &config)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read registry credentials from %s: %w", p.config.DockerConfig, err)
+	}
+	return Keyring{config}, nil
+}
+
+// silence is how long a registry that did not answer is left alone.
+const silence = time.Minute
+
+func (p *Provider) isSilent(named reference.Named) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return time.Now().Before(p.silent[reference.Domain(named)])
+}
+
+func (p *Provider) setSilent(named reference.Named) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.silent[reference.Domain(named)] = time.Now().Add(silence)
+}
+
+// Fetch brings an image to the host's engine if it is not there.
+func (p *Provider) Fetch(ctx context.Context, ref string) error {
+	_, err := p.OnHost(ctx, Want{Ref: ref, Policy: v1.PullIfNotPresent})
+	failure := &PullError{}
+	if errors.As(err, &failure) && failure.Reason == ReasonInvalid {
+		return fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
+	}
+	return err
+}

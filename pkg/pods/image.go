@@ -1,0 +1,127 @@
+package pods
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/log"
+	"github.com/containerd/errdefs"
+	"golang.org/x/sync/errgroup"
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+)
+
+// want is a container's image as its engine and registry understand it. The API
+// server sets a policy on every pod; an empty one gets what is harmless.
+func (p *pod) want(c *v1.Container) images.Want {
+	return images.Want{Ref: c.Image, Policy: orElse(c.ImagePullPolicy, v1.PullIfNotPresent),
+		Keys: images.KeysOf(p.peek().Data.Secrets)}
+}
+
+// fetchImages brings the pod's images to the host before the pod is placed: what
+// is there when its sandbox boots is shared with it, what comes later is copied.
+func (p *pod) fetchImages(ctx context.Context) error {
+	var mu sync.Mutex
+	onHost := map[string]engine.Image{}
+	var pulls errgroup.Group
+	asked := map[string]bool{}
+	for _, list := range [][]v1.Container{p.spec.Spec.InitContainers, p.spec.Spec.Containers} {
+		for i := range list {
+			c := &list[i]
+			if asked[c.Image] {
+				continue
+			}
+			asked[c.Image] = true
+			pulls.Go(func() error {
+				return p.untilPulled(ctx, c, func() error {
+					image, err := p.m.images.OnHost(ctx, p.want(c))
+					if err == nil {
+						mu.Lock()
+						defer mu.Unlock()
+						onHost[c.Image] = image
+					}
+					return err
+				})
+			})
+		}
+	}
+	err := pulls.Wait()
+	p.onHost = onHost
+	return err
+}
+
+// lacksImages looks for the pod's images in its sandbox and tells whether one
+// came to the host after the sandbox was booted. What it finds is kept for the
+// containers' first start.
+func (p *pod) lacksImages(ctx context.Context, s *pool.Sandbox) bool {
+	p.found = map[string]images.Image{}
+	newer := false
+	for ref, onHost := range p.onHost {
+		image, presence, err := p.m.images.Find(ctx, s, onHost)
+		if err == nil && presence == images.Ready {
+			p.found[ref] = image
+		}
+		newer = newer || presence == images.Newer
+	}
+	return newer
+}
+
+// image is the container's, usable in the sandbox.
+func (r *runner) image(ctx context.Context) (images.Image, error) {
+	if image, found := r.p.found[r.spec.Image]; found && r.attempt == 0 {
+		return image, nil
+	}
+	var image images.Image
+	err := r.p.untilPulled(ctx, r.spec, func() (err error) {
+		image, err = r.p.m.images.Ensure(ctx, r.s, r.p.want(r.spec))
+		return err
+	})
+	return image, err
+}
+
+// pullErrorShown is how long ErrImagePull stands before ImagePullBackOff takes
+// its place.
+const pullErrorShown = 2 * time.Second
+
+// untilPulled tries to get a container's image until that works, telling people
+// why it is not there, with kubelet's reasons and delays. Errors other than a
+// PullError or an engine that is away are returned.
+func (p *pod) untilPulled(ctx context.Context, c *v1.Container, pull func() error) error {
+	delays := restartDelays{last: firstRestartDelay}
+	for {
+		err := pull()
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		failure := &images.PullError{}
+		delay, reason := time.Second, images.ReasonPull
+		switch {
+		case errors.As(err, &failure):
+			delay, reason = delays.next(0), failure.Reason
+		case !errdefs.IsUnavailable(err):
+			return err
+		}
+		log.G(ctx).WithField("container", c.Name).WithError(err).Warn("image is not available")
+		p.showWaiting(c.Name, reason, err.Error())
+		shown := min(delay, pullErrorShown)
+		if err := pause(ctx, shown); err != nil {
+			return err
+		}
+		if reason == images.ReasonPull {
+			p.showWaiting(c.Name, "ImagePullBackOff", fmt.Sprintf("back-off %s: %s", delay, err))
+		}
+		if err := pause(ctx, delay-shown); err != nil {
+			return err
+		}
+	}
+}
+
+func (p *pod) showWaiting(container, reason, message string) {
+	p.update(container, func(s *v1.ContainerStatus) { s.State = waiting(reason, message) })
+}

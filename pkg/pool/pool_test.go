@@ -1,0 +1,443 @@
+package pool_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+)
+
+// bubble runs a test with a fake clock, a host, and the settings of a pool that
+// keeps two sandboxes. The test ends only when all its goroutines have.
+func bubble(t *testing.T, test func(t *testing.T, host *fakeHost, config pool.Config)) {
+	t.Helper()
+	inner := startEngines(t)
+	// A socket's path may have 107 bytes, which t.TempDir uses up with the test's name.
+	dir, err := os.MkdirTemp("", "pool")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	synctest.Test(t, func(t *testing.T) {
+		test(t, newHost(inner), pool.Config{Instance: "test", Dir: filepath.Join(dir, "s"), Image: "docker:dind", Size: 2,
+			Parallel: 2, BootTimeout: time.Minute, StrayGrace: 5 * time.Minute, RemoveFolder: os.RemoveAll})
+	})
+}
+
+// run keeps a pool full until the test, or the returned function, ends it.
+func run(t *testing.T, p *pool.Pool) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { p.Run(ctx) })
+	stop = sync.OnceFunc(func() {
+		cancel()
+		running.Wait()
+		p.Close()
+	})
+	t.Cleanup(stop)
+	synctest.Wait()
+	return stop
+}
+
+// advance lets the fake clock run and waits until nothing moves any more.
+func advance(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+func wantStats(t *testing.T, p *pool.Pool, warm, starting, waiting int) {
+	t.Helper()
+	got := p.Stats()
+	if got.Warm != warm || got.Starting != starting || got.Waiting != waiting {
+		t.Errorf("Stats() = %+v, want Warm %d, Starting %d, Waiting %d", got, warm, starting, waiting)
+	}
+}
+
+func wantSame(t *testing.T, what string, got, want any) {
+	t.Helper()
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", what, diff)
+	}
+}
+
+// claim returns a sandbox, or fails the test.
+func claim(t *testing.T, c *pool.Claim) *pool.Sandbox {
+	t.Helper()
+	s, err := c.Sandbox(t.Context())
+	if err != nil {
+		t.Fatalf("Sandbox() of %s: %v", c.Name, err)
+	}
+	return s
+}
+
+func folders(t *testing.T, config pool.Config) int {
+	t.Helper()
+	entries, err := os.ReadDir(config.Dir)
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	return len(entries)
+}
+
+func TestFillsAndRefills(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		config.Size = 3
+		p := pool.New(config, host)
+		run(t, p)
+		wantStats(t, p, 3, 0, 0)
+		if got := host.inner.calls("POST /containers/create"); got != 3 {
+			t.Errorf("%d sandboxes were primed, want 3", got)
+		}
+		if got := host.inner.calls("DELETE /containers/primer"); got != 3 {
+			t.Errorf("%d priming containers were removed, want 3", got)
+		}
+
+		c := p.Reserve(nil)
+		if !c.Warm() {
+			t.Fatal("Reserve() of a full pool gave nothing warm")
+		}
+		s := claim(t, c)
+		if s.Name != c.Name || s.ID != host.idOf(c.Name) || s.ImageID != "sha256:sandbox" || s.PID != 4711 ||
+			!strings.HasPrefix(s.IP, "10.0.0.") || s.Booted.IsZero() {
+			t.Errorf("sandbox %+v does not describe container %s", s, c.Name)
+		}
+		if info, err := os.Stat(s.PodDir()); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("folder for the pod's volumes: %v, %v, want mode 0700", info, err)
+		}
+		wantStats(t, p, 2, 0, 0)
+		c.Settled()
+		synctest.Wait()
+		wantStats(t, p, 3, 0, 0)
+		if len(host.names()) != 4 {
+			t.Errorf("containers %v, want the claimed one and three warm ones", host.names())
+		}
+	})
+}
+
+func TestBootsAtMostParallel(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		config.Size, config.Parallel = 6, 2
+		release := make(chan struct{})
+		host.faults(func(_ context.Context, call, _ string) error {
+			if call == "Start" {
+				<-release
+			}
+			return nil
+		})
+		p := pool.New(config, host)
+		run(t, p)
+		for done := range 3 {
+			if got, want := len(host.creates()), 2*(done+1); got != want {
+				t.Errorf("after %d boots %d were begun, want %d", 2*done, got, want)
+			}
+			release <- struct{}{}
+			release <- struct{}{}
+			synctest.Wait()
+		}
+		wantStats(t, p, 6, 0, 0)
+	})
+}
+
+func TestNoSandboxIsGivenTwice(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		const claims = 50
+		config.Size, config.Parallel = 15, 4
+		p := pool.New(config, host)
+		run(t, p)
+		var mu sync.Mutex
+		names, ids := map[string]int{}, map[string]int{}
+		warm := 0
+		var all sync.WaitGroup
+		for range claims {
+			all.Go(func() {
+				c := p.Reserve(nil)
+				s, err := c.Sandbox(t.Context())
+				c.Settled()
+				if err != nil {
+					t.Errorf("Sandbox(): %v", err)
+					return
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				names[c.Name]++
+				ids[s.ID]++
+				if c.Warm() {
+					warm++
+				}
+			})
+		}
+		all.Wait()
+		if len(names) != claims || len(ids) != claims {
+			t.Errorf("%d claims got %d names and %d containers", claims, len(names), len(ids))
+		}
+		if warm < config.Size {
+			t.Errorf("%d claims were warm, want at least the %d that were ready", warm, config.Size)
+		}
+		synctest.Wait()
+		wantStats(t, p, config.Size, 0, 0)
+	})
+}
+
+func TestEmptyPoolBootsAtOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		p := pool.New(config, host)
+		defer p.Close()
+		c := p.Reserve(nil)
+		if c.Warm() {
+			t.Error("a pool that never ran says that a claim is warm")
+		}
+		s := claim(t, c)
+		if s.Name != c.Name || len(host.names()) != 1 || host.names()[0] != c.Name {
+			t.Errorf("claim %s got sandbox %s of containers %v", c.Name, s.Name, host.names())
+		}
+		wantStats(t, p, 0, 0, 0)
+	})
+}
+
+func TestFinishedRefillGoesToWaitingClaim(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		config.Size, config.Parallel = 1, 1
+		release := make(chan struct{}, 1)
+		host.faults(func(_ context.Context, call, _ string) error {
+			if call == "Start" {
+				<-release
+			}
+			return nil
+		})
+		p := pool.New(config, host)
+		run(t, p)
+		wantStats(t, p, 0, 1, 0)
+		c := p.Reserve(nil)
+		got := make(chan *pool.Sandbox, 1)
+		go func() { got <- claim(t, c) }()
+		synctest.Wait()
+		wantStats(t, p, 0, 1, 1)
+		release <- struct{}{}
+		synctest.Wait()
+		select {
+		case s := <-got:
+			if s.Name == c.Name {
+				t.Error("the claim booted its own sandbox, want the one that was ready first")
+			}
+		default:
+			t.Fatal("the claim still waits although a sandbox is ready")
+		}
+		release <- struct{}{}
+		synctest.Wait()
+		wantStats(t, p, 1, 0, 0)
+		if n := len(host.names()); n != 2 {
+			t.Errorf("%d containers, want the claimed one and a warm one", n)
+		}
+	})
+}
+
+func TestClaimThatIsGivenUpLeavesNothing(t *testing.T) {
+	for name, when := range map[string]string{"while it waits for a turn": "", "while it boots": "Start"} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+				config.Parallel = 1
+				release := make(chan struct{})
+				host.faults(func(_ context.Context, call, _ string) error {
+					if call == "Start" {
+						<-release
+					}
+					return nil
+				})
+				p := pool.New(config, host)
+				defer p.Close()
+				errs := make(chan error, 2)
+				first, cancelFirst := context.WithCancel(t.Context())
+				defer cancelFirst()
+				go func() { _, err := p.Reserve(nil).Sandbox(first); errs <- err }()
+				synctest.Wait()
+				if when == "" {
+					second, cancel := context.WithCancel(t.Context())
+					go func() { _, err := p.Reserve(nil).Sandbox(second); errs <- err }()
+					synctest.Wait()
+					cancel()
+					if err := <-errs; err == nil || !strings.Contains(err.Error(), "wait for a turn") {
+						t.Errorf("error %v, want one that says what was waited for", err)
+					}
+				}
+				cancelFirst()
+				close(release)
+				if err := <-errs; err == nil {
+					t.Error("a cancelled boot succeeded")
+				}
+				wantSame(t, "containers", host.names(), []string(nil))
+				wantSame(t, "networks", host.networkNames(), []string(nil))
+				wantSame(t, "folders", folders(t, config), 0)
+				wantStats(t, p, 0, 0, 0)
+				if err := p.Stats().LastError; err != nil {
+					t.Errorf("LastError = %v after a claim was given up, want nil", err)
+				}
+			})
+		})
+	}
+}
+
+func TestFreshReserveIgnoresThePool(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		p := pool.New(config, host)
+		run(t, p)
+		before := len(host.creates())
+		c := p.ReserveFresh(nil)
+		if c.Warm() {
+			t.Error("ReserveFresh() took a sandbox that was there before")
+		}
+		if s := claim(t, c); s.Name != c.Name || len(host.creates()) != before+1 {
+			t.Errorf("ReserveFresh() got %s after %d boots, want %s after one", s.Name, len(host.creates())-before, c.Name)
+		}
+		wantStats(t, p, 2, 0, 0)
+	})
+}
+
+func TestPortsNeedTheirOwnBoot(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		ports := []engine.Port{{Host: 8080, Container: 80, Protocol: "tcp"}}
+		p := pool.New(config, host)
+		run(t, p)
+		c := p.Reserve(ports)
+		if c.Warm() {
+			t.Fatal("a claim with ports took a warm sandbox, which publishes none")
+		}
+		s := claim(t, c)
+		wantSame(t, "ports", host.containers[s.ID].spec.Ports, ports)
+		p.Return(c)
+		synctest.Wait()
+		wantSame(t, "container after Return", host.idOf(c.Name), "")
+		wantStats(t, p, 2, 0, 0)
+	})
+}
+
+func TestReturnPutsBack(t *testing.T) {
+	t.Run("warm", func(t *testing.T) {
+		bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+			config.Size = 1
+			p := pool.New(config, host)
+			run(t, p)
+			c := p.Reserve(nil)
+			p.Return(c)
+			wantStats(t, p, 1, 0, 0)
+			advance(time.Minute)
+			if again := p.Reserve(nil); again.Name != c.Name || len(host.creates()) != 1 {
+				t.Errorf("Reserve() after Return = %s after %d boots, want %s of the first", again.Name, len(host.creates()), c.Name)
+			}
+		})
+	})
+	t.Run("booted", func(t *testing.T) {
+		bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+			p := pool.New(config, host)
+			defer p.Close()
+			c := p.Reserve(nil)
+			claim(t, c)
+			p.Return(c)
+			wantStats(t, p, 1, 0, 0)
+		})
+	})
+	t.Run("never booted", func(t *testing.T) {
+		bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+			p := pool.New(config, host)
+			p.Return(p.Reserve(nil))
+			wantStats(t, p, 0, 0, 0)
+		})
+	})
+	t.Run("dead", func(t *testing.T) {
+		bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+			config.Size = 1
+			p := pool.New(config, host)
+			run(t, p)
+			c := p.Reserve(nil)
+			s := claim(t, c)
+			host.kill(s.ID)
+			<-s.Gone()
+			p.Return(c)
+			synctest.Wait()
+			wantStats(t, p, 1, 0, 0)
+			if p.Reserve(nil).Name == c.Name {
+				t.Error("a dead sandbox was handed out after its return")
+			}
+			wantSame(t, "dead container", host.idOf(c.Name), "")
+		})
+	})
+}
+
+func TestQuietWhileAPodStarts(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		p := pool.New(config, host)
+		run(t, p)
+		c := p.Reserve(nil)
+		advance(900 * time.Millisecond)
+		if got := len(host.creates()); got != 2 {
+			t.Errorf("a replacement was booted while the claimed pod starts: %d boots, want 2", got)
+		}
+		c.Settled()
+		c.Settled()
+		synctest.Wait()
+		if got := len(host.creates()); got != 3 {
+			t.Errorf("%d boots after Settled, want 3", got)
+		}
+		p.Reserve(nil)
+		first := p.Reserve(nil)
+		first.Settled()
+		synctest.Wait()
+		if got := len(host.creates()); got != 3 {
+			t.Errorf("%d boots while one of two pods still starts, want 3", got)
+		}
+		advance(time.Second)
+		wantStats(t, p, 2, 0, 0)
+	})
+}
+
+func TestDeadWarmSandboxIsReplaced(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		config.Size = 1
+		p := pool.New(config, host)
+		run(t, p)
+		dead := host.names()[0]
+		host.kill(host.idOf(dead))
+		synctest.Wait()
+		wantStats(t, p, 1, 0, 0)
+		wantSame(t, "containers", len(host.names()), 1)
+		wantSame(t, "networks", len(host.networkNames()), 1)
+		wantSame(t, "folders", folders(t, config), 1)
+		if host.names()[0] == dead {
+			t.Error("the dead sandbox is still there")
+		}
+	})
+}
+
+func TestGoneNeedsAClearAnswer(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		config.Size = 1
+		host.faults(failing("Wait", errdefs.ErrUnavailable))
+		p := pool.New(config, host)
+		run(t, p)
+		s := claim(t, p.Reserve(nil))
+		advance(time.Minute)
+		select {
+		case <-s.Gone():
+			t.Error("a sandbox is gone because its host's engine did not answer")
+		default:
+		}
+		host.faults(nil)
+		host.kill(s.ID)
+		advance(2 * time.Second)
+		select {
+		case <-s.Gone():
+		default:
+			t.Error("a sandbox that ended while the engine was away is not gone")
+		}
+	})
+}
