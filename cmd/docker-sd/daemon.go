@@ -200,6 +200,7 @@ func (d *daemon) poolConfig(ctx context.Context, info engine.Info) pool.Config {
 	store, why := images.Store(images.Mode(s.ImageSharing), info)
 	log.G(ctx).WithField("sharing", store != "").Info(why)
 	d.images.Share(store != "")
+	d.images.PullInside(s.ImageSharing == config.ImageSharingPull)
 	image := s.SandboxImageName()
 	return pool.Config{
 		Instance: s.Instance, Dir: filepath.Join(s.DataRootFolder, "sandboxes"),

@@ -92,6 +92,7 @@ type Provider struct {
 	config  Config
 	host    Host
 	sharing bool
+	inside  bool
 	flights singleflight.Group
 	life    context.Context
 	end     context.CancelFunc
@@ -116,6 +117,10 @@ func New(config Config, host Host) *Provider {
 
 // Share says that sandboxes share the layers of the host; call it before others.
 func (p *Provider) Share(on bool) { p.sharing = on }
+
+// PullInside has every sandbox pull for itself (ImageSharing pull); the host's
+// images are not used then. Call it before others.
+func (p *Provider) PullInside(on bool) { p.inside = on }
 
 // Close ends what is under way and waits for it.
 func (p *Provider) Close() {
@@ -143,6 +148,9 @@ func (p *Provider) OnHost(ctx context.Context, want Want) (engine.Image, error) 
 	named, err := reference.ParseDockerRef(want.Ref)
 	if err != nil {
 		return engine.Image{}, &PullError{ReasonInvalid, fmt.Errorf("image %q: %w", want.Ref, err)}
+	}
+	if p.inside {
+		return engine.Image{}, nil
 	}
 	image, err := p.host.Image(ctx, named.String())
 	if err != nil && !errdefs.IsNotFound(err) {
@@ -190,6 +198,9 @@ const (
 
 // Find looks for an image of the host in a sandbox, without bringing it there.
 func (p *Provider) Find(ctx context.Context, s *pool.Sandbox, onHost engine.Image) (Image, Presence, error) {
+	if p.inside {
+		return Image{}, Absent, nil
+	}
 	inside, err := s.Engine.Image(ctx, onHost.ID)
 	switch {
 	case errdefs.IsNotFound(err) && p.sharing:
@@ -214,6 +225,9 @@ func usable(inside, onHost engine.Image) Image {
 // Ensure makes an image usable in a sandbox, by a transfer if need be. A
 // container that restarts does not depend on an image that the host has dropped.
 func (p *Provider) Ensure(ctx context.Context, s *pool.Sandbox, want Want) (Image, error) {
+	if p.inside {
+		return p.pullInside(ctx, s, want)
+	}
 	onHost, err := p.OnHost(ctx, want)
 	if err != nil {
 		if inside, insideErr := s.Engine.Image(ctx, want.Ref); insideErr == nil && want.Policy != v1.PullAlways {

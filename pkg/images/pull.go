@@ -16,6 +16,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
 // Keyring holds registry credentials, in the form of Docker's own configuration.
@@ -75,6 +76,34 @@ func (p *Provider) pull(ctx context.Context, named reference.Named, keys Keyring
 		return "", nil
 	})
 	return err
+}
+
+// pullInside has the sandbox's own engine pull an image.
+func (p *Provider) pullInside(ctx context.Context, s *pool.Sandbox, want Want) (Image, error) {
+	named, err := reference.ParseDockerRef(want.Ref)
+	if err != nil {
+		return Image{}, &PullError{ReasonInvalid, fmt.Errorf("image %q: %w", want.Ref, err)}
+	}
+	inside, err := s.Engine.Image(ctx, named.String())
+	if err == nil && want.Policy != v1.PullAlways || err != nil && !errdefs.IsNotFound(err) {
+		return usable(inside, inside), err
+	}
+	own, err := p.ownKeys()
+	if err != nil {
+		return Image{}, err
+	}
+	auth, err := append(append(Keyring{}, want.Keys...), own...).credentials(reference.Domain(named))
+	if err != nil {
+		return Image{}, err
+	}
+	if err := s.Engine.Pull(ctx, named.String(), auth); err != nil {
+		if ctx.Err() != nil || errdefs.IsUnavailable(err) {
+			return Image{}, err
+		}
+		return Image{}, &PullError{ReasonPull, err}
+	}
+	inside, err = s.Engine.Image(ctx, named.String())
+	return usable(inside, inside), err
 }
 
 // ownKeys reads Docker's configuration file anew each time: people log in and

@@ -23,8 +23,10 @@ const (
 func Store(mode Mode, host engine.Info) (root, why string) {
 	overlay := host.StorageDriver == "overlay2" && host.RootDir != ""
 	switch {
-	case mode != ModeAuto && mode != ModeShared:
-		return "", fmt.Sprintf("images are copied into sandboxes, as ImageSharing %s says", mode)
+	case mode == ModeCopy:
+		return "", "images are copied into sandboxes, as ImageSharing says"
+	case mode == ModePull:
+		return "", "every sandbox pulls its images itself, as ImageSharing says"
 	case overlay:
 		return host.RootDir, "image layers are shared with sandboxes, read-only"
 	}
