@@ -46,8 +46,10 @@ func (r *runner) adopt(seen engine.Container) {
 		case r.restarts(end):
 			s.LastTerminationState = v1.ContainerState{Terminated: &end}
 			s.State = waiting(reasonCrashLoop, "restarting after docker-sd was away")
+			s.Ready, s.Started = false, new(bool)
 		default:
 			s.State = v1.ContainerState{Terminated: &end}
+			s.Ready, s.Started = false, new(bool)
 		}
 	})
 }

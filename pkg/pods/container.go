@@ -55,7 +55,7 @@ func (r *runner) run(ctx context.Context) (v1.ContainerStateTerminated, error) {
 		if !r.restarts(end) {
 			r.p.update(r.spec.Name, func(s *v1.ContainerStatus) {
 				s.State = v1.ContainerState{Terminated: &end}
-				s.Ready = false
+				s.Ready, s.Started = false, new(bool)
 			})
 			r.p.finish(r.spec.Name)
 			return end, nil
@@ -158,13 +158,17 @@ func (r *runner) attemptOnce(ctx context.Context) (v1.ContainerStateTerminated, 
 			return none, err
 		}
 	}
-	r.p.setInstance(r.spec.Name, seen.ID)
 	if seen.State.Status == engine.StatusExited || seen.State.Status == engine.StatusDead {
+		r.p.setInstance(r.spec.Name, seen.ID)
 		return r.ended(seen.State), nil
 	}
 	adopted := seen.State.Alive()
 	if !adopted {
-		if err := r.s.Engine.Start(ctx, seen.ID); err != nil {
+		err := r.s.Engine.Start(ctx, seen.ID)
+		// Not before: whoever follows the log of a container that was made and not
+		// started gets its end at once.
+		r.p.setInstance(r.spec.Name, seen.ID)
+		if err != nil {
 			return r.startFailed(ctx, seen.ID, err)
 		}
 		seen.State.StartedAt = time.Now()

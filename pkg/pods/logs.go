@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -111,7 +112,7 @@ func (l *LogSource) copy(ctx context.Context, w io.Writer) error {
 	read := ""
 	for {
 		if now.id != "" && now.id != read {
-			if err := l.read(ctx, now.id, options, w); err != nil {
+			if err := l.follow(ctx, now.id, options, w); err != nil {
 				return err
 			}
 			read = now.id
@@ -131,6 +132,37 @@ func (l *LogSource) copy(ctx context.Context, w io.Writer) error {
 		}
 		now, _ = l.p.instance(l.name)
 	}
+}
+
+// lateEnd is how long an instance's log may take to end after the instance did.
+const lateEnd = 5 * time.Second
+
+// follow reads one instance's log until the instance ends. An engine that was
+// restarted meanwhile may never say so, hence the watch.
+func (l *LogSource) follow(ctx context.Context, id string, options engine.LogOptions, w io.Writer) error {
+	reading, stop := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	defer watch.Wait()
+	defer stop()
+	watch.Go(func() {
+		for {
+			now, _ := l.p.instance(l.name)
+			if now.id != id || now.over {
+				_ = pause(reading, lateEnd)
+				stop()
+				return
+			}
+			select {
+			case <-reading.Done():
+				return
+			case <-now.changed:
+			}
+		}
+	})
+	if err := l.read(reading, id, options, w); err != nil && (ctx.Err() != nil || reading.Err() == nil) {
+		return err
+	}
+	return nil
 }
 
 // read copies one instance's log; one that is gone has none.

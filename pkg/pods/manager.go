@@ -208,9 +208,10 @@ func (m *Manager) active() int {
 }
 
 func (m *Manager) newPod(spec *v1.Pod) *pod {
-	return &pod{state: newState(spec), m: m, spec: spec, admitted: make(chan struct{}), adopted: make(chan struct{}),
-		done: make(chan struct{}), reading: semaphore.NewWeighted(maxReaders),
-		record: record{Pod: spec, Since: time.Now()}}
+	p := &pod{state: newState(spec), m: m, spec: spec, admitted: make(chan struct{}), adopted: make(chan struct{}),
+		done: make(chan struct{}), reading: semaphore.NewWeighted(maxReaders)}
+	p.kept.Store(&record{Pod: spec, Since: time.Now()})
+	return p
 }
 
 // admit reserves what the pod needs, writes its record, and only then starts it.

@@ -68,24 +68,24 @@ type pod struct {
 	// sandbox is set once the pod has been placed.
 	sandbox atomic.Pointer[pool.Sandbox]
 
-	recordMu sync.Mutex
-	record   record
+	// kept is the record; saving serialises its changes. Readers never wait for
+	// a disk.
+	kept   atomic.Pointer[record]
+	saving sync.Mutex
 }
 
 // change edits the record and saves it.
 func (p *pod) change(edit func(*record)) error {
-	p.recordMu.Lock()
-	defer p.recordMu.Unlock()
-	edit(&p.record)
-	return p.m.store.save(&p.record)
+	p.saving.Lock()
+	defer p.saving.Unlock()
+	changed := *p.kept.Load()
+	edit(&changed)
+	p.kept.Store(&changed)
+	return p.m.store.save(&changed)
 }
 
 // peek returns a shallow copy of the record.
-func (p *pod) peek() record {
-	p.recordMu.Lock()
-	defer p.recordMu.Unlock()
-	return p.record
-}
+func (p *pod) peek() record { return *p.kept.Load() }
 
 // settled tells the pool that this pod's start is over.
 func (p *pod) settled() {
@@ -108,6 +108,7 @@ func (p *pod) run(ctx context.Context) {
 		return // shutting down: the containers go on, the record brings us back
 	}
 	p.state.end()
+	p.lookedUp() // nobody asks for its status any more, and nobody waits for its grace
 	p.teardown(p.m.life, s)
 }
 

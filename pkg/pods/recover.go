@@ -60,7 +60,8 @@ func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bo
 			buried[r.Pod.UID] = time.Now()
 		}
 		p := m.newPod(r.Pod)
-		p.record, p.resumed = *r, true
+		p.resumed = true
+		p.kept.Store(r)
 		close(p.admitted)
 		adopting = append(adopting, p)
 		// A pod that is being deleted may still run: its devices are not free yet.
