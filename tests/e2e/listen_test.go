@@ -1,0 +1,187 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"net"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+// failsToStart launches the daemon and wants exit code 1 with one line that
+// contains the words.
+func (d *daemon) failsToStart(t *testing.T, words ...string) {
+	t.Helper()
+	from := len(d.log.String())
+	if err := d.launch(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-d.exited:
+	case <-time.After(20 * time.Second):
+		t.Fatalf("docker-sd runs although it must not: %s", d.log.tail(20))
+	}
+	if code := d.cmd.ProcessState.ExitCode(); code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+	said := strings.TrimSpace(d.log.String()[from:])
+	if strings.Contains(said, "\n") {
+		t.Errorf("more than one line: %s", said)
+	}
+	for _, word := range words {
+		if !strings.Contains(said, word) {
+			t.Errorf("%q does not say %q", said, word)
+		}
+	}
+}
+
+func TestSocketIsPrivate(t *testing.T) {
+	t.Parallel()
+	d := sharedDaemon(t)
+	info, err := os.Stat(d.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode() != os.ModeSocket|0o600 {
+		t.Errorf("mode of the socket = %s", info.Mode())
+	}
+	if info, err = os.Stat(d.data()); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("mode of DataRootFolder = %v, %v", info, err)
+	}
+}
+
+func TestStaleSocketIsReplaced(t *testing.T) {
+	t.Parallel()
+	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": 0})
+	stale, err := net.ListenUnix("unix", &net.UnixAddr{Name: d.socket, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stale.SetUnlinkOnClose(false)
+	stale.Close()
+	if err := d.start(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestLiveSocketIsAnError(t *testing.T) {
+	t.Parallel()
+	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": 0})
+	live, err := net.Listen("unix", d.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer live.Close()
+	d.failsToStart(t, d.socket)
+	if _, err := os.Stat(d.socket); err != nil {
+		t.Errorf("the live socket was removed: %v", err)
+	}
+}
+
+func TestFileInPlaceOfSocketIsKept(t *testing.T) {
+	t.Parallel()
+	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": 0})
+	if err := os.WriteFile(d.socket, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.failsToStart(t, d.socket)
+	if kept, err := os.ReadFile(d.socket); string(kept) != "precious" {
+		t.Errorf("the file is %q, %v", kept, err)
+	}
+}
+
+var listening = regexp.MustCompile(`docker-sd is listening.* address="?(127\.0\.0\.1:\d+)`)
+
+func TestPortListensOnLoopback(t *testing.T) {
+	t.Parallel()
+	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": 0, "Socket": "", "SidecarPort": 0})
+	if err := d.launch(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 20*time.Second, "the log names a loopback address", func() bool {
+		return listening.MatchString(d.log.String())
+	}, d.log.String)
+	address := listening.FindStringSubmatch(d.log.String())[1]
+	d.client = &client{http: &http.Client{Timeout: time.Minute, Transport: &http.Transport{}}, base: "http://" + address}
+	p := d.run(t, newPod(shell("c", "echo over tcp")))
+	if got := p.output(); got != "over tcp\n" {
+		t.Errorf("log = %q", got)
+	}
+}
+
+func TestPortInUse(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	_, port, err := net.SplitHostPort(taken.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := prepareDaemon(t, map[string]any{"Socket": "", "SidecarPort": port})
+	d.failsToStart(t, port, "in use")
+}
+
+func TestBadConfiguration(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name     string
+		settings map[string]any
+		words    []string
+	}{
+		{"pool too large", map[string]any{"AVAILABLEDINDS": 128}, []string{"AVAILABLEDINDS", "127"}},
+		{"pool is text", map[string]any{"AVAILABLEDINDS": "many"}, []string{"AVAILABLEDINDS"}},
+		{"port too high", map[string]any{"Socket": "", "SidecarPort": 70000}, []string{"SidecarPort"}},
+		{"socket without scheme", map[string]any{"Socket": "/tmp/x.sock"}, []string{"Socket", "unix://"}},
+		{"socket too long", map[string]any{"Socket": "unix:///tmp/" + strings.Repeat("x", 107)}, []string{"Socket", "107"}},
+		{"https", map[string]any{"Socket": "", "SidecarURL": "https://localhost"}, []string{"SidecarURL"}},
+		{"instance is a path", map[string]any{"Instance": "../x"}, []string{"Instance"}},
+		{"subnet too small", map[string]any{"DockerNetworkSubnet": []string{"10.0.0.0/30"}}, []string{"DockerNetworkSubnet"}},
+		{"body limit of zero", map[string]any{"MaxBodyBytes": 0}, []string{"MaxBodyBytes"}},
+		{"tombstones too short", map[string]any{"TombstonePeriod": "1m"}, []string{"TombstonePeriod", "10m"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			prepareDaemon(t, c.settings).failsToStart(t, c.words...)
+		})
+	}
+	t.Run("broken YAML", func(t *testing.T) {
+		d := prepareDaemon(t, nil)
+		if err := os.WriteFile(d.config, []byte("Instance: [x\nSocket: }"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		d.failsToStart(t, d.config)
+	})
+	t.Run("no file", func(t *testing.T) {
+		d := prepareDaemon(t, nil)
+		if err := os.Remove(d.config); err != nil {
+			t.Fatal(err)
+		}
+		d.failsToStart(t, d.config)
+	})
+}
+
+// TestUnknownKeys: the file is often shared with the API (contract 7).
+func TestUnknownKeys(t *testing.T) {
+	t.Parallel()
+	d := ownDaemon(t, 0, map[string]any{"InterlinkAddress": "http://x", "SomethingNew": map[string]any{"a": 1}})
+	if !strings.Contains(d.log.String(), "SomethingNew") {
+		t.Errorf("no warning about an unknown key: %s", d.log.String())
+	}
+}
+
+func TestSecondDaemonIsRefused(t *testing.T) {
+	t.Parallel()
+	first := ownDaemon(t, 0, nil)
+	second := prepareDaemon(t, map[string]any{"DataRootFolder": first.data()})
+	second.failsToStart(t, first.data())
+	p := first.run(t, newPod(shell("c", "echo first")))
+	if got := p.output(); got != "first\n" {
+		t.Errorf("log = %q", got)
+	}
+}

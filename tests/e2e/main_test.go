@@ -1,0 +1,98 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+)
+
+// suite is what all tests share. TestMain fills it before the first test and
+// nothing changes it afterwards.
+var suite struct {
+	binary string
+	images testImages
+	engine *engineReader
+	// shared starts the daemon that most tests use, at its first use.
+	shared func() (*daemon, error)
+}
+
+// testImages are made by the lab.
+type testImages struct{ sandbox, busybox, bash, entry string }
+
+// sharedPool is the warm sandboxes of the shared daemon.
+const sharedPool = 3
+
+func TestMain(m *testing.M) { os.Exit(runSuite(m)) }
+
+func runSuite(m *testing.M) int {
+	flag.Parse()
+	// Most tests wait for containers, so more of them than cores can run.
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		return complain(err)
+	}
+	dir, err := os.MkdirTemp("/tmp", "ds")
+	if err != nil {
+		return complain(err)
+	}
+	defer os.RemoveAll(dir)
+	if err := prepareSuite(dir); err != nil {
+		return complain(err)
+	}
+	var shared *daemon
+	suite.shared = sync.OnceValues(func() (*daemon, error) {
+		d, err := newDaemon(filepath.Join(dir, "s"), map[string]any{"AVAILABLEDINDS": sharedPool})
+		if err != nil {
+			return nil, err
+		}
+		shared = d
+		return d, d.start()
+	})
+	code := m.Run()
+	if shared != nil {
+		if err := shared.finish(); err != nil {
+			code = complain(err)
+		}
+		if code != 0 {
+			fmt.Fprintf(os.Stderr, "the end of the shared daemon's log:\n%s", shared.log.tail(200))
+		}
+	}
+	return code
+}
+
+func complain(err error) int {
+	fmt.Fprintln(os.Stderr, "e2e:", err)
+	return 1
+}
+
+func prepareSuite(dir string) error {
+	suite.images = testImages{sandbox: os.Getenv("DOCKER_SD_TEST_SANDBOX"), busybox: os.Getenv("DOCKER_SD_TEST_BUSYBOX"),
+		bash: os.Getenv("DOCKER_SD_TEST_BASH"), entry: os.Getenv("DOCKER_SD_TEST_ENTRY")}
+	i := suite.images
+	if i.sandbox == "" || i.busybox == "" || i.bash == "" || i.entry == "" {
+		return fmt.Errorf("the test images are not named: run the tests as go run ./tests/lab -- go test -tags e2e ./tests/e2e/...")
+	}
+	engine, err := newEngineReader(os.Getenv("DOCKER_HOST"))
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	if err := engine.ping(ctx); err != nil {
+		return fmt.Errorf("no Docker engine answers: %w", err)
+	}
+	suite.engine = engine
+	suite.binary = filepath.Join(dir, "under-test")
+	build := exec.Command("go", "build", "-race", "-o", suite.binary, "../../cmd/docker-sd")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("build docker-sd: %w\n%s", err, out)
+	}
+	return nil
+}

@@ -1,0 +1,186 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// warm returns the running sandboxes that no pod has claimed.
+func (d *daemon) warm(t *testing.T) map[string]hostContainer {
+	t.Helper()
+	containers, err := suite.engine.containers(t.Context(), d.label())
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]hostContainer{}
+	for _, c := range containers {
+		if c.warm() {
+			out[c.ID] = c
+		}
+	}
+	return out
+}
+
+// waitWarm waits until the pool is full and the daemon has nothing else.
+func (d *daemon) waitWarm(t *testing.T, n int) map[string]hostContainer {
+	t.Helper()
+	var seen map[string]hostContainer
+	eventually(t, runLimit, fmt.Sprintf("%d warm sandboxes and nothing else", n), func() bool {
+		seen = d.warm(t)
+		left, err := d.leftovers(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The line comes once the sandbox's engine has answered.
+		ready := true
+		for _, c := range seen {
+			ready = ready && (strings.Contains(d.log.String(), c.name()))
+		}
+		return len(seen) == n && len(left) == 0 && ready
+	}, func() string { return fmt.Sprint(slices.Collect(maps.Keys(seen))) })
+	return seen
+}
+
+// TestBurst: more creates at once than there are warm sandboxes; all run, each
+// in a sandbox of its own.
+func TestBurst(t *testing.T) {
+	d := ownDaemon(t, 3, nil)
+	d.waitWarm(t, 3)
+	const n = 20
+	pods := make([]*v1.Pod, n)
+	bodies := make([][]byte, n)
+	for i := range pods {
+		pods[i] = newPod(shell("c", fmt.Sprintf("echo pod %d; ", i)+untilStopped))
+		bodies[i] = encode(t, newCreate(pods[i]))
+	}
+	codes, texts, problems := make([]int, n), make([]string, n), make([]error, n)
+	var group sync.WaitGroup
+	for i := range bodies {
+		group.Go(func() { codes[i], texts[i], problems[i] = d.call(t.Context(), http.MethodPost, "/create", bodies[i]) })
+	}
+	group.Wait()
+	sandboxes := map[string]bool{}
+	runs := make([]*podRun, n)
+	for i := range pods {
+		if problems[i] != nil {
+			t.Fatal(problems[i])
+		}
+		runs[i] = d.created(t, pods[i], codes[i], texts[i])
+		sandboxes[runs[i].jid] = true
+	}
+	if len(sandboxes) != n {
+		t.Errorf("%d sandboxes for %d pods", len(sandboxes), n)
+	}
+	for i, p := range runs {
+		p.waitRunning()
+		if got, want := p.logs("c", logOptions{}), fmt.Sprintf("pod %d\n", i); got != want {
+			t.Errorf("log of pod %d = %q", i, got)
+		}
+	}
+	if answer := d.poll(t, pods...); len(answer) != n {
+		t.Errorf("status of %d pods has %d entries", n, len(answer))
+	}
+	for _, p := range runs {
+		p.delete(0)
+	}
+	for _, p := range runs {
+		p.waitGone(runLimit)
+	}
+	d.waitWarm(t, 3)
+}
+
+// TestWarmSandboxDies: one that was killed, and one that was removed, are
+// replaced, and what was left of them is cleaned up.
+func TestWarmSandboxDies(t *testing.T) {
+	t.Parallel()
+	d := ownDaemon(t, 1, nil)
+	for name, end := range map[string]func(string) error{
+		"killed":  func(id string) error { return suite.engine.kill(t.Context(), id) },
+		"removed": func(id string) error { return suite.engine.removeContainer(t.Context(), id) },
+	} {
+		var victim string
+		for id := range d.waitWarm(t, 1) {
+			victim = id
+		}
+		if err := end(victim); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, runLimit, "another sandbox took the place of one that was "+name, func() bool {
+			now := d.warm(t)
+			_, still := now[victim]
+			return len(now) == 1 && !still
+		}, nil)
+		d.waitWarm(t, 1)
+	}
+	if got := d.run(t, newPod(shell("c", "echo ran"))).output(); got != "ran\n" {
+		t.Errorf("log = %q", got)
+	}
+}
+
+// TestSandboxOfAPodDies: the pod ends with a reason, or runs again if its
+// restart policy says so.
+func TestSandboxOfAPodDies(t *testing.T) {
+	t.Parallel()
+	d := sharedDaemon(t)
+	for _, policy := range []v1.RestartPolicy{v1.RestartPolicyNever, v1.RestartPolicyAlways} {
+		t.Run(string(policy), func(t *testing.T) {
+			t.Parallel()
+			pod := newPod(shell("c", untilStopped))
+			pod.Spec.RestartPolicy = policy
+			p := d.run(t, pod)
+			p.waitRunning()
+			if err := suite.engine.kill(t.Context(), p.sandbox().ID); err != nil {
+				t.Fatal(err)
+			}
+			var end *v1.ContainerStateTerminated
+			if policy == v1.RestartPolicyNever {
+				end = p.waitPhase(v1.PodFailed).container("c").State.Terminated
+			} else {
+				again := p.waitFor("the container runs again", func(s podStatus) bool {
+					c := s.container("c")
+					return c.State.Running != nil && c.LastTerminationState.Terminated != nil
+				})
+				end = again.container("c").LastTerminationState.Terminated
+			}
+			if end.ExitCode == 0 || !strings.Contains(end.Message, "sandbox") {
+				t.Errorf("end = %+v", end)
+			}
+		})
+	}
+}
+
+func TestEmptyPool(t *testing.T) {
+	t.Parallel()
+	d := ownDaemon(t, 0, nil)
+	var runs []*podRun
+	for range 3 {
+		runs = append(runs, d.run(t, newPod(shell("c", "echo made for it"))))
+	}
+	for _, p := range runs {
+		if got := p.output(); got != "made for it\n" {
+			t.Errorf("log = %q", got)
+		}
+	}
+	if warm := d.warm(t); len(warm) != 0 {
+		t.Errorf("%d warm sandboxes in a pool of none", len(warm))
+	}
+}
+
+func TestMaxPods(t *testing.T) {
+	t.Parallel()
+	d := ownDaemon(t, 0, map[string]any{"MaxPods": 1})
+	p := d.run(t, newPod(shell("c", "true")))
+	d.refused(t, "one pod too many", "/create", encode(t, newCreate(newPod(shell("c", "true")))), http.StatusTooManyRequests)
+	p.delete(0)
+	p.waitGone(runLimit)
+	d.run(t, newPod(shell("c", "true"))).waitPhase(v1.PodSucceeded)
+}

@@ -1,0 +1,152 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"errors"
+	"fmt"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// checkStatus applies the rules of contract 2.2 to one entry for a pod. Breaking
+// one of them crashes the Virtual Kubelet or gives the pod a wrong end.
+func checkStatus(pod *v1.Pod, s podStatus) error {
+	if s.Name != pod.Name || s.UID != string(pod.UID) || s.Namespace != pod.Namespace {
+		return fmt.Errorf("the entry is of %s/%s %s, asked was %s/%s %s", s.Namespace, s.Name, s.UID, pod.Namespace, pod.Name, pod.UID)
+	}
+	if err := checkNames(pod.Spec.Containers, s.Containers); err != nil {
+		return err
+	}
+	for _, c := range s.Containers {
+		if err := checkState(c); err != nil {
+			return err
+		}
+		if end := c.State.Terminated; end != nil && restartable(pod.Spec.RestartPolicy, end) {
+			return fmt.Errorf("container %s is reported terminated although it will run again (trap 3)", c.Name)
+		}
+	}
+	return checkInits(pod, s)
+}
+
+// restartable says that a container's end is not final; ends that docker-sd
+// gives itself have their own reasons.
+func restartable(policy v1.RestartPolicy, end *v1.ContainerStateTerminated) bool {
+	if end.Reason == "ContainerStatusUnknown" || end.Reason == "DeadlineExceeded" {
+		return false
+	}
+	return policy == v1.RestartPolicyAlways || policy == v1.RestartPolicyOnFailure && end.ExitCode != 0
+}
+
+// checkNames wants every container exactly once (traps 1 and 2).
+func checkNames(spec []v1.Container, got []v1.ContainerStatus) error {
+	count := map[string]int{}
+	for _, c := range got {
+		count[c.Name]++
+	}
+	for _, c := range spec {
+		if count[c.Name] != 1 {
+			return fmt.Errorf("container %s is listed %d times", c.Name, count[c.Name])
+		}
+	}
+	if len(got) != len(spec) {
+		return fmt.Errorf("%d containers are listed, the pod has %d", len(got), len(spec))
+	}
+	return nil
+}
+
+func checkState(c v1.ContainerStatus) error {
+	n := 0
+	for _, set := range []bool{c.State.Waiting != nil, c.State.Running != nil, c.State.Terminated != nil} {
+		if set {
+			n++
+		}
+	}
+	switch {
+	case n != 1:
+		return fmt.Errorf("container %s has %d states", c.Name, n)
+	case c.State.Waiting != nil && c.State.Waiting.Reason == "":
+		return fmt.Errorf("container %s waits without a reason", c.Name)
+	case c.State.Running == nil && c.Ready:
+		return fmt.Errorf("container %s is ready and does not run", c.Name)
+	}
+	return nil
+}
+
+// checkInits wants spec order, ended ones first, then at most one that runs or
+// waits, then those to come (trap 7), and no running sidecar (trap 8).
+func checkInits(pod *v1.Pod, s podStatus) error {
+	at, stage := 0, 0
+	for _, c := range s.InitContainers {
+		for at < len(pod.Spec.InitContainers) && pod.Spec.InitContainers[at].Name != c.Name {
+			at++
+		}
+		if at == len(pod.Spec.InitContainers) {
+			return fmt.Errorf("init container %s is unknown, twice or out of order", c.Name)
+		}
+		if err := checkState(c); err != nil {
+			return err
+		}
+		policy := pod.Spec.InitContainers[at].RestartPolicy
+		if policy != nil && *policy == v1.ContainerRestartPolicyAlways && c.State.Running != nil {
+			return fmt.Errorf("sidecar %s is listed as a running init container (trap 8)", c.Name)
+		}
+		switch {
+		case c.State.Terminated != nil && stage > 0:
+			return fmt.Errorf("init container %s ended before one that comes first", c.Name)
+		case c.State.Running != nil && stage > 0:
+			return fmt.Errorf("init container %s runs before its turn", c.Name)
+		case c.State.Terminated == nil:
+			stage = 1
+		}
+	}
+	return checkFailedInit(s)
+}
+
+// checkFailedInit wants a failed init container to end the pod (trap 6): nothing
+// listed may wait beside it. It is only called for what is final.
+func checkFailedInit(s podStatus) error {
+	failed := false
+	for _, c := range s.InitContainers {
+		failed = failed || c.State.Terminated != nil && c.State.Terminated.ExitCode != 0
+	}
+	for _, c := range s.Containers {
+		if failed && c.State.Running != nil {
+			return errors.New("a container runs although an init container failed")
+		}
+	}
+	return nil
+}
+
+// phaseOf is the pod's next phase by the Virtual Kubelet's rules (contract 2.2).
+func phaseOf(old v1.PodPhase, s podStatus) v1.PodPhase {
+	if old == v1.PodSucceeded || old == v1.PodFailed {
+		return old // it does not ask again
+	}
+	ended, failed := true, false
+	for _, c := range s.InitContainers {
+		switch {
+		case c.State.Terminated == nil:
+			return v1.PodPending
+		case c.State.Terminated.ExitCode != 0:
+			failed = true
+		}
+	}
+	for _, c := range s.Containers {
+		switch {
+		case c.State.Running != nil:
+			return v1.PodRunning
+		case c.State.Terminated == nil:
+			ended = false
+		case c.State.Terminated.ExitCode != 0:
+			failed = true
+		}
+	}
+	switch {
+	case ended && failed:
+		return v1.PodFailed
+	case ended:
+		return v1.PodSucceeded
+	}
+	return old
+}
