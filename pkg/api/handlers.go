@@ -120,7 +120,8 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) error {
 	if query.Follow {
 		return s.follow(w, r, source)
 	}
-	out := &countingWriter{w: w}
+	out := newCountingWriter(w, false)
+	defer out.done()
 	buffered := bufio.NewWriterSize(out, logBuffer)
 	if err := source.Copy(r.Context(), buffered); err != nil {
 		return abort(r.Context(), out, err)
@@ -143,8 +144,9 @@ func (s *Server) follow(w http.ResponseWriter, r *http.Request, source *pods.Log
 	defer cancel()
 	defer context.AfterFunc(s.draining, cancel)()
 	w.WriteHeader(http.StatusOK)
-	out := &countingWriter{w: w, flush: http.NewResponseController(w)}
-	if err := out.flush.Flush(); err != nil {
+	out := newCountingWriter(w, true)
+	defer out.done()
+	if err := out.control.Flush(); err != nil {
 		return gone(err)
 	}
 	out.n++ // the headers are out: from here an error can only cut the connection
@@ -166,22 +168,36 @@ func abort(ctx context.Context, out *countingWriter, err error) error {
 	panic(http.ErrAbortHandler)
 }
 
+// writeTimeout is how long a caller may leave a piece of a log unread.
+const writeTimeout = 60 * time.Second
+
 // countingWriter knows whether anything was sent; with flush it sends each
-// piece at once.
+// piece at once. A caller that stops reading does not hold it for ever.
 type countingWriter struct {
-	w     io.Writer
-	n     int64
-	flush *http.ResponseController
+	w       io.Writer
+	n       int64
+	flush   bool
+	control *http.ResponseController
+}
+
+func newCountingWriter(w http.ResponseWriter, flush bool) *countingWriter {
+	return &countingWriter{w: w, flush: flush, control: http.NewResponseController(w)}
 }
 
 func (c *countingWriter) Write(b []byte) (int, error) {
+	if err := c.control.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return 0, err
+	}
 	n, err := c.w.Write(b)
 	c.n += int64(n)
-	if err == nil && c.flush != nil {
-		err = c.flush.Flush()
+	if err == nil && c.flush {
+		err = c.control.Flush()
 	}
 	return n, err
 }
+
+// done lifts the deadline: the connection serves other requests after this one.
+func (c *countingWriter) done() { _ = c.control.SetWriteDeadline(time.Time{}) }
 
 // logQuery checks what older callers do not (contract 3).
 func logQuery(request interlink.LogRequest, now time.Time) (pods.LogQuery, error) {
