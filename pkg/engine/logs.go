@@ -1,14 +1,16 @@
 package engine
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/pkg/stdcopy"
 )
 
 // LogOptions selects lines of a container's log. Since and Tail apply
@@ -24,11 +26,63 @@ type LogOptions struct {
 
 // Logs copies a container's log to w, both streams in the order in which they
 // were written. With Follow it returns when the container ends.
+//
+// An engine keeps lines over 16 KiB in pieces, stamps each piece, and counts
+// pieces for its tail. Here a line is a line.
 func (c *Client) Logs(ctx context.Context, id string, options LogOptions, w io.Writer) error {
+	if options.TTY {
+		return c.readLog(ctx, id, options, options.Tail, func(stream io.Reader) error {
+			_, err := io.Copy(w, stream)
+			return err
+		})
+	}
+	pieces, skip, err := c.tailPieces(ctx, id, options)
+	if err != nil {
+		return err
+	}
+	out := &lineWriter{w: w, skip: skip, stamped: options.Timestamps}
+	return c.readLog(ctx, id, options, pieces, func(stream io.Reader) error {
+		return eachPiece(stream, out.piece)
+	})
+}
+
+// tailPieces finds how many of the engine's pieces hold the last lines that are
+// wanted, and how many lines too many are in them.
+func (c *Client) tailPieces(ctx context.Context, id string, options LogOptions) (pieces, skip int, err error) {
+	options.Follow = false
+	for pieces = options.Tail; pieces > 0; pieces *= 2 {
+		seen, lines := 0, 0
+		open := map[byte]bool{}
+		err := c.readLog(ctx, id, options, pieces, func(stream io.Reader) error {
+			return eachPiece(stream, func(from byte, text []byte) error {
+				seen++
+				if open[from] = !bytes.HasSuffix(text, []byte("\n")); !open[from] {
+					lines++
+				}
+				return nil
+			})
+		})
+		if err != nil {
+			return 0, 0, err
+		}
+		for _, unended := range open {
+			if unended {
+				lines++
+			}
+		}
+		if lines >= options.Tail || seen < pieces {
+			return pieces, max(lines-options.Tail, 0), nil
+		}
+	}
+	return 0, 0, nil
+}
+
+// readLog opens a log and has it read; tail 0 means all.
+func (c *Client) readLog(ctx context.Context, id string, options LogOptions, tail int, read func(io.Reader) error) error {
 	request := container.LogsOptions{ShowStdout: true, ShowStderr: true,
 		Timestamps: options.Timestamps, Follow: options.Follow}
-	if options.Tail > 0 {
-		request.Tail = strconv.Itoa(options.Tail)
+	if tail > 0 {
+		request.Tail = strconv.Itoa(tail)
 	}
 	if !options.Since.IsZero() {
 		request.Since = fmt.Sprintf("%d.%09d", options.Since.Unix(), options.Since.Nanosecond())
@@ -38,13 +92,69 @@ func (c *Client) Logs(ctx context.Context, id string, options LogOptions, w io.W
 		return fmt.Errorf("open container log: %w", classify(ctx, err))
 	}
 	defer stream.Close()
-	if options.TTY {
-		_, err = io.Copy(w, stream)
-	} else {
-		_, err = stdcopy.StdCopy(w, w, stream)
-	}
-	if err != nil {
+	if err := read(stream); err != nil {
 		return fmt.Errorf("read container log: %w", err)
 	}
 	return nil
+}
+
+// eachPiece calls visit with each piece of a framed log and the stream that it
+// was written to. A piece is at most 16 KiB and its stamp.
+func eachPiece(stream io.Reader, visit func(from byte, text []byte) error) error {
+	var header [8]byte
+	var text []byte
+	for {
+		if _, err := io.ReadFull(stream, header[:]); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		size := int(binary.BigEndian.Uint32(header[4:]))
+		if size > maxPiece {
+			return fmt.Errorf("a piece of %d bytes: this is not a framed log", size)
+		}
+		if cap(text) < size {
+			text = make([]byte, size)
+		}
+		text = text[:size]
+		if _, err := io.ReadFull(stream, text); err != nil {
+			return err
+		}
+		if err := visit(header[0], text); err != nil {
+			return err
+		}
+	}
+}
+
+// maxPiece is far above what an engine sends; a TTY's log read as a framed one
+// would show up as more.
+const maxPiece = 4 << 20
+
+// lineWriter puts pieces together to lines: it leaves out the first ones, and
+// the stamps inside a line.
+type lineWriter struct {
+	w       io.Writer
+	skip    int
+	stamped bool
+	// within says, by stream, that the last piece did not end its line.
+	within [256]bool
+}
+
+func (l *lineWriter) piece(from byte, text []byte) error {
+	inside := l.within[from]
+	ends := bytes.HasSuffix(text, []byte("\n"))
+	l.within[from] = !ends
+	if l.skip > 0 {
+		if ends {
+			l.skip--
+		}
+		return nil
+	}
+	if inside && l.stamped {
+		if _, rest, found := bytes.Cut(text, []byte(" ")); found {
+			text = rest
+		}
+	}
+	_, err := l.w.Write(text)
+	return err
 }

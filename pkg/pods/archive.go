@@ -101,10 +101,16 @@ func readArchive(path string, options engine.LogOptions, w io.Writer) error {
 	defer file.Close()
 	skip := 0
 	if options.Tail > 0 {
-		lines := 0
-		if err := eachLine(file, options.Since, func(_, _ []byte) error { lines++; return nil }); err != nil {
+		lines, unended := 0, 0
+		err := eachLine(file, options.Since, func(_, text []byte) error {
+			ends := bytes.Count(text, []byte("\n"))
+			lines, unended = lines+ends, 1-ends
+			return nil
+		})
+		if err != nil {
 			return err
 		}
+		lines += unended
 		skip = max(lines-options.Tail, 0)
 		if _, err := file.Seek(0, io.SeekStart); err != nil {
 			return fmt.Errorf("read a kept log: %w", err)
@@ -112,7 +118,7 @@ func readArchive(path string, options engine.LogOptions, w io.Writer) error {
 	}
 	return eachLine(file, options.Since, func(stamp, line []byte) error {
 		if skip > 0 {
-			skip--
+			skip -= bytes.Count(line, []byte("\n"))
 			return nil
 		}
 		if options.Timestamps {
@@ -126,30 +132,43 @@ func readArchive(path string, options engine.LogOptions, w io.Writer) error {
 }
 
 // eachLine calls visit with each line that is not older than since, and with the
-// time stamp and the space before it.
+// time stamp and the space before it. A line longer than the buffer comes in
+// several calls, of which the first has the stamp and the last the line's end.
 func eachLine(r io.Reader, since time.Time, visit func(stamp, line []byte) error) error {
 	lines := bufio.NewReaderSize(r, 64<<10)
+	within, old := false, false
 	for {
-		line, err := lines.ReadBytes('\n')
-		if len(line) > 0 {
-			stamp, rest := line[:0], line
-			if at := bytes.IndexByte(line, ' '); at > 0 {
-				if t, err := time.Parse(time.RFC3339Nano, string(line[:at])); err == nil {
-					if t.Before(since) {
-						continue
-					}
-					stamp, rest = line[:at+1], line[at+1:]
+		text, err := lines.ReadSlice('\n')
+		if len(text) > 0 {
+			stamp := text[:0]
+			if !within {
+				stamp, text, old = cutStamp(text, since)
+			}
+			within = !bytes.HasSuffix(text, []byte("\n"))
+			if !old {
+				if err := visit(stamp, text); err != nil {
+					return err
 				}
 			}
-			if err := visit(stamp, rest); err != nil {
-				return err
-			}
 		}
-		if errors.Is(err, io.EOF) {
+		switch {
+		case errors.Is(err, io.EOF):
 			return nil
-		}
-		if err != nil {
+		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
 			return fmt.Errorf("read a kept log: %w", err)
 		}
 	}
+}
+
+// cutStamp parts a line from its time stamp and tells whether it is too old.
+func cutStamp(line []byte, since time.Time) (stamp, rest []byte, old bool) {
+	at := bytes.IndexByte(line, ' ')
+	if at <= 0 {
+		return line[:0], line, false
+	}
+	t, err := time.Parse(time.RFC3339Nano, string(line[:at]))
+	if err != nil {
+		return line[:0], line, false
+	}
+	return line[:at+1], line[at+1:], t.Before(since)
 }

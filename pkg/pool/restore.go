@@ -180,7 +180,7 @@ func (p *Pool) sweep(ctx context.Context) error {
 	}
 	var problems []error
 	for name, created := range born {
-		if p.knows(name) || time.Since(created) < p.config.StrayGrace {
+		if !isPoolName(name) || p.knows(name) || time.Since(created) < p.config.StrayGrace {
 			continue
 		}
 		log.G(ctx).WithField("sandbox", name).Warn("removing a sandbox that nobody knows")

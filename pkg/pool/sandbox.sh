@@ -56,6 +56,9 @@ share_images() {
 	done
 }
 
+# What the host mounts later below a shared path reaches the pod's containers,
+# where they ask for it (mountPropagation HostToContainer).
+mount --make-rshared /
 writable_cgroups
 if [ -n "${DOCKER_SD_STORE:-}" ] && [ ! -e $data/overlay2 ]; then share_images; fi
 

@@ -20,11 +20,11 @@ type subnets struct {
 
 	mu    sync.Mutex
 	free  []netip.Prefix
-	taken map[string]netip.Prefix
+	taken map[string][]netip.Prefix
 }
 
 func newSubnets(parents []netip.Prefix) *subnets {
-	s := &subnets{configured: len(parents) > 0, taken: map[string]netip.Prefix{}}
+	s := &subnets{configured: len(parents) > 0, taken: map[string][]netip.Prefix{}}
 	for _, parent := range parents {
 		s.free = append(s.free, cut(parent)...)
 	}
@@ -54,8 +54,8 @@ func (s *subnets) take(sandbox string) (string, error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if prefix, held := s.taken[sandbox]; held {
-		return prefix.String(), nil
+	if held := s.taken[sandbox]; len(held) > 0 {
+		return held[0].String(), nil
 	}
 	if len(s.free) == 0 {
 		return "", fmt.Errorf("no subnet is left for a sandbox, all %d are in use: widen DockerNetworkSubnet: %w",
@@ -63,28 +63,29 @@ func (s *subnets) take(sandbox string) (string, error) {
 	}
 	prefix := s.free[0]
 	s.free = s.free[1:]
-	s.taken[sandbox] = prefix
+	s.taken[sandbox] = []netip.Prefix{prefix}
 	return prefix.String(), nil
 }
 
 func (s *subnets) give(sandbox string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if prefix, held := s.taken[sandbox]; held {
-		delete(s.taken, sandbox)
-		s.free = append(s.free, prefix)
-	}
+	s.free = append(s.free, s.taken[sandbox]...)
+	delete(s.taken, sandbox)
 }
 
-// claim marks the network of a sandbox that outlived us as taken.
+// claim marks the network of a sandbox that outlived us as taken; it may be
+// larger than ours are.
 func (s *subnets) claim(sandbox string, network netip.Prefix) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i, prefix := range s.free {
+	free := s.free[:0]
+	for _, prefix := range s.free {
 		if prefix.Overlaps(network) {
-			s.taken[sandbox] = prefix
-			s.free = append(s.free[:i:i], s.free[i+1:]...)
-			return
+			s.taken[sandbox] = append(s.taken[sandbox], prefix)
+		} else {
+			free = append(free, prefix)
 		}
 	}
+	s.free = free
 }

@@ -65,13 +65,15 @@ func (s *Set) mount(m *v1.VolumeMount, expand func(string) (string, error)) (Mou
 		Source:      source,
 		Target:      path.Clean(m.MountPath),
 		ReadOnly:    m.ReadOnly || v.readOnly,
-		Propagation: propagation(m.MountPropagation),
+		Propagation: v.propagation(m.MountPropagation),
 	}, nil
 }
 
-func propagation(mode *v1.MountPropagationMode) string {
+// propagation is as asked, for volumes that the host may mount into; the others
+// are folders of the pod, where nobody mounts.
+func (v *volume) propagation(mode *v1.MountPropagationMode) string {
 	switch {
-	case mode == nil:
+	case mode == nil, v.kind != kindHostPath && v.kind != kindClaim:
 		return ""
 	case *mode == v1.MountPropagationHostToContainer:
 		return "rslave"

@@ -88,6 +88,8 @@ func TestMountsPropagationAndReadOnly(t *testing.T) {
 		{Name: "e", MountPath: "/slave", MountPropagation: ptr(v1.MountPropagationHostToContainer)},
 		{Name: "e", MountPath: "/shared/", MountPropagation: ptr(v1.MountPropagationBidirectional)},
 		{Name: "c", MountPath: "/claim"},
+		{Name: "c", MountPath: "/claim-slave", MountPropagation: ptr(v1.MountPropagationHostToContainer)},
+		{Name: "c", MountPath: "/claim-none", MountPropagation: ptr(v1.MountPropagationNone)},
 	}
 	pod.Spec.Containers[0].SecurityContext = &v1.SecurityContext{Privileged: ptr(true)}
 	root := podFolder(t)
@@ -98,10 +100,12 @@ func TestMountsPropagationAndReadOnly(t *testing.T) {
 	}
 	e := filepath.Join(root, "emptyDirs/e")
 	want := []volumes.Mount{
-		{Source: e, Target: "/none", ReadOnly: true, Propagation: "rprivate"},
-		{Source: e, Target: "/slave", Propagation: "rslave"},
-		{Source: e, Target: "/shared", Propagation: "rshared"},
+		{Source: e, Target: "/none", ReadOnly: true},
+		{Source: e, Target: "/slave"},
+		{Source: e, Target: "/shared"},
 		{Source: claim, Target: "/claim", ReadOnly: true},
+		{Source: claim, Target: "/claim-slave", ReadOnly: true, Propagation: "rslave"},
+		{Source: claim, Target: "/claim-none", ReadOnly: true, Propagation: "rprivate"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
