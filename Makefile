@@ -28,10 +28,11 @@ unit: ## unit tests with the race detector
 
 light: ## the static build and the tests of what differs in it
 	CGO_ENABLED=0 $(GO) build -o bin/docker-sd-light ./cmd/docker-sd
+	ldd bin/docker-sd-light 2>&1 | grep -E 'not a dynamic executable|statically linked'
 	CGO_ENABLED=0 $(GO) test ./pkg/gpu/... ./cmd/...
 
 integration: ## the daemon against a real engine, through HTTP
-	$(LAB) -- $(GO) test -tags e2e -count=1 -timeout 40m ./tests/e2e/...
+	$(LAB) -- $(GO) test -tags e2e -count=1 -timeout 20m ./tests/e2e/...
 
 demo: build ## two pods from create to delete, on a real engine
 	$(LAB) -- $(GO) run ./tests/demo

@@ -35,7 +35,8 @@ func outermost(paths []string) []string {
 	slices.Sort(paths)
 	var out []string
 	for _, path := range slices.Compact(paths) {
-		if len(out) == 0 || !strings.HasPrefix(path, strings.TrimSuffix(out[len(out)-1], "/")+"/") {
+		below := func(outer string) bool { return strings.HasPrefix(path, strings.TrimSuffix(outer, "/")+"/") }
+		if !slices.ContainsFunc(out, below) {
 			out = append(out, path)
 		}
 	}

@@ -98,7 +98,7 @@ func withShared(sharing gpu.Sharing, resource string, replicas int) gpu.Sharing 
 }
 
 func (a *accelerators) broker() gpu.Broker {
-	return gpu.Broker{Ledger: a.ledger, Injector: a.injector}
+	return gpu.Broker{Ledger: a.ledger, Injector: a.injector, Off: !a.settings.GPUEnabled && !a.settings.FPGA.Enabled}
 }
 
 // open loads the drivers of what is switched on, and nothing else.

@@ -159,7 +159,7 @@ func present(in gpu.Injection) error {
 	}
 	for _, m := range in.Mounts {
 		if _, err := os.Stat(m.Source); err != nil {
-			return fmt.Errorf("file %s of the driver: %w; if the driver was changed, make the CDI specification anew with: nvidia-ctk cdi generate", m.Source, err)
+			return fmt.Errorf("%s, which containers with the device are given: %w; if the driver was changed, make the CDI specification anew with: nvidia-ctk cdi generate; if it is of MPS, start the control daemon", m.Source, err)
 		}
 	}
 	return nil

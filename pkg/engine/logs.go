@@ -47,10 +47,14 @@ func (c *Client) Logs(ctx context.Context, id string, options LogOptions, w io.W
 }
 
 // tailPieces finds how many of the engine's pieces hold the last lines that are
-// wanted, and how many lines too many are in them.
+// wanted, and how many lines too many are in them. The first piece may be the
+// end of a longer line, hence one line more than asked for.
 func (c *Client) tailPieces(ctx context.Context, id string, options LogOptions) (pieces, skip int, err error) {
+	if options.Tail <= 0 {
+		return 0, 0, nil
+	}
 	options.Follow = false
-	for pieces = options.Tail; pieces > 0; pieces *= 2 {
+	for pieces = options.Tail + 1; ; pieces *= 2 {
 		seen, lines := 0, 0
 		open := map[byte]bool{}
 		err := c.readLog(ctx, id, options, pieces, func(stream io.Reader) error {
@@ -70,11 +74,10 @@ func (c *Client) tailPieces(ctx context.Context, id string, options LogOptions) 
 				lines++
 			}
 		}
-		if lines >= options.Tail || seen < pieces {
+		if lines > options.Tail || seen < pieces {
 			return pieces, max(lines-options.Tail, 0), nil
 		}
 	}
-	return 0, 0, nil
 }
 
 // readLog opens a log and has it read; tail 0 means all.

@@ -17,6 +17,9 @@ import (
 type Broker struct {
 	Ledger   *Ledger
 	Injector Injector
+	// Off says that the node gives out no accelerators at all; containers are left
+	// as they are then.
+	Off bool
 }
 
 // Reserve gives a pod all that it asks for, or nothing; see Ledger.Reserve.
@@ -52,6 +55,9 @@ func (b Broker) Release(podUID string) { b.Ledger.Release(podUID) }
 // With none it makes sure that it sees none. The image's variables are those that
 // the container starts from.
 func (b Broker) Inject(held json.RawMessage, container string, imageEnv []string, spec *engine.Spec) error {
+	if b.Off {
+		return nil
+	}
 	assignment, err := decodeHeld(held)
 	if err != nil {
 		return err
@@ -105,15 +111,15 @@ func decodeHeld(held json.RawMessage) (Assignment, error) {
 	return assignment, nil
 }
 
-// apply puts an injection into an engine's terms. Later variables win.
+// apply puts an injection into an engine's terms.
 func (in Injection) apply(imageEnv []string, spec *engine.Spec) {
-	spec.Env = append(spec.Env, in.Env...)
+	spec.Env = override(spec.Env, in.Env...)
 	if len(in.LibraryPath) > 0 {
 		folders := in.LibraryPath
 		if own := lookup("LD_LIBRARY_PATH", imageEnv, spec.Env); own != "" {
 			folders = append([]string{own}, folders...)
 		}
-		spec.Env = append(spec.Env, "LD_LIBRARY_PATH="+strings.Join(folders, ":"))
+		spec.Env = override(spec.Env, "LD_LIBRARY_PATH="+strings.Join(folders, ":"))
 	}
 	spec.Devices = append(spec.Devices, in.EngineDevices()...)
 	spec.Mounts = append(spec.Mounts, in.EngineMounts()...)
@@ -121,6 +127,17 @@ func (in Injection) apply(imageEnv []string, spec *engine.Spec) {
 		spec.Runtime = in.Runtime
 	}
 	spec.CDIDevices = append(spec.CDIDevices, in.CDIDevices...)
+}
+
+// override appends variables in place of those of the same name: which of two
+// equal names counts is up to each runtime and program.
+func override(env []string, variables ...string) []string {
+	out := slices.Clone(env)
+	for _, variable := range variables {
+		name, _, _ := strings.Cut(variable, "=")
+		out = append(slices.DeleteFunc(out, func(old string) bool { return strings.HasPrefix(old, name+"=") }), variable)
+	}
+	return out
 }
 
 // lookup returns a variable's value from lists of which later ones win.

@@ -30,7 +30,7 @@ func device(spec cdiSpec, d Device) (cdiDevice, error) {
 			}
 		}
 		// With MIG several devices have the GPU's node, so only UUIDs can tell.
-		if c.Name != "all" && !d.IsMIG() && slices.Equal(nodes, d.Nodes) && !strings.Contains(c.Name, ":") {
+		if c.Name != "all" && !d.IsMIG() && len(nodes) > 0 && slices.Equal(nodes, d.Nodes) && !strings.Contains(c.Name, ":") {
 			return c, nil
 		}
 	}

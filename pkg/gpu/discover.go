@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // ErrNoDriver is in the chain of errors that mean that a host has no usable
@@ -95,7 +97,7 @@ func (c combined) Processes(ctx context.Context) ([]Process, error) {
 }
 
 // Watch runs the watches of all parts and reports one event at a time. A part
-// that fails does not end the others; its error is returned when all have ended.
+// that fails ends the others, so that who calls can begin anew with all of them.
 func (c combined) Watch(ctx context.Context, report func(Event)) error {
 	var reporting sync.Mutex
 	one := func(e Event) {
@@ -103,13 +105,11 @@ func (c combined) Watch(ctx context.Context, report func(Event)) error {
 		defer reporting.Unlock()
 		report(e)
 	}
-	errs := make([]error, len(c))
-	var parts sync.WaitGroup
-	for i, part := range c {
-		parts.Go(func() { errs[i] = part.Watch(ctx, one) })
+	parts, ctx := errgroup.WithContext(ctx)
+	for _, part := range c {
+		parts.Go(func() error { return part.Watch(ctx, one) })
 	}
-	parts.Wait()
-	return errors.Join(errs...)
+	return parts.Wait()
 }
 
 func (c combined) Probe(ctx context.Context, uuid string) error {

@@ -1,0 +1,56 @@
+// Package tests holds what is true of the repository as a whole.
+package tests
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/intertwin-eu/interlink-docker-plugin/pkg/"
+
+// arrows are the packages that each package may import, beside other modules.
+var arrows = map[string][]string{
+	"api":       {"interlink", "pods", "volumes"},
+	"config":    {},
+	"engine":    {},
+	"gpu":       {"engine"},
+	"images":    {"engine", "pool"},
+	"interlink": {},
+	"pods":      {"engine", "images", "pool", "probes", "volumes"},
+	"pool":      {"engine"},
+	"probes":    {},
+	"volumes":   {},
+}
+
+// owners are modules that only one of our packages may import.
+var owners = map[string]string{
+	"github.com/docker/docker/": "engine",
+	"github.com/NVIDIA/go-nvml": "gpu",
+}
+
+func TestImportsPointOneWay(t *testing.T) {
+	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "../pkg/...").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %s", err, out)
+	}
+	for line := range strings.Lines(string(out)) {
+		words := strings.Fields(line)
+		name := strings.TrimPrefix(words[0], module)
+		allowed, known := arrows[name]
+		if !known {
+			t.Errorf("package %s is in no row of the table above", name)
+		}
+		for _, imported := range words[1:] {
+			if own, ours := strings.CutPrefix(imported, module); ours && !slices.Contains(allowed, own) {
+				t.Errorf("%s imports %s", name, own)
+			}
+			for prefix, owner := range owners {
+				if strings.HasPrefix(imported, prefix) && name != owner {
+					t.Errorf("%s imports %s, which only %s may", name, imported, owner)
+				}
+			}
+		}
+	}
+}
