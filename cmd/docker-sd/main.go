@@ -35,7 +35,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	verbose := flags.Bool("verbose", false, "log at debug level, whatever the configuration says")
 	errorsOnly := flags.Bool("errorsonly", false, "log errors only, whatever the configuration says")
 	showVersion := flags.Bool("version", false, "print the version and exit")
+	flags.SetOutput(io.Discard) // main prints the error, once
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		flags.SetOutput(out)
+		flags.Usage()
 		return nil
 	} else if err != nil {
 		return err

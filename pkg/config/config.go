@@ -169,8 +169,9 @@ type GPUSharing struct {
 	RenameByDefault            bool
 	FailRequestsGreaterThanOne bool
 	Resources                  []SharedResource
-	// MPSPipeDirectory and MPSShmDirectory are those of the MPS control daemon
-	// that the administrator runs; absolute and cleaned.
+	// MPSPipeDirectory and MPSShmDirectory are the folder of pipes and the /dev/shm
+	// of the MPS control daemon that the administrator runs; absolute and cleaned.
+	// The second is not the host's own /dev/shm: every sandbox mounts it.
 	MPSPipeDirectory string
 	MPSShmDirectory  string
 }
@@ -230,7 +231,7 @@ func Default() Config {
 		AvailableDinds: 2,
 		GPU: GPU{
 			Strategy:    GPUStrategyAuto,
-			Sharing:     GPUSharing{Strategy: GPUSharingNone, MPSPipeDirectory: "/tmp/nvidia-mps", MPSShmDirectory: "/dev/shm"},
+			Sharing:     GPUSharing{Strategy: GPUSharingNone, MPSPipeDirectory: "/run/nvidia/mps/pipe", MPSShmDirectory: "/run/nvidia/mps/shm"},
 			HoldDown:    5 * time.Minute,
 			CDISpecDirs: []string{"/etc/cdi", "/var/run/cdi"},
 		},

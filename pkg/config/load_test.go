@@ -268,7 +268,7 @@ CDISpecDirs: [/opt/cdi/]
 		Sharing: config.GPUSharing{Strategy: config.GPUSharingTimeSlicing, RenameByDefault: true,
 			Resources: []config.SharedResource{{Name: "nvidia.com/gpu", Replicas: 4},
 				{Name: "nvidia.com/mig-1g.5gb", Rename: "nvidia.com/slice", Replicas: 2}},
-			MPSPipeDirectory: "/tmp/nvidia-mps", MPSShmDirectory: "/dev/shm"},
+			MPSPipeDirectory: "/run/nvidia/mps/pipe", MPSShmDirectory: "/run/nvidia/mps/shm"},
 		IgnoredXIDs: []uint64{79}, HeededXIDs: []uint64{13, 31}, HoldDown: 90 * time.Second,
 		LibraryPath: "/opt/driver/libnvidia-ml.so.1", CDISpecDirs: []string{"/opt/cdi"},
 	}

@@ -145,6 +145,9 @@ func (c Config) validateGPU() error {
 			return invalid(name+".name", r.Name, "nvidia.com/gpu, the only resource that MPS shares")
 		}
 	}
+	if within(s.MPSShmDirectory, "/dev/shm") {
+		return invalid("GPUSharing.mpsShmDirectory", s.MPSShmDirectory, "the control daemon's own, not the host's /dev/shm: every sandbox mounts it")
+	}
 	if (s.Strategy == GPUSharingNone) != (len(s.Resources) == 0) {
 		return invalid("GPUSharing.strategy", string(s.Strategy), "time-slicing or mps with resources, and none without")
 	}

@@ -54,6 +54,7 @@ func TestLoad_BadValues(t *testing.T) {
 		{"MPS of instances", "GPUSharing: {strategy: mps, resources: [{name: nvidia.com/mig-1g.5gb, replicas: 2}]}", nil, []string{"nvidia.com/mig-1g.5gb", "MPS"}},
 		{"resources are no list", "GPUSharing: {resources: 4}", nil, []string{`GPUSharing.resources: "4"`, "list"}},
 		{"MPS folder", "GPUSharing: {mpsPipeDirectory: pipe}", nil, []string{`GPUSharing.mpsPipeDirectory: "pipe"`, "absolute path"}},
+		{"MPS in the host's memory", "GPUSharing: {mpsShmDirectory: /dev/shm}", nil, []string{`GPUSharing.mpsShmDirectory: "/dev/shm"`, "not the host's"}},
 		{"XIDs", "GPUIgnoredXIDs: [79, fatal]", nil, []string{"GPUIgnoredXIDs: this list", "whole numbers"}},
 		{"XID below zero", "GPUHeededXIDs: [-1]", nil, []string{"GPUHeededXIDs: this list", "whole numbers"}},
 		{"hold-down", "GPUHoldDown: 10ms", nil, []string{`GPUHoldDown: "10ms"`, "1s or more"}},

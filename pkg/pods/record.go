@@ -124,6 +124,22 @@ func (s store) load() (out []*record, unreadable []types.UID, problem, err error
 	return out, unreadable, errors.Join(problems...), nil
 }
 
+// devicesOf reads what a record that is refused says of its pod's devices, as far
+// as that can be read at all.
+func (s store) devicesOf(uid types.UID) json.RawMessage {
+	var e struct {
+		Record struct {
+			Devices json.RawMessage `json:"devices"`
+			Final   json.RawMessage `json:"final"`
+		} `json:"record"`
+	}
+	file, err := os.ReadFile(s.recordPath(uid))
+	if err != nil || json.Unmarshal(file, &e) != nil || e.Record.Final != nil {
+		return nil
+	}
+	return e.Record.Devices
+}
+
 func readRecord(path string) (*record, error) {
 	file, err := os.ReadFile(path)
 	if err != nil {

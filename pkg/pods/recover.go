@@ -45,6 +45,8 @@ func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bo
 	claimed := map[string]bool{}
 	for _, uid := range unreadable {
 		claimed[pool.AssignedName(string(uid))] = true
+		// Its pod may run: nobody else gets what it holds until a person has looked.
+		problems = errors.Join(problems, m.accelerators.Claim(string(uid), m.store.devicesOf(uid)))
 	}
 	for _, r := range records {
 		claimed[r.Sandbox] = true

@@ -33,6 +33,9 @@ func (p *Pool) refill(ctx context.Context) {
 	defer p.signal()
 	select {
 	case p.slots <- struct{}{}:
+		// Kept until the sandbox is handed over: a claim that waits must not win the
+		// slot and boot another.
+		defer func() { <-p.slots }()
 	case <-ctx.Done():
 		p.count(&p.starting, -1)
 		return
@@ -43,7 +46,6 @@ func (p *Pool) refill(ctx context.Context) {
 			log.G(ctx).WithField("sandbox", s.Name).WithError(err).Debug("sandbox not primed, its first container will start slower")
 		}
 	}
-	<-p.slots
 	if err != nil {
 		p.count(&p.starting, -1)
 		if ctx.Err() == nil {

@@ -239,7 +239,7 @@ func (s *Sandbox) prime(ctx context.Context) error {
 	if err = s.Engine.Start(ctx, id); err == nil {
 		_, err = s.Engine.Wait(ctx, id)
 	}
-	return errors.Join(err, s.Engine.Remove(ctx, id))
+	return errors.Join(err, s.Engine.Remove(context.WithoutCancel(ctx), id))
 }
 
 // lastWords are the last lines of a sandbox's log, for the error message.

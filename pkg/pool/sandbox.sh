@@ -35,8 +35,9 @@ share_images() {
 	to=$data/image/overlay2
 	mkdir -p "$to/layerdb" "$data/overlay2/l"
 	cp "$from/repositories.json" "$to/"
-	cp -r "$from/imagedb" "$to/"
-	cp -r "$from/layerdb/sha256" "$to/layerdb/"
+	# An image that the host drops meanwhile is copied in part and then passed over.
+	cp -r "$from/imagedb" "$to/" || true
+	cp -r "$from/layerdb/sha256" "$to/layerdb/" || true
 	for layer in "$to"/layerdb/sha256/*; do
 		[ -f "$layer/cache-id" ] || continue
 		id= link= lower=

@@ -1,0 +1,21 @@
+package api
+
+import "net/http"
+
+// What the tests of this package look at from outside.
+var (
+	StatusCode = statusCode
+	Message    = message
+	LogQuery   = logQuery
+)
+
+const (
+	MaxErrorText    = maxErrorText
+	MaxSinceSeconds = maxSinceSeconds
+	BodyTimeout     = bodyTimeout
+	ReadyTimeout    = readyTimeout
+	IdleTimeout     = idleTimeout
+)
+
+func (s *Server) Handler() http.Handler    { return s.http.Handler }
+func (s *Server) HTTPServer() *http.Server { return s.http }

@@ -1,0 +1,169 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/registry"
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestLogs(t *testing.T) {
+	framed := frame(1, "one\n") + frame(2, "two\n") + frame(1, "three\n")
+	for name, c := range map[string]struct {
+		options LogOptions
+		body    string
+		want    string
+		query   url.Values
+	}{
+		"both streams in order": {LogOptions{}, framed, "one\ntwo\nthree\n",
+			url.Values{"stdout": {"1"}, "stderr": {"1"}, "tail": {""}}},
+		"terminal": {LogOptions{TTY: true}, "raw\r\n", "raw\r\n",
+			url.Values{"stdout": {"1"}, "stderr": {"1"}, "tail": {""}}},
+		"selected": {LogOptions{Tail: 7, Since: time.Unix(5, 6), Timestamps: true, Follow: true}, framed, "one\ntwo\nthree\n",
+			url.Values{"stdout": {"1"}, "stderr": {"1"}, "tail": {"8"}, "since": {"5.000000006"}, "timestamps": {"1"}, "follow": {"1"}}},
+		"empty": {LogOptions{}, "", "", url.Values{"stdout": {"1"}, "stderr": {"1"}, "tail": {""}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var query url.Values
+			client, _ := serve(t, map[string]http.HandlerFunc{"GET /containers/x/logs": func(w http.ResponseWriter, r *http.Request) {
+				query = r.URL.Query()
+				io.WriteString(w, c.body)
+			}})
+			var out bytes.Buffer
+			if err := client.Logs(t.Context(), "x", c.options, &out); err != nil || out.String() != c.want {
+				t.Errorf("Logs() = %v with %q, want %q", err, out.String(), c.want)
+			}
+			if diff := cmp.Diff(c.query, query); diff != "" {
+				t.Errorf("query (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestLogsThatBreak(t *testing.T) {
+	client, _ := serve(t, map[string]http.HandlerFunc{
+		"GET /containers/x/logs":    breaksOff(frame(1, "one\n") + frame(1, "two\n")[:9]),
+		"GET /containers/gone/logs": says(404, `{"message":"No such container: gone"}`),
+	})
+	var out bytes.Buffer
+	if err := client.Logs(t.Context(), "x", LogOptions{}, &out); err == nil || out.String() != "one\n" {
+		t.Errorf("Logs() of a connection that broke = %v with %q, want an error after the first line", err, out.String())
+	}
+	if err := client.Logs(t.Context(), "gone", LogOptions{}, &out); !errdefs.IsNotFound(err) {
+		t.Errorf("Logs() of a container that is gone = %v, want ErrNotFound", err)
+	}
+}
+
+func TestImage(t *testing.T) {
+	client, _ := serve(t, map[string]http.HandlerFunc{
+		"GET /images/i/json":    says(200, `{"Id":"sha256:1","RepoTags":["i:1"],"RepoDigests":["i@sha256:2"],"Size":9,"Config":{"User":"7"}}`),
+		"GET /images/none/json": says(404, `{"message":"No such image: none"}`),
+	})
+	got, err := client.Image(t.Context(), "i")
+	want := Image{ID: "sha256:1", Tags: []string{"i:1"}, Digests: []string{"i@sha256:2"}, User: "7", Size: 9}
+	if diff := cmp.Diff(want, got); err != nil || diff != "" {
+		t.Errorf("Image(): %v (-want +got):\n%s", err, diff)
+	}
+	if _, err := client.Image(t.Context(), "none"); !errdefs.IsNotFound(err) || !strings.Contains(err.Error(), "none") {
+		t.Errorf("Image() of none = %v, want ErrNotFound that names it", err)
+	}
+}
+
+func TestPull(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer http.HandlerFunc
+		want   string
+		is     func(error) bool
+	}{
+		"complete":          {says(200, `{"status":"Pulling"}`+"\n"+`{"status":"Downloaded newer image"}`), "", nil},
+		"refused at once":   {says(404, `{"message":"pull access denied for i"}`), "pull image i: ", errdefs.IsNotFound},
+		"fails in a 200":    {says(200, `{"status":"Pulling"}`+"\n"+`{"errorDetail":{"message":"no space"},"error":"no space"}`), "pull image i: no space", nil},
+		"breaks off":        {breaksOff(`{"status":"Pulling"}`), "pull image i: read the engine's progress", nil},
+		"ends in a message": {breaksOff(`{"status":"Pu`), "pull image i: read the engine's progress", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var auth registry.AuthConfig
+			client, _ := serve(t, map[string]http.HandlerFunc{"POST /images/create": func(w http.ResponseWriter, r *http.Request) {
+				sent, err := registry.DecodeAuthConfig(r.Header.Get("X-Registry-Auth"))
+				if err != nil {
+					t.Error(err)
+				} else {
+					auth = *sent
+				}
+				c.answer(w, r)
+			}})
+			err := client.Pull(t.Context(), "i", Credentials{User: "u", Password: "s3cret", Server: "r.example"})
+			switch {
+			case c.want == "" && err != nil:
+				t.Errorf("Pull(): %v", err)
+			case c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), c.want) || c.is != nil && !c.is(err)):
+				t.Errorf("Pull() = %v, want %q", err, c.want)
+			case err != nil && strings.Contains(err.Error(), "s3cret"):
+				t.Errorf("the error shows the password: %v", err)
+			}
+			if want := (registry.AuthConfig{Username: "u", Password: "s3cret", ServerAddress: "r.example"}); auth != want {
+				t.Errorf("credentials of user %q for %q reached the engine", auth.Username, auth.ServerAddress)
+			}
+		})
+	}
+}
+
+func TestCopyImage(t *testing.T) {
+	for name, c := range map[string]struct {
+		save, load http.HandlerFunc
+		id, want   string
+	}{
+		"by tag":      {says(200, "archive"), says(200, `{"stream":"Loaded image: i:1\n"}`), "sha256:there", ""},
+		"by id":       {says(200, "archive"), says(200, `{"status":"Loading layer"}{"stream":"Loaded image ID: sha256:there\n"}`), "sha256:there", ""},
+		"not on host": {says(404, `{"message":"No such image: i"}`), nil, "", "save image i: "},
+		"load fails":  {says(200, "archive"), says(200, `{"stream":"x"}{"error":"no space left on device"}`), "", "load image i: no space left on device"},
+		"unnamed":     {says(200, "archive"), says(200, `{"stream":"done"}`), "", "load image i: the engine did not name what it loaded"},
+		"breaks off":  {breaksOff("archive"), says(200, `{"stream":"Loaded image: i:1\n"}`), "", "load image i: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			from, _ := serve(t, map[string]http.HandlerFunc{"GET /images/get": c.save})
+			to, _ := serve(t, map[string]http.HandlerFunc{"POST /images/load": c.load,
+				"GET /images/i:1/json":          says(200, `{"Id":"sha256:there"}`),
+				"GET /images/sha256:there/json": says(200, `{"Id":"sha256:there"}`)})
+			id, err := from.CopyImage(t.Context(), to, "i")
+			if c.want == "" && (err != nil || id != c.id) {
+				t.Errorf("CopyImage() = %q, %v, want %q", id, err, c.id)
+			}
+			if c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), c.want)) {
+				t.Errorf("CopyImage() = %q, %v, want %q", id, err, c.want)
+			}
+		})
+	}
+}
+
+func TestWatchImages(t *testing.T) {
+	release := make(chan struct{})
+	client, _ := serve(t, map[string]http.HandlerFunc{"GET /events": func(w http.ResponseWriter, r *http.Request) {
+		flush := http.NewResponseController(w)
+		io.WriteString(w, `{"Type":"image","Action":"pull"}`+"\n"+`{"Type":"image","Action":"tag"}`+"\n")
+		flush.Flush()
+		<-release
+	}})
+	arrived := 0
+	err := client.WatchImages(t.Context(), time.Millisecond, func() {
+		if arrived++; arrived == 1 {
+			close(release)
+		}
+	})
+	if err == nil || arrived < 1 || arrived > 2 {
+		t.Errorf("WatchImages() = %v after %d arrivals, want an error once the stream ends and few arrivals", err, arrived)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := client.WatchImages(ctx, time.Millisecond, func() {}); err == nil {
+		t.Error("WatchImages() of a caller that left succeeded")
+	}
+}

@@ -1,0 +1,321 @@
+package pool_test
+
+import (
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/google/uuid"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+)
+
+// fill leaves on the host what a docker-sd with these settings leaves.
+func fill(t *testing.T, host *fakeHost, config pool.Config) []string {
+	t.Helper()
+	p := pool.New(config, host)
+	run(t, p)()
+	return host.names()
+}
+
+// restored is a new run's pool after it has looked at what is there.
+func restored(t *testing.T, host *fakeHost, config pool.Config, keep ...string) *pool.Pool {
+	t.Helper()
+	p := pool.New(config, host)
+	t.Cleanup(p.Close)
+	if err := p.CheckInstance(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	claimed := map[string]bool{}
+	for _, name := range keep {
+		claimed[name] = true
+	}
+	p.Keep(claimed)
+	if err := p.Restore(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Wait()
+	return p
+}
+
+func TestRestoreRejoins(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		earlier := fill(t, host, config)
+		p := restored(t, host, config)
+		wantStats(t, p, 2, 0, 0)
+		wantSame(t, "containers", host.names(), earlier)
+		c := p.Reserve(nil)
+		s := claim(t, c)
+		if s.Name != c.Name || s.ID != host.idOf(c.Name) || s.IP == "" || s.Engine.Ping(t.Context()) != nil {
+			t.Errorf("a rejoined sandbox is not whole: %+v", s)
+		}
+		host.kill(s.ID)
+		<-s.Gone()
+	})
+}
+
+func TestRestoreKeepsNoMoreThanSize(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		fill(t, host, config)
+		config.Size = 1
+		p := restored(t, host, config)
+		wantStats(t, p, 1, 0, 0)
+		wantSame(t, "containers", len(host.names()), 1)
+		wantSame(t, "networks", len(host.networkNames()), 1)
+		wantSame(t, "folders", folders(t, config), 1)
+	})
+}
+
+func TestRestoreRemovesOtherGenerations(t *testing.T) {
+	for name, change := range map[string]func(*pool.Config){
+		"image":      func(c *pool.Config) { c.Image = "docker:30-dind" },
+		"privileged": func(c *pool.Config) { c.Privileged = true },
+		"mounts":     func(c *pool.Config) { c.Mounts = []engine.Mount{{Source: "/cvmfs", Target: "/cvmfs"}} },
+		"bounds":     func(c *pool.Config) { c.Resources.MemoryBytes = 1 << 30 },
+		"store":      func(c *pool.Config) { c.Store = "/var/lib/docker" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+				fill(t, host, config)
+				change(&config)
+				p := restored(t, host, config)
+				wantStats(t, p, 0, 0, 0)
+				wantSame(t, "containers", host.names(), []string(nil))
+				wantSame(t, "networks", host.networkNames(), []string(nil))
+				wantSame(t, "folders", folders(t, config), 0)
+			})
+		})
+	}
+}
+
+func TestRestoreForgivesHowManyAndHowLong(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		earlier := fill(t, host, config)
+		config.Size, config.Parallel, config.BootTimeout, config.StrayGrace = 5, 1, time.Hour, time.Hour
+		p := restored(t, host, config)
+		wantStats(t, p, 2, 0, 0)
+		wantSame(t, "containers", host.names(), earlier)
+	})
+}
+
+func TestRestoreRemovesWhatIsHalfMade(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		config.Size = 1
+		whole := fill(t, host, config)
+		labels := func(name string) map[string]string {
+			out := maps.Clone(host.containers[host.idOf(whole[0])].Labels)
+			out[engine.LabelSandbox] = name
+			return out
+		}
+		// A network only, a container that was not started, one whose engine is away, a folder.
+		alone, created, mute := uuid.NewString()+"_dind", uuid.NewString()+"_dind", uuid.NewString()+"_dind"
+		if err := host.CreateNetwork(t.Context(), pool.NetworkName(alone), "", labels(alone)); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{created, mute} {
+			id, err := host.Create(t.Context(), engine.Spec{Name: name, Labels: labels(name)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if name == mute {
+				host.mute = true
+				if err := host.Start(t.Context(), id); err != nil {
+					t.Fatal(err)
+				}
+				host.mute = false
+			}
+		}
+		if err := os.MkdirAll(filepath.Join(config.Dir, "0123456789abcdef", "pod"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		// Not ours: it carries another instance's label.
+		foreign := labels(uuid.NewString() + "_dind")
+		foreign[engine.LabelInstance] = "another"
+		if _, err := host.Create(t.Context(), engine.Spec{Name: "foreign", Labels: foreign}); err != nil {
+			t.Fatal(err)
+		}
+		config.Size = 4
+		p := restored(t, host, config)
+		wantStats(t, p, 1, 0, 0)
+		wantSame(t, "containers", len(host.names()), 2)
+		if host.idOf("foreign") == "" || host.idOf(whole[0]) == "" {
+			t.Errorf("containers %v, want the foreign one and %s", host.names(), whole[0])
+		}
+		wantSame(t, "networks", host.networkNames(), []string{pool.NetworkName(whole[0])})
+		wantSame(t, "folders", folders(t, config), 1)
+	})
+}
+
+func TestRestoreLeavesClaimedOnes(t *testing.T) {
+	for name, c := range map[string]struct {
+		assigned bool
+		keep     func(sandbox string) string
+	}{
+		"by pool name":                     {false, func(s string) string { return s }},
+		"by pool name, after it got a UID": {true, func(s string) string { return s }},
+		"by assigned name":                 {true, func(string) string { return pool.AssignedName("uid") }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+				config.Size = 1
+				old := pool.New(config, host)
+				stop := run(t, old)
+				s := claim(t, old.Reserve(nil))
+				if c.assigned {
+					if err := old.Assign(t.Context(), s, "uid"); err != nil {
+						t.Fatal(err)
+					}
+				}
+				stop()
+				// Another image, so that only the claim can keep it.
+				config.Image = "docker:30-dind"
+				p := restored(t, host, config, c.keep(s.Name))
+				wantStats(t, p, 0, 0, 0)
+				wantSame(t, "containers", len(host.names()), 1)
+				wantSame(t, "networks", host.networkNames(), []string{pool.NetworkName(s.Name)})
+				if _, err := os.Stat(s.PodDir()); err != nil {
+					t.Errorf("the folder of a claimed sandbox: %v", err)
+				}
+				adopted, err := p.Adopt(t.Context(), s.Name)
+				if err != nil || adopted.ID != s.ID || adopted.IP != s.IP {
+					t.Errorf("Adopt() = %+v, %v, want container %s", adopted, err, s.ID)
+				}
+			})
+		})
+	}
+}
+
+func TestAdopt(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		config.Size = 1
+		name := fill(t, host, config)[0]
+		id := host.idOf(name)
+		host.kill(id)
+		p := pool.New(config, host)
+		defer p.Close()
+		s, err := p.Adopt(t.Context(), name)
+		if err != nil || s.ID != id {
+			t.Fatalf("Adopt() of a stopped sandbox = %+v, %v, want it started", s, err)
+		}
+		if _, err := p.Adopt(t.Context(), uuid.NewString()+"_dind"); !errdefs.IsNotFound(err) {
+			t.Errorf("Adopt() of one that is gone = %v, want ErrNotFound", err)
+		}
+		host.faults(failing("List", errdefs.ErrUnavailable))
+		if _, err := p.Adopt(t.Context(), name); errdefs.IsNotFound(err) || err == nil {
+			t.Errorf("Adopt() without the engine = %v, want an error that is not ErrNotFound", err)
+		}
+	})
+}
+
+func TestRebookStartsAnew(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		config.Size = 1
+		name := fill(t, host, config)[0]
+		before := host.idOf(name)
+		p := pool.New(config, host)
+		defer p.Close()
+		p.Keep(map[string]bool{name: true})
+		s := claim(t, p.Rebook(name, nil))
+		if s.Name != name || s.ID == before {
+			t.Errorf("Rebook() got %s in container %s, want %s in a new one", s.Name, s.ID, name)
+		}
+		wantSame(t, "containers", host.names(), []string{name})
+		wantSame(t, "known", p.Knows(name), true)
+	})
+}
+
+func TestCheckInstance(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		config.Subnets = []netip.Prefix{netip.MustParsePrefix("10.9.0.0/27")}
+		config.Size = 1
+		fill(t, host, config)
+		p := pool.New(config, host)
+		defer p.Close()
+		if err := p.CheckInstance(t.Context()); err != nil {
+			t.Fatalf("CheckInstance() of one's own: %v", err)
+		}
+		s := claim(t, p.Reserve(nil))
+		networks := map[string]bool{}
+		for _, n := range host.networks {
+			networks[n.Subnet] = true
+		}
+		if len(networks) != 2 {
+			t.Errorf("networks %v, want the earlier sandbox's and another one for %s", networks, s.Name)
+		}
+		moved := config
+		moved.Dir = filepath.Join(config.Dir, "elsewhere", "sandboxes")
+		err := pool.New(moved, host).CheckInstance(t.Context())
+		if !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), filepath.Dir(config.Dir)) ||
+			!strings.Contains(err.Error(), `"test"`) {
+			t.Errorf("CheckInstance() from another folder = %v, want one that names the instance and the other folder", err)
+		}
+		other := moved
+		other.Instance = "another"
+		if err := pool.New(other, host).CheckInstance(t.Context()); err != nil {
+			t.Errorf("CheckInstance() of another instance: %v", err)
+		}
+	})
+}
+
+func TestSweep(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		config.Size = 1
+		p := pool.New(config, host)
+		run(t, p)
+		claimed := claim(t, p.Reserve(nil))
+		synctest.Wait()
+		labels := func(name string) map[string]string {
+			out := maps.Clone(host.containers[claimed.ID].Labels)
+			out[engine.LabelSandbox] = name
+			return out
+		}
+		stray, network := uuid.NewString()+"_dind", uuid.NewString()+"_dind"
+		if _, err := host.Create(t.Context(), engine.Spec{Name: stray, Labels: labels(stray)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := host.CreateNetwork(t.Context(), pool.NetworkName(network), "", labels(network)); err != nil {
+			t.Fatal(err)
+		}
+		advance(config.StrayGrace - time.Minute)
+		if host.idOf(stray) == "" || len(host.networkNames()) != 3 {
+			t.Error("a young stray was removed; its owner may be about to claim it")
+		}
+		advance(2 * time.Minute)
+		wantSame(t, "stray", host.idOf(stray), "")
+		wantSame(t, "networks", len(host.networkNames()), 2)
+		advance(time.Hour)
+		if host.idOf(claimed.Name) == "" {
+			t.Error("a claimed sandbox was swept away")
+		}
+		wantStats(t, p, 1, 0, 0)
+	})
+}
+
+func TestSweepLeavesWhatIsNoSandbox(t *testing.T) {
+	for name, label := range map[string]string{"empty label": "", "path": "../../elsewhere", "parent": ".."} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+				config.Size = 1
+				removed := map[string]bool{}
+				config.RemoveFolder = func(path string) error { removed[path] = true; return nil }
+				p := pool.New(config, host)
+				run(t, p)
+				if _, err := host.Create(t.Context(), engine.Spec{Name: "odd", Labels: map[string]string{
+					engine.LabelInstance: "test", engine.LabelSandbox: label, engine.LabelFolder: config.Dir}}); err != nil {
+					t.Fatal(err)
+				}
+				advance(time.Hour)
+				if len(removed) > 0 {
+					t.Errorf("folders %v were removed for the sandbox label %q", removed, label)
+				}
+			})
+		})
+	}
+}
