@@ -9,7 +9,6 @@ import (
 
 	"github.com/containerd/containerd/log"
 	"github.com/containerd/errdefs"
-	"golang.org/x/sync/errgroup"
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
@@ -26,34 +25,27 @@ func (p *pod) want(c *v1.Container) images.Want {
 
 // fetchImages brings the pod's images to the host before the pod is placed: what
 // is there when its sandbox boots is shared with it, what comes later is copied.
-func (p *pod) fetchImages(ctx context.Context) error {
+// An image that cannot be had keeps no other container waiting; its own one
+// tries again later.
+func (p *pod) fetchImages(ctx context.Context) {
 	var mu sync.Mutex
-	onHost := map[string]engine.Image{}
-	var pulls errgroup.Group
+	var pulls sync.WaitGroup
+	p.onHost = map[string]engine.Image{}
 	asked := map[string]bool{}
-	for _, list := range [][]v1.Container{p.spec.Spec.InitContainers, p.spec.Spec.Containers} {
-		for i := range list {
-			c := &list[i]
-			if asked[c.Image] {
-				continue
-			}
-			asked[c.Image] = true
-			pulls.Go(func() error {
-				return p.untilPulled(ctx, c, func() error {
-					image, err := p.m.images.OnHost(ctx, p.want(c))
-					if err == nil {
-						mu.Lock()
-						defer mu.Unlock()
-						onHost[c.Image] = image
-					}
-					return err
-				})
-			})
+	for _, c := range allContainers(p.spec) {
+		if asked[c.Image] {
+			continue
 		}
+		asked[c.Image] = true
+		pulls.Go(func() {
+			if image, err := p.m.images.OnHost(ctx, p.want(&c)); err == nil {
+				mu.Lock()
+				defer mu.Unlock()
+				p.onHost[c.Image] = image
+			}
+		})
 	}
-	err := pulls.Wait()
-	p.onHost = onHost
-	return err
+	pulls.Wait()
 }
 
 // lacksImages looks for the pod's images in its sandbox and tells whether one

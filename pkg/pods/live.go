@@ -26,10 +26,7 @@ func (p *pod) live(ctx context.Context) *pool.Sandbox {
 		return nil
 	}
 	if p.claim != nil {
-		if err := p.fetchImages(ctx); err != nil && ctx.Err() == nil {
-			p.fail(ctx, v1.ContainerStateTerminated{ExitCode: 128, Reason: "CreateContainerError", Message: err.Error()})
-			return nil
-		}
+		p.fetchImages(ctx)
 	}
 	s, err := p.place(ctx)
 	if ctx.Err() != nil {

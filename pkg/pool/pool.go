@@ -214,7 +214,14 @@ func (p *Pool) Retire(ctx context.Context, name string) error {
 		// Its files and network are in use until the container is gone.
 		return fmt.Errorf("remove sandbox %s: %w", name, err)
 	}
-	if err := p.host.RemoveNetwork(ctx, NetworkName(name)); err != nil {
+	// By id: an engine that was asked twice, once before a crash and once after,
+	// may have made two networks of one name.
+	networks, err := p.host.ListNetworks(ctx, engine.LabelInstance+"="+p.config.Instance, engine.LabelSandbox+"="+name)
+	problems = append(problems, err)
+	for _, network := range networks {
+		problems = append(problems, p.host.RemoveNetwork(ctx, network.ID))
+	}
+	if err := errors.Join(problems...); err != nil {
 		return fmt.Errorf("remove sandbox %s: %w", name, err)
 	}
 	p.subnets.give(name)
