@@ -22,8 +22,10 @@ type Claim struct {
 	ports []engine.Port
 	again bool
 	// alone claims take no sandbox that was being made for the pool.
-	alone   bool
-	settled sync.Once
+	alone bool
+	// starting says that the pool counts this claim's pod as one that starts.
+	starting bool
+	settled  sync.Once
 }
 
 // Reserve takes a warm sandbox, or names the one that Claim.Sandbox will boot.
@@ -49,10 +51,17 @@ func (p *Pool) ReserveFresh(ports []engine.Port) *Claim {
 func (p *Pool) take(at int) *Claim {
 	s := p.warm[at]
 	p.warm = slices.Delete(p.warm, at, at+1)
-	p.unsettled++
-	p.quiet = time.Now().Add(quietPeriod)
 	p.signal()
-	return &Claim{Name: s.Name, pool: p, warm: s}
+	c := &Claim{Name: s.Name, pool: p, warm: s}
+	c.starts()
+	return c
+}
+
+// starts counts the claim's pod as one that starts; the lock is held.
+func (c *Claim) starts() {
+	c.starting = true
+	c.pool.unsettled++
+	c.pool.quiet = time.Now().Add(quietPeriod)
 }
 
 // quietPeriod bounds how long the boot of a replacement waits for a pod that is
@@ -63,7 +72,7 @@ const quietPeriod = time.Second
 // Settled says that the pod has started, or never will: the sandbox that it took
 // may be replaced. It may be called more than once.
 func (c *Claim) Settled() {
-	if c.warm == nil {
+	if !c.starting {
 		return
 	}
 	c.settled.Do(func() {
@@ -97,8 +106,16 @@ func (c *Claim) Sandbox(ctx context.Context) (*Sandbox, error) {
 	if c.warm != nil {
 		return c.warm, nil
 	}
+	p := c.pool
+	p.count(&p.claiming, 1)
 	s, err := c.boot(ctx)
-	c.got = s
+	p.mu.Lock()
+	p.claiming--
+	if c.got = s; err == nil && !c.starting {
+		c.starts()
+	}
+	p.mu.Unlock()
+	p.signal()
 	return s, err
 }
 
@@ -110,7 +127,6 @@ func (c *Claim) boot(ctx context.Context) (*Sandbox, error) {
 			return nil, err
 		}
 	}
-	defer p.signal()
 	handed := make(chan *Sandbox, 1)
 	if len(c.ports) == 0 && !c.alone {
 		p.mu.Lock()

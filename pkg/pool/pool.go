@@ -92,6 +92,8 @@ type Pool struct {
 	// known are the sandboxes that somebody answers for: being made, warm, or a
 	// pod's. Whatever else carries our label is a stray.
 	known map[string]bool
+	// claiming counts claims whose sandbox is not there yet; they go before refills.
+	claiming int
 	// waiting are claims that have no sandbox yet, first come first served.
 	waiting []chan *Sandbox
 	lastErr error

@@ -15,7 +15,7 @@ import (
 func (p *Pool) startRefills() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.waiting) > 0 || p.unsettled > 0 && time.Now().Before(p.quiet) {
+	if p.claiming > 0 || p.unsettled > 0 && time.Now().Before(p.quiet) {
 		return 0
 	}
 	missing := max(p.config.Size-p.fresh()-p.starting, 0)

@@ -38,6 +38,11 @@ func TestWaitingClaimsGoBeforeRefills(t *testing.T) {
 		if first != fresh.Name && second != fresh.Name || first == second {
 			t.Errorf("the claims got %s and %s, want %s among them", first, second, fresh.Name)
 		}
+		// Their pods are starting: nothing is booted beside them until they have.
+		synctest.Wait()
+		wantStats(t, p, 0, 0, 0)
+		fresh.Settled()
+		waits.Settled()
 		synctest.Wait()
 		wantStats(t, p, 1, 0, 0)
 	})

@@ -1,0 +1,143 @@
+package pool_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+)
+
+func TestClaimThatIsGivenUpLeavesNothing(t *testing.T) {
+	for name, when := range map[string]string{"while it waits for a turn": "", "while it boots": "Start"} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+				config.Parallel = 1
+				release := make(chan struct{})
+				host.faults(func(_ context.Context, call, _ string) error {
+					if call == "Start" {
+						<-release
+					}
+					return nil
+				})
+				p := pool.New(config, host)
+				defer p.Close()
+				errs := make(chan error, 2)
+				first, cancelFirst := context.WithCancel(t.Context())
+				defer cancelFirst()
+				go func() { _, err := p.Reserve(nil).Sandbox(first); errs <- err }()
+				synctest.Wait()
+				if when == "" {
+					second, cancel := context.WithCancel(t.Context())
+					go func() { _, err := p.Reserve(nil).Sandbox(second); errs <- err }()
+					synctest.Wait()
+					cancel()
+					if err := <-errs; err == nil || !strings.Contains(err.Error(), "wait for a turn") {
+						t.Errorf("error %v, want one that says what was waited for", err)
+					}
+				}
+				cancelFirst()
+				close(release)
+				if err := <-errs; err == nil {
+					t.Error("a cancelled boot succeeded")
+				}
+				wantSame(t, "containers", host.names(), []string(nil))
+				wantSame(t, "networks", host.networkNames(), []string(nil))
+				wantSame(t, "folders", folders(t, config), 0)
+				wantStats(t, p, 0, 0, 0)
+				if err := p.Stats().LastError; err != nil {
+					t.Errorf("LastError = %v after a claim was given up, want nil", err)
+				}
+			})
+		})
+	}
+}
+
+func TestFreshReserveIgnoresThePool(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		p := pool.New(config, host)
+		run(t, p)
+		before := len(host.creates())
+		c := p.ReserveFresh(nil)
+		if c.Warm() {
+			t.Error("ReserveFresh() took a sandbox that was there before")
+		}
+		if s := claim(t, c); s.Name != c.Name || len(host.creates()) != before+1 {
+			t.Errorf("ReserveFresh() got %s after %d boots, want %s after one", s.Name, len(host.creates())-before, c.Name)
+		}
+		wantStats(t, p, 2, 0, 0)
+	})
+}
+
+func TestPortsNeedTheirOwnBoot(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		ports := []engine.Port{{Host: 8080, Container: 80, Protocol: "tcp"}}
+		p := pool.New(config, host)
+		run(t, p)
+		c := p.Reserve(ports)
+		if c.Warm() {
+			t.Fatal("a claim with ports took a warm sandbox, which publishes none")
+		}
+		s := claim(t, c)
+		wantSame(t, "ports", host.containers[s.ID].spec.Ports, ports)
+		p.Return(c)
+		synctest.Wait()
+		wantSame(t, "container after Return", host.idOf(c.Name), "")
+		wantStats(t, p, 2, 0, 0)
+	})
+}
+
+func TestReturnPutsBack(t *testing.T) {
+	t.Run("warm", func(t *testing.T) {
+		bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+			config.Size = 1
+			p := pool.New(config, host)
+			run(t, p)
+			c := p.Reserve(nil)
+			p.Return(c)
+			wantStats(t, p, 1, 0, 0)
+			advance(time.Minute)
+			if again := p.Reserve(nil); again.Name != c.Name || len(host.creates()) != 1 {
+				t.Errorf("Reserve() after Return = %s after %d boots, want %s of the first", again.Name, len(host.creates()), c.Name)
+			}
+		})
+	})
+	t.Run("booted", func(t *testing.T) {
+		bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+			p := pool.New(config, host)
+			defer p.Close()
+			c := p.Reserve(nil)
+			claim(t, c)
+			p.Return(c)
+			wantStats(t, p, 1, 0, 0)
+		})
+	})
+	t.Run("never booted", func(t *testing.T) {
+		bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+			p := pool.New(config, host)
+			p.Return(p.Reserve(nil))
+			wantStats(t, p, 0, 0, 0)
+		})
+	})
+	t.Run("dead", func(t *testing.T) {
+		bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+			config.Size = 1
+			p := pool.New(config, host)
+			run(t, p)
+			c := p.Reserve(nil)
+			s := claim(t, c)
+			host.kill(s.ID)
+			<-s.Gone()
+			p.Return(c)
+			synctest.Wait()
+			wantStats(t, p, 1, 0, 0)
+			if p.Reserve(nil).Name == c.Name {
+				t.Error("a dead sandbox was handed out after its return")
+			}
+			wantSame(t, "dead container", host.idOf(c.Name), "")
+		})
+	})
+}
