@@ -7,12 +7,14 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 	"github.com/containerd/containerd/log"
+	"github.com/containerd/errdefs"
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
@@ -130,7 +132,7 @@ func (d *daemon) work(ctx context.Context, gate *gate) error {
 	defer d.gpus.close(ctx)
 	manager := pods.New(d.podsConfig(info), sandboxes, d.images, d.gpus.broker(), d.host)
 	defer manager.Close()
-	if err := sandboxes.CheckInstance(ctx); err != nil {
+	if err := d.checkInstance(ctx, sandboxes); err != nil || ctx.Err() != nil {
 		return err
 	}
 	d.gpus.refresh(ctx)
@@ -167,6 +169,21 @@ func (d *daemon) awaitEngine(ctx context.Context) (engine.Info, bool) {
 		log.G(ctx).WithError(err).Error("the Docker engine does not answer, trying again: check DOCKER_HOST and that the engine runs")
 		if !pause(ctx, delays.NextBackOff()) {
 			return info, false
+		}
+	}
+}
+
+// checkInstance ends docker-sd when its name is taken. An engine that is away for
+// a moment is asked again.
+func (d *daemon) checkInstance(ctx context.Context, sandboxes *pool.Pool) error {
+	for {
+		err := sandboxes.CheckInstance(ctx)
+		if err == nil || errdefs.IsFailedPrecondition(err) {
+			return err
+		}
+		log.G(ctx).WithError(err).Error("the engine could not be asked for earlier sandboxes, trying again")
+		if !pause(ctx, time.Second) {
+			return nil
 		}
 	}
 }
@@ -237,6 +254,19 @@ func (d *daemon) hostMounts(ctx context.Context) []engine.Mount {
 			continue
 		}
 		out = append(out, engine.Mount{Source: path, Target: path, Propagation: propagation(path)})
+	}
+	return out
+}
+
+// outermost drops paths that are below another one.
+func outermost(paths []string) []string {
+	slices.Sort(paths)
+	var out []string
+	for _, path := range slices.Compact(paths) {
+		below := func(outer string) bool { return strings.HasPrefix(path, strings.TrimSuffix(outer, "/")+"/") }
+		if !slices.ContainsFunc(out, below) {
+			out = append(out, path)
+		}
 	}
 	return out
 }
