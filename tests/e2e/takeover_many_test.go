@@ -1,0 +1,54 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// TestManyPodsOutliveAKill: after a SIGKILL each of many pods is taken over as
+// it is, with no restart of any container and with its log. How long that took
+// is logged.
+func TestManyPodsOutliveAKill(t *testing.T) {
+	t.Parallel()
+	const n = 20
+	d := ownDaemon(t, 0, map[string]any{"DockerNetworkSubnet": []string{"10.213.0.0/20"}})
+	runs, pods := make([]*podRun, n), make([]*v1.Pod, n)
+	for i := range pods {
+		pods[i] = newPod(shell("c", fmt.Sprintf("echo pod %d; ", i)+untilStopped))
+		pods[i].Spec.RestartPolicy = v1.RestartPolicyAlways
+		runs[i] = d.run(t, pods[i])
+	}
+	before := make([]v1.ContainerStatus, n)
+	for i, p := range runs {
+		before[i] = p.waitRunning().container("c")
+	}
+	if err := d.kill(); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	if err := d.start(); err != nil {
+		t.Fatal(err)
+	}
+	d.waitReady(t)
+	for i, s := range d.poll(t, pods...) {
+		now := s.container("c")
+		if now.ContainerID != before[i].ContainerID || now.RestartCount != 0 || now.State.Running == nil {
+			t.Errorf("pod %d is %+v, before it was %+v", i, now, before[i])
+		}
+	}
+	t.Logf("%d pods were taken over in %s", n, time.Since(began).Round(time.Millisecond))
+	for i, p := range runs {
+		if got, want := p.logs("c", logOptions{}), fmt.Sprintf("pod %d\n", i); got != want {
+			t.Errorf("log of pod %d = %q", i, got)
+		}
+		p.delete(0)
+	}
+	for _, p := range runs {
+		p.waitGone(runLimit)
+	}
+}
