@@ -206,7 +206,7 @@ func logQuery(request interlink.LogRequest, now time.Time) (pods.LogQuery, error
 		Tail: o.Tail, Bytes: o.Bytes, Timestamps: o.Timestamps, Follow: o.Follow, Previous: o.Previous}
 	switch {
 	case o.Tail < 0 || o.Bytes < 0 || o.SinceSeconds < 0:
-		return query, fmt.Errorf("Tail, Bytes and SinceSeconds must not be negative: %w", errdefs.ErrInvalidArgument)
+		return query, fmt.Errorf("the options Tail, Bytes and SinceSeconds must not be negative: %w", errdefs.ErrInvalidArgument)
 	case o.SinceSeconds > 0 && !o.SinceTime.IsZero():
 		return query, fmt.Errorf("SinceSeconds and SinceTime exclude each other: %w", errdefs.ErrInvalidArgument)
 	case o.SinceSeconds > maxSinceSeconds:

@@ -108,11 +108,10 @@ type Manager struct {
 	end     context.CancelCauseFunc
 	workers sync.WaitGroup
 
-	mu        sync.Mutex
-	pods      map[types.UID]*pod
-	buried    map[types.UID]time.Time
-	asked     map[types.UID]time.Time
-	recovered bool
+	mu     sync.Mutex
+	pods   map[types.UID]*pod
+	buried map[types.UID]time.Time
+	asked  map[types.UID]time.Time
 }
 
 // New makes a Manager that refuses all calls until Recover has run.
