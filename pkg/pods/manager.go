@@ -291,7 +291,7 @@ func (m *Manager) condemn(ctx context.Context, p *pod, grace *int64) error {
 	if p.admitErr != nil || p.peek().Gone {
 		return nil
 	}
-	err := p.change(func(r *record) {
+	err := p.note(func(r *record) {
 		r.Gone, r.Grace = true, int64(gracePeriod(p.spec, grace)/time.Second)
 	})
 	if err != nil {

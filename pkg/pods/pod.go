@@ -74,8 +74,23 @@ type pod struct {
 	saving sync.Mutex
 }
 
-// change edits the record and saves it.
+// change edits the record, if that can be saved: it is for intents, which are on
+// disk before they are acted on.
 func (p *pod) change(edit func(*record)) error {
+	p.saving.Lock()
+	defer p.saving.Unlock()
+	changed := *p.kept.Load()
+	edit(&changed)
+	if err := p.m.store.save(&changed); err != nil {
+		return err
+	}
+	p.kept.Store(&changed)
+	return nil
+}
+
+// note edits the record whether it can be saved or not: it is for what is so
+// already, and for a delete, which a full disk must not stop.
+func (p *pod) note(edit func(*record)) error {
 	p.saving.Lock()
 	defer p.saving.Unlock()
 	changed := *p.kept.Load()
@@ -138,11 +153,11 @@ func (p *pod) place(ctx context.Context) (*pool.Sandbox, error) {
 		if err == nil {
 			if p.claim != nil && p.lacksImages(ctx, s) && !p.swapped {
 				claim, err := p.swap(ctx)
-				if err != nil {
-					return nil, err
+				if err == nil {
+					find = func() (*pool.Sandbox, error) { return claim.Sandbox(ctx) }
+					continue
 				}
-				find = func() (*pool.Sandbox, error) { return claim.Sandbox(ctx) }
-				continue
+				log.G(ctx).WithError(err).Warn("no fresh sandbox could be claimed, the image is copied into this one")
 			}
 			p.settle(ctx, s)
 			return s, nil
@@ -181,7 +196,7 @@ func (p *pod) swap(ctx context.Context) (*pool.Claim, error) {
 func (p *pod) settle(ctx context.Context, s *pool.Sandbox) {
 	p.sandbox.Store(s)
 	if r := p.peek(); !r.Placed || r.Sandbox != s.Name {
-		if err := p.change(func(r *record) { r.Placed, r.Sandbox = true, s.Name }); err != nil {
+		if err := p.note(func(r *record) { r.Placed, r.Sandbox = true, s.Name }); err != nil {
 			log.G(ctx).WithError(err).Warn("the pod's place could not be saved")
 		}
 	}
@@ -232,7 +247,7 @@ func (p *pod) conclude(ctx context.Context) {
 	for _, status := range statuses {
 		final = append(final, status)
 	}
-	if err := p.change(func(r *record) { r.Final = final }); err != nil {
+	if err := p.note(func(r *record) { r.Final = final }); err != nil {
 		log.G(ctx).WithError(err).Warn("the pod's outcome could not be saved")
 	}
 	p.m.accelerators.Release(string(p.spec.UID))

@@ -45,8 +45,8 @@ func (t Target) probeGRPC(ctx context.Context, a *v1.GRPCAction) Result {
 	}
 }
 
-// connectGRPC is lazy: the connection is made by the first request. The address is taken as it is, without a name
-// lookup and without a proxy.
+// connectGRPC is lazy: the connection is made by the first request. The address is dialled as it
+// is: no name lookup, nothing in between.
 func (t Target) connectGRPC(address string, mode *v1.GRPCProbeMode) (*grpc.ClientConn, error) {
 	secure := insecure.NewCredentials()
 	if mode != nil && *mode == v1.GRPCProbeModeTLS {

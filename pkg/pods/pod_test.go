@@ -1,0 +1,26 @@
+package pods
+
+import (
+	"path/filepath"
+	"testing"
+)
+
+// TestRecordOfAFullDisk: an intent that cannot be saved is not acted on, a fact
+// and a delete hold all the same.
+func TestRecordOfAFullDisk(t *testing.T) {
+	m := New(Config{Dir: filepath.Join(t.TempDir(), "missing")}, nil, nil, nil, nil)
+	defer m.Close()
+	p := m.newPod(fullRecord().Pod)
+	if err := p.change(func(r *record) { r.Sandbox = "intended" }); err == nil {
+		t.Error("change: no error although nothing can be saved")
+	}
+	if got := p.peek().Sandbox; got != "" {
+		t.Errorf("after a change that was not saved the sandbox is %q, want none", got)
+	}
+	if err := p.note(func(r *record) { r.Sandbox, r.Gone = "there", true }); err == nil {
+		t.Error("note: no error although nothing can be saved")
+	}
+	if r := p.peek(); r.Sandbox != "there" || !r.Gone {
+		t.Errorf("after a note the record has sandbox %q, gone %t", r.Sandbox, r.Gone)
+	}
+}
