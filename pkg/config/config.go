@@ -56,7 +56,7 @@ type Config struct {
 	// registry credentials are used to pull; empty uses none.
 	DockerConfig string
 	// DockerNetworkSubnet lists the IPv4 ranges that sandbox networks are cut
-	// from, /8 to /28, masked, without overlaps; empty leaves the choice to Docker.
+	// from, /8 to /28, masked, without overlaps; empty takes a default range.
 	DockerNetworkSubnet []netip.Prefix
 	// AvailableDinds (AVAILABLEDINDS) is the number of sandboxes kept warm, 0 to 127.
 	AvailableDinds int

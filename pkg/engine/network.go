@@ -8,7 +8,9 @@ import (
 	"github.com/docker/docker/api/types/network"
 )
 
-// CreateNetwork makes a bridge network; subnet "" lets the engine choose.
+// CreateNetwork makes a bridge network; subnet "" lets the engine choose. A
+// subnet that overlaps another network's is ErrPermissionDenied, in the engine's
+// words.
 func (c *Client) CreateNetwork(ctx context.Context, name, subnet string, labels map[string]string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

@@ -167,6 +167,29 @@ func TestMissingSandboxImage(t *testing.T) {
 	}
 }
 
+func TestNetworksOfOthersAreLeftAlone(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		config.Subnets = []netip.Prefix{netip.MustParsePrefix("10.9.0.0/26")}
+		for _, subnet := range []string{"10.9.0.0/28", "10.9.0.16/28", "10.9.0.48/28"} {
+			if err := host.CreateNetwork(t.Context(), subnet, subnet, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p := pool.New(config, host)
+		defer p.Close()
+		s := claim(t, p.Reserve(nil))
+		wantSame(t, "subnet", host.network(pool.NetworkName(s.Name)).Subnet, "10.9.0.32/28")
+		if _, err := p.Reserve(nil).Sandbox(t.Context()); !errdefs.IsPermissionDenied(err) {
+			t.Errorf("a sandbox where others use every network = %v, want the engine's refusal", err)
+		}
+		if err := host.RemoveNetwork(t.Context(), "10.9.0.16/28"); err != nil {
+			t.Fatal(err)
+		}
+		s = claim(t, p.Reserve(nil))
+		wantSame(t, "subnet", host.network(pool.NetworkName(s.Name)).Subnet, "10.9.0.16/28")
+	})
+}
+
 func TestDestroy(t *testing.T) {
 	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
 		config.Subnets = []netip.Prefix{netip.MustParsePrefix("10.9.0.0/28")}

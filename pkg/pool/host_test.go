@@ -237,6 +237,11 @@ func (h *fakeHost) CreateNetwork(ctx context.Context, name, subnet string, label
 	if _, found := h.networks[name]; found {
 		return fmt.Errorf("network %s exists: %w", name, errdefs.ErrConflict)
 	}
+	for _, n := range h.networks {
+		if n.Subnet != "" && n.Subnet == subnet {
+			return fmt.Errorf("pool overlaps with other one on this address space: %w", errdefs.ErrPermissionDenied)
+		}
+	}
 	h.networks[name] = engine.Network{ID: name, Name: name, Labels: labels, Subnet: subnet, Created: time.Now()}
 	return nil
 }
@@ -279,6 +284,12 @@ func (h *fakeHost) names() []string {
 }
 
 // networkNames are sorted.
+func (h *fakeHost) network(name string) engine.Network {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.networks[name]
+}
+
 func (h *fakeHost) networkNames() []string {
 	h.mu.Lock()
 	defer h.mu.Unlock()

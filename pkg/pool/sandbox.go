@@ -122,11 +122,7 @@ func (p *Pool) make(ctx context.Context, name string, ports []engine.Port, shape
 	}
 	labels := map[string]string{engine.LabelInstance: p.config.Instance, engine.LabelSandbox: name,
 		engine.LabelGeneration: shape.generation, engine.LabelFolder: p.config.Dir}
-	subnet, err := p.subnets.take(name)
-	if err != nil {
-		return "", err
-	}
-	if err := p.host.CreateNetwork(ctx, NetworkName(name), subnet, labels); err != nil && !errdefs.IsConflict(err) {
+	if err := p.makeNetwork(ctx, name, labels); err != nil {
 		return "", err
 	}
 	spec := p.spec(name, dir, labels)
@@ -137,6 +133,27 @@ func (p *Pool) make(ctx context.Context, name string, ports []engine.Port, shape
 		err = p.host.Start(ctx, id)
 	}
 	return id, errors.Join(err, caller.Err())
+}
+
+// makeNetwork makes the sandbox's network in the first free range that nobody
+// else uses: other networks of the engine's are seen only by its refusal.
+func (p *Pool) makeNetwork(ctx context.Context, name string, labels map[string]string) error {
+	var err error
+	for range p.subnets.left() + 1 {
+		var subnet string
+		if subnet, err = p.subnets.take(name); err != nil {
+			return err
+		}
+		err = p.host.CreateNetwork(ctx, NetworkName(name), subnet, labels)
+		if subnet == "" || !errdefs.IsPermissionDenied(err) {
+			break
+		}
+		p.subnets.pass(name)
+	}
+	if errdefs.IsConflict(err) {
+		return nil
+	}
+	return err
 }
 
 // create makes the container, fetching its image when the host has none.

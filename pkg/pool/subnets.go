@@ -67,6 +67,17 @@ func (s *subnets) take(sandbox string) (string, error) {
 	return prefix.String(), nil
 }
 
+// pass sets aside the network that take returned, because somebody else uses
+// it: another docker-sd, or a network of the operator's. It is tried again last.
+func (s *subnets) pass(sandbox string) { s.give(sandbox) }
+
+// left counts the networks that are free.
+func (s *subnets) left() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.free)
+}
+
 func (s *subnets) give(sandbox string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -109,6 +110,7 @@ type hostNetwork struct {
 	ID     string `json:"Id"`
 	Name   string
 	Labels map[string]string
+	IPAM   struct{ Config []struct{ Subnet netip.Prefix } }
 }
 
 func (e *engineReader) networks(ctx context.Context, labels ...string) ([]hostNetwork, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -48,6 +49,28 @@ func (d *daemon) waitWarm(t *testing.T, n int) map[string]hostContainer {
 		return len(seen) == n && len(left) == 0 && ready
 	}, func() string { return fmt.Sprint(slices.Collect(maps.Keys(seen))) })
 	return seen
+}
+
+// TestDefaultNetworks: sandboxes leave the engine's own address pools alone, and
+// two docker-sd share the default range.
+func TestDefaultNetworks(t *testing.T) {
+	ranges := []netip.Prefix{netip.MustParsePrefix("10.213.0.0/19"), netip.MustParsePrefix("100.90.0.0/19"), netip.MustParsePrefix("198.18.0.0/19")}
+	seen := map[netip.Prefix]bool{}
+	for range 2 {
+		d := ownDaemon(t, 2, nil)
+		d.waitWarm(t, 2)
+		networks, err := suite.engine.networks(t.Context(), d.label())
+		if err != nil || len(networks) != 2 {
+			t.Fatalf("networks %v, %v, want one for each sandbox", networks, err)
+		}
+		for _, n := range networks {
+			subnet := n.IPAM.Config[0].Subnet
+			if seen[subnet] || subnet.Bits() != 28 || !slices.ContainsFunc(ranges, subnet.Overlaps) {
+				t.Errorf("network %s has %s, want a /28 of its own from a default range", n.Name, subnet)
+			}
+			seen[subnet] = true
+		}
+	}
 }
 
 // TestBurst: more creates at once than there are warm sandboxes; all run, each

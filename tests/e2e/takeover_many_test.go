@@ -16,7 +16,7 @@ import (
 func TestManyPodsOutliveAKill(t *testing.T) {
 	t.Parallel()
 	const n = 20
-	d := ownDaemon(t, 0, map[string]any{"DockerNetworkSubnet": []string{"10.213.0.0/20"}})
+	d := ownDaemon(t, 0, nil)
 	runs, pods := make([]*podRun, n), make([]*v1.Pod, n)
 	for i := range pods {
 		pods[i] = newPod(shell("c", fmt.Sprintf("echo pod %d; ", i)+untilStopped))

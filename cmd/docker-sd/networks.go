@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"encoding/binary"
+	"math/bits"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/containerd/containerd/log"
+	"github.com/prometheus/procfs"
+)
+
+// defaultNetworks are where sandboxes live unless DockerNetworkSubnet says
+// otherwise: each has room for 512 of them, and none is among the engine's own
+// address pools, which about 30 networks use up.
+var defaultNetworks = []netip.Prefix{
+	netip.MustParsePrefix("10.213.0.0/19"), netip.MustParsePrefix("100.90.0.0/19"), netip.MustParsePrefix("198.18.0.0/19"),
+}
+
+// sandboxNetworks are the parents of the sandboxes' networks; none leaves the
+// choice to the engine.
+func (d *daemon) sandboxNetworks(ctx context.Context) []netip.Prefix {
+	if len(d.settings.DockerNetworkSubnet) > 0 {
+		return d.settings.DockerNetworkSubnet
+	}
+	routes, err := hostRoutes("/proc")
+	if err != nil {
+		log.G(ctx).WithError(err).Debug("this machine's routes are not known")
+	}
+	chosen, ok := freeOf(routes, defaultNetworks)
+	if !ok {
+		log.G(ctx).Warn("every default range for sandbox networks overlaps a route of this machine, so the engine chooses, and its address pools end at about 30 networks: set DockerNetworkSubnet")
+		return nil
+	}
+	log.G(ctx).WithField("subnet", chosen).Info("sandbox networks are cut from a default range, because DockerNetworkSubnet is not set")
+	return []netip.Prefix{chosen}
+}
+
+// freeOf returns the first candidate that no route overlaps.
+func freeOf(routes, candidates []netip.Prefix) (netip.Prefix, bool) {
+	for _, candidate := range candidates {
+		if !slices.ContainsFunc(routes, candidate.Overlaps) {
+			return candidate, true
+		}
+	}
+	return netip.Prefix{}, false
+}
+
+// hostRoutes are the networks that this machine reaches by a route of their own.
+// Those of the engine are left out: the engine refuses overlaps itself, and
+// sandboxes of an earlier run are among them.
+func hostRoutes(proc string) ([]netip.Prefix, error) {
+	fs, err := procfs.NewFS(proc)
+	if err != nil {
+		return nil, err
+	}
+	lines, err := fs.NetRoute()
+	if err != nil {
+		return nil, err
+	}
+	var out []netip.Prefix
+	for _, line := range lines {
+		if line.Mask == 0 || strings.HasPrefix(line.Iface, "br-") || line.Iface == "docker0" {
+			continue
+		}
+		// The kernel prints addresses in network order as if they were numbers of its own.
+		var address [4]byte
+		binary.NativeEndian.PutUint32(address[:], line.Destination)
+		out = append(out, netip.PrefixFrom(netip.AddrFrom4(address), bits.OnesCount32(line.Mask)))
+	}
+	return out, nil
+}
