@@ -3,8 +3,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -30,31 +28,14 @@ func main() {
 
 // run is the whole program; it returns when ctx ends and all is drained.
 func run(ctx context.Context, args []string, getenv func(string) string, out io.Writer) error {
-	flags := flag.NewFlagSet("docker-sd", flag.ContinueOnError)
-	path := flags.String("interlinkconfigpath", "", "configuration file (default $INTERLINKCONFIGPATH, then "+config.DefaultPath+")")
-	verbose := flags.Bool("verbose", false, "log at debug level, whatever the configuration says")
-	errorsOnly := flags.Bool("errorsonly", false, "log errors only, whatever the configuration says")
-	showVersion := flags.Bool("version", false, "print the version and exit")
-	flags.SetOutput(io.Discard) // main prints the error, once
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-		flags.SetOutput(out)
-		flags.Usage()
-		return nil
-	} else if err != nil {
-		return err
-	}
-	if *showVersion {
-		_, err := fmt.Fprintln(out, version)
-		return err
-	}
-	if flags.NArg() > 0 {
-		return fmt.Errorf("unknown argument %q: see -help", flags.Arg(0))
-	}
-	settings, warnings, err := config.Load(config.Path(*path, getenv), getenv)
-	if err != nil {
-		return err
-	}
-	settings = settings.WithFlags(*verbose, *errorsOnly)
+	root := newRoot(getenv)
+	root.SetArgs(doubleDashes(args))
+	root.SetOut(out)
+	return root.ExecuteContext(ctx)
+}
+
+// serve runs the daemon until ctx ends.
+func serve(ctx context.Context, settings config.Config, warnings []string) error {
 	if err := log.SetLevel(settings.LogLevel()); err != nil {
 		return fmt.Errorf("set the log level: %w", err)
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"io/fs"
 	"net"
 	"net/http"
@@ -86,12 +85,30 @@ func TestRunRefuses(t *testing.T) {
 }
 
 func TestVersionAndHelp(t *testing.T) {
-	var out bytes.Buffer
-	if err := run(t.Context(), []string{"-version"}, noVariables, &out); err != nil || out.String() != version+"\n" {
-		t.Errorf("run(-version) = %v with %q", err, out.String())
+	for flag, want := range map[string]string{"-version": version + "\n", "--version": version + "\n",
+		"-help": "-interlinkconfigpath", "--help": "-interlinkconfigpath", "-h": "-interlinkconfigpath"} {
+		var out bytes.Buffer
+		if err := run(t.Context(), []string{flag}, noVariables, &out); err != nil || !strings.Contains(out.String(), want) {
+			t.Errorf("run(%s) = %v with %q, want %q", flag, err, out.String(), want)
+		}
 	}
-	if err := run(t.Context(), []string{"-help"}, noVariables, &out); err != nil || errors.Is(err, flag.ErrHelp) {
-		t.Errorf("run(-help) = %v, want nil", err)
+}
+
+func TestDoubleDashes(t *testing.T) {
+	for given, want := range map[string]string{
+		"":                                   "",
+		"-verbose -errorsonly":               "--verbose --errorsonly",
+		"--verbose":                          "--verbose",
+		"-verbose=false -version":            "--verbose=false --version",
+		"-interlinkconfigpath f -verbose":    "--interlinkconfigpath f --verbose",
+		"-interlinkconfigpath -verbose":      "--interlinkconfigpath -verbose",
+		"-interlinkconfigpath=f pods -w":     "--interlinkconfigpath=f pods -w",
+		"-other -verbose -- -verbose":        "-other --verbose -- -verbose",
+		"verbose interlinkconfigpath -o=yes": "verbose interlinkconfigpath -o=yes",
+	} {
+		if got := strings.Join(doubleDashes(strings.Fields(given)), " "); got != want {
+			t.Errorf("doubleDashes(%q) = %q, want %q", given, got, want)
+		}
 	}
 }
 
