@@ -222,7 +222,7 @@ func (d *daemon) poolConfig(ctx context.Context, info engine.Info) pool.Config {
 	return pool.Config{
 		Instance: s.Instance, Dir: filepath.Join(s.DataRootFolder, "sandboxes"),
 		Image: image, FetchImage: func(ctx context.Context) error { return d.images.Fetch(ctx, image) },
-		Size: s.AvailableDinds, Parallel: s.BootParallel(), BootTimeout: s.SandboxBootTimeout, StrayGrace: s.StrayGracePeriod, RemoveFolder: volumes.Remove,
+		Size: s.AvailableDinds, Standby: s.Standbys(), Parallel: s.BootParallel(), BootTimeout: s.SandboxBootTimeout, StrayGrace: s.StrayGracePeriod, RemoveFolder: volumes.Remove,
 		Privileged: s.SandboxPrivileged, Store: store, Subnets: d.sandboxNetworks(ctx), Mounts: d.hostMounts(ctx),
 		Resources: sandboxBounds(info),
 	}

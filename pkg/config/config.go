@@ -80,6 +80,9 @@ type Config struct {
 	// SandboxBootParallel is the number of sandboxes booted at once, 0 for one
 	// per CPU core; use BootParallel.
 	SandboxBootParallel int
+	// StandbySandboxes is the number of sandboxes made but not started, for bursts;
+	// -1 goes by AvailableDinds; use Standbys.
+	StandbySandboxes int
 	// ImageSharing says how sandboxes get at the host's images.
 	ImageSharing ImageSharing
 	// ImagePullTimeout bounds one image pull; 0 is no limit.
@@ -248,6 +251,7 @@ func Default() Config {
 		AllowPrivilegedPods:    true,
 		TrustedAnnotationFlags: true,
 		MaxPods:                110,
+		StandbySandboxes:       -1,
 		MaxBodyBytes:           64 << 20,
 		MaxLogFollowers:        256,
 		ContainerLogMaxSize:    100 << 20,
@@ -268,6 +272,15 @@ func (c Config) SandboxImageName() string {
 	default:
 		return DefaultSandboxImage
 	}
+}
+
+// Standbys returns how many sandboxes stand by, 0 or more: unless it is set, four
+// for each that is kept warm, but not more than there may be pods.
+func (c Config) Standbys() int {
+	if c.StandbySandboxes >= 0 {
+		return c.StandbySandboxes
+	}
+	return max(min(4*c.AvailableDinds, c.MaxPods-c.AvailableDinds), 0)
 }
 
 // BootParallel returns how many sandboxes may boot at once, 1 or more.

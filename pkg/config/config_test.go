@@ -46,6 +46,29 @@ func TestConfig_BootParallel(t *testing.T) {
 	}
 }
 
+func TestConfig_Standbys(t *testing.T) {
+	for _, tt := range []struct {
+		name                      string
+		warm, standing, max, want int
+	}{
+		{"default", 2, -1, 110, 8},
+		{"by the pool", 10, -1, 110, 40},
+		{"not more than pods", 10, -1, 30, 20},
+		{"more warm ones than pods", 10, -1, 4, 0},
+		{"no pool", 0, -1, 110, 0},
+		{"set", 2, 5, 110, 5},
+		{"none", 2, 0, 110, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg := config.Default()
+			cfg.AvailableDinds, cfg.StandbySandboxes, cfg.MaxPods = tt.warm, tt.standing, tt.max
+			if got := cfg.Standbys(); got != tt.want {
+				t.Errorf("got %d, want %d", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestConfig_LogLevel(t *testing.T) {
 	for _, tt := range []struct {
 		name                     string

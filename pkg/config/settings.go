@@ -47,6 +47,7 @@ func (c *Config) settings() []setting {
 		{"SandboxPrivileged", "", &c.SandboxPrivileged},
 		{"SandboxBootTimeout", "", &c.SandboxBootTimeout},
 		{"SandboxBootParallel", "", &c.SandboxBootParallel},
+		{"StandbySandboxes", "", &c.StandbySandboxes},
 		{"ImageSharing", "", (*string)(&c.ImageSharing)},
 		{"ImagePullTimeout", "", &c.ImagePullTimeout},
 		{"HostPathPrefixes", "", &c.HostPathPrefixes},

@@ -52,6 +52,7 @@ func (c Config) validateNumbers() error {
 	}{
 		{"AVAILABLEDINDS", int64(c.AvailableDinds), 0, 127},
 		{"SandboxBootParallel", int64(c.SandboxBootParallel), 0, 0},
+		{"StandbySandboxes", int64(c.StandbySandboxes), -1, 0},
 		{"MaxPods", int64(c.MaxPods), 0, 0},
 		{"MaxBodyBytes", c.MaxBodyBytes, 1, 0},
 		{"MaxLogFollowers", int64(c.MaxLogFollowers), 0, 0},

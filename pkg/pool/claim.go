@@ -179,7 +179,7 @@ func (p *Pool) Return(c *Claim) {
 	p.mu.Lock()
 	if p.outdated(s) {
 		p.mu.Unlock()
-		p.discard(p.life, s)
+		p.discard(p.life, s.Name)
 		return
 	}
 	p.warm = append(p.warm, s)

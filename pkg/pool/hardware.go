@@ -51,13 +51,19 @@ func (p *Pool) SetHardware(h Hardware) {
 		p.mu.Unlock()
 		return
 	}
-	outdated := p.warm
-	p.hardware, p.generation, p.warm = h, next, nil
+	var outdated []string
+	for _, s := range p.warm {
+		outdated = append(outdated, s.Name)
+	}
+	for _, s := range p.standbys {
+		outdated = append(outdated, s.name)
+	}
+	p.hardware, p.generation, p.warm, p.standbys = h, next, nil, nil
 	p.mu.Unlock()
 	p.signal()
 	p.watchers.Go(func() {
-		for _, s := range outdated {
-			p.discard(p.life, s)
+		for _, name := range outdated {
+			p.discard(p.life, name)
 		}
 	})
 }
@@ -70,7 +76,7 @@ func (p *Pool) outdated(s *Sandbox) bool { return s.generation != p.generation }
 // and removes it again.
 func (p *Pool) Try(ctx context.Context, h Hardware, check func(context.Context, *Sandbox) error) error {
 	name := newName()
-	s, err := p.bootShaped(ctx, name, nil, shape{hardware: h, generation: generation(p.config, h)})
+	s, err := p.bootShaped(ctx, making{name: name, shape: shape{hardware: h, generation: generation(p.config, h)}})
 	if err != nil {
 		return err
 	}

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
@@ -37,6 +39,8 @@ type fakeContainer struct {
 	engine.Container
 	spec    engine.Spec
 	stopped chan struct{}
+	// pipe is what a standby waits at.
+	pipe *os.File
 }
 
 var _ pool.Host = &fakeHost{}
@@ -103,6 +107,12 @@ func (h *fakeHost) Start(ctx context.Context, id string) error {
 		c.stopped = make(chan struct{})
 		c.State = engine.State{Status: engine.StatusRunning, PID: 4711}
 	}
+	if path := variable(c, "DOCKER_SD_GO"); !running && path != "" {
+		// Both ends, so that opening it does not wait.
+		if pipe, err := os.OpenFile(path, os.O_RDWR|unix.O_NONBLOCK, 0); err == nil {
+			c.pipe = pipe
+		}
+	}
 	mute, fleeting := h.mute, h.fleeting
 	h.mu.Unlock()
 	switch {
@@ -115,10 +125,12 @@ func (h *fakeHost) Start(ctx context.Context, id string) error {
 	return nil
 }
 
-func socketOf(c *fakeContainer) string {
+func socketOf(c *fakeContainer) string { return variable(c, "DOCKER_SD_SOCKET") }
+
+func variable(c *fakeContainer, name string) string {
 	for _, e := range c.spec.Env {
-		if path, found := strings.CutPrefix(e, "DOCKER_SD_SOCKET="); found {
-			return path
+		if value, found := strings.CutPrefix(e, name+"="); found {
+			return value
 		}
 	}
 	return ""
@@ -133,6 +145,9 @@ func (h *fakeHost) kill(id string) {
 		return
 	}
 	c.State = engine.State{Status: engine.StatusExited, ExitCode: 137}
+	if c.pipe != nil {
+		c.pipe.Close()
+	}
 	h.mu.Unlock()
 	h.inner.stop(socketOf(c))
 	close(c.stopped)

@@ -52,6 +52,8 @@ type Config struct {
 	FetchImage func(context.Context) error `json:"-"`
 	// Size is how many sandboxes wait ready (AVAILABLEDINDS).
 	Size int
+	// Standby is how many more are made but not started, for bursts.
+	Standby int
 	// Parallel bounds how many boot at the same time.
 	Parallel int
 	// BootTimeout bounds one boot.
@@ -89,6 +91,11 @@ type Pool struct {
 	generation string
 	warm       []*Sandbox
 	starting   int
+	// standbys wait to be woken; preparing says that one is being made, and no other
+	// is before standbyAfter.
+	standbys     []*standby
+	preparing    bool
+	standbyAfter time.Time
 	// known are the sandboxes that somebody answers for: being made, warm, or a
 	// pod's. Whatever else carries our label is a stray.
 	known map[string]bool
@@ -118,7 +125,7 @@ func New(config Config, host Host) *Pool {
 
 // generation is a digest of all that shapes a sandbox.
 func generation(c Config, h Hardware) string {
-	c.Size, c.Parallel, c.BootTimeout, c.StrayGrace = 0, 0, 0, 0
+	c.Size, c.Standby, c.Parallel, c.BootTimeout, c.StrayGrace = 0, 0, 0, 0, 0
 	shape, err := json.Marshal([]any{c, h, bootScript, engineFlags, Capabilities})
 	if err != nil {
 		panic(err) // plain structs of strings and numbers
@@ -129,7 +136,7 @@ func generation(c Config, h Hardware) string {
 
 // Stats is a moment's view of the pool.
 type Stats struct {
-	Size, Warm, Starting, Waiting int
+	Size, Warm, Starting, Waiting, Standby int
 	// LastError is the last failed boot's, nil after one that succeeded.
 	LastError error
 }
@@ -138,7 +145,7 @@ type Stats struct {
 func (p *Pool) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return Stats{Size: p.config.Size, Warm: len(p.warm), Starting: p.starting, Waiting: len(p.waiting), LastError: p.lastErr}
+	return Stats{Size: p.config.Size, Warm: len(p.warm), Starting: p.starting, Waiting: len(p.waiting), Standby: len(p.standbys), LastError: p.lastErr}
 }
 
 // Run keeps the pool full until ctx ends and returns when every boot that it
@@ -152,6 +159,9 @@ func (p *Pool) Run(ctx context.Context) {
 	for {
 		for range p.startRefills() {
 			refills.Go(func() { p.refill(ctx) })
+		}
+		if p.startStandby() {
+			refills.Go(func() { p.prepare(ctx) })
 		}
 		if p.Stats().LastError == nil {
 			delays.Reset()

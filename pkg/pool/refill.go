@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/containerd/log"
+	"github.com/containerd/containerd/log"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 )
@@ -57,7 +57,7 @@ func (p *Pool) refill(ctx context.Context) {
 	p.starting--
 	if p.outdated(s) {
 		p.mu.Unlock()
-		p.discard(ctx, s)
+		p.discard(ctx, s.Name)
 		return
 	}
 	if len(p.waiting) > 0 {
@@ -71,7 +71,7 @@ func (p *Pool) refill(ctx context.Context) {
 	p.mu.Unlock()
 	log.G(ctx).WithField("sandbox", s.Name).Debug("sandbox warm")
 	if stale != nil {
-		p.discard(ctx, stale)
+		p.discard(ctx, stale.Name)
 	}
 	// It may have died between its first answer and its entry in the list.
 	if closed(s.gone) {
@@ -101,9 +101,9 @@ func (p *Pool) dropStale() *Sandbox {
 	return stale
 }
 
-func (p *Pool) discard(ctx context.Context, s *Sandbox) {
-	if err := p.Destroy(ctx, s.Name); err != nil && ctx.Err() == nil {
-		log.G(ctx).WithField("sandbox", s.Name).WithError(err).Warn("a stale sandbox could not be removed")
+func (p *Pool) discard(ctx context.Context, name string) {
+	if err := p.Destroy(ctx, name); err != nil && ctx.Err() == nil {
+		log.G(ctx).WithField("sandbox", name).WithError(err).Warn("a stale sandbox could not be removed")
 	}
 }
 

@@ -95,7 +95,7 @@ func (p *Pool) Restore(ctx context.Context) error {
 		switch {
 		case p.knows(c.Name):
 			p.know(name)
-		case !p.knows(name):
+		case !p.knows(name) && !p.rejoinStandby(c):
 			p.rejoin(ctx, c)
 		}
 	}
@@ -158,6 +158,7 @@ func (p *Pool) sweepEvery(ctx context.Context) {
 		if err := p.sweep(ctx); err != nil && ctx.Err() == nil {
 			log.G(ctx).WithError(err).Warn("strays could not be removed")
 		}
+		p.signal()
 	}
 }
 
@@ -169,6 +170,9 @@ func (p *Pool) sweep(ctx context.Context) error {
 	}
 	networks, err := p.host.ListNetworks(ctx, label, engine.LabelSandbox)
 	if err != nil {
+		return err
+	}
+	if err := p.dropDeadStandbys(ctx, containers); err != nil {
 		return err
 	}
 	born := map[string]time.Time{}

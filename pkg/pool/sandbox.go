@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/containerd/log"
 	"github.com/containerd/errdefs"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
@@ -86,16 +87,38 @@ func (p *Pool) folder(name string) string {
 
 func socketPath(dir string) string { return filepath.Join(dir, "docker.sock") }
 
-// boot makes a sandbox and returns when its engine answers. What a failed boot
-// made is removed again.
+// boot makes a sandbox, from a standby if there is one, which has a name of its
+// own, and returns when its engine answers. What a failed boot made is removed
+// again.
 func (p *Pool) boot(ctx context.Context, name string, ports []engine.Port) (*Sandbox, error) {
-	return p.bootShaped(ctx, name, ports, p.currentShape())
+	for len(ports) == 0 {
+		from := p.takeStandby()
+		if from == nil {
+			break
+		}
+		s, err := p.rouse(ctx, from)
+		if err == nil || ctx.Err() != nil {
+			return s, err
+		}
+		log.G(ctx).WithField("sandbox", from.name).WithError(err).Warn("a standby sandbox could not be woken, another one is made")
+	}
+	return p.bootShaped(ctx, making{name: name, ports: ports, shape: p.currentShape()})
 }
 
-func (p *Pool) bootShaped(ctx context.Context, name string, ports []engine.Port, shape shape) (*Sandbox, error) {
+// making is what a sandbox's container is made from.
+type making struct {
+	name  string
+	ports []engine.Port
+	shape shape
+	// standby leaves its engine for later.
+	standby bool
+}
+
+func (p *Pool) bootShaped(ctx context.Context, m making) (*Sandbox, error) {
 	bounded, cancel := context.WithTimeout(ctx, p.config.BootTimeout)
 	defer cancel()
-	id, err := p.make(ctx, name, ports, shape)
+	name, shape := m.name, m.shape
+	id, err := p.make(ctx, m)
 	var s *Sandbox
 	if err == nil {
 		s, err = p.connect(bounded, name, id)
@@ -112,12 +135,16 @@ func (p *Pool) bootShaped(ctx context.Context, name string, ports []engine.Port,
 // make creates and starts the container. Its calls are not cancelled: an engine
 // finishes what was asked of it, and what appears after the cleaning up would be
 // left behind. Each call has its own bound.
-func (p *Pool) make(ctx context.Context, name string, ports []engine.Port, shape shape) (string, error) {
+func (p *Pool) make(ctx context.Context, m making) (string, error) {
+	name, shape := m.name, m.shape
 	caller := ctx
 	ctx = context.WithoutCancel(ctx)
 	p.know(name)
 	dir := p.folder(name)
 	if err := os.MkdirAll(filepath.Join(dir, "pod"), 0o700); err != nil {
+		return "", err
+	}
+	if err := makePipe(dir, m.standby); err != nil {
 		return "", err
 	}
 	labels := map[string]string{engine.LabelInstance: p.config.Instance, engine.LabelSandbox: name,
@@ -126,7 +153,10 @@ func (p *Pool) make(ctx context.Context, name string, ports []engine.Port, shape
 		return "", err
 	}
 	spec := p.spec(name, dir, labels)
-	spec.Ports = ports
+	spec.Ports = m.ports
+	if m.standby {
+		spec.Name = standbyName(name)
+	}
 	shape.hardware.apply(&spec)
 	id, err := p.create(caller, spec)
 	if err == nil && caller.Err() == nil {
@@ -176,7 +206,7 @@ func (p *Pool) spec(name, dir string, labels map[string]string) engine.Spec {
 		Image:                  c.Image,
 		Entrypoint:             []string{"/bin/sh", "-c", bootScript, "docker-sd-sandbox"},
 		Cmd:                    engineFlags,
-		Env:                    []string{"DOCKER_SD_SOCKET=" + socketPath(dir)},
+		Env:                    []string{"DOCKER_SD_SOCKET=" + socketPath(dir), "DOCKER_SD_GO=" + goPath(dir)},
 		Labels:                 labels,
 		Network:                NetworkName(name),
 		Privileged:             c.Privileged,

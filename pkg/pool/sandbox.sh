@@ -1,6 +1,7 @@
 # Runs as the first process of a sandbox, in whatever image provides dockerd.
 # Everything here needs only a POSIX shell with mount, cp, mkdir and ln.
 # DOCKER_SD_SOCKET  socket of the inner engine, in a folder shared with the host
+# DOCKER_SD_GO      named pipe to wait at before anything is started, if it is there
 # DOCKER_SD_STORE   the host engine's image store, mounted read-only ("" = none)
 set -eu
 
@@ -61,6 +62,8 @@ share_images() {
 # where they ask for it (mountPropagation HostToContainer).
 mount --make-rshared /
 writable_cgroups
+# A standby waits here: the pipe's other end is closed when it is needed.
+if [ -p "${DOCKER_SD_GO:-}" ]; then read -r _ <"$DOCKER_SD_GO" || true; fi
 if [ -n "${DOCKER_SD_STORE:-}" ] && [ ! -e $data/overlay2 ]; then share_images; fi
 
 # dockerd is a child, not the first process: containers outlive its crash

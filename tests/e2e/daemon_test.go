@@ -47,6 +47,7 @@ func newDaemon(dir string, settings map[string]any) (*daemon, error) {
 		"DataRootFolder":   d.data(),
 		"SandboxImage":     suite.images.sandbox,
 		"HostPathPrefixes": []string{d.hostPath()},
+		"StandbySandboxes": 0,
 		"VerboseLogging":   true,
 	}
 	for key, value := range settings {
@@ -212,10 +213,12 @@ func (d *daemon) leftovers(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	var left []string
-	warm := map[string]bool{}
+	warm, standby := map[string]bool{}, map[string]bool{}
 	for _, c := range containers {
 		if c.warm() {
 			warm[c.Labels[sandboxLabel]] = true
+		} else if c.standby() {
+			standby[c.Labels[sandboxLabel]] = true
 		} else {
 			left = append(left, "container "+c.name()+" ("+c.State+")")
 		}
@@ -223,8 +226,11 @@ func (d *daemon) leftovers(ctx context.Context) ([]string, error) {
 	if pool, known := d.settings["AVAILABLEDINDS"].(int); known && len(warm) != pool {
 		left = append(left, fmt.Sprintf("%d warm sandboxes in a pool of %d", len(warm), pool))
 	}
+	if want, known := d.settings["StandbySandboxes"].(int); known && len(standby) != want {
+		left = append(left, fmt.Sprintf("%d sandboxes stand by, not %d", len(standby), want))
+	}
 	for _, n := range networks {
-		if !warm[n.Labels[sandboxLabel]] {
+		if name := n.Labels[sandboxLabel]; !warm[name] && !standby[name] {
 			left = append(left, "network "+n.Name)
 		}
 	}

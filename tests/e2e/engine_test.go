@@ -92,6 +92,11 @@ func (c hostContainer) warm() bool {
 	return c.State == "running" && c.name() == c.Labels[sandboxLabel]
 }
 
+// standby says whether the engine of this sandbox has not been started yet.
+func (c hostContainer) standby() bool {
+	return c.State == "running" && c.name() == strings.TrimSuffix(c.Labels[sandboxLabel], "_dind")+"_standby"
+}
+
 func labelQuery(labels ...string) string {
 	filter, err := json.Marshal(map[string][]string{"label": labels})
 	if err != nil {

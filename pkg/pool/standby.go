@@ -1,0 +1,212 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/log"
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+)
+
+// standbySuffix is that of a container whose engine has not been started, so that
+// a list of containers shows as many warm sandboxes as there are.
+const standbySuffix = "_standby"
+
+// standby is a sandbox that lacks only its engine: container, network and
+// processes are there, which is half of what a boot costs, in a tenth of the
+// memory of a warm one. Images are shared when it is woken, so it never becomes
+// stale.
+type standby struct {
+	name, id, generation string
+}
+
+func standbyName(name string) string { return strings.TrimSuffix(name, nameSuffix) + standbySuffix }
+
+// goPath is the named pipe that a standby waits at. It is gone once the standby
+// was woken.
+func goPath(dir string) string { return filepath.Join(dir, "go") }
+
+// startStandby books one standby that is missing. They are made one after the
+// other and only while nobody needs the machine more.
+func (p *Pool) startStandby() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	busy := p.claiming > 0 || p.unsettled > 0 && time.Now().Before(p.quiet)
+	if busy || p.preparing || p.lastErr != nil || p.starting > 0 || p.fresh() < p.config.Size ||
+		len(p.standbys) >= p.config.Standby || time.Now().Before(p.standbyAfter) {
+		return false
+	}
+	p.preparing = true
+	return true
+}
+
+// standbyRetry is the pause after one that could not be made.
+const standbyRetry = 30 * time.Second
+
+func (p *Pool) prepare(ctx context.Context) {
+	defer p.signal()
+	shape := p.currentShape()
+	name := newName()
+	id, err := p.make(ctx, making{name: name, shape: shape, standby: true})
+	if err != nil {
+		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		defer cancel()
+		err = errors.Join(err, p.Destroy(clean, name))
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.preparing = false
+	if err == nil {
+		p.standbys = append(p.standbys, &standby{name: name, id: id, generation: shape.generation})
+		return
+	}
+	p.standbyAfter = time.Now().Add(standbyRetry)
+	if ctx.Err() == nil {
+		log.G(ctx).WithError(err).Warn("a standby sandbox could not be made")
+	}
+}
+
+// takeStandby takes one that has what pods may be given now, if there is one.
+func (p *Pool) takeStandby() *standby {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.standbys) > 0 {
+		s := p.standbys[0]
+		p.standbys = p.standbys[1:]
+		if s.generation == p.generation {
+			return s
+		}
+	}
+	return nil
+}
+
+// wakeLimit is how long a standby may take to begin: it has nothing to do but to
+// read from a pipe.
+const wakeLimit = 5 * time.Second
+
+// rouse starts the engine of a standby and returns when it answers. What cannot
+// be woken is removed.
+func (p *Pool) rouse(ctx context.Context, from *standby) (*Sandbox, error) {
+	bounded, cancel := context.WithTimeout(ctx, p.config.BootTimeout)
+	defer cancel()
+	shape := p.currentShape()
+	err := awaken(bounded, p.folder(from.name), func() error { return p.running(bounded, from.id) })
+	if err == nil {
+		// The engine boots meanwhile. A name that stays as it was is no harm to the pod,
+		// but it would be taken for a stray's after a restart.
+		err = p.host.Rename(bounded, from.id, from.name)
+	}
+	var s *Sandbox
+	if err == nil {
+		s, err = p.connect(bounded, from.name, from.id)
+	}
+	if err == nil {
+		s.epoch, s.generation = shape.epoch, from.generation
+		return s, nil
+	}
+	clean, cancelClean := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancelClean()
+	return nil, errors.Join(fmt.Errorf("wake sandbox %s: %w", from.name, err), p.Destroy(clean, from.name))
+}
+
+// makePipe makes the pipe that a standby waits at.
+func makePipe(dir string, wanted bool) error {
+	if !wanted {
+		return nil
+	}
+	if err := unix.Mkfifo(goPath(dir), 0o600); err != nil && !errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("make the pipe %s: %w", goPath(dir), err)
+	}
+	return nil
+}
+
+// awaken lets the boot script go on. The pipe goes first: a standby is what still
+// has one, whoever looks after a crash, and the script takes the closing of the
+// pipe for the word. alive is asked when nobody reads from the pipe.
+func awaken(ctx context.Context, dir string, alive func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, wakeLimit)
+	defer cancel()
+	tick := time.NewTicker(readyPoll)
+	defer tick.Stop()
+	for {
+		// Not blocking: a pipe that nobody reads, as that of a dead container, is an error.
+		pipe, err := os.OpenFile(goPath(dir), os.O_WRONLY|unix.O_NONBLOCK, 0)
+		if err == nil {
+			return errors.Join(os.Remove(goPath(dir)), pipe.Close())
+		}
+		if !errors.Is(err, unix.ENXIO) {
+			return err
+		}
+		if err := alive(); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("it does not wait to be woken: %w", err)
+		case <-tick.C:
+		}
+	}
+}
+
+// running is nil if a container runs.
+func (p *Pool) running(ctx context.Context, id string) error {
+	c, err := p.host.Inspect(ctx, id)
+	if err == nil && c.State.Status != engine.StatusRunning {
+		return fmt.Errorf("its container is %s: %w", c.State.Status, errdefs.ErrFailedPrecondition)
+	}
+	return err
+}
+
+// rejoinStandby takes one of an earlier run back; it says whether the container
+// was one.
+func (p *Pool) rejoinStandby(c engine.Container) bool {
+	name := c.Labels[engine.LabelSandbox]
+	if c.Name != standbyName(name) || !isPoolName(name) || c.State.Status != engine.StatusRunning {
+		return false
+	}
+	if info, err := os.Stat(goPath(p.folder(name))); err != nil || info.Mode().Type() != os.ModeNamedPipe {
+		return false // woken, and then nobody was left to wait for it
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.Labels[engine.LabelGeneration] != p.generation || len(p.standbys) >= p.config.Standby {
+		return false
+	}
+	p.known[name] = true
+	p.standbys = append(p.standbys, &standby{name: name, id: c.ID, generation: p.generation})
+	return true
+}
+
+// dropDeadStandbys removes those whose container does not run any more.
+func (p *Pool) dropDeadStandbys(ctx context.Context, containers []engine.Container) error {
+	alive := map[string]bool{}
+	for _, c := range containers {
+		alive[c.ID] = c.State.Status == engine.StatusRunning
+	}
+	p.mu.Lock()
+	var dead []*standby
+	kept := p.standbys[:0]
+	for _, s := range p.standbys {
+		if running, listed := alive[s.id]; listed && !running {
+			dead = append(dead, s)
+		} else {
+			kept = append(kept, s)
+		}
+	}
+	p.standbys = kept
+	p.mu.Unlock()
+	var problems []error
+	for _, s := range dead {
+		log.G(ctx).WithField("sandbox", s.name).Warn("a standby sandbox died, it is replaced")
+		problems = append(problems, p.Destroy(ctx, s.name))
+	}
+	return errors.Join(problems...)
+}

@@ -1,0 +1,156 @@
+package pool_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+)
+
+// standing are the containers that stand by.
+func standing(host *fakeHost) []string {
+	return slices.DeleteFunc(host.names(), func(name string) bool { return !strings.HasSuffix(name, "_standby") })
+}
+
+func wantStandby(t *testing.T, p *pool.Pool, host *fakeHost, want int) {
+	t.Helper()
+	if got, listed := p.Stats().Standby, len(standing(host)); got != want || listed != want {
+		t.Errorf("%d stand by, %d containers are named so, want %d", got, listed, want)
+	}
+}
+
+// standbys runs a test with two warm sandboxes and three that stand by.
+func standbys(t *testing.T, test func(t *testing.T, host *fakeHost, config pool.Config, p *pool.Pool)) {
+	t.Helper()
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		config.Standby = 3
+		p := pool.New(config, host)
+		run(t, p)
+		wantStats(t, p, 2, 0, 0)
+		wantStandby(t, p, host, 3)
+		test(t, host, config, p)
+	})
+}
+
+func TestStandbyServesAnEmptyPool(t *testing.T) {
+	standbys(t, func(t *testing.T, host *fakeHost, config pool.Config, p *pool.Pool) {
+		before := host.names()
+		for range 2 {
+			p.Reserve(nil).Settled()
+		}
+		c := p.Reserve(nil)
+		if c.Warm() {
+			t.Fatal("a third warm sandbox out of two")
+		}
+		made := len(host.creates())
+		s := claim(t, c)
+		if !slices.Contains(before, strings.TrimSuffix(s.Name, "_dind")+"_standby") || host.idOf(s.Name) != s.ID {
+			t.Errorf("sandbox %s is none of those that stood by, or kept its name: %v", s.Name, host.names())
+		}
+		wantSame(t, "containers made", len(host.creates()), made)
+		if _, err := os.Stat(filepath.Join(s.Dir, "go")); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the pipe of a standby that was woken: %v", err)
+		}
+		c.Settled()
+		synctest.Wait()
+		wantStats(t, p, 2, 0, 0)
+		wantStandby(t, p, host, 3)
+	})
+}
+
+func TestStandbyHasNoPorts(t *testing.T) {
+	standbys(t, func(t *testing.T, host *fakeHost, config pool.Config, p *pool.Pool) {
+		c := p.Reserve([]engine.Port{{Container: 80, Host: 8080, Protocol: "tcp"}})
+		if s := claim(t, c); s.Name != c.Name {
+			t.Errorf("a pod with ports on the host got sandbox %s, want one made for it", s.Name)
+		}
+		wantStandby(t, p, host, 3)
+	})
+}
+
+func TestDeadStandbys(t *testing.T) {
+	standbys(t, func(t *testing.T, host *fakeHost, config pool.Config, p *pool.Pool) {
+		for _, name := range standing(host) {
+			host.kill(host.idOf(name))
+		}
+		began := time.Now()
+		dead := standing(host)
+		s := claim(t, p.ReserveFresh(nil))
+		if slices.Contains(dead, strings.TrimSuffix(s.Name, "_dind")+"_standby") || host.containers[s.ID].State.Status != engine.StatusRunning {
+			t.Errorf("a dead standby became a sandbox: %s", s.Name)
+		}
+		if waited := time.Since(began); waited > 100*time.Millisecond {
+			t.Errorf("a claim waited %s for dead standbys", waited)
+		}
+	})
+	standbys(t, func(t *testing.T, host *fakeHost, config pool.Config, p *pool.Pool) {
+		dead := standing(host)[0]
+		host.kill(host.idOf(dead))
+		advance(2 * time.Minute)
+		wantSame(t, "dead container", host.idOf(dead), "")
+		wantStandby(t, p, host, 3)
+	})
+}
+
+func TestStandbyThatCannotBeMade(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		p := pool.New(config, host)
+		run(t, p)() // warm sandboxes are there, and no standby
+		config.Standby = 1
+		host.faults(failing("Start", errors.New("no space left on device")))
+		p = restored(t, host, config)
+		run(t, p)
+		advance(10 * time.Minute)
+		// Two for the pool, and one try a minute.
+		if n := len(host.creates()); n < 2+8 || n > 2+21 {
+			t.Errorf("%d containers were made in ten minutes, want a try now and then", n)
+		}
+		wantSame(t, "containers", len(host.names()), 2)
+		wantStats(t, p, 2, 0, 0)
+		host.faults(nil)
+		advance(2 * time.Minute)
+		wantStandby(t, p, host, 1)
+	})
+}
+
+func TestRestoreStandbys(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		config.Standby = 3
+		fill(t, host, config)
+		earlier := standing(host)
+		woken := filepath.Join(config.Dir, strings.ReplaceAll(earlier[0], "-", "")[:16], "go")
+		if err := os.Remove(woken); err != nil {
+			t.Fatal(err)
+		}
+		host.kill(host.idOf(earlier[1]))
+		p := restored(t, host, config)
+		wantStats(t, p, 2, 0, 0)
+		wantStandby(t, p, host, 1)
+		wantSame(t, "the one that is kept", standing(host), earlier[2:])
+		config.Standby = 0
+		p = restored(t, host, config)
+		wantStandby(t, p, host, 0)
+	})
+}
+
+func TestOtherHardwareReplacesStandbys(t *testing.T) {
+	standbys(t, func(t *testing.T, host *fakeHost, config pool.Config, p *pool.Pool) {
+		before := standing(host)
+		p.SetHardware(oneGPU)
+		synctest.Wait()
+		wantStandby(t, p, host, 3)
+		for _, name := range standing(host) {
+			if slices.Contains(before, name) {
+				t.Errorf("%s stands by without the hardware", name)
+			}
+			wantHardware(t, host, name)
+		}
+	})
+}

@@ -1,0 +1,77 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	v1 "k8s.io/api/core/v1"
+)
+
+// standbys are the ids of the containers whose engine has not been started, by
+// the name of their sandbox.
+func (d *daemon) standbys(t *testing.T) map[string]string {
+	t.Helper()
+	containers, err := suite.engine.containers(t.Context(), d.label())
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	for _, c := range containers {
+		if c.standby() {
+			out[c.Labels[sandboxLabel]] = c.ID
+		}
+	}
+	return out
+}
+
+// TestStandby: sandboxes that were made ahead, without their engine, serve a
+// burst, outlive a SIGKILL of docker-sd, and are replaced.
+func TestStandby(t *testing.T) {
+	t.Parallel()
+	const standing = 3
+	d := ownDaemon(t, 1, map[string]any{"StandbySandboxes": standing})
+	d.waitWarm(t, 1)
+	before := d.standbys(t)
+	if err := d.kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.start(); err != nil {
+		t.Fatal(err)
+	}
+	d.waitWarm(t, 1)
+	if after := d.standbys(t); !maps.Equal(before, after) || len(after) != standing {
+		t.Fatalf("standbys after a SIGKILL: %v, want those of before: %v", after, before)
+	}
+	runs := make([]*podRun, 4)
+	for i := range runs {
+		runs[i] = d.run(t, newPod(shell("c", fmt.Sprintf("echo pod %d; ", i)+untilStopped)))
+	}
+	for i, r := range runs {
+		r.waitPhase(v1.PodRunning)
+		if got, want := r.logs("c", logOptions{}), fmt.Sprintf("pod %d\n", i); got != want {
+			t.Errorf("log %q, want %q", got, want)
+		}
+	}
+	containers, err := suite.engine.containers(t.Context(), d.label())
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := 0
+	for _, c := range containers {
+		if slices.Contains(slices.Collect(maps.Values(before)), c.ID) && !c.standby() {
+			used++
+		}
+	}
+	if used != standing {
+		t.Errorf("%d of the %d sandboxes that stood by were used by a burst of %d", used, standing, len(runs))
+	}
+	for _, r := range runs {
+		r.delete(0)
+		r.waitGone(runLimit)
+	}
+	d.waitWarm(t, 1) // and as many stand by, or it would wait for ever
+}
