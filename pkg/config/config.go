@@ -43,12 +43,17 @@ type Config struct {
 	SidecarPort int
 	// Socket is "unix://PATH" and wins over SidecarURL and SidecarPort; empty means TCP.
 	Socket string
+	// AdminAddress is the TCP address of metrics and the status page, "off" for
+	// none; use Admin. They are always on a socket in DataRootFolder.
+	AdminAddress string
 
 	// DataRootFolder holds the data of pods; absolute and cleaned.
 	DataRootFolder string
 	// VerboseLogging and ErrorsOnlyLogging select the log level, see LogLevel.
 	VerboseLogging    bool
 	ErrorsOnlyLogging bool
+	// LogFormat is how log lines are written.
+	LogFormat LogFormat
 
 	// DockerHost (DOCKER_HOST) is the host's Docker engine; empty is the Docker client's default.
 	DockerHost string
@@ -230,6 +235,8 @@ func Default() Config {
 		// The 2024 plugin listened on port 80 of all interfaces when the port was
 		// empty (contract 7). 4000 is what every published example uses.
 		SidecarPort:    4000,
+		AdminAddress:   DefaultAdminAddress,
+		LogFormat:      LogFormatText,
 		DataRootFolder: absolute(".local/interlink/jobs/"),
 		AvailableDinds: 2,
 		GPU: GPU{

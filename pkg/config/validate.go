@@ -34,6 +34,7 @@ func (c Config) Validate() error {
 		c.validatePaths(),
 		c.validateSeparation(),
 		c.validateTelemetry(),
+		c.validateObserve(),
 		c.validatePing(),
 	} {
 		if err != nil {

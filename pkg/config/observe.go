@@ -1,0 +1,49 @@
+package config
+
+import (
+	"net"
+	"slices"
+	"strconv"
+)
+
+// DefaultAdminAddress is where operators find metrics and the status page unless
+// AdminAddress says otherwise.
+const DefaultAdminAddress = "127.0.0.1:4001"
+
+// adminOff is the AdminAddress that serves operators on the socket alone.
+const adminOff = "off"
+
+const adminRule = "HOST:PORT such as 127.0.0.1:4001, or off"
+
+// LogFormat is how log lines are written.
+type LogFormat string
+
+// The formats: lines for people, or one JSON object per line.
+const (
+	LogFormatText LogFormat = "text"
+	LogFormatJSON LogFormat = "json"
+)
+
+// Admin returns the TCP address for operators; false means that there is none.
+func (c Config) Admin() (address string, on bool) {
+	return c.AdminAddress, c.AdminAddress != adminOff
+}
+
+// validateObserve checks what operators watch docker-sd with.
+func (c Config) validateObserve() error {
+	if !slices.Contains([]LogFormat{LogFormatText, LogFormatJSON}, c.LogFormat) {
+		return invalid("LogFormat", string(c.LogFormat), "text or json")
+	}
+	if c.AdminAddress == adminOff {
+		return nil
+	}
+	host, port, err := net.SplitHostPort(c.AdminAddress)
+	if err != nil || host == "" {
+		// Without a host it would be all interfaces, which has to be asked for.
+		return invalid("AdminAddress", c.AdminAddress, adminRule)
+	}
+	if number, err := strconv.Atoi(port); err != nil || number < 0 || number > 65535 {
+		return invalid("AdminAddress", c.AdminAddress, adminRule)
+	}
+	return nil
+}
