@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -137,6 +138,8 @@ func generation(c Config, h Hardware) string {
 // Stats is a moment's view of the pool.
 type Stats struct {
 	Size, Warm, Starting, Waiting, Standby int
+	// Claiming counts pods whose sandbox is being booted for them, or waits for its turn.
+	Claiming int
 	// LastError is the last failed boot's, nil after one that succeeded.
 	LastError error
 }
@@ -145,7 +148,15 @@ type Stats struct {
 func (p *Pool) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return Stats{Size: p.config.Size, Warm: len(p.warm), Starting: p.starting, Waiting: len(p.waiting), Standby: len(p.standbys), LastError: p.lastErr}
+	return Stats{Size: p.config.Size, Warm: len(p.warm), Starting: p.starting, Waiting: len(p.waiting),
+		Standby: len(p.standbys), Claiming: p.claiming, LastError: p.lastErr}
+}
+
+// Warm lists the sandboxes that wait for a pod.
+func (p *Pool) Warm() []*Sandbox {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.warm)
 }
 
 // Run keeps the pool full until ctx ends and returns when every boot that it
