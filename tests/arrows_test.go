@@ -12,12 +12,14 @@ const module = "github.com/intertwin-eu/interlink-docker-plugin/pkg/"
 
 // arrows are the packages that each package may import, beside other modules.
 var arrows = map[string][]string{
+	"admin":     {"gpu", "pods"},
 	"api":       {"interlink", "pods", "volumes"},
 	"config":    {},
 	"engine":    {},
 	"gpu":       {"engine"},
 	"images":    {"engine", "pool"},
 	"interlink": {},
+	"metrics":   {"admin", "gpu", "pods"},
 	"pods":      {"engine", "images", "pool", "probes", "volumes"},
 	"pool":      {"engine"},
 	"probes":    {},
@@ -28,6 +30,7 @@ var arrows = map[string][]string{
 var owners = map[string]string{
 	"github.com/docker/docker/": "engine",
 	"github.com/NVIDIA/go-nvml": "gpu",
+	"github.com/prometheus/":    "metrics",
 }
 
 func TestImportsPointOneWay(t *testing.T) {

@@ -37,6 +37,7 @@ type daemon struct {
 	gpus     *accelerators
 	server   *api.Server
 	node     *node
+	observer *observer
 
 	mu   sync.Mutex
 	pool *pool.Pool
@@ -44,7 +45,7 @@ type daemon struct {
 
 // newDaemon binds the listener before anything slow happens: a create that finds
 // nobody listening is a failed pod (contract 1.4).
-func newDaemon(settings config.Config) (*daemon, error) {
+func newDaemon(ctx context.Context, settings config.Config) (*daemon, error) {
 	gpus, err := newAccelerators(settings)
 	if err != nil {
 		return nil, err
@@ -61,7 +62,11 @@ func newDaemon(settings config.Config) (*daemon, error) {
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), lock.Close())
 	}
-	d := &daemon{settings: settings, listener: listener, lock: lock, host: host,
+	observer := newObserver(settings, gpus.ledger)
+	if err := observer.listen(ctx, settings); err != nil {
+		return nil, errors.Join(err, host.Close(), listener.Close(), lock.Close())
+	}
+	d := &daemon{settings: settings, listener: listener, lock: lock, host: host, observer: observer,
 		images: images.New(images.Config{Instance: settings.Instance, Timeout: settings.ImagePullTimeout, DockerConfig: settings.DockerConfig}, host), gpus: gpus}
 	d.node = newNode(settings, gpus.ledger)
 	return d, nil
@@ -93,8 +98,12 @@ func (d *daemon) run(ctx context.Context) error {
 	// The parts are made once the engine has said what it is; calls wait for that.
 	gate := newGate()
 	d.server = api.New(api.Config{Pods: gate, Ping: d.node.ping, Troubles: d.troubles,
-		MaxBody: d.settings.MaxBodyBytes, MaxFollowers: d.settings.MaxLogFollowers})
+		Observe: d.observer.call, MaxBody: d.settings.MaxBodyBytes, MaxFollowers: d.settings.MaxLogFollowers})
+	d.observer.readyFrom(d.server.Troubles)
+	operators, stopOperators := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopOperators()
 	var group sync.WaitGroup
+	group.Go(func() { d.observer.serve(operators, d.settings) })
 	served := make(chan error, 1)
 	group.Go(func() { served <- d.server.Serve(d.listener) })
 	work, stop := context.WithCancel(ctx)
@@ -113,6 +122,7 @@ func (d *daemon) run(ctx context.Context) error {
 	defer cancel()
 	err = errors.Join(err, d.server.Shutdown(drain))
 	stop()
+	stopOperators()
 	group.Wait()
 	return err
 }
@@ -143,6 +153,7 @@ func (d *daemon) work(ctx context.Context, gate *gate) error {
 	d.mu.Lock()
 	d.pool = sandboxes
 	d.mu.Unlock()
+	d.observer.watch(manager, sandboxes, info)
 	gate.open(manager)
 	d.server.Ready()
 	if err := sandboxes.Restore(ctx); err != nil {

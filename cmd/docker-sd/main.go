@@ -39,10 +39,13 @@ func serve(ctx context.Context, settings config.Config, warnings []string) error
 	if err := log.SetLevel(settings.LogLevel()); err != nil {
 		return fmt.Errorf("set the log level: %w", err)
 	}
+	if err := log.SetFormat(log.OutputFormat(settings.LogFormat)); err != nil {
+		return fmt.Errorf("set the log format: %w", err)
+	}
 	for _, warning := range warnings {
 		log.G(ctx).Warn(warning)
 	}
-	d, err := newDaemon(settings)
+	d, err := newDaemon(ctx, settings)
 	if err != nil {
 		return err
 	}

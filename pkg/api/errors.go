@@ -61,11 +61,15 @@ func (s *Server) handle(h handler) http.Handler {
 			logger = logger.WithField("session", fmt.Sprintf("%.64q", session))
 		}
 		ctx := log.WithLogger(r.Context(), logger)
+		ctx, answered := s.observed(ctx, r.URL.Path)
+		code := http.StatusOK
+		// Also when a log is cut off by a panic.
+		defer func() { answered(code) }()
 		err := h(w, r.WithContext(ctx))
 		if err == nil {
 			return
 		}
-		code := statusCode(err)
+		code = statusCode(err)
 		if logger = logger.WithField("code", code).WithError(err); code >= http.StatusInternalServerError {
 			logger.Error("call failed")
 		} else {

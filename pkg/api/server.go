@@ -37,6 +37,9 @@ type Config struct {
 	Ping func() interlink.Ping
 	// Troubles lists why this node does not work as it should, for /readyz.
 	Troubles func() []string
+	// Observe, if set, is told of a call and gives the function that is told of
+	// the answer's code.
+	Observe func(ctx context.Context, route string) (context.Context, func(code int))
 	// MaxBody bounds a request's body in bytes.
 	MaxBody int64
 	// MaxFollowers bounds how many logs are followed at a time.
@@ -147,15 +150,28 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return nil
 }
 
-// readyz is for people and probes; interLink does not call it.
-func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
+// Troubles lists why pods cannot be taken at this moment; none means ready.
+func (s *Server) Troubles() []string {
 	var troubles []string
 	select {
 	case <-s.ready:
 	default:
 		troubles = append(troubles, "still taking over earlier pods")
 	}
-	if troubles = append(troubles, s.config.Troubles()...); len(troubles) == 0 {
+	return append(troubles, s.config.Troubles()...)
+}
+
+func (s *Server) observed(ctx context.Context, route string) (context.Context, func(code int)) {
+	if s.config.Observe == nil {
+		return ctx, func(int) {}
+	}
+	return s.config.Observe(ctx, route)
+}
+
+// readyz is for people and probes; interLink does not call it.
+func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
+	troubles := s.Troubles()
+	if len(troubles) == 0 {
 		fmt.Fprintln(w, "ok")
 		return
 	}

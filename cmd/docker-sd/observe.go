@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/log"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/admin"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/api"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/metrics"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+)
+
+// observer is how operators see this docker-sd: its state, events and metrics,
+// and where they are served.
+type observer struct {
+	info      admin.Info
+	ledger    *gpu.Ledger
+	metrics   *metrics.Metrics
+	ring      admin.Ring
+	listeners []net.Listener
+
+	mu       sync.Mutex
+	troubles func() []string
+	pods     *pods.Manager
+	pool     *pool.Pool
+	engine   string
+}
+
+var _ admin.Source = &observer{}
+
+func newObserver(settings config.Config, ledger *gpu.Ledger) *observer {
+	_, address := settings.Listen()
+	o := &observer{ledger: ledger, info: admin.Info{Version: version, Instance: settings.Instance, Started: time.Now(),
+		Address: address, MaxPods: settings.MaxPods}}
+	o.metrics = metrics.New(version, settings.Instance, o)
+	return o
+}
+
+// listen binds the socket in the data folder, and the TCP address unless it is
+// switched off. The default address may be taken, by another docker-sd say:
+// pods are worth more than it.
+func (o *observer) listen(ctx context.Context, settings config.Config) error {
+	socket, err := api.Listen("unix", filepath.Join(settings.DataRootFolder, admin.SocketName))
+	if err != nil {
+		return fmt.Errorf("admin socket: %w", err)
+	}
+	o.listeners = append(o.listeners, socket)
+	address, on := settings.Admin()
+	if !on {
+		return nil
+	}
+	tcp, err := api.Listen("tcp", address)
+	switch {
+	case err == nil:
+		o.listeners = append(o.listeners, tcp)
+		log.G(ctx).WithField("address", tcp.Addr().String()).Info("metrics and the status page are served")
+	case address == config.DefaultAdminAddress:
+		log.G(ctx).WithError(err).Warn("the default AdminAddress is taken; metrics and the status page are on the admin socket only, set another one")
+	default:
+		return errors.Join(fmt.Errorf("AdminAddress: %w", err), socket.Close())
+	}
+	return nil
+}
+
+// serve answers operators until ctx ends.
+func (o *observer) serve(ctx context.Context, settings config.Config) {
+	var names []string
+	if address, on := settings.Admin(); on {
+		host, _, _ := net.SplitHostPort(address)
+		names = append(names, host)
+	}
+	server := admin.New(admin.Config{Source: o, Metrics: o.metrics.Handler(), Names: names})
+	var group sync.WaitGroup
+	for _, listener := range o.listeners {
+		group.Go(func() {
+			if err := server.Serve(listener); err != nil {
+				log.G(ctx).WithError(err).Error("operators are not answered any more")
+			}
+		})
+	}
+	<-ctx.Done()
+	drain, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := server.Shutdown(drain); err != nil {
+		log.G(ctx).WithError(err).Warn("the admin address could not be closed")
+	}
+	group.Wait()
+}
+
+// watch says what there is to see, once it is there.
+func (o *observer) watch(manager *pods.Manager, sandboxes *pool.Pool, info engine.Info) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.pods, o.pool, o.engine = manager, sandboxes, info.Version
+}
+
+// readyFrom says who knows why pods cannot be taken.
+func (o *observer) readyFrom(troubles func() []string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.troubles = troubles
+}
+
+// call counts a call of the sidecar protocol.
+func (o *observer) call(ctx context.Context, route string) (context.Context, func(code int)) {
+	began := time.Now()
+	return ctx, func(code int) { o.metrics.Request(route, code, time.Since(began)) }
+}
+
+// Info says which docker-sd answers.
+func (o *observer) Info() admin.Info {
+	info := o.info
+	info.Troubles = o.Troubles()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	info.Engine = o.engine
+	return info
+}
+
+// Troubles lists why pods cannot be taken.
+func (o *observer) Troubles() []string {
+	o.mu.Lock()
+	troubles := o.troubles
+	o.mu.Unlock()
+	if troubles == nil {
+		return []string{"starting"}
+	}
+	return append([]string{}, troubles()...)
+}
+
+// Pods lists the pods.
+func (o *observer) Pods() admin.Pods {
+	o.mu.Lock()
+	manager := o.pods
+	o.mu.Unlock()
+	if manager == nil {
+		return admin.Pods{Pods: []pods.View{}}
+	}
+	return admin.Pods{Pods: manager.List()}
+}
+
+// Pool counts and lists the sandboxes: the warm ones are the pool's, those that
+// pods have claimed are the pods'.
+func (o *observer) Pool() admin.Pool {
+	out := admin.Pool{Sandboxes: []admin.Sandbox{}}
+	o.mu.Lock()
+	sandboxes := o.pool
+	o.mu.Unlock()
+	if sandboxes == nil {
+		return out
+	}
+	stats := sandboxes.Stats()
+	out.Wanted, out.Warm, out.Waiting = stats.Size, stats.Warm, stats.Claiming
+	out.Booting = stats.Starting + max(stats.Claiming-stats.Waiting, 0)
+	if stats.LastError != nil {
+		out.Error = stats.LastError.Error()
+	}
+	for _, s := range sandboxes.Warm() {
+		out.Sandboxes = append(out.Sandboxes, admin.Sandbox{Name: s.Name, ContainerID: s.ID, IP: s.IP, Booted: s.Booted, State: admin.SandboxWarm})
+	}
+	for _, p := range o.Pods().Pods {
+		if p.Sandbox == "" {
+			continue
+		}
+		out.Claimed++
+		out.Sandboxes = append(out.Sandboxes, admin.Sandbox{Name: p.Sandbox, ContainerID: p.ContainerID, IP: p.IP, Booted: p.Booted,
+			State: admin.SandboxClaimed, PodUID: p.UID, Namespace: p.Namespace, PodName: p.Name})
+	}
+	return out
+}
+
+// GPUs lists the accelerators.
+func (o *observer) GPUs() gpu.Snapshot {
+	snapshot := o.ledger.Snapshot()
+	if snapshot.Devices == nil {
+		snapshot.Devices = []gpu.DeviceState{}
+	}
+	return snapshot
+}
+
+// Events lists the last changes of state, the newest first.
+func (o *observer) Events() admin.Events { return admin.Events{Events: o.ring.List()} }

@@ -1,0 +1,87 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+)
+
+// Client asks a running docker-sd over the socket in its DataRootFolder.
+type Client struct {
+	path string
+	http *http.Client
+}
+
+// NewClient makes a client for the docker-sd that runs with this DataRootFolder.
+func NewClient(dataRootFolder string) *Client {
+	path := filepath.Join(dataRootFolder, SocketName)
+	dialer := &net.Dialer{Timeout: 5 * time.Second}
+	return &Client{path: path, http: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dialer.DialContext(ctx, "unix", path) },
+	}}}
+}
+
+// Close drops idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Info says which docker-sd answers.
+func (c *Client) Info(ctx context.Context) (Info, error) { return get[Info](ctx, c, PathInfo) }
+
+// Pods lists the pods.
+func (c *Client) Pods(ctx context.Context) (Pods, error) { return get[Pods](ctx, c, PathPods) }
+
+// Pool describes the sandboxes.
+func (c *Client) Pool(ctx context.Context) (Pool, error) { return get[Pool](ctx, c, PathPool) }
+
+// GPUs lists the accelerators.
+func (c *Client) GPUs(ctx context.Context) (gpu.Snapshot, error) {
+	return get[gpu.Snapshot](ctx, c, PathGPUs)
+}
+
+// Events lists the last changes of state, the newest first.
+func (c *Client) Events(ctx context.Context) (Events, error) { return get[Events](ctx, c, PathEvents) }
+
+// maxAnswer bounds the memory for one answer.
+const maxAnswer = 64 << 20
+
+// get asks for one view. ErrUnavailable says that no docker-sd runs there,
+// ErrPermissionDenied that it is another user's.
+func get[T any](ctx context.Context, c *Client, path string) (out T, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://docker-sd"+path, nil)
+	if err != nil {
+		return out, err
+	}
+	response, err := c.http.Do(request)
+	switch {
+	case errors.Is(err, syscall.EACCES):
+		return out, fmt.Errorf("docker-sd at %s belongs to another user, become that one or root: %w", c.path, errdefs.ErrPermissionDenied)
+	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ECONNREFUSED):
+		return out, fmt.Errorf("no docker-sd runs with the admin socket %s: start it, or name its configuration file: %w", c.path, errdefs.ErrUnavailable)
+	case err != nil:
+		return out, fmt.Errorf("ask docker-sd at %s: %w", c.path, err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	if err != nil {
+		return out, fmt.Errorf("ask docker-sd at %s: %w", c.path, err)
+	}
+	if response.StatusCode != http.StatusOK {
+		return out, fmt.Errorf("docker-sd at %s answered %s with %d: %s", c.path, path, response.StatusCode, strings.TrimSpace(string(body)))
+	}
+	if err := json.Unmarshal(body, &out); err != nil {
+		return out, fmt.Errorf("docker-sd at %s answered %s with something else than JSON: %w", c.path, path, err)
+	}
+	return out, nil
+}

@@ -1,0 +1,136 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// SocketName of the unix socket in DataRootFolder, by which programs on the host
+// find the docker-sd that runs with a configuration.
+const SocketName = "admin.sock"
+
+// Config of a Server.
+type Config struct {
+	Source Source
+	// Metrics answers /metrics.
+	Metrics http.Handler
+	// Names are the host names under which the server may be asked, beside
+	// localhost and IP addresses.
+	Names []string
+}
+
+// Server of the admin routes, on any number of listeners.
+type Server struct {
+	config Config
+	http   *http.Server
+}
+
+// Time limits. Every answer is made from memory.
+const (
+	readTimeout  = 10 * time.Second
+	writeTimeout = 30 * time.Second
+	idleTimeout  = 2 * time.Minute
+)
+
+// New makes a Server.
+func New(config Config) *Server {
+	s := &Server{config: config}
+	source := config.Source
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", config.Metrics)
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", s.readyz)
+	mux.HandleFunc("GET "+PathInfo, view(source.Info))
+	mux.HandleFunc("GET "+PathPods, view(source.Pods))
+	mux.HandleFunc("GET "+PathPool, view(source.Pool))
+	mux.HandleFunc("GET "+PathGPUs, view(source.GPUs))
+	mux.HandleFunc("GET "+PathEvents, view(source.Events))
+	s.http = &http.Server{Handler: s.guard(mux), ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: 16 << 10}
+	return s
+}
+
+// Serve answers requests on one listener until Shutdown.
+func (s *Server) Serve(l net.Listener) error {
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve the admin address: %w", err)
+	}
+	return nil
+}
+
+// Shutdown lets requests end until ctx does, then closes what is left.
+func (s *Server) Shutdown(ctx context.Context) error {
+	if err := s.http.Shutdown(ctx); err != nil {
+		return s.http.Close()
+	}
+	return nil
+}
+
+// guard refuses what a page from elsewhere could make a browser ask: a name that
+// somebody else has pointed at this host (DNS rebinding). What is served to a
+// browser may load nothing from other places and be shown in no frame.
+func (s *Server) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "+
+			"base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		if !s.mayAsk(r) {
+			http.Error(w, "this name is not one of docker-sd's: use an IP address or localhost, or put the name into AdminAddress",
+				http.StatusMisdirectedRequest)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) mayAsk(r *http.Request) bool {
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && local.Network() == "unix" {
+		return true // no browser gets there
+	}
+	host := r.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true // nobody can point an address elsewhere
+	}
+	return host == "localhost" || slices.ContainsFunc(s.config.Names, func(n string) bool { return strings.EqualFold(n, host) })
+}
+
+func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
+	troubles := s.config.Source.Troubles()
+	if len(troubles) == 0 {
+		fmt.Fprintln(w, "ok")
+		return
+	}
+	w.WriteHeader(http.StatusServiceUnavailable)
+	for _, trouble := range troubles {
+		fmt.Fprintln(w, trouble)
+	}
+}
+
+// view answers with what get returns, as JSON.
+func view[T any](get func() T) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		body, err := json.Marshal(get())
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write(append(body, '\n'))
+	}
+}

@@ -1,0 +1,105 @@
+// Package admin serves what operators ask of a running docker-sd: its state as
+// JSON and as a page, metrics, health. It changes nothing.
+package admin
+
+import (
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+)
+
+// Paths of the JSON views. Each answers a GET with one JSON object.
+const (
+	PathInfo   = "/v1/info"
+	PathPods   = "/v1/pods"
+	PathPool   = "/v1/pool"
+	PathGPUs   = "/v1/gpus"
+	PathEvents = "/v1/events"
+)
+
+// Source is where the views come from. Its methods ask no engine and return at
+// once, also while docker-sd starts.
+type Source interface {
+	Info() Info
+	Pods() Pods
+	Pool() Pool
+	GPUs() gpu.Snapshot
+	Events() Events
+	// Troubles lists why pods cannot be taken at this moment; none means ready.
+	Troubles() []string
+}
+
+// Info says which docker-sd answers.
+type Info struct {
+	Version  string    `json:"version"`
+	Instance string    `json:"instance"`
+	Started  time.Time `json:"started"`
+	// Address is where the sidecar protocol is served.
+	Address string `json:"address"`
+	// Engine is the version of the host's engine, empty until it has answered.
+	Engine  string `json:"engine,omitempty"`
+	MaxPods int    `json:"maxPods"`
+	// Troubles lists why pods cannot be taken at this moment; none means ready.
+	Troubles []string `json:"troubles"`
+}
+
+// Pods is every pod that is kept, ordered by namespace and name.
+type Pods struct {
+	Pods []pods.View `json:"pods"`
+}
+
+// Pool counts the sandboxes and lists those that exist.
+type Pool struct {
+	// Wanted is how many shall wait ready, Warm how many do.
+	Wanted int `json:"wanted"`
+	Warm   int `json:"warm"`
+	// Booting are under way, Claimed are pods', and Waiting are pods that wait for one.
+	Booting int `json:"booting"`
+	Claimed int `json:"claimed"`
+	Waiting int `json:"waiting"`
+	// Error is the last failed boot's, empty after one that succeeded.
+	Error     string    `json:"error,omitempty"`
+	Sandboxes []Sandbox `json:"sandboxes"`
+}
+
+// States of a Sandbox.
+const (
+	SandboxWarm    = "warm"
+	SandboxClaimed = "claimed"
+)
+
+// Sandbox is one that exists.
+type Sandbox struct {
+	// Name is the pool name, ContainerID that of its container on the host.
+	Name        string    `json:"name"`
+	ContainerID string    `json:"containerID"`
+	IP          string    `json:"ip"`
+	Booted      time.Time `json:"booted"`
+	State       string    `json:"state"`
+	// The pod that has claimed it, if one has.
+	PodUID    types.UID `json:"podUID,omitempty"`
+	Namespace string    `json:"namespace,omitempty"`
+	PodName   string    `json:"podName,omitempty"`
+}
+
+// Events are the last changes of state, the newest first.
+type Events struct {
+	Events []Event `json:"events"`
+}
+
+// Event is one change of state.
+type Event struct {
+	Time time.Time `json:"time"`
+	// What happened, in a word or two.
+	What      string    `json:"what"`
+	PodUID    types.UID `json:"podUID,omitempty"`
+	Namespace string    `json:"namespace,omitempty"`
+	PodName   string    `json:"podName,omitempty"`
+	Container string    `json:"container,omitempty"`
+	Sandbox   string    `json:"sandbox,omitempty"`
+	// Detail is for people; it holds nothing that a container wrote.
+	Detail string `json:"detail,omitempty"`
+}
