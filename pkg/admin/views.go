@@ -56,6 +56,8 @@ type Pool struct {
 	// Wanted is how many shall wait ready, Warm how many do.
 	Wanted int `json:"wanted"`
 	Warm   int `json:"warm"`
+	// Standby are half booted, for bursts.
+	Standby int `json:"standby"`
 	// Booting are under way, Claimed are pods', and Waiting are pods that wait for one.
 	Booting int `json:"booting"`
 	Claimed int `json:"claimed"`

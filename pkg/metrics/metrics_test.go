@@ -34,7 +34,7 @@ func (busy) Pods() admin.Pods {
 }
 
 func (busy) Pool() admin.Pool {
-	return admin.Pool{Wanted: 4, Warm: 3, Booting: 1, Claimed: 2, Waiting: 5}
+	return admin.Pool{Wanted: 4, Warm: 3, Booting: 1, Standby: 6, Claimed: 2, Waiting: 5}
 }
 
 func (busy) GPUs() gpu.Snapshot {
@@ -107,6 +107,7 @@ func TestScrape(t *testing.T) {
 		`docker_sd_pool_sandboxes{state="warm"} 3`,
 		`docker_sd_pool_sandboxes{state="booting"} 1`,
 		`docker_sd_pool_sandboxes{state="claimed"} 2`,
+		`docker_sd_pool_sandboxes{state="standby"} 6`,
 		`docker_sd_pool_wanted_sandboxes 4`,
 		`docker_sd_pool_waiting_pods 5`,
 		`docker_sd_accelerators{resource="nvidia.com/gpu",state="held"} 2`,

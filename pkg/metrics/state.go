@@ -52,6 +52,7 @@ func (s *state) Collect(out chan<- prometheus.Metric) {
 	set(wantedGauge, pool.Wanted)
 	set(sandboxesGauge, pool.Warm, admin.SandboxWarm)
 	set(sandboxesGauge, pool.Booting, "booting")
+	set(sandboxesGauge, pool.Standby, "standby")
 	set(sandboxesGauge, pool.Claimed, admin.SandboxClaimed)
 	set(waitingGauge, pool.Waiting)
 	s.collectPods(set)
