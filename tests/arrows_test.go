@@ -17,12 +17,13 @@ var arrows = map[string][]string{
 	"config":    {},
 	"engine":    {},
 	"gpu":       {"engine"},
-	"images":    {"engine", "pool"},
+	"images":    {"engine", "pool", "retry"},
 	"interlink": {},
 	"metrics":   {"admin", "gpu", "pods"},
-	"pods":      {"engine", "images", "pool", "probes", "volumes"},
-	"pool":      {"engine"},
+	"pods":      {"engine", "images", "pool", "probes", "retry", "volumes"},
+	"pool":      {"engine", "retry"},
 	"probes":    {},
+	"retry":     {},
 	"volumes":   {},
 }
 
