@@ -16,10 +16,16 @@ import (
 // milliseconds; creating a container on a loaded disk is the slowest of them.
 const callTimeout = 60 * time.Second
 
+// pingTimeout is shorter: whoever pings wants to know now.
+const pingTimeout = 5 * time.Second
+
 // Client speaks to one engine: the host's, or the one in a sandbox. Safe for
 // concurrent use. Errors carry containerd/errdefs classes.
 type Client struct {
 	docker *client.Client
+	// limit is callTimeout, asked how long one wait lasts before it is asked for
+	// again, and quiet how long a transfer may pause.
+	limit, asked, quiet time.Duration
 }
 
 // Connect makes a client for the engine at host (unix:///path or
@@ -35,29 +41,39 @@ func Connect(host string) (*Client, error) {
 		return nil, fmt.Errorf("engine address %q: %w: %w", host, errdefs.ErrInvalidArgument, err)
 	}
 	opts := []client.Opt{client.WithHost(host), client.WithAPIVersionNegotiation(), client.WithUserAgent("docker-sd")}
-	if url.Scheme == "unix" {
-		// Our own transport: the SDK's keeps six idle connections and closes them
-		// after a fixed time; a pod's wait and log calls need no such limits.
-		opts = append(opts, client.WithHTTPClient(&http.Client{Transport: unixTransport(url.Host + url.Path)}),
-			client.WithHost(host))
+	switch url.Scheme {
+	case "unix":
+		opts = append(opts, client.WithHTTPClient(&http.Client{Transport: transport("unix", url.Host+url.Path)}))
+	case "tcp":
+		opts = append(opts, client.WithHTTPClient(&http.Client{Transport: transport("tcp", url.Host)}))
 	}
 	c, err := client.NewClientWithOpts(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("engine at %s: %w", host, err)
 	}
-	return &Client{docker: c}, nil
+	return &Client{docker: c, limit: callTimeout, asked: waitPeriod, quiet: silenceLimit}, nil
 }
 
-func unixTransport(path string) *http.Transport {
+// transport is our own: the SDK's keeps six idle connections and closes them
+// after a fixed time; a pod's wait and log calls need no such limits.
+func transport(network, address string) *http.Transport {
 	dialer := &net.Dialer{Timeout: 10 * time.Second}
 	return &http.Transport{
 		DisableCompression: true,
 		IdleConnTimeout:    30 * time.Second,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, "unix", path)
+			conn, err := dialer.DialContext(ctx, network, address)
+			if err == nil && ctx.Value(hijacked{}) != nil {
+				// The SDK waits for the answer to an upgrade without looking at ctx.
+				context.AfterFunc(ctx, func() { _ = conn.Close() })
+			}
+			return conn, err
 		},
 	}
 }
+
+// hijacked marks the context of a call whose connection becomes a stream.
+type hijacked struct{}
 
 // Close drops idle connections.
 func (c *Client) Close() error {
@@ -66,7 +82,7 @@ func (c *Client) Close() error {
 
 // Ping answers nil when the engine does.
 func (c *Client) Ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, min(c.limit, pingTimeout))
 	defer cancel()
 	if _, err := c.docker.Ping(ctx); err != nil {
 		return fmt.Errorf("ping engine: %w", classify(ctx, err))
@@ -76,7 +92,7 @@ func (c *Client) Ping(ctx context.Context) error {
 
 // Info describes the engine and its host.
 func (c *Client) Info(ctx context.Context) (Info, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	info, err := c.docker.Info(ctx)
 	if err != nil {
@@ -107,6 +123,9 @@ func (c *Client) Info(ctx context.Context) (Info, error) {
 func classify(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
+	}
+	if errors.Is(context.Cause(ctx), errSilent) {
+		return silent(ctx, err)
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return ctx.Err()

@@ -17,7 +17,7 @@ import (
 // Create makes a container and returns its id. A container of that name that
 // exists already is an ErrConflict or ErrAlreadyExists.
 func (c *Client) Create(ctx context.Context, spec Spec) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	config, host, err := translate(spec)
 	if err != nil {
@@ -33,7 +33,7 @@ func (c *Client) Create(ctx context.Context, spec Spec) (string, error) {
 // Start starts a created or stopped container; one that runs already is
 // success.
 func (c *Client) Start(ctx context.Context, id string) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	if err := c.docker.ContainerStart(ctx, id, container.StartOptions{}); err != nil {
 		return fmt.Errorf("start container: %w", classify(ctx, err))
@@ -44,7 +44,7 @@ func (c *Client) Start(ctx context.Context, id string) error {
 // Stop sends the container's stop signal, waits up to grace, then kills. A
 // container that is gone or stopped already is success.
 func (c *Client) Stop(ctx context.Context, id string, grace time.Duration) error {
-	ctx, cancel := context.WithTimeout(ctx, grace+callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, grace+c.limit)
 	defer cancel()
 	seconds := int((grace + time.Second - 1) / time.Second)
 	err := c.docker.ContainerStop(ctx, id, container.StopOptions{Timeout: &seconds})
@@ -57,7 +57,7 @@ func (c *Client) Stop(ctx context.Context, id string, grace time.Duration) error
 // Remove kills and removes a container and its anonymous volumes. Gone already,
 // or being removed by somebody else, is success once it is gone.
 func (c *Client) Remove(ctx context.Context, id string) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	err := c.docker.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
 	switch {
@@ -80,7 +80,7 @@ func (c *Client) Remove(ctx context.Context, id string) error {
 
 // Rename gives a container another name.
 func (c *Client) Rename(ctx context.Context, id, name string) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	if err := c.docker.ContainerRename(ctx, id, name); err != nil {
 		return fmt.Errorf("rename container to %s: %w", name, classify(ctx, err))
@@ -90,7 +90,7 @@ func (c *Client) Rename(ctx context.Context, id, name string) error {
 
 // Inspect returns a container by name or id; ErrNotFound if there is none.
 func (c *Client) Inspect(ctx context.Context, nameOrID string) (Container, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	seen, err := c.docker.ContainerInspect(ctx, nameOrID)
 	if err != nil {
@@ -101,7 +101,7 @@ func (c *Client) Inspect(ctx context.Context, nameOrID string) (Container, error
 
 // WrittenBytes is the size of a container's writable layer.
 func (c *Client) WrittenBytes(ctx context.Context, id string) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	seen, _, err := c.docker.ContainerInspectWithRaw(ctx, id, true)
 	if err != nil {
@@ -163,7 +163,7 @@ func parseTime(s string) time.Time {
 // ("key" or "key=value"). Only ID, Name, Image, Labels, Created and the status
 // are filled.
 func (c *Client) List(ctx context.Context, labels ...string) ([]Container, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	found, err := c.docker.ContainerList(ctx, container.ListOptions{All: true, Filters: labelFilter(labels)})
 	if err != nil {
@@ -194,24 +194,50 @@ func labelFilter(labels []string) filters.Args {
 // A container that is gone is ErrNotFound; an engine that goes away meanwhile
 // is ErrUnavailable, and the caller may ask again.
 func (c *Client) Wait(ctx context.Context, id string) (State, error) {
-	done, errs := c.docker.ContainerWait(ctx, id, container.WaitConditionNotRunning)
-	select {
-	case <-ctx.Done():
-		return State{}, ctx.Err()
-	case err := <-errs:
+	for {
+		ended, err := c.waitOnce(ctx, id)
 		if ctx.Err() != nil {
 			return State{}, ctx.Err()
 		}
-		if !errdefs.IsNotFound(err) {
-			// The stream broke: the engine restarted or died under us.
-			err = errors.Join(errdefs.ErrUnavailable, err)
+		if err != nil {
+			return State{}, fmt.Errorf("wait for container: %w", err)
 		}
-		return State{}, fmt.Errorf("wait for container: %w", err)
-	case <-done:
+		if ended {
+			break
+		}
 	}
 	seen, err := c.Inspect(ctx, id)
 	if err != nil {
 		return State{}, err
 	}
 	return seen.State, nil
+}
+
+// waitPeriod is how long one wait is trusted: an engine that lost the end of a
+// container tells of it when it is asked again.
+const waitPeriod = 5 * time.Minute
+
+// waitOnce waits for at most a period and tells whether the container has ended.
+func (c *Client) waitOnce(ctx context.Context, id string) (ended bool, err error) {
+	ctx, silence, end := listen(ctx, c.limit)
+	defer end()
+	// It returns when the engine has accepted the wait, which is at once.
+	done, errs := c.docker.ContainerWait(ctx, id, container.WaitConditionNotRunning)
+	silence.rest()
+	period := time.NewTimer(c.asked)
+	defer period.Stop()
+	select {
+	case <-done:
+		return true, nil
+	case <-period.C:
+		return false, nil
+	case err = <-errs:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if !errdefs.IsNotFound(err) {
+		// The stream broke: the engine restarted or died under us.
+		err = errors.Join(errdefs.ErrUnavailable, silent(ctx, err))
+	}
+	return false, err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -236,7 +237,7 @@ func TestExecEndsWithItsCaller(t *testing.T) {
 			io.Copy(io.Discard, conn)
 		},
 	})
-	if _, err := client.Exec(ctx, "x", []string{"sleep"}, io.Discard); err != context.Canceled {
+	if _, err := client.Exec(ctx, "x", []string{"sleep"}, io.Discard); !errors.Is(err, context.Canceled) {
 		t.Errorf("Exec() = %v, want context.Canceled", err)
 	}
 }

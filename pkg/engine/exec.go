@@ -14,25 +14,28 @@ import (
 // returns its exit code. When ctx ends first, the process is left to the
 // engine and ctx's error is returned.
 func (c *Client) Exec(ctx context.Context, id string, argv []string, out io.Writer) (int, error) {
+	caller := ctx
+	ctx, silence, end := listen(ctx, c.limit)
+	defer end()
 	made, err := c.docker.ContainerExecCreate(ctx, id, container.ExecOptions{Cmd: argv, AttachStdout: true, AttachStderr: true})
 	if err != nil {
 		return 0, fmt.Errorf("prepare exec: %w", classify(ctx, err))
 	}
-	stream, err := c.docker.ContainerExecAttach(ctx, made.ID, container.ExecAttachOptions{})
+	stream, err := c.docker.ContainerExecAttach(context.WithValue(ctx, hijacked{}, true), made.ID, container.ExecAttachOptions{})
 	if err != nil {
 		return 0, fmt.Errorf("start exec: %w", classify(ctx, err))
 	}
+	// The command itself takes as long as it takes; ctx bounds it.
+	silence.rest()
 	defer stream.Close()
-	// A hijacked connection knows nothing of ctx: close it to end the copy.
-	stop := context.AfterFunc(ctx, stream.Close)
-	defer stop()
 	_, err = stdcopy.StdCopy(out, out, stream.Reader)
-	if ctx.Err() != nil {
-		return 0, ctx.Err()
+	if caller.Err() != nil {
+		return 0, caller.Err()
 	}
 	if err != nil {
 		return 0, fmt.Errorf("read exec output: %w", err)
 	}
+	silence.heard()
 	for {
 		ended, err := c.docker.ContainerExecInspect(ctx, made.ID)
 		if err != nil {
@@ -44,7 +47,7 @@ func (c *Client) Exec(ctx context.Context, id string, argv []string, out io.Writ
 		// The streams can close a moment before the engine has the exit code.
 		select {
 		case <-ctx.Done():
-			return 0, ctx.Err()
+			return 0, fmt.Errorf("inspect exec: %w", classify(ctx, ctx.Err()))
 		case <-time.After(5 * time.Millisecond):
 		}
 	}

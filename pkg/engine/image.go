@@ -15,7 +15,7 @@ import (
 // Image returns what the engine has under a reference or id; ErrNotFound if
 // it has nothing.
 func (c *Client) Image(ctx context.Context, ref string) (Image, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	seen, err := c.docker.ImageInspect(ctx, ref)
 	if err != nil {
@@ -42,13 +42,15 @@ func (c *Client) Pull(ctx context.Context, ref string, auth Credentials) error {
 		}
 		options.RegistryAuth = encoded
 	}
+	ctx, silence, end := listen(ctx, c.quiet)
+	defer end()
 	stream, err := c.docker.ImagePull(ctx, ref, options)
 	if err != nil {
 		return fmt.Errorf("pull image %s: %w", ref, classify(ctx, err))
 	}
 	defer stream.Close()
-	if _, err := readProgress(stream); err != nil {
-		return fmt.Errorf("pull image %s: %w", ref, err)
+	if _, err := readProgress(flowing{stream, silence}); err != nil {
+		return fmt.Errorf("pull image %s: %w", ref, silent(ctx, err))
 	}
 	return nil
 }
@@ -56,19 +58,21 @@ func (c *Client) Pull(ctx context.Context, ref string, auth Credentials) error {
 // CopyImage transfers an image with all its layers to another engine and
 // returns its id there, which differs between kinds of image store.
 func (c *Client) CopyImage(ctx context.Context, to *Client, ref string) (string, error) {
+	ctx, silence, end := listen(ctx, c.quiet)
+	defer end()
 	archive, err := c.docker.ImageSave(ctx, []string{ref})
 	if err != nil {
 		return "", fmt.Errorf("save image %s: %w", ref, classify(ctx, err))
 	}
 	defer archive.Close()
-	loaded, err := to.docker.ImageLoad(ctx, archive)
+	loaded, err := to.docker.ImageLoad(ctx, flowing{archive, silence})
 	if err != nil {
 		return "", fmt.Errorf("load image %s: %w", ref, classify(ctx, err))
 	}
 	defer loaded.Body.Close()
-	lines, err := readProgress(loaded.Body)
+	lines, err := readProgress(flowing{loaded.Body, silence})
 	if err != nil {
-		return "", fmt.Errorf("load image %s: %w", ref, err)
+		return "", fmt.Errorf("load image %s: %w", ref, silent(ctx, err))
 	}
 	for _, line := range lines {
 		for _, prefix := range []string{"Loaded image ID: ", "Loaded image: "} {

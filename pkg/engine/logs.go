@@ -90,13 +90,21 @@ func (c *Client) readLog(ctx context.Context, id string, options LogOptions, tai
 	if !options.Since.IsZero() {
 		request.Since = fmt.Sprintf("%d.%09d", options.Since.Unix(), options.Since.Nanosecond())
 	}
+	ctx, silence, end := listen(ctx, c.limit)
+	defer end()
 	stream, err := c.docker.ContainerLogs(ctx, id, request)
 	if err != nil {
 		return fmt.Errorf("open container log: %w", classify(ctx, err))
 	}
 	defer stream.Close()
-	if err := read(stream); err != nil {
-		return fmt.Errorf("read container log: %w", err)
+	silence.rest()
+	if options.Follow {
+		err = read(stream)
+	} else {
+		err = read(owed{stream, silence})
+	}
+	if err != nil {
+		return fmt.Errorf("read container log: %w", silent(ctx, err))
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ import (
 // subnet that overlaps another network's is ErrPermissionDenied, in the engine's
 // words.
 func (c *Client) CreateNetwork(ctx context.Context, name, subnet string, labels map[string]string) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	options := network.CreateOptions{Driver: "bridge", Labels: labels}
 	if subnet != "" {
@@ -26,7 +26,7 @@ func (c *Client) CreateNetwork(ctx context.Context, name, subnet string, labels 
 
 // RemoveNetwork removes a network by name or id; gone already is success.
 func (c *Client) RemoveNetwork(ctx context.Context, nameOrID string) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	if err := c.docker.NetworkRemove(ctx, nameOrID); err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("remove network %s: %w", nameOrID, classify(ctx, err))
@@ -36,7 +36,7 @@ func (c *Client) RemoveNetwork(ctx context.Context, nameOrID string) error {
 
 // ListNetworks returns the networks that carry all the labels.
 func (c *Client) ListNetworks(ctx context.Context, labels ...string) ([]Network, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	found, err := c.docker.NetworkList(ctx, network.ListOptions{Filters: labelFilter(labels)})
 	if err != nil {
