@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/containerd/containerd/log"
 	"github.com/containerd/errdefs"
 	"github.com/moby/sys/mountinfo"
@@ -24,6 +23,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
@@ -170,15 +170,14 @@ func (d *daemon) work(ctx context.Context, gate *gate) error {
 
 // awaitEngine waits until the host's engine answers.
 func (d *daemon) awaitEngine(ctx context.Context) (engine.Info, bool) {
-	delays := backoff.NewExponentialBackOff()
-	delays.InitialInterval, delays.MaxInterval = 200*time.Millisecond, 10*time.Second
+	tries := retry.New(200*time.Millisecond, 10*time.Second)
 	for {
 		info, err := d.host.Info(ctx)
 		if err == nil {
+			tries.Succeeded(ctx, "the Docker engine answers")
 			return info, true
 		}
-		log.G(ctx).WithError(err).Error("the Docker engine does not answer, trying again: check DOCKER_HOST and that the engine runs")
-		if !pause(ctx, delays.NextBackOff()) {
+		if tries.Failed(ctx, "the Docker engine does not answer, trying again: check DOCKER_HOST and that the engine runs", err) != nil {
 			return info, false
 		}
 	}
@@ -187,13 +186,14 @@ func (d *daemon) awaitEngine(ctx context.Context) (engine.Info, bool) {
 // checkInstance ends docker-sd when its name is taken. An engine that is away for
 // a moment is asked again.
 func (d *daemon) checkInstance(ctx context.Context, sandboxes *pool.Pool) error {
+	tries := retry.New(time.Second, 10*time.Second)
 	for {
 		err := sandboxes.CheckInstance(ctx)
 		if err == nil || errdefs.IsFailedPrecondition(err) {
+			tries.Succeeded(ctx, "the engine was asked for earlier sandboxes")
 			return err
 		}
-		log.G(ctx).WithError(err).Error("the engine could not be asked for earlier sandboxes, trying again")
-		if !pause(ctx, time.Second) {
+		if tries.Failed(ctx, "the engine could not be asked for earlier sandboxes, trying again", err) != nil {
 			return nil
 		}
 	}
@@ -204,22 +204,17 @@ const imageSettle = 500 * time.Millisecond
 
 // followImages has the pool renewed when images come to the host.
 func (d *daemon) followImages(ctx context.Context, arrived func()) {
-	for ctx.Err() == nil {
+	tries := retry.New(time.Second, 10*time.Second)
+	for {
 		err := d.host.WatchImages(ctx, imageSettle, arrived)
-		if ctx.Err() == nil {
-			log.G(ctx).WithError(err).Warn("the engine's image events broke off, listening again")
-			arrived() // some may have been missed
-			pause(ctx, 2*time.Second)
+		for err != nil {
+			if tries.Failed(ctx, "the engine's image events broke off, listening again", err) != nil {
+				return
+			}
+			err = d.host.Ping(ctx)
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
+		tries.Succeeded(ctx, "listening to the engine's image events again")
+		arrived() // some may have been missed
 	}
 }
 
@@ -233,8 +228,9 @@ func (d *daemon) poolConfig(ctx context.Context, info engine.Info) pool.Config {
 	return pool.Config{
 		Instance: s.Instance, Dir: filepath.Join(s.DataRootFolder, "sandboxes"),
 		Image: image, FetchImage: func(ctx context.Context) error { return d.images.Fetch(ctx, image) },
-		Size: s.AvailableDinds, Standby: s.Standbys(), Parallel: s.BootParallel(), BootTimeout: s.SandboxBootTimeout, StrayGrace: s.StrayGracePeriod, RemoveFolder: volumes.Remove,
-		Privileged: s.SandboxPrivileged, Store: store, Subnets: d.sandboxNetworks(ctx), Mounts: d.hostMounts(ctx),
+		Size: s.AvailableDinds, Standby: s.Standbys(), Parallel: s.BootParallel(), BootTimeout: s.SandboxBootTimeout, StrayGrace: s.StrayGracePeriod, StrayDryRun: s.StrayDryRun,
+		RemoveFolder: volumes.Remove,
+		Privileged:   s.SandboxPrivileged, Store: store, Subnets: d.sandboxNetworks(ctx), Mounts: d.hostMounts(ctx),
 		Resources: sandboxBounds(info),
 	}
 }

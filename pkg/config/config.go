@@ -125,8 +125,10 @@ type Config struct {
 
 	// ShutdownTimeout bounds the draining of requests at the end; above zero.
 	ShutdownTimeout time.Duration
-	// StrayGracePeriod is the age from which an unknown sandbox of ours is removed; above zero.
+	// StrayGracePeriod is how long an unknown sandbox of ours is left alone before it is removed; above zero.
 	StrayGracePeriod time.Duration
+	// StrayDryRun has unknown sandboxes and folders of ours named in the log and never removed.
+	StrayDryRun bool
 	// TombstonePeriod is how long a deleted pod is remembered, 10 minutes or more.
 	TombstonePeriod time.Duration
 }

@@ -66,6 +66,7 @@ func (c *Config) settings() []setting {
 		{"ContainerLogMaxFiles", "", &c.ContainerLogMaxFiles},
 		{"ShutdownTimeout", "", &c.ShutdownTimeout},
 		{"StrayGracePeriod", "", &c.StrayGracePeriod},
+		{"StrayDryRun", "", &c.StrayDryRun},
 		{"TombstonePeriod", "", &c.TombstonePeriod},
 	}, unused()...)
 }

@@ -7,10 +7,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/containerd/containerd/log"
 	"github.com/containerd/errdefs"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
 
 // An image whose layers a sandbox shares must stay on the host while a pod runs
@@ -54,11 +54,15 @@ func (p *Provider) signal() {
 // Run makes the host hold what pods hold until ctx ends. Start it when the pods
 // of an earlier run have said what they hold.
 func (p *Provider) Run(ctx context.Context) {
+	tries := retry.New(time.Second, time.Minute)
 	for {
-		if err := p.reconcile(ctx); err != nil && ctx.Err() == nil {
-			log.G(ctx).WithError(err).Warn("images in use could not be held on the host, trying again")
-			time.AfterFunc(time.Minute, p.signal)
+		if err := p.reconcile(ctx); err != nil {
+			if tries.Failed(ctx, "images in use could not be held on the host, trying again", err) != nil {
+				return
+			}
+			continue
 		}
+		tries.Succeeded(ctx, "images in use are held on the host again")
 		select {
 		case <-ctx.Done():
 			return

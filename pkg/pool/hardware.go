@@ -3,7 +3,6 @@ package pool
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 )
@@ -81,7 +80,7 @@ func (p *Pool) Try(ctx context.Context, h Hardware, check func(context.Context, 
 		return err
 	}
 	err = check(ctx, s)
-	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
 	defer cancel()
 	return errors.Join(err, p.Destroy(clean, name))
 }

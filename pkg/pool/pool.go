@@ -15,10 +15,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/google/uuid"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
 
 // nameSuffix of a sandbox's pool name (contract 8.1).
@@ -61,6 +61,8 @@ type Config struct {
 	BootTimeout time.Duration
 	// StrayGrace is the age from which a sandbox that nobody knows is removed.
 	StrayGrace time.Duration
+	// StrayDryRun has strays named in the log and left alone.
+	StrayDryRun bool
 	// Privileged gives a sandbox every capability and device of the host.
 	Privileged bool
 	// Store is the host engine's data root if its image layers are to be shared.
@@ -100,6 +102,10 @@ type Pool struct {
 	// known are the sandboxes that somebody answers for: being made, warm, or a
 	// pod's. Whatever else carries our label is a stray.
 	known map[string]bool
+	// strays are those that were seen, since when.
+	strays map[string]time.Time
+	// spared are strays that a dry run has told of.
+	spared map[string]bool
 	// claiming counts claims whose sandbox is not there yet; they go before refills.
 	claiming int
 	// waiting are claims that have no sandbox yet, first come first served.
@@ -120,13 +126,13 @@ func New(config Config, host Host) *Pool {
 	return &Pool{
 		config: config, generation: generation(config, Hardware{}), host: host, subnets: newSubnets(config.Subnets),
 		slots: make(chan struct{}, max(config.Parallel, 1)),
-		wake:  make(chan struct{}, 1), life: life, end: end, known: map[string]bool{},
+		wake:  make(chan struct{}, 1), life: life, end: end, known: map[string]bool{}, strays: map[string]time.Time{}, spared: map[string]bool{},
 	}
 }
 
 // generation is a digest of all that shapes a sandbox.
 func generation(c Config, h Hardware) string {
-	c.Size, c.Standby, c.Parallel, c.BootTimeout, c.StrayGrace = 0, 0, 0, 0, 0
+	c.Size, c.Standby, c.Parallel, c.BootTimeout, c.StrayGrace, c.StrayDryRun = 0, 0, 0, 0, 0, false
 	shape, err := json.Marshal([]any{c, h, bootScript, engineFlags, Capabilities})
 	if err != nil {
 		panic(err) // plain structs of strings and numbers
@@ -165,8 +171,7 @@ func (p *Pool) Run(ctx context.Context) {
 	var refills sync.WaitGroup
 	defer refills.Wait()
 	refills.Go(func() { p.sweepEvery(ctx) })
-	delays := backoff.NewExponentialBackOff()
-	delays.InitialInterval, delays.MaxInterval = time.Second, time.Minute
+	tries := retry.New(time.Second, 30*time.Second)
 	for {
 		for range p.startRefills() {
 			refills.Go(func() { p.refill(ctx) })
@@ -175,7 +180,7 @@ func (p *Pool) Run(ctx context.Context) {
 			refills.Go(func() { p.prepare(ctx) })
 		}
 		if p.Stats().LastError == nil {
-			delays.Reset()
+			tries.Succeeded(ctx, "sandboxes can be made again")
 		}
 		select {
 		case <-ctx.Done():
@@ -183,12 +188,8 @@ func (p *Pool) Run(ctx context.Context) {
 		case <-p.wake:
 		case <-time.After(p.untilQuiet()):
 		}
-		if p.Stats().LastError != nil {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(delays.NextBackOff()):
-			}
+		if err := p.Stats().LastError; err != nil && tries.Failed(ctx, "a sandbox could not be made, trying again", err) != nil {
+			return
 		}
 	}
 }

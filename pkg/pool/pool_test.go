@@ -303,7 +303,7 @@ func TestGoneNeedsAClearAnswer(t *testing.T) {
 		}
 		host.faults(nil)
 		host.kill(s.ID)
-		advance(2 * time.Second)
+		advance(10 * time.Second)
 		select {
 		case <-s.Gone():
 		default:

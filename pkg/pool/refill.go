@@ -47,10 +47,7 @@ func (p *Pool) refill(ctx context.Context) {
 		}
 	}
 	if err != nil {
-		p.count(&p.starting, -1)
-		if ctx.Err() == nil {
-			log.G(ctx).WithError(err).Error("a warm sandbox could not be made")
-		}
+		p.count(&p.starting, -1) // Run tells of it
 		return
 	}
 	p.mu.Lock()

@@ -13,6 +13,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
 
 // Adopt finds the named sandbox again after a restart of docker-sd. A stopped
@@ -79,7 +80,8 @@ func (p *Pool) Keep(claimed map[string]bool) {
 
 // Restore puts the warm sandboxes of an earlier run back into the pool and
 // removes what that run left half-made: everything with our label that no pod
-// holds. Keep comes before it, Run after it.
+// holds. One that was a pod's stays for StrayGrace: its record may have been lost
+// with a data folder that is not mounted. Keep comes before it, Run after it.
 func (p *Pool) Restore(ctx context.Context) error {
 	label := engine.LabelInstance + "=" + p.config.Instance
 	containers, err := p.host.List(ctx, label, engine.LabelSandbox)
@@ -99,21 +101,27 @@ func (p *Pool) Restore(ctx context.Context) error {
 			p.rejoin(ctx, c)
 		}
 	}
-	strays := map[string]bool{}
-	for _, c := range containers {
-		strays[c.Labels[engine.LabelSandbox]] = true
-	}
+	used := map[string]bool{}
 	for _, n := range networks {
-		strays[n.Labels[engine.LabelSandbox]] = true
+		used[n.Labels[engine.LabelSandbox]] = false
+	}
+	for _, c := range containers {
+		name := c.Labels[engine.LabelSandbox]
+		used[name] = c.Name != name && c.Name != standbyName(name)
 	}
 	var problems []error
-	for name := range strays {
-		if isPoolName(name) && !p.knows(name) {
-			log.G(ctx).WithField("sandbox", name).Info("removing what an earlier run left")
-			problems = append(problems, p.Destroy(ctx, name))
+	for name, used := range used {
+		switch {
+		case !isPoolName(name) || p.knows(name):
+		case used:
+			log.G(ctx).WithField("sandbox", name).WithField("grace", p.config.StrayGrace).
+				Warn("a sandbox was a pod's that this data folder knows nothing of; it is removed after StrayGracePeriod")
+			p.stray(name, time.Now())
+		default:
+			problems = append(problems, p.removeStray(ctx, name, "removing what an earlier run left"))
 		}
 	}
-	problems = append(problems, p.sweepFolders())
+	problems = append(problems, p.sweepFolders(ctx))
 	return errors.Join(problems...)
 }
 
@@ -149,14 +157,17 @@ const sweepPeriod = time.Minute
 func (p *Pool) sweepEvery(ctx context.Context) {
 	tick := time.NewTicker(sweepPeriod)
 	defer tick.Stop()
+	tries := retry.New(sweepPeriod, sweepPeriod)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		if err := p.sweep(ctx); err != nil && ctx.Err() == nil {
-			log.G(ctx).WithError(err).Warn("strays could not be removed")
+		if err := p.sweep(ctx); err != nil {
+			tries.Note(ctx, "strays could not be looked for or removed", err)
+		} else {
+			tries.Succeeded(ctx, "strays are looked for again")
 		}
 		p.signal()
 	}
@@ -182,15 +193,60 @@ func (p *Pool) sweep(ctx context.Context) error {
 	for _, c := range containers {
 		born[c.Labels[engine.LabelSandbox]] = c.Created
 	}
+	p.forgetStrays(born)
 	var problems []error
 	for name, created := range born {
-		if !isPoolName(name) || p.knows(name) || time.Since(created) < p.config.StrayGrace {
+		if !isPoolName(name) || p.knows(name) || time.Since(p.stray(name, created)) < p.config.StrayGrace {
 			continue
 		}
-		log.G(ctx).WithField("sandbox", name).Warn("removing a sandbox that nobody knows")
-		problems = append(problems, p.Destroy(ctx, name))
+		problems = append(problems, p.removeStray(ctx, name, "removing a sandbox that nobody knows"))
 	}
 	return errors.Join(problems...)
+}
+
+// stray returns since when a sandbox has been seen as one that nobody knows. Its
+// age by the wall clock counts for no more than the time between two looks: a
+// clock that was set must not make it old.
+func (p *Pool) stray(name string, created time.Time) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, seen := p.strays[name]; !seen {
+		p.strays[name] = time.Now().Add(-min(max(time.Since(created), 0), sweepPeriod))
+	}
+	return p.strays[name]
+}
+
+// forgetStrays drops those that are not there any more, or that somebody has
+// taken on.
+func (p *Pool) forgetStrays(present map[string]time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for name := range p.strays {
+		if _, there := present[name]; !there || p.known[name] {
+			delete(p.strays, name)
+		}
+	}
+}
+
+// removeStray removes a sandbox that nobody knows. In a dry run it only says so,
+// once.
+func (p *Pool) removeStray(ctx context.Context, name, why string) error {
+	if p.config.StrayDryRun {
+		if p.firstSaid(name) {
+			log.G(ctx).WithField("sandbox", name).Warn("a sandbox that nobody knows is left alone: StrayDryRun is on")
+		}
+		return nil
+	}
+	log.G(ctx).WithField("sandbox", name).Info(why)
+	return p.Destroy(ctx, name)
+}
+
+func (p *Pool) firstSaid(name string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	first := !p.spared[name]
+	p.spared[name] = true
+	return first
 }
 
 func (p *Pool) knows(name string) bool {
@@ -199,15 +255,20 @@ func (p *Pool) knows(name string) bool {
 	return p.known[name]
 }
 
-// sweepFolders removes folders whose sandbox nobody knows.
-func (p *Pool) sweepFolders() error {
+// sweepFolders removes folders whose sandbox nobody knows, and that is not there.
+func (p *Pool) sweepFolders(ctx context.Context) error {
 	entries, err := os.ReadDir(p.config.Dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	problems := []error{err}
 	for _, entry := range entries {
-		if path := filepath.Join(p.config.Dir, entry.Name()); !p.knowsFolder(path) {
+		path := filepath.Join(p.config.Dir, entry.Name())
+		switch {
+		case p.knowsFolder(path):
+		case p.config.StrayDryRun:
+			log.G(ctx).WithField("folder", path).Warn("a folder that belongs to no sandbox is left alone: StrayDryRun is on")
+		default:
 			problems = append(problems, p.config.RemoveFolder(path))
 		}
 	}
@@ -218,6 +279,11 @@ func (p *Pool) knowsFolder(path string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for name := range p.known {
+		if p.folder(name) == path {
+			return true
+		}
+	}
+	for name := range p.strays {
 		if p.folder(name) == path {
 			return true
 		}

@@ -298,6 +298,97 @@ func TestSweep(t *testing.T) {
 	})
 }
 
+// TestSweepGoesByWhatItSaw: a stray whose time stamp is long past, after the
+// clock was set or the engine's differs, gets its grace period all the same.
+func TestSweepGoesByWhatItSaw(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		config.Size = 0
+		for name, age := range map[string]time.Duration{"long ago": time.Hour, "to come": -time.Hour} {
+			p := pool.New(config, host)
+			stop := run(t, p)
+			stray := uuid.NewString() + "_dind"
+			id, err := host.Create(t.Context(), engine.Spec{Name: stray, Labels: map[string]string{
+				engine.LabelInstance: "test", engine.LabelSandbox: stray, engine.LabelFolder: config.Dir}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			host.mu.Lock()
+			host.containers[id].Created = time.Now().Add(-age)
+			host.mu.Unlock()
+			advance(config.StrayGrace - time.Minute)
+			if host.idOf(stray) == "" {
+				t.Errorf("a stray made %s was removed before its grace period was over", name)
+			}
+			advance(3 * time.Minute)
+			if host.idOf(stray) != "" {
+				t.Errorf("a stray made %s is still there", name)
+			}
+			stop()
+		}
+	})
+}
+
+// TestRestoreSparesAPodsSandbox: records may be missing because their folder is,
+// and its pods run.
+func TestRestoreSparesAPodsSandbox(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		config.Size = 1
+		old := pool.New(config, host)
+		stop := run(t, old)
+		s := claim(t, old.Reserve(nil))
+		if err := old.Assign(t.Context(), s, "uid"); err != nil {
+			t.Fatal(err)
+		}
+		stop()
+		config.Size = 0
+		p := pool.New(config, host)
+		stop = restart(t, p)
+		defer stop()
+		advance(config.StrayGrace - time.Minute)
+		if host.idOf("uid_dind") == "" {
+			t.Error("the sandbox of a pod without a record was removed at once")
+		}
+		if _, err := os.Stat(s.PodDir()); err != nil {
+			t.Errorf("its folder: %v", err)
+		}
+		advance(3 * time.Minute)
+		wantSame(t, "containers", host.names(), []string(nil))
+		wantSame(t, "folders", folders(t, config), 0)
+	})
+}
+
+// restart is run for a pool that takes over what is there.
+func restart(t *testing.T, p *pool.Pool) (stop func()) {
+	t.Helper()
+	p.Keep(nil)
+	if err := p.Restore(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return run(t, p)
+}
+
+func TestStrayDryRun(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		config.Size = 1
+		warm := fill(t, host, config)
+		// Of other settings, so that it cannot rejoin.
+		config.Image, config.Size, config.StrayDryRun = "docker:30-dind", 0, true
+		if err := os.MkdirAll(filepath.Join(config.Dir, "0123456789abcdef"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		stop := restart(t, pool.New(config, host))
+		advance(2 * config.StrayGrace)
+		stop()
+		wantSame(t, "containers of a dry run", host.names(), warm)
+		wantSame(t, "networks of a dry run", host.networkNames(), []string{pool.NetworkName(warm[0])})
+		wantSame(t, "folders of a dry run", folders(t, config), 2)
+		config.StrayDryRun = false
+		restart(t, pool.New(config, host))()
+		wantSame(t, "containers", host.names(), []string(nil))
+		wantSame(t, "folders", folders(t, config), 0)
+	})
+}
+
 func TestSweepLeavesWhatIsNoSandbox(t *testing.T) {
 	for name, label := range map[string]string{"empty label": "", "path": "../../elsewhere", "parent": ".."} {
 		t.Run(name, func(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
 
 //go:embed sandbox.sh
@@ -127,18 +128,42 @@ func (p *Pool) bootShaped(ctx context.Context, m making) (*Sandbox, error) {
 		s.epoch, s.generation = shape.epoch, shape.generation
 		return s, nil
 	}
-	clean, cancelClean := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	clean, cancelClean := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
 	defer cancelClean()
 	return nil, errors.Join(fmt.Errorf("boot sandbox %s: %w", name, err), p.Destroy(clean, name))
 }
 
-// make creates and starts the container. Its calls are not cancelled: an engine
-// finishes what was asked of it, and what appears after the cleaning up would be
-// left behind. Each call has its own bound.
+// cleanTimeout bounds the removal of what a failed boot made. The sweep takes
+// what an engine that hangs leaves.
+const cleanTimeout = 20 * time.Second
+
+// lingerPeriod is how long a call goes on whose caller has left. It bounds how
+// long an engine that hangs holds up the end of docker-sd.
+const lingerPeriod = 10 * time.Second
+
+// linger derives a context that ends lingerPeriod after its parent.
+func linger(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
+	stop := context.AfterFunc(parent, func() {
+		timer := time.NewTimer(lingerPeriod)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() { stop(); cancel() }
+}
+
+// make creates and starts the container. Its calls are not cancelled at once: an
+// engine finishes what was asked of it, and what appears after the cleaning up
+// would be left behind.
 func (p *Pool) make(ctx context.Context, m making) (string, error) {
 	name, shape := m.name, m.shape
 	caller := ctx
-	ctx = context.WithoutCancel(ctx)
+	ctx, cancel := linger(ctx)
+	defer cancel()
 	p.know(name)
 	dir := p.folder(name)
 	if err := os.MkdirAll(filepath.Join(dir, "pod"), 0o700); err != nil {
@@ -188,12 +213,14 @@ func (p *Pool) makeNetwork(ctx context.Context, name string, labels map[string]s
 
 // create makes the container, fetching its image when the host has none.
 func (p *Pool) create(ctx context.Context, spec engine.Spec) (string, error) {
-	id, err := p.host.Create(context.WithoutCancel(ctx), spec)
+	lingering, cancel := linger(ctx)
+	defer cancel()
+	id, err := p.host.Create(lingering, spec)
 	if errdefs.IsNotFound(err) && p.config.FetchImage != nil {
 		if err := p.config.FetchImage(ctx); err != nil {
 			return "", fmt.Errorf("the sandbox image %s is missing: set SandboxImage to one that this host has or can pull: %w", spec.Image, err)
 		}
-		id, err = p.host.Create(context.WithoutCancel(ctx), spec)
+		id, err = p.host.Create(lingering, spec)
 	}
 	return id, err
 }
@@ -305,7 +332,9 @@ func (p *Pool) lastWords(ctx context.Context, id string) string {
 func (p *Pool) watch(ctx context.Context, stop context.CancelFunc, s *Sandbox) {
 	p.watchers.Go(func() {
 		defer stop()
+		tries := retry.New(watchAgain, 5*time.Second)
 		for {
+			began := time.Now()
 			_, err := p.host.Wait(ctx, s.ID)
 			if err == nil || errdefs.IsNotFound(err) {
 				close(s.gone)
@@ -313,11 +342,16 @@ func (p *Pool) watch(ctx context.Context, stop context.CancelFunc, s *Sandbox) {
 				p.lost(s)
 				return
 			}
-			select {
-			case <-ctx.Done():
+			if time.Since(began) > time.Minute {
+				tries = retry.New(watchAgain, 5*time.Second)
+			}
+			// Not logged: others tell of an engine that is away, once for all sandboxes.
+			if tries.Wait(ctx) != nil {
 				return
-			case <-time.After(time.Second):
 			}
 		}
 	})
 }
+
+// watchAgain is how soon after a break an engine is asked for a sandbox again.
+const watchAgain = 200 * time.Millisecond

@@ -57,7 +57,7 @@ func (p *Pool) prepare(ctx context.Context) {
 	name := newName()
 	id, err := p.make(ctx, making{name: name, shape: shape, standby: true})
 	if err != nil {
-		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
 		defer cancel()
 		err = errors.Join(err, p.Destroy(clean, name))
 	}
@@ -112,7 +112,7 @@ func (p *Pool) rouse(ctx context.Context, from *standby) (*Sandbox, error) {
 		s.epoch, s.generation = shape.epoch, from.generation
 		return s, nil
 	}
-	clean, cancelClean := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	clean, cancelClean := context.WithTimeout(context.WithoutCancel(ctx), cleanTimeout)
 	defer cancelClean()
 	return nil, errors.Join(fmt.Errorf("wake sandbox %s: %w", from.name, err), p.Destroy(clean, from.name))
 }
