@@ -141,13 +141,35 @@ func (p *pod) prepare(ctx context.Context, s *pool.Sandbox) (*volumes.Set, error
 			return nil, err
 		}
 	}
-	if root := fmt.Sprintf("/proc/%d/root", s.PID); s.PID > 0 {
-		set.SandboxRoot = root
-	}
+	set.SandboxRoot = sandboxRoot(s)
 	if err := p.fitSandbox(ctx, s); err != nil {
 		return nil, err
 	}
 	return set, p.managedFiles(s)
+}
+
+// sandboxRoot is where the sandbox's own file system is seen from here, or empty
+// where it cannot be seen: a docker-sd in a container needs the host's process
+// namespace for it, and without that the number is another process's.
+func sandboxRoot(s *pool.Sandbox) string {
+	process := fmt.Sprintf("/proc/%d", s.PID)
+	theirs, err := os.Stat(filepath.Join(process, "ns", "mnt"))
+	if err != nil {
+		return ""
+	}
+	ours, err := os.Stat("/proc/self/ns/mnt")
+	if err != nil || os.SameFile(ours, theirs) {
+		return ""
+	}
+	root := filepath.Join(process, "root")
+	inside, err := os.Stat(filepath.Join(root, s.Dir))
+	if err != nil {
+		return ""
+	}
+	if outside, err := os.Stat(s.Dir); err != nil || !os.SameFile(inside, outside) {
+		return ""
+	}
+	return root
 }
 
 // managedFiles are those that every container gets: /etc/hosts, and one file

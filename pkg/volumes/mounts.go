@@ -112,7 +112,7 @@ func (s *Set) subPath(v *volume, source, name string) (string, error) {
 	visible := source
 	if v.memory {
 		if s.SandboxRoot == "" {
-			return "", fmt.Errorf("volume %q is in memory, which only its running sandbox shows: %w", v.name, errdefs.ErrFailedPrecondition)
+			return "", fmt.Errorf("volume %q is in memory, which only its running sandbox shows, and that one is not visible from here; a docker-sd in a container needs the host's process namespace (--pid host): %w", v.name, errdefs.ErrFailedPrecondition)
 		}
 		visible = s.SandboxRoot + source
 	}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// healthTimeout is what a docker-sd that works needs for an answer, many times over.
+const healthTimeout = 8 * time.Second
+
+// newHealth is for container engines and scripts: it asks the docker-sd that
+// runs with the same configuration.
+func newHealth(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use: "health", Short: "Ask the running docker-sd whether it answers", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			settings, _, err := o.load()
+			if err != nil {
+				return err
+			}
+			network, address := settings.Listen()
+			if err := askHealth(cmd.Context(), network, address); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), "ok")
+			return err
+		},
+	}
+}
+
+// askHealth asks /healthz at an address where a docker-sd listens.
+func askHealth(ctx context.Context, network, address string) error {
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	transport := &http.Transport{DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, address)
+		}}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://docker-sd/healthz", nil)
+	if err != nil {
+		return err
+	}
+	response, err := (&http.Client{Transport: transport}).Do(request)
+	if err != nil {
+		return fmt.Errorf("docker-sd does not answer at %s: %w", address, err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		text, err := io.ReadAll(io.LimitReader(response.Body, 1024))
+		if err != nil {
+			return err
+		}
+		return fmt.Errorf("docker-sd at %s is not well: %s: %s", address, response.Status, bytes.TrimSpace(text))
+	}
+	return nil
+}
