@@ -12,14 +12,21 @@ endif
 export CGO_CFLAGS = -g -O2 -Wno-deprecated-declarations
 LAB      = $(GO) run ./tests/lab
 
-.PHONY: all build test unit light integration demo run bench lint clean help
+# Executions per decoder of `make fuzz`, and of the short form in `make test`.
+FUZZ       ?= 1000000
+FUZZ_SHORT ?= 2000
+DECODERS = config:FuzzLoad engine:FuzzLogFrames gpu:FuzzAssignment gpu:FuzzCDISpec images:FuzzKeysOf \
+	interlink:FuzzDecodeCreate interlink:FuzzDecodeDelete interlink:FuzzDecodeLogs interlink:FuzzDecodeStatus \
+	pods:FuzzFlags pods:FuzzPod pods:FuzzRecord pods:FuzzStatus
+
+.PHONY: all build test unit light integration fuzz fuzzshort demo run bench lint clean help
 
 all: build ## what plain make does
 
 build: ## bin/docker-sd; CGO_ENABLED=0 makes the light static build without GPUs
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/docker-sd ./cmd/docker-sd
 
-test: unit light integration ## everything that CI runs
+test: unit fuzzshort light integration ## everything that CI runs
 
 unit: ## unit tests with the race detector
 	$(GO) vet ./...
@@ -33,6 +40,15 @@ light: ## the static build and the tests of what differs in it
 
 integration: ## the daemon against a real engine, through HTTP
 	$(LAB) -- $(GO) test -tags e2e -count=1 -timeout 20m ./tests/e2e/...
+
+fuzz: ## FUZZ executions of every decoder (1000000 each)
+	@set -e; for decoder in $(DECODERS); do \
+		echo "$$decoder, $(FUZZ) executions"; \
+		$(GO) test "./pkg/$${decoder%:*}" -run '^$$' -fuzz "^$${decoder#*:}\$$" -fuzztime $(FUZZ)x -fuzzminimizetime 100x; \
+	done
+
+fuzzshort:
+	@$(MAKE) --no-print-directory fuzz FUZZ=$(FUZZ_SHORT)
 
 demo: build ## two pods from create to delete, on a real engine
 	$(LAB) -- $(GO) run ./tests/demo

@@ -214,9 +214,13 @@ func parseCapacity(text string) (canonical string, ok bool) {
 	return q.String(), true
 }
 
-// parseQuantity refuses exponents of more than two digits, which no
-// resource needs and which resource.ParseQuantity takes seconds to round.
+// parseQuantity refuses exponents of more than two digits and texts of more than
+// 64 characters, which no resource needs and which resource.ParseQuantity takes
+// seconds to round.
 func parseQuantity(text string) (resource.Quantity, bool) {
+	if len(text) > 64 {
+		return resource.Quantity{}, false
+	}
 	if i := strings.LastIndexAny(text, "eE"); i >= 0 && len(text)-i > len("e-99") {
 		return resource.Quantity{}, false
 	}

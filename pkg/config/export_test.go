@@ -1,5 +1,8 @@
 package config
 
+// Parse is Load without the file.
+var Parse = parse
+
 // Keys returns the keys of the file that have an effect, nested ones as
 // "Capacity.cpu", and apart from them the keys that are accepted and ignored.
 func Keys() (effective, ignored []string) {

@@ -29,6 +29,10 @@ func Load(path string, getenv func(string) string) (cfg Config, warnings []strin
 	if err != nil {
 		return Config{}, nil, err
 	}
+	return parse(path, data, getenv)
+}
+
+func parse(path string, data []byte, getenv func(string) string) (cfg Config, warnings []string, err error) {
 	cfg = Default()
 	d := &decoder{}
 	if err := d.document(data, cfg.settings()); err != nil {

@@ -212,38 +212,6 @@ func TestLoad_UnreadableFile(t *testing.T) {
 	}
 }
 
-func FuzzLoad(f *testing.F) {
-	f.Add([]byte(exampleFile), "")
-	f.Add([]byte("Capacity: {cpu: 1e99, memory: -1}\nPingTaints: [{key: a}, 1, null]"), "1")
-	f.Add([]byte("DockerNetworkSubnet: [10.0.0.0/8, '::/0']\nPersistentVolumeClaims: {a: /}"), "unix:///run/x")
-	f.Add([]byte("? [a]\n: &b c\n*b : {<<: *b}"), "http://[::1]")
-	f.Add([]byte("a: b: c\n\x00"), "\xff")
-	path := filepath.Join(f.TempDir(), "config.yaml")
-	f.Fuzz(func(t *testing.T, data []byte, variable string) {
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		for _, name := range append(config.Variables(), "") {
-			cfg, warnings, err := config.Load(path, env(map[string]string{name: variable}))
-			if err != nil {
-				if !errdefs.IsInvalidArgument(err) || strings.ContainsAny(err.Error(), "\n\r\x00") {
-					t.Fatalf("unclear error %q", err)
-				}
-				continue
-			}
-			if err := cfg.Validate(); err != nil {
-				t.Fatalf("loaded and then invalid: %v", err)
-			}
-			if network, address := cfg.Listen(); network == "" || address == "" {
-				t.Fatalf("nowhere to listen: %q %q", network, address)
-			}
-			if strings.ContainsAny(strings.Join(warnings, ""), "\n\r\x00") {
-				t.Fatalf("warning of several lines: %q", warnings)
-			}
-		}
-	})
-}
-
 func TestLoad_GPUs(t *testing.T) {
 	file := `GPUStrategy: cdi
 GPUSharing:

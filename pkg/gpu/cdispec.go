@@ -99,6 +99,10 @@ func readSpec(path string) (cdiSpec, error) {
 	if err != nil {
 		return cdiSpec{}, fmt.Errorf("reading a CDI specification: %w", err)
 	}
+	return decodeSpec(path, data)
+}
+
+func decodeSpec(path string, data []byte) (cdiSpec, error) {
 	var spec cdiSpec
 	if err := yaml.Unmarshal(data, &spec); err != nil {
 		return cdiSpec{}, fmt.Errorf("reading the CDI specification %s: %w", path, err)

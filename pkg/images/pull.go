@@ -42,8 +42,13 @@ func KeysOf(secrets map[string]v1.Secret) Keyring {
 
 // credentials for a registry; none is not an error, since images may be public.
 func (k Keyring) credentials(host string) (engine.Credentials, error) {
+	server := dockercfg.ResolveRegistryHost(host)
 	for i := range k {
-		user, password, err := k[i].GetRegistryCredentials(dockercfg.ResolveRegistryHost(host))
+		_, listed := k[i].AuthConfigs[server]
+		if _, helped := k[i].CredentialHelpers[server]; !listed && !helped && k[i].CredentialsStore == "" {
+			continue // the library would look for a helper that nobody named
+		}
+		user, password, err := k[i].GetRegistryCredentials(server)
 		if err != nil && !errors.Is(err, dockercfg.ErrCredentialsNotFound) {
 			return engine.Credentials{}, fmt.Errorf("look for credentials of registry %s: %w", host, err)
 		}

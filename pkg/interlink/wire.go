@@ -10,7 +10,6 @@ import (
 	"time"
 
 	jsonv2 "github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -47,7 +46,7 @@ func DecodeCreate(body []byte) (CreateRequest, error) {
 	var request CreateRequest
 	if bytes.HasPrefix(bytes.TrimSpace(body), []byte("[")) {
 		var list []CreateRequest
-		if err := decode(body, &list); err != nil {
+		if err := decode(body, &list, creatable); err != nil {
 			return request, err
 		}
 		if len(list) != 1 {
@@ -55,7 +54,7 @@ func DecodeCreate(body []byte) (CreateRequest, error) {
 		}
 		return list[0], nil
 	}
-	return request, decode(body, &request)
+	return request, decode(body, &request, creatable)
 }
 
 // DecodeStatus reads the list of pods of /status. A ping, which is an empty
@@ -69,11 +68,15 @@ func DecodeStatus(body []byte) ([]v1.Pod, error) {
 		return nil, nil
 	}
 	var polled []polledPod
-	// As lenient as encoding/json is with the other requests.
-	err := jsonv2.Unmarshal(body, &polled, jsonv2.MatchCaseInsensitiveNames(true),
-		jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-	if err != nil {
+	if err := pollable(body); err != nil {
+		return nil, err
+	}
+	// One pass, as strict as wellFormed is with the other requests.
+	if err := jsonv2.Unmarshal(body, &polled, jsonv2.MatchCaseInsensitiveNames(true)); err != nil {
 		return nil, malformed(err)
+	}
+	if len(polled) > maxPolled {
+		return nil, fmt.Errorf("the list holds %d pods, one poll may ask for %d", len(polled), maxPolled)
 	}
 	pods := make([]v1.Pod, len(polled))
 	for i := range polled {
@@ -146,7 +149,7 @@ func DecodeDelete(body []byte) (PodIdentity, error) {
 		Name      string    `json:"name"`
 		Namespace string    `json:"namespace"`
 	}
-	if err := decode(body, &request); err != nil {
+	if err := decode(body, &request, wellFormed); err != nil {
 		return PodIdentity{}, err
 	}
 	m := request.Metadata
@@ -221,13 +224,16 @@ type LogOptions struct {
 // DecodeLogs reads a log request.
 func DecodeLogs(body []byte) (LogRequest, error) {
 	var request LogRequest
-	return request, decode(body, &request)
+	return request, decode(body, &request, wellFormed)
 }
 
-// decode reads one JSON value and nothing after it.
-func decode(body []byte, into any) error {
+// decode reads one JSON value that passes a check, and nothing after it.
+func decode(body []byte, into any, check func([]byte) error) error {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return errors.New("the body is empty")
+	}
+	if err := check(body); err != nil {
+		return err
 	}
 	if err := json.Unmarshal(body, into); err != nil {
 		return malformed(err)

@@ -135,19 +135,3 @@ func TestPing_OnlyStrings(t *testing.T) {
 		t.Errorf("got %s, want %s (nothing known is nothing said)", encoded, want)
 	}
 }
-
-func FuzzDecode(f *testing.F) {
-	names, err := filepath.Glob("testdata/wire/*.json")
-	if err != nil || len(names) == 0 {
-		f.Fatal("no recordings", err)
-	}
-	for _, name := range names {
-		f.Add(body(f, name[len("testdata/wire/"):len(name)-len(".json")]))
-	}
-	f.Fuzz(func(_ *testing.T, b []byte) {
-		_, _ = interlink.DecodeCreate(b)
-		_, _ = interlink.DecodeStatus(b)
-		_, _ = interlink.DecodeDelete(b)
-		_, _ = interlink.DecodeLogs(b)
-	})
-}

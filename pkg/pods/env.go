@@ -14,6 +14,9 @@ type environment struct {
 	values map[string]string
 	// skipped names have a source that nobody resolved (contract 5).
 	skipped []string
+	// size in bytes of all of them; long is the first that no process could get.
+	size int
+	long string
 }
 
 // newEnvironment builds a container's variables as kubelet does: $(NAME) refers
@@ -36,6 +39,11 @@ func newEnvironment(pod *v1.Pod, c *v1.Container, podIP string) environment {
 			env.names = append(env.names, variable.Name)
 		}
 		env.values[variable.Name] = value
+		size := len(variable.Name) + len("=") + len(value) + len("\x00")
+		if env.size += size; size > maxArgument || env.size > maxArguments {
+			env.long = variable.Name
+			return env
+		}
 	}
 	return env
 }

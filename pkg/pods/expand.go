@@ -2,11 +2,18 @@ package pods
 
 import "strings"
 
+// What Linux gives a new process: one variable or argument, and all of them.
+const (
+	maxArgument  = 128 << 10
+	maxArguments = 6 << 20
+)
+
 // expand replaces $(NAME) by its value as Kubernetes does: a name that lookup
-// does not know stays as written, and $$ is an escaped $.
+// does not know stays as written, and $$ is an escaped $. It gives up once the
+// text is longer than maxArgument, since a variable can double the one before it.
 func expand(s string, lookup func(string) (string, bool)) string {
 	var out strings.Builder
-	for {
+	for out.Len() <= maxArgument {
 		at := strings.IndexByte(s, '$')
 		if at < 0 || at+1 == len(s) {
 			out.WriteString(s)
@@ -36,4 +43,5 @@ func expand(s string, lookup func(string) (string, bool)) string {
 			s = s[2:]
 		}
 	}
+	return out.String()
 }

@@ -72,12 +72,7 @@ func (s store) open() error {
 
 // save writes a record so that a crash leaves the old one or the new one.
 func (s store) save(r *record) error {
-	body, err := json.Marshal(r)
-	if err != nil {
-		return fmt.Errorf("encode the record of pod %s: %w", r.Pod.UID, err)
-	}
-	sum := sha256.Sum256(body)
-	file, err := json.Marshal(envelope{Version: recordVersion, Checksum: hex.EncodeToString(sum[:]), Record: body})
+	file, err := encodeRecord(r)
 	if err != nil {
 		return fmt.Errorf("encode the record of pod %s: %w", r.Pod.UID, err)
 	}
@@ -85,6 +80,15 @@ func (s store) save(r *record) error {
 		return fmt.Errorf("save the record of pod %s: %w", r.Pod.UID, err)
 	}
 	return nil
+}
+
+func encodeRecord(r *record) ([]byte, error) {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(body)
+	return json.Marshal(envelope{Version: recordVersion, Checksum: hex.EncodeToString(sum[:]), Record: body})
 }
 
 func (s store) remove(uid types.UID) error {
@@ -145,6 +149,10 @@ func readRecord(path string) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
+	return decodeRecord(file)
+}
+
+func decodeRecord(file []byte) (*record, error) {
 	var e envelope
 	if err := json.Unmarshal(file, &e); err != nil {
 		return nil, fmt.Errorf("not a record: %w", err)

@@ -124,10 +124,15 @@ func (m *Manager) portConflict(wanted []engine.Port) error {
 	return nil
 }
 
+// parseCPUs reads a number as docker run takes it, without exponent; one of a
+// thousand digits would be read for seconds.
 func parseCPUs(text string) (int64, error) {
+	if len(text) > len("1000000.123456789") || strings.ContainsAny(text, "eE") {
+		return 0, fmt.Errorf("%s is not a plain number", text)
+	}
 	quantity, err := resource.ParseQuantity(text)
-	if err == nil && quantity.Sign() <= 0 {
-		err = fmt.Errorf("%s is not positive", text)
+	if err == nil && (quantity.Sign() <= 0 || quantity.CmpInt64(maxCPUs) > 0) {
+		err = fmt.Errorf("%s is not a number of CPUs", text)
 	}
 	return quantity.MilliValue() * 1e6, err
 }

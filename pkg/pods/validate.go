@@ -78,6 +78,9 @@ func validatePod(pod *v1.Pod) error {
 		if err := validateContainer(c.Container, c.field); err != nil {
 			return err
 		}
+		if err := validateSizes(pod, c); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -143,6 +146,29 @@ func validateContainer(c *v1.Container, field string) error {
 		return invalid(field+".resources.limits.memory", "%s is less than the 6Mi that a container needs", memory.String())
 	}
 	return probes.Validate(c, field)
+}
+
+// validateSizes refuses variables and arguments that no process can be given. A
+// few bytes of references can stand for gigabytes.
+func validateSizes(pod *v1.Pod, c namedContainer) error {
+	const rule = "longer than Linux allows: 128 KiB for one variable or argument, 6 MiB for all of a container"
+	env := newEnvironment(pod, c.Container, "")
+	if env.long != "" {
+		return invalid(c.field+".env", "%q makes them "+rule, env.long)
+	}
+	size := env.size
+	for _, list := range []struct {
+		name  string
+		words []string
+	}{{"command", c.Command}, {"args", c.Args}} {
+		for i, word := range list.words {
+			long := len(expand(word, env.lookup)) + len("\x00")
+			if size += long; long > maxArgument || size > maxArguments {
+				return invalid(fmt.Sprintf("%s.%s[%d]", c.field, list.name, i), rule)
+			}
+		}
+	}
+	return nil
 }
 
 // minMemory is the engine's own lower bound for a memory limit.

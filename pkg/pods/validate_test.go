@@ -1,6 +1,7 @@
 package pods
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -37,6 +38,12 @@ func TestValidatePod(t *testing.T) {
 		{"variable with a NUL", withMain(func(c *v1.Container) { c.Env = literal("A", "1", "B", "x\x00y") }), "spec.containers[0].env[1].value: contains a NUL byte"},
 		{"command with a NUL", withMain(func(c *v1.Container) { c.Command = []string{"sh", "\x00"} }), "spec.containers[0].command[1]: contains a NUL byte"},
 		{"args with a NUL", withInit(func(c *v1.Container) { c.Args = []string{"a\x00"} }), "spec.initContainers[0].args[0]: contains a NUL byte"},
+		{"variables that double", withMain(func(c *v1.Container) { c.Env = doubling(40) }), `spec.containers[0].env: "V17" makes them longer than Linux allows: 128 KiB for one variable or argument, 6 MiB for all of a container`},
+		{"variables in all", withMain(func(c *v1.Container) { c.Env = sameSize(64, 100<<10) }), `spec.containers[0].env: "V61" makes them longer than Linux allows: 128 KiB for one variable or argument, 6 MiB for all of a container`},
+		{"argument of variables", withInit(func(c *v1.Container) {
+			c.Env, c.Args = sameSize(1, 1000), []string{"a", strings.Repeat("$(V0)", 1<<20)}
+		}),
+			"spec.initContainers[0].args[1]: longer than Linux allows: 128 KiB for one variable or argument, 6 MiB for all of a container"},
 		{"working directory", withMain(func(c *v1.Container) { c.WorkingDir = "srv" }), `spec.containers[0].workingDir: "srv" is not an absolute path`},
 		{"negative amount", withResources(amounts("memory", "-1Gi"), nil), "spec.containers[0].resources: memory is negative"},
 		{"negative request", withResources(nil, amounts("cpu", "-1")), "spec.containers[0].resources: cpu is negative"},
@@ -46,6 +53,23 @@ func TestValidatePod(t *testing.T) {
 		{"probe without a handler", withMain(func(c *v1.Container) { c.LivenessProbe = &v1.Probe{} }),
 			"spec.containers[0].livenessProbe: has 0 handlers, must have exactly one of exec, httpGet, tcpSocket or grpc"},
 	}, validatePod)
+}
+
+// doubling are variables of which each is twice the one before it.
+func doubling(n int) []v1.EnvVar {
+	out := literal("V0", "x")
+	for i := 1; i < n; i++ {
+		out = append(out, literal(fmt.Sprintf("V%d", i), strings.Repeat(fmt.Sprintf("$(V%d)", i-1), 2))...)
+	}
+	return out
+}
+
+func sameSize(n, size int) []v1.EnvVar {
+	var out []v1.EnvVar
+	for i := range n {
+		out = append(out, literal(fmt.Sprintf("V%d", i), strings.Repeat("x", size))...)
+	}
+	return out
 }
 
 // TestValidatePodRefusesFields: the create of such a pod must not pass.

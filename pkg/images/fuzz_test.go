@@ -1,0 +1,50 @@
+package images_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
+)
+
+// FuzzKeysOf: a pod's secret gives what it holds for the registry that is asked,
+// and never has this host run a credential helper.
+func FuzzKeysOf(f *testing.F) {
+	for _, text := range []string{`{"auths":{"r.example":{"auth":"bWU6c2VjcmV0"}}}`, `{"auths":{"r.example":{"username":"me","password":"p"}}}`,
+		`{"auths":{"r.example":{"identitytoken":"t"}}}`, `{"auths":{"r.example":{"auth":"!"}}}`, `{"credsStore":"x","credHelpers":{"r.example":"y"}}`, `{"auths":null}`, `[]`, ``} {
+		f.Add([]byte(text), "r.example")
+	}
+	// Helpers that leave a trace, under the names that somebody may come to.
+	dir := f.TempDir()
+	trace := filepath.Join(dir, "ran")
+	for _, name := range []string{"", "x", "y", "pass", "secretservice", "desktop"} {
+		script := "#!/bin/sh\necho " + name + " >>" + trace + "\n"
+		if err := os.WriteFile(filepath.Join(dir, "docker-credential-"+name), []byte(script), 0o700); err != nil {
+			f.Fatal(err)
+		}
+	}
+	f.Setenv("PATH", dir)
+	f.Fuzz(func(t *testing.T, file []byte, host string) {
+		keys := images.KeysOf(map[string]v1.Secret{"s": {Type: v1.SecretTypeDockerConfigJson,
+			Data: map[string][]byte{v1.DockerConfigJsonKey: file}}})
+		if len(keys) > 1 {
+			t.Fatalf("%d keys of one secret", len(keys))
+		}
+		found, err := keys.Credentials(host)
+		if err == nil && found.Server != "" && found.Server != host {
+			t.Fatalf("credentials for %q were given for %q", found.Server, host)
+		}
+		if err != nil && found.User+found.Password != "" {
+			t.Fatal("credentials and an error")
+		}
+		if len(keys) == 1 && (keys[0].CredentialsStore != "" || len(keys[0].CredentialHelpers) > 0) {
+			t.Fatal("a pod's secret names programs to run")
+		}
+		if _, err := os.Stat(trace); err == nil {
+			t.Fatal("a credential helper was run")
+		}
+	})
+}
