@@ -35,7 +35,7 @@ func (b *bench) measureArrived(ctx context.Context) error {
 func (d *daemon) arrived(ctx context.Context, name string, layer []byte, size int64, n int) error {
 	var starts []time.Duration
 	for i := range n {
-		if err := d.awaitWarm(ctx); err != nil {
+		if err := d.awaitSettled(ctx); err != nil {
 			return err
 		}
 		repo, tag := "docker-sd-bench/arrived", fmt.Sprintf("%d-%d-%d", time.Now().Unix(), size, i)

@@ -64,7 +64,7 @@ func plainBurstName(size int) string { return fmt.Sprintf("plain_burst_%d", size
 func (d *daemon) burst(ctx context.Context, size int) error {
 	var walls []time.Duration
 	for range d.b.burstTimes(size) {
-		if err := d.awaitWarm(ctx); err != nil {
+		if err := d.awaitSettled(ctx); err != nil {
 			return err
 		}
 		samples, wall, err := d.startMany(ctx, size)

@@ -59,8 +59,6 @@ func (b *bench) startDaemon(ctx context.Context, pool int, recorded []*v1.Pod) (
 		"Socket": socket, "DataRootFolder": d.data, "Instance": b.instance, "AVAILABLEDINDS": pool,
 		"SandboxImage": b.sandbox, "DOCKER_HOST": b.host, "MaxPods": 2000,
 		"HostPathPrefixes": []string{b.signals.dir},
-		// Docker's own choice of subnets ends after some thirty networks.
-		"DockerNetworkSubnet": []string{"10.213.0.0/16"},
 		// The log of 100 MB must not be rotated away before it is read.
 		"ContainerLogMaxSize": "1Gi",
 	})
@@ -153,33 +151,54 @@ func (d *daemon) awaitServing(ctx context.Context) error {
 	})
 }
 
+// standbys is how many sandboxes docker-sd has standing by for each warm one.
+const standbys = 4
+
 // awaitWarm returns when the pool is full: as many sandboxes that no pod holds
-// answer as it has places, and none boots.
+// answer as it has places, and as many stand by as belong to them.
 func (d *daemon) awaitWarm(ctx context.Context) error {
 	return poll(ctx, "wait for a warm pool (log: "+d.log.Name()+")", 3*time.Minute, 20*time.Millisecond, func() (bool, error) {
-		warm, err := d.warm(ctx)
-		return err == nil && warm >= d.pool, err
+		warm, standby, err := d.waiting(ctx)
+		return err == nil && warm >= d.pool && standby >= standbys*d.pool, err
 	})
 }
 
-// warm counts ready sandboxes that no pod has claimed.
-func (d *daemon) warm(ctx context.Context) (int, error) {
+// settlePeriod is without change in a pool that has nothing left to do.
+const settlePeriod = 2 * time.Second
+
+// awaitSettled is awaitWarm for a pool that is being renewed: nothing in it has
+// changed for a while.
+func (d *daemon) awaitSettled(ctx context.Context) error {
+	var last string
+	var since time.Time
+	return poll(ctx, "wait for a settled pool (log: "+d.log.Name()+")", 3*time.Minute, 50*time.Millisecond, func() (bool, error) {
+		warm, standby, err := d.waiting(ctx)
+		if err != nil || warm < d.pool || standby < standbys*d.pool {
+			return false, err
+		}
+		found, err := d.b.containers(ctx, instanceLabel+"="+d.b.instance)
+		if now := fmt.Sprint(found); now != last {
+			last, since = now, time.Now()
+		}
+		return err == nil && time.Since(since) >= settlePeriod, err
+	})
+}
+
+// waiting counts ready sandboxes that no pod has claimed, and those that stand by.
+func (d *daemon) waiting(ctx context.Context) (warm, standby int, err error) {
 	found, err := d.b.containers(ctx, instanceLabel+"="+d.b.instance)
-	if err != nil {
-		return 0, err
-	}
-	n := 0
 	for _, c := range found {
 		name := c.Labels[sandboxLabel]
-		if c.State != "running" || d.isClaimed(name) {
-			continue
-		}
-		if d.warmSeen[name] || d.answers(ctx, name) {
+		switch {
+		case c.State != "running" || d.isClaimed(name):
+		case c.standby():
+			standby++
+		case d.warmSeen[name] || d.answers(ctx, name):
 			d.warmSeen[name] = true
-			n++
+			warm++
 		}
 	}
-	return n, nil
+	return warm, standby, err
 }
 
 // Labels that docker-sd puts on what it makes.

@@ -152,8 +152,14 @@ func (b *bench) removePlain(ctx context.Context, id string) error {
 
 type listed struct {
 	ID     string `json:"Id"`
+	Names  []string
 	State  string
 	Labels map[string]string
+}
+
+// standby says whether the container is a sandbox without a running engine.
+func (c listed) standby() bool {
+	return len(c.Names) > 0 && strings.HasSuffix(c.Names[0], "_standby")
 }
 
 // containers lists what carries the label, running or not.

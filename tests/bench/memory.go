@@ -17,13 +17,14 @@ import (
 // the processes; resident memory counts shared pages once per process.
 type usage struct{ resident, private int64 }
 
-// memory reports docker-sd's memory, or a warm sandbox's summed over its processes.
+// memory reports docker-sd's memory, or that of a waiting sandbox summed over its
+// processes.
 func (d *daemon) memory(ctx context.Context, of string) error {
 	pids := []int{d.cmd.Process.Pid}
 	name := "memory_docker_sd_" + of
-	if of == "warm_sandbox" {
+	if of == "warm_sandbox" || of == "standby_sandbox" {
 		name = "memory_" + of
-		found, err := d.warmPIDs(ctx)
+		found, err := d.sandboxPIDs(ctx, of == "standby_sandbox")
 		if err != nil {
 			return err
 		}
@@ -38,15 +39,16 @@ func (d *daemon) memory(ctx context.Context, of string) error {
 	return nil
 }
 
-// warmPIDs are the processes of each warm sandbox, as the host sees them.
-func (d *daemon) warmPIDs(ctx context.Context) ([][]int, error) {
+// sandboxPIDs are the processes of each sandbox that is warm or stands by, as the
+// host sees them.
+func (d *daemon) sandboxPIDs(ctx context.Context, standby bool) ([][]int, error) {
 	found, err := d.b.containers(ctx, instanceLabel+"="+d.b.instance)
 	if err != nil {
 		return nil, err
 	}
 	var out [][]int
 	for _, c := range found {
-		if d.isClaimed(c.Labels[sandboxLabel]) {
+		if d.isClaimed(c.Labels[sandboxLabel]) || c.standby() != standby {
 			continue
 		}
 		pids, err := d.b.pids(ctx, c.ID)
@@ -56,7 +58,7 @@ func (d *daemon) warmPIDs(ctx context.Context) ([][]int, error) {
 		out = append(out, pids)
 	}
 	if len(out) == 0 {
-		return nil, errors.New("there is no warm sandbox")
+		return nil, errors.New("there is no such sandbox")
 	}
 	return out, nil
 }
@@ -134,10 +136,15 @@ const ticksPerSecond = 100
 // idle reports what docker-sd and its warm sandboxes take of one processor when
 // nothing happens, in percent.
 func (d *daemon) idle(ctx context.Context, name string) error {
-	sandboxes, err := d.warmPIDs(ctx)
+	sandboxes, err := d.sandboxPIDs(ctx, false)
 	if err != nil {
 		return err
 	}
+	standing, err := d.sandboxPIDs(ctx, true)
+	if err != nil {
+		return err
+	}
+	sandboxes = append(sandboxes, standing...)
 	var inside []int
 	for _, pids := range sandboxes {
 		inside = append(inside, pids...)

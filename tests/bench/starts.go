@@ -74,7 +74,7 @@ func (b *bench) measureWarm(ctx context.Context) error {
 		if err := d.idle(ctx, "3_warm"); err != nil {
 			return err
 		}
-		if err := d.memory(ctx, "warm_sandbox"); err != nil {
+		if err := errors.Join(d.memory(ctx, "warm_sandbox"), d.memory(ctx, "standby_sandbox")); err != nil {
 			return err
 		}
 		if err := d.warmStarts(ctx); err != nil {
