@@ -31,8 +31,8 @@ type Client struct {
 // Connect makes a client for the engine at host (unix:///path or
 // tcp://host:port; "" means the platform's default socket). Nothing is dialled
 // yet. The API version is negotiated at the first call, so that engines from
-// 20.10 on are understood.
-func Connect(host string) (*Client, error) {
+// 20.10 on are understood. observers are told of every request.
+func Connect(host string, observers ...func(Call)) (*Client, error) {
 	if host == "" {
 		host = client.DefaultDockerHost
 	}
@@ -41,15 +41,22 @@ func Connect(host string) (*Client, error) {
 		return nil, fmt.Errorf("engine address %q: %w: %w", host, errdefs.ErrInvalidArgument, err)
 	}
 	opts := []client.Opt{client.WithHost(host), client.WithAPIVersionNegotiation(), client.WithUserAgent("docker-sd")}
+	ours := &http.Client{}
 	switch url.Scheme {
 	case "unix":
-		opts = append(opts, client.WithHTTPClient(&http.Client{Transport: transport("unix", url.Host+url.Path)}))
+		ours.Transport = transport("unix", url.Host+url.Path)
+		opts = append(opts, client.WithHTTPClient(ours))
 	case "tcp":
-		opts = append(opts, client.WithHTTPClient(&http.Client{Transport: transport("tcp", url.Host)}))
+		ours.Transport = transport("tcp", url.Host)
+		opts = append(opts, client.WithHTTPClient(ours))
 	}
 	c, err := client.NewClientWithOpts(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("engine at %s: %w", host, err)
+	}
+	for _, tell := range observers {
+		// After the SDK has had its look at what kind of transport it is.
+		ours.Transport = &observed{ours.Transport, tell}
 	}
 	return &Client{docker: c, limit: callTimeout, asked: waitPeriod, quiet: silenceLimit}, nil
 }

@@ -84,6 +84,31 @@ type Config struct {
 	// DockerConfig is the folder of Docker's config.json with docker-sd's own
 	// registry credentials, "" for none.
 	DockerConfig string
+	// Observer is told of pulls and copies; nil means nobody is.
+	Observer Observer
+}
+
+// Observer is told what images cost. Its methods must not block.
+type Observer interface {
+	// Step begins what takes time; the function that it returns is called once, with
+	// how that ended. of are names and values of what it is about.
+	Step(ctx context.Context, step string, of ...string) (context.Context, func(error))
+	// Pulled is told the unpacked size of an image that is new on the host.
+	Pulled(bytes int64)
+}
+
+// What takes time.
+const (
+	StepPull = "pull"
+	StepCopy = "copy image"
+)
+
+// unobserved is an Observer that nobody listens to.
+type unobserved struct{}
+
+func (unobserved) Pulled(int64) {}
+func (unobserved) Step(ctx context.Context, _ string, _ ...string) (context.Context, func(error)) {
+	return ctx, func(error) {}
 }
 
 // Provider brings images into sandboxes. Work that several pods wait for is
@@ -110,6 +135,9 @@ type Provider struct {
 
 // New makes a Provider.
 func New(config Config, host Host) *Provider {
+	if config.Observer == nil {
+		config.Observer = unobserved{}
+	}
 	life, end := context.WithCancel(context.Background())
 	return &Provider{config: config, host: host, life: life, end: end, silent: map[string]time.Time{},
 		holds: map[string]map[string]bool{}, wake: make(chan struct{}, 1)}
@@ -163,7 +191,7 @@ func (p *Provider) OnHost(ctx context.Context, want Want) (engine.Image, error) 
 	case !absent && (want.Policy != v1.PullAlways || pinned(named) || p.isSilent(named)):
 		return image, nil
 	}
-	err = p.pull(ctx, named, want.Keys)
+	err = p.pull(ctx, named, want.Keys, image.ID)
 	switch {
 	case err == nil:
 		return p.host.Image(ctx, named.String())
@@ -248,8 +276,12 @@ func (p *Provider) Ensure(ctx context.Context, s *pool.Sandbox, want Want) (Imag
 
 func (p *Provider) transfer(ctx context.Context, s *pool.Sandbox, ref string) (engine.Image, error) {
 	log.G(ctx).WithField("image", ref).Info("copying image into the sandbox")
+	asker := ctx
 	id, err := p.shared(ctx, "copy "+s.Name+" "+ref, func(ctx context.Context) (string, error) {
-		return p.host.CopyImage(ctx, s.Engine, ref)
+		_, done := p.config.Observer.Step(asker, StepCopy, "image", ref, "sandbox", s.Name)
+		id, err := p.host.CopyImage(ctx, s.Engine, ref)
+		done(err)
+		return id, err
 	})
 	if err != nil && ctx.Err() == nil && !errdefs.IsUnavailable(err) {
 		err = &PullError{ReasonPull, err}

@@ -59,8 +59,9 @@ func (k Keyring) credentials(host string) (engine.Credentials, error) {
 	return engine.Credentials{}, nil
 }
 
-// pull brings an image to the host, once for all who wait for it.
-func (p *Provider) pull(ctx context.Context, named reference.Named, keys Keyring) error {
+// pull brings an image to the host, once for all who wait for it. had is the id
+// of the one that the host has under that name, if any.
+func (p *Provider) pull(ctx context.Context, named reference.Named, keys Keyring, had string) error {
 	host := reference.Domain(named)
 	own, err := p.ownKeys()
 	if err != nil {
@@ -71,11 +72,18 @@ func (p *Provider) pull(ctx context.Context, named reference.Named, keys Keyring
 		return err
 	}
 	// Who has other credentials may see another answer: no sharing between them.
+	asker := ctx
 	_, err = p.shared(ctx, fmt.Sprintf("pull %s as %s", named, auth.User), func(ctx context.Context) (string, error) {
 		began := time.Now()
 		log.G(ctx).WithField("image", named.String()).Info("pulling image")
-		if err := p.host.Pull(ctx, named.String(), auth); err != nil {
+		_, done := p.config.Observer.Step(asker, StepPull, "image", named.String())
+		err := p.host.Pull(ctx, named.String(), auth)
+		done(err)
+		if err != nil {
 			return "", err
+		}
+		if image, err := p.host.Image(ctx, named.String()); err == nil && image.ID != had {
+			p.config.Observer.Pulled(image.Size)
 		}
 		log.G(ctx).WithField("image", named.String()).WithField("after", time.Since(began).Round(time.Millisecond)).Info("image pulled")
 		return "", nil
@@ -101,7 +109,10 @@ func (p *Provider) pullInside(ctx context.Context, s *pool.Sandbox, want Want) (
 	if err != nil {
 		return Image{}, err
 	}
-	if err := s.Engine.Pull(ctx, named.String(), auth); err != nil {
+	_, done := p.config.Observer.Step(ctx, StepPull, "image", named.String(), "sandbox", s.Name)
+	err = s.Engine.Pull(ctx, named.String(), auth)
+	done(err)
+	if err != nil {
 		if ctx.Err() != nil || errdefs.IsUnavailable(err) {
 			return Image{}, err
 		}

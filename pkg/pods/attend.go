@@ -37,6 +37,12 @@ func (r *runner) attend(ctx context.Context, seen engine.Container, adopted bool
 	r.p.update(r.spec.Name, func(s *v1.ContainerStatus) {
 		s.State = v1.ContainerState{Running: &v1.ContainerStateRunning{StartedAt: metav1.NewTime(seen.State.StartedAt)}}
 	})
+	if !adopted {
+		r.p.tell(ctx, EventStarted, r.spec.Name, log.Fields{"attempt": r.attempt})
+	}
+	if !r.init {
+		r.p.running(nil)
+	}
 	r.p.settled()
 	watched, cancel := context.WithCancel(ctx)
 	a := &attendant{cancel: cancel}
@@ -86,6 +92,7 @@ func (a *attendant) kill(ctx context.Context, r *runner, why string, grace *int6
 	a.killed = why
 	// Not why: a probe's output may hold what must not be logged.
 	log.G(ctx).WithField("container", r.spec.Name).Warn("container is stopped because a probe or its postStart hook failed")
+	r.p.report(ctx, EventUnhealthy, r.spec.Name, nil)
 	r.p.update(r.spec.Name, func(s *v1.ContainerStatus) { s.Ready = false })
 	period := gracePeriod(r.p.spec, nil)
 	if grace != nil {

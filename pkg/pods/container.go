@@ -58,6 +58,7 @@ func (r *runner) run(ctx context.Context) (v1.ContainerStateTerminated, error) {
 				s.Ready, s.Started = false, new(bool)
 			})
 			r.p.finish(r.spec.Name)
+			r.p.tell(ctx, EventEnded, r.spec.Name, endFields(end))
 			return end, nil
 		}
 		delay := delays.next(end.FinishedAt.Sub(end.StartedAt.Time))
@@ -68,6 +69,9 @@ func (r *runner) run(ctx context.Context) (v1.ContainerStateTerminated, error) {
 				delay, r.spec.Name, end.ExitCode, end.Message))
 			s.Ready, s.Started = false, new(bool)
 		})
+		fields := endFields(end)
+		fields["delay"] = delay
+		r.p.tell(ctx, EventRestarting, r.spec.Name, fields)
 		select {
 		case <-ctx.Done():
 			return end, ctx.Err()
@@ -78,6 +82,11 @@ func (r *runner) run(ctx context.Context) (v1.ContainerStateTerminated, error) {
 		}
 		r.attempt++
 	}
+}
+
+// endFields say how a container ended; its message may hold what it wrote.
+func endFields(end v1.ContainerStateTerminated) log.Fields {
+	return log.Fields{"exitCode": end.ExitCode, "reason": end.Reason}
 }
 
 // restarts applies the container's own rules and policy, then the pod's. A
@@ -164,7 +173,9 @@ func (r *runner) attemptOnce(ctx context.Context) (v1.ContainerStateTerminated, 
 	}
 	adopted := seen.State.Alive()
 	if !adopted {
-		err := r.s.Engine.Start(ctx, seen.ID)
+		step, done := r.p.step(ctx, StepStartContainer, "container", r.spec.Name)
+		err := r.s.Engine.Start(step, seen.ID)
+		done(err)
 		// Not before: whoever follows the log of a container that was made and not
 		// started gets its end at once.
 		r.p.setInstance(r.spec.Name, seen.ID)

@@ -47,7 +47,9 @@ func (r *runner) create(ctx context.Context) (string, error) {
 	if err := r.p.m.accelerators.Inject(r.p.peek().Devices, r.spec.Name, image.Env, &spec); err != nil {
 		return "", err
 	}
-	id, err := r.s.Engine.Create(ctx, spec)
+	step, done := r.p.step(ctx, StepCreateContainer, "container", r.spec.Name)
+	id, err := r.s.Engine.Create(step, spec)
+	done(err)
 	if errdefs.IsConflict(err) || errdefs.IsAlreadyExists(err) {
 		// Made by a call whose answer was lost.
 		seen, err := r.s.Engine.Inspect(ctx, spec.Name)

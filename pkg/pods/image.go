@@ -31,6 +31,8 @@ func (p *pod) fetchImages(ctx context.Context) {
 	var mu sync.Mutex
 	var pulls sync.WaitGroup
 	p.onHost = map[string]engine.Image{}
+	ctx, done := p.step(ctx, StepImages)
+	defer done(nil) // what cannot be had is told by who needs it
 	asked := map[string]bool{}
 	for _, c := range allContainers(p.spec) {
 		if asked[c.Image] {

@@ -28,7 +28,7 @@ func (p *pod) live(ctx context.Context) *pool.Sandbox {
 	if p.claim != nil {
 		p.fetchImages(ctx)
 	}
-	s, err := p.place(ctx)
+	s, err := p.placeFirst(ctx)
 	if ctx.Err() != nil {
 		return s
 	}
@@ -40,6 +40,7 @@ func (p *pod) live(ctx context.Context) *pool.Sandbox {
 	case r.Final != nil && err != nil:
 		return nil // only its logs are lost
 	case err != nil:
+		p.report(ctx, EventLost, "", nil)
 		p.fail(ctx, v1.ContainerStateTerminated{ExitCode: 137, Reason: reasonUnknown,
 			Message: "the sandbox of this pod was lost while docker-sd was away: " + err.Error()})
 		return nil
@@ -58,6 +59,17 @@ func (p *pod) live(ctx context.Context) *pool.Sandbox {
 	return nil
 }
 
+// placeFirst is place; for a new pod it is a step of its start.
+func (p *pod) placeFirst(ctx context.Context) (*pool.Sandbox, error) {
+	if p.claim == nil {
+		return p.place(ctx)
+	}
+	step, done := p.step(ctx, StepClaim)
+	s, err := p.place(step)
+	done(err)
+	return s, err
+}
+
 // keepServing serves the pod through losses of its sandbox, as far as its
 // restart policy allows.
 func (p *pod) keepServing(ctx context.Context, s *pool.Sandbox) (*pool.Sandbox, error) {
@@ -69,6 +81,7 @@ func (p *pod) keepServing(ctx context.Context, s *pool.Sandbox) (*pool.Sandbox, 
 			return s, err
 		}
 		log.G(ctx).WithField("sandbox", s.Name).Warn("the sandbox stopped under its pod")
+		p.report(ctx, EventLost, "", log.Fields{"sandbox": s.Name})
 		p.showLoss()
 		select {
 		case <-ctx.Done():
@@ -144,5 +157,4 @@ func (p *pod) outcome(ctx context.Context, s *pool.Sandbox, err error) {
 		p.stopAll(p.m.life, s, gracePeriod(p.spec, nil))
 		p.fail(ctx, v1.ContainerStateTerminated{ExitCode: 128, Reason: "CreateContainerError", Message: err.Error()})
 	}
-	log.G(ctx).WithField("after", time.Since(p.peek().Since).Round(time.Millisecond)).Info("pod ended")
 }

@@ -80,6 +80,8 @@ type Config struct {
 	// CPUs of the host, 0 if not known.
 	CPUs            int
 	AllowPrivileged bool
+	// Observer is told what becomes of pods; nil means nobody is.
+	Observer Observer
 }
 
 // flags are those of the pod's annotation, or none where it is not honoured.
@@ -116,6 +118,9 @@ type Manager struct {
 
 // New makes a Manager that refuses all calls until Recover has run.
 func New(config Config, sandboxes Sandboxes, images Images, accelerators Accelerators, host Host) *Manager {
+	if config.Observer == nil {
+		config.Observer = unobserved{}
+	}
 	life, end := context.WithCancelCause(context.Background())
 	return &Manager{config: config, store: store{config.Dir}, sandboxes: sandboxes, images: images,
 		accelerators: accelerators, host: host, life: life, end: end,
@@ -238,7 +243,13 @@ func (m *Manager) admit(ctx context.Context, p *pod, data volumes.Data) error {
 
 // start begins the pod's goroutine; its logger carries the pod's identity.
 func (m *Manager) start(ctx context.Context, p *pod) {
-	work, cancel := context.WithCancelCause(log.WithLogger(m.life, log.G(ctx).WithField("pod", p.spec.UID)))
+	p.life = m.config.Observer.Pod(log.WithLogger(m.life, log.G(ctx).WithFields(fieldsOf(p.spec))), ctx, p.spec)
+	if p.claim != nil {
+		p.tell(p.life, EventCreated, "", nil)
+	} else {
+		p.tell(p.life, EventAdopted, "", nil)
+	}
+	work, cancel := context.WithCancelCause(p.life)
 	p.cancel = cancel
 	m.workers.Go(func() {
 		defer cancel(nil)
@@ -269,6 +280,7 @@ func (m *Manager) Delete(ctx context.Context, uid types.UID, grace *int64) error
 	for _, old := range expired {
 		m.store.unbury(old)
 	}
+	ctx = log.WithLogger(ctx, log.G(ctx).WithField("pod", uid))
 	if known {
 		if err := m.condemn(ctx, p, grace); err != nil {
 			return err
@@ -297,6 +309,7 @@ func (m *Manager) condemn(ctx context.Context, p *pod, grace *int64) error {
 	if err != nil {
 		log.G(ctx).WithError(err).Warn("a delete in progress would not survive a restart")
 	}
+	p.tell(log.WithLogger(p.life, log.G(ctx).WithFields(fieldsOf(p.spec))), EventDeleting, "", log.Fields{"grace": p.peek().Grace})
 	p.cancel(errDeleted)
 	return nil
 }

@@ -46,6 +46,10 @@ type pod struct {
 	// cancel tells the goroutine why to stop; done is closed when it has.
 	cancel context.CancelCauseFunc
 	done   chan struct{}
+	// life is the context of all that is done for the pod; a delete does not end it.
+	life context.Context
+	// running ends StepStart; it may be called more than once.
+	running func(error)
 
 	// swapped says that the first sandbox was given back for a fresh one.
 	swapped bool
@@ -81,7 +85,7 @@ func (p *pod) change(edit func(*record)) error {
 	defer p.saving.Unlock()
 	changed := *p.kept.Load()
 	edit(&changed)
-	if err := p.m.store.save(&changed); err != nil {
+	if err := p.save(&changed); err != nil {
 		return err
 	}
 	p.kept.Store(&changed)
@@ -96,7 +100,14 @@ func (p *pod) note(edit func(*record)) error {
 	changed := *p.kept.Load()
 	edit(&changed)
 	p.kept.Store(&changed)
-	return p.m.store.save(&changed)
+	return p.save(&changed)
+}
+
+func (p *pod) save(r *record) error {
+	_, done := p.step(p.m.life, StepRecord)
+	err := p.m.store.save(r)
+	done(err)
+	return err
 }
 
 // peek returns a shallow copy of the record.
@@ -115,7 +126,8 @@ func (p *pod) run(ctx context.Context) {
 	defer p.lookedUp()
 	var s *pool.Sandbox
 	if !p.peek().Gone {
-		s = p.live(ctx)
+		s = p.live(p.begin(ctx))
+		p.running(errNeverRan)
 		p.settled()
 		<-ctx.Done()
 	}
@@ -124,7 +136,9 @@ func (p *pod) run(ctx context.Context) {
 	}
 	p.state.end()
 	p.lookedUp() // nobody asks for its status any more, and nobody waits for its grace
-	p.teardown(p.m.life, s)
+	gone, done := p.step(p.life, StepDelete)
+	p.teardown(gone, s)
+	done(p.life.Err())
 }
 
 // lookedUp lets the pod's status be told.
@@ -201,6 +215,7 @@ func (p *pod) settle(ctx context.Context, s *pool.Sandbox) {
 		}
 	}
 	if p.claim != nil {
+		p.tell(ctx, EventPlaced, "", log.Fields{"sandbox": s.Name})
 		// People read this name; nothing waits for it.
 		p.m.workers.Go(func() {
 			if err := p.m.sandboxes.Assign(ctx, s, string(p.spec.UID)); err != nil && ctx.Err() == nil {
@@ -251,6 +266,8 @@ func (p *pod) conclude(ctx context.Context) {
 		log.G(ctx).WithError(err).Warn("the pod's outcome could not be saved")
 	}
 	p.m.accelerators.Release(string(p.spec.UID))
+	p.running(errNeverRan)
+	p.tell(ctx, EventEnded, "", p.outcomeFields())
 }
 
 // teardown removes all that the pod ever had, and tries again until it is gone:
@@ -278,10 +295,10 @@ func (p *pod) teardown(ctx context.Context, s *pool.Sandbox) {
 			p.m.accelerators.Release(string(p.spec.UID))
 			p.m.images.Drop(string(p.spec.UID))
 			p.m.drop(p)
-			log.G(ctx).WithField("pod", p.spec.UID).Info("pod deleted")
+			p.tell(ctx, EventDeleted, "", nil)
 			return
 		}
-		log.G(ctx).WithField("pod", p.spec.UID).WithError(err).Warn("the pod could not be removed, trying again")
+		log.G(ctx).WithError(err).Warn("the pod could not be removed, trying again")
 		select {
 		case <-ctx.Done():
 			return // the record brings the next run back to this

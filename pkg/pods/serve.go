@@ -32,7 +32,9 @@ func (p *pod) serve(ctx context.Context, s *pool.Sandbox) error {
 	stop := p.bound(ctx, s, cancel)
 	defer stop()
 
-	set, err := p.prepareUntil(ctx, s)
+	step, done := p.step(ctx, StepVolumes)
+	set, err := p.prepareUntil(step, s)
+	done(err)
 	if err != nil {
 		return causeOr(ctx, err)
 	}
@@ -46,7 +48,7 @@ func (p *pod) serve(ctx context.Context, s *pool.Sandbox) error {
 	defer sidecars.wait()
 	side, stopSidecars := context.WithCancel(ctx)
 	defer stopSidecars()
-	ok, err := p.runInits(ctx, side, s, set, sidecars)
+	ok, err := p.initialize(ctx, side, s, set, sidecars)
 	if err != nil {
 		return causeOr(ctx, err)
 	}
@@ -233,6 +235,17 @@ func (p *pod) inSandbox(ctx context.Context, s *pool.Sandbox, argv ...string) er
 	return nil
 }
 
+// initialize is runInits as a step of the pod's start.
+func (p *pod) initialize(ctx, side context.Context, s *pool.Sandbox, set *volumes.Set, running *sidecars) (bool, error) {
+	if len(p.spec.Spec.InitContainers) == 0 {
+		return true, nil
+	}
+	step, done := p.step(ctx, StepInit)
+	ok, err := p.runInits(step, side, s, set, running)
+	done(err)
+	return ok, err
+}
+
 // runInits runs the init containers in order. It returns false when one of them
 // failed for good.
 func (p *pod) runInits(ctx, side context.Context, s *pool.Sandbox, set *volumes.Set, running *sidecars) (bool, error) {
@@ -254,7 +267,6 @@ func (p *pod) runInits(ctx, side context.Context, s *pool.Sandbox, set *volumes.
 			return false, err
 		}
 		if end.ExitCode != 0 {
-			log.G(ctx).WithField("container", c.spec.Name).WithField("exitCode", end.ExitCode).Warn("init container failed")
 			return false, nil
 		}
 	}

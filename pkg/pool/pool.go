@@ -73,6 +73,8 @@ type Config struct {
 	Mounts []engine.Mount
 	// Resources bound a whole sandbox.
 	Resources engine.Resources
+	// Observer is told what becomes of sandboxes; nil means nobody is.
+	Observer Observer `json:"-"`
 }
 
 // Pool of sandboxes. Its mutex guards the fields below it and is never held
@@ -122,6 +124,9 @@ type Pool struct {
 
 // New makes a pool that does nothing until Restore and Run.
 func New(config Config, host Host) *Pool {
+	if config.Observer == nil {
+		config.Observer = unobserved{}
+	}
 	life, end := context.WithCancel(context.Background())
 	return &Pool{
 		config: config, generation: generation(config, Hardware{}), host: host, subnets: newSubnets(config.Subnets),

@@ -115,7 +115,9 @@ func (p *Pool) Refresh() {
 
 // bootNoted boots and remembers how that went. The caller holds a slot.
 func (p *Pool) bootNoted(ctx context.Context, name string, ports []engine.Port) (*Sandbox, error) {
-	s, err := p.boot(ctx, name, ports)
+	step, done := p.config.Observer.Step(ctx, StepBoot, "sandbox", name)
+	s, err := p.boot(step, name, ports)
+	done(err)
 	p.mu.Lock()
 	if ctx.Err() == nil {
 		p.lastErr = err
@@ -144,6 +146,7 @@ func (p *Pool) lost(s *Sandbox) {
 		return
 	}
 	log.L.WithField("sandbox", s.Name).Warn("a warm sandbox died, it is replaced")
+	p.config.Observer.Sandbox(EventDied, s.Name)
 	ctx, cancel := context.WithTimeout(p.life, time.Minute)
 	defer cancel()
 	if err := p.Destroy(ctx, s.Name); err != nil {

@@ -145,6 +145,7 @@ func (p *Pool) rejoin(ctx context.Context, c engine.Container) {
 	if !p.outdated(s) {
 		p.known[name] = true
 		p.warm = append(p.warm, s)
+		p.config.Observer.Sandbox(EventRejoined, name)
 	}
 }
 
@@ -238,6 +239,7 @@ func (p *Pool) removeStray(ctx context.Context, name, why string) error {
 		return nil
 	}
 	log.G(ctx).WithField("sandbox", name).Info(why)
+	p.config.Observer.Sandbox(EventSwept, name)
 	return p.Destroy(ctx, name)
 }
 

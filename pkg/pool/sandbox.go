@@ -266,7 +266,7 @@ const readyPoll = 10 * time.Millisecond
 // connect waits until the engine of a started sandbox answers.
 func (p *Pool) connect(ctx context.Context, name, id string) (_ *Sandbox, err error) {
 	dir := p.folder(name)
-	inner, err := engine.Connect("unix://" + socketPath(dir))
+	inner, err := engine.Connect("unix://"+socketPath(dir), p.config.Observer.Call)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,117 @@
+package pods
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/log"
+	v1 "k8s.io/api/core/v1"
+)
+
+// Observer is told what becomes of pods, for metrics, traces and the list of
+// events. Its methods are called from many goroutines and must not block.
+type Observer interface {
+	// Pod marks life, the context of what is done for a pod, as that pod's. caller
+	// is the context of the call that brought it, or of the start that found it.
+	Pod(life, caller context.Context, spec *v1.Pod) context.Context
+	// Step begins what takes time; the function that it returns is called once, with
+	// how that ended. of are names and values of what it is about.
+	Step(ctx context.Context, step string, of ...string) (context.Context, func(error))
+	// Event is a change of state of the pod that ctx is of.
+	Event(ctx context.Context, e Event)
+}
+
+// The steps of a pod's life.
+const (
+	// StepStart ends when the first main container runs, or none ever will.
+	StepStart           = "start"
+	StepImages          = "images"
+	StepClaim           = "claim"
+	StepVolumes         = "volumes"
+	StepInit            = "init containers"
+	StepCreateContainer = "create container"
+	StepStartContainer  = "start container"
+	// StepDelete includes the containers' grace, and ends when nothing of the pod is left.
+	StepDelete = "delete"
+	// StepRecord is the writing of a pod's record.
+	StepRecord = "record"
+)
+
+// Event is a change of state of a pod, or of one of its containers.
+type Event struct {
+	// What is one of the constants below.
+	What string
+	// Container is empty for an event of the pod.
+	Container string
+	// Fields say more; they hold nothing that a container wrote.
+	Fields log.Fields
+}
+
+// What happens to pods and containers.
+const (
+	EventCreated    = "created"
+	EventAdopted    = "adopted" // found again after a restart of docker-sd
+	EventPlaced     = "placed"  // has its sandbox
+	EventLost       = "lost"    // its sandbox stopped or is gone
+	EventStarted    = "started"
+	EventUnhealthy  = "unhealthy"
+	EventRestarting = "restarting"
+	EventEnded      = "ended"
+	EventDeleting   = "deleting"
+	EventDeleted    = "deleted"
+)
+
+// unobserved is an Observer that nobody listens to.
+type unobserved struct{}
+
+func (unobserved) Pod(life, _ context.Context, _ *v1.Pod) context.Context { return life }
+func (unobserved) Event(context.Context, Event)                           {}
+func (unobserved) Step(ctx context.Context, _ string, _ ...string) (context.Context, func(error)) {
+	return ctx, func(error) {}
+}
+
+// tell logs a change of state and reports it; ctx carries the pod's logger.
+func (p *pod) tell(ctx context.Context, what, container string, fields log.Fields) {
+	subject, logger := "pod ", log.G(ctx).WithFields(fields)
+	if container != "" {
+		subject, logger = "container ", logger.WithField("container", container)
+	}
+	logger.Info(subject + what)
+	p.report(ctx, what, container, fields)
+}
+
+// report is tell for what has a line in the log already.
+func (p *pod) report(ctx context.Context, what, container string, fields log.Fields) {
+	p.m.config.Observer.Event(ctx, Event{What: what, Container: container, Fields: fields})
+}
+
+func (p *pod) step(ctx context.Context, step string, of ...string) (context.Context, func(error)) {
+	return p.m.config.Observer.Step(ctx, step, of...)
+}
+
+// fieldsOf name a pod in every line about it.
+func fieldsOf(spec *v1.Pod) log.Fields {
+	return log.Fields{"pod": spec.UID, "namespace": spec.Namespace, "name": spec.Name}
+}
+
+var errNeverRan = errors.New("no main container ever ran")
+
+// begin opens StepStart for a pod that is new.
+func (p *pod) begin(ctx context.Context) context.Context {
+	if p.claim == nil {
+		p.running = func(error) {}
+		return ctx
+	}
+	ctx, done := p.step(ctx, StepStart)
+	var once sync.Once
+	p.running = func(err error) { once.Do(func() { done(err) }) }
+	return ctx
+}
+
+// outcomeFields say how a pod ended and when.
+func (p *pod) outcomeFields() log.Fields {
+	statuses, ended := p.snapshot()
+	return log.Fields{"phase": phaseOf(p.spec, statuses, ended, false), "after": time.Since(p.peek().Since).Round(time.Millisecond)}
+}
