@@ -19,11 +19,12 @@ var arrows = map[string][]string{
 	"gpu":       {"engine"},
 	"images":    {"engine", "pool", "retry"},
 	"interlink": {},
-	"metrics":   {"admin", "gpu", "pods"},
+	"metrics":   {"admin", "gpu", "images", "pods", "pool"},
 	"pods":      {"engine", "images", "pool", "probes", "retry", "volumes"},
 	"pool":      {"engine", "retry"},
 	"probes":    {},
 	"retry":     {},
+	"tracing":   {},
 	"volumes":   {},
 }
 
@@ -32,6 +33,7 @@ var owners = map[string]string{
 	"github.com/docker/docker/": "engine",
 	"github.com/NVIDIA/go-nvml": "gpu",
 	"github.com/prometheus/":    "metrics",
+	"go.opentelemetry.io/":      "tracing",
 }
 
 func TestImportsPointOneWay(t *testing.T) {

@@ -58,16 +58,20 @@ func newDaemon(ctx context.Context, settings config.Config) (*daemon, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	host, err := engine.Connect(settings.DockerHost)
+	observer, err := newObserver(ctx, settings, gpus.ledger)
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), lock.Close())
 	}
-	observer := newObserver(settings, gpus.ledger)
+	host, err := engine.Connect(settings.DockerHost, observer.tell.hostCall)
+	if err != nil {
+		return nil, errors.Join(err, listener.Close(), lock.Close())
+	}
 	if err := observer.listen(ctx, settings); err != nil {
 		return nil, errors.Join(err, host.Close(), listener.Close(), lock.Close())
 	}
 	d := &daemon{settings: settings, listener: listener, lock: lock, host: host, observer: observer,
-		images: images.New(images.Config{Instance: settings.Instance, Timeout: settings.ImagePullTimeout, DockerConfig: settings.DockerConfig}, host), gpus: gpus}
+		images: images.New(images.Config{Instance: settings.Instance, Timeout: settings.ImagePullTimeout, DockerConfig: settings.DockerConfig,
+			Observer: observer.tell}, host), gpus: gpus}
 	d.node = newNode(settings, gpus.ledger)
 	return d, nil
 }
@@ -98,7 +102,7 @@ func (d *daemon) run(ctx context.Context) error {
 	// The parts are made once the engine has said what it is; calls wait for that.
 	gate := newGate()
 	d.server = api.New(api.Config{Pods: gate, Ping: d.node.ping, Troubles: d.troubles,
-		Observe: d.observer.call, MaxBody: d.settings.MaxBodyBytes, MaxFollowers: d.settings.MaxLogFollowers})
+		Observer: d.observer.tell, MaxBody: d.settings.MaxBodyBytes, MaxFollowers: d.settings.MaxLogFollowers})
 	d.observer.readyFrom(d.server.Troubles)
 	operators, stopOperators := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopOperators()
@@ -231,7 +235,7 @@ func (d *daemon) poolConfig(ctx context.Context, info engine.Info) pool.Config {
 		Size: s.AvailableDinds, Standby: s.Standbys(), Parallel: s.BootParallel(), BootTimeout: s.SandboxBootTimeout, StrayGrace: s.StrayGracePeriod, StrayDryRun: s.StrayDryRun,
 		RemoveFolder: volumes.Remove,
 		Privileged:   s.SandboxPrivileged, Store: store, Subnets: d.sandboxNetworks(ctx), Mounts: d.hostMounts(ctx),
-		Resources: sandboxBounds(info),
+		Resources: sandboxBounds(info), Observer: d.observer.tell,
 	}
 }
 
@@ -308,7 +312,7 @@ func (d *daemon) podsConfig(info engine.Info) pods.Config {
 	return pods.Config{Dir: s.DataRootFolder, MaxPods: s.MaxPods, Tombstones: s.TombstonePeriod, Volumes: policy,
 		Log:               engine.LogLimits{MaxBytes: s.ContainerLogMaxSize, MaxFiles: s.ContainerLogMaxFiles},
 		PrivilegedSandbox: s.SandboxPrivileged, AllowPrivileged: s.AllowPrivilegedPods,
-		Flags: s.TrustedAnnotationFlags, CPUs: info.CPUs}
+		Flags: s.TrustedAnnotationFlags, CPUs: info.CPUs, Observer: d.observer.tell}
 }
 
 // troubles are what /readyz shows.

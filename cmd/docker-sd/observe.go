@@ -19,6 +19,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/metrics"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/tracing"
 )
 
 // observer is how operators see this docker-sd: its state, events and metrics,
@@ -26,7 +27,7 @@ import (
 type observer struct {
 	info      admin.Info
 	ledger    *gpu.Ledger
-	metrics   *metrics.Metrics
+	tell      *teller
 	ring      admin.Ring
 	listeners []net.Listener
 
@@ -39,12 +40,15 @@ type observer struct {
 
 var _ admin.Source = &observer{}
 
-func newObserver(settings config.Config, ledger *gpu.Ledger) *observer {
+func newObserver(ctx context.Context, settings config.Config, ledger *gpu.Ledger) (*observer, error) {
 	_, address := settings.Listen()
 	o := &observer{ledger: ledger, info: admin.Info{Version: version, Instance: settings.Instance, Started: time.Now(),
 		Address: address, MaxPods: settings.MaxPods}}
-	o.metrics = metrics.New(version, settings.Instance, o)
-	return o
+	t := settings.Telemetry
+	tracer, err := tracing.New(ctx, tracing.Config{Enabled: t.Enabled, ID: t.UniqueID, Version: version, Collector: tracing.Collector{
+		Endpoint: t.Endpoint, CA: t.CACertFile, Cert: t.ClientCertFile, Key: t.ClientKeyFile, InsecureSkipVerify: t.InsecureSkipVerify}})
+	o.tell = &teller{metrics: metrics.New(version, settings.Instance, o), tracer: tracer, ring: &o.ring}
+	return o, err
 }
 
 // listen binds the socket in the data folder, and the TCP address unless it is
@@ -80,7 +84,7 @@ func (o *observer) serve(ctx context.Context, settings config.Config) {
 		host, _, _ := net.SplitHostPort(address)
 		names = append(names, host)
 	}
-	server := admin.New(admin.Config{Source: o, Metrics: o.metrics.Handler(), Names: names})
+	server := admin.New(admin.Config{Source: o, Metrics: o.tell.metrics.Handler(), Names: names})
 	var group sync.WaitGroup
 	for _, listener := range o.listeners {
 		group.Go(func() {
@@ -96,6 +100,9 @@ func (o *observer) serve(ctx context.Context, settings config.Config) {
 		log.G(ctx).WithError(err).Warn("the admin address could not be closed")
 	}
 	group.Wait()
+	if err := o.tell.tracer.Close(drain); err != nil {
+		log.G(ctx).WithError(err).Warn("the last traces could not be sent")
+	}
 }
 
 // watch says what there is to see, once it is there.
@@ -110,12 +117,6 @@ func (o *observer) readyFrom(troubles func() []string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.troubles = troubles
-}
-
-// call counts a call of the sidecar protocol.
-func (o *observer) call(ctx context.Context, route string) (context.Context, func(code int)) {
-	began := time.Now()
-	return ctx, func(code int) { o.metrics.Request(route, code, time.Since(began)) }
 }
 
 // Info says which docker-sd answers.

@@ -16,7 +16,10 @@ func observed(t *testing.T, address string) (*observer, config.Config) {
 	t.Helper()
 	settings := config.Default()
 	settings.DataRootFolder, settings.AdminAddress = t.TempDir(), address
-	o := newObserver(settings, gpu.NewLedger(gpu.Sharing{}))
+	o, err := newObserver(t.Context(), settings, gpu.NewLedger(gpu.Sharing{}))
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		for _, listener := range o.listeners {
 			listener.Close()

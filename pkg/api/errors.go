@@ -61,7 +61,7 @@ func (s *Server) handle(h handler) http.Handler {
 			logger = logger.WithField("session", fmt.Sprintf("%.64q", session))
 		}
 		ctx := log.WithLogger(r.Context(), logger)
-		ctx, answered := s.observed(ctx, r.URL.Path)
+		ctx, answered := s.config.Observer.Begin(r.WithContext(ctx), r.URL.Path)
 		code := http.StatusOK
 		// Also when a log is cut off by a panic.
 		defer func() { answered(code) }()

@@ -28,6 +28,7 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return malformed(err)
 	}
+	s.config.Observer.About(r.Context(), string(request.Pod.UID))
 	if err := s.awaitReady(r.Context()); err != nil {
 		return err
 	}
@@ -86,6 +87,7 @@ func (s *Server) delete(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return malformed(err)
 	}
+	s.config.Observer.About(r.Context(), string(pod.UID))
 	if err := s.awaitReady(r.Context()); err != nil {
 		return err
 	}
@@ -109,6 +111,7 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	s.config.Observer.About(r.Context(), request.PodUID)
 	if err := s.awaitReady(r.Context()); err != nil {
 		return err
 	}

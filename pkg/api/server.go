@@ -30,6 +30,23 @@ type Pods interface {
 	FindLogs(query pods.LogQuery) (*pods.LogSource, error)
 }
 
+// Observer is told of calls. Its methods must not block.
+type Observer interface {
+	// Begin is told of a call; the function that it returns is called once, with the
+	// code of the answer.
+	Begin(r *http.Request, route string) (context.Context, func(code int))
+	// About is told which pod the call of ctx is about.
+	About(ctx context.Context, podUID string)
+}
+
+// unobserved is an Observer that nobody listens to.
+type unobserved struct{}
+
+func (unobserved) About(context.Context, string) {}
+func (unobserved) Begin(r *http.Request, _ string) (context.Context, func(code int)) {
+	return r.Context(), func(int) {}
+}
+
 // Config of a Server.
 type Config struct {
 	Pods Pods
@@ -37,9 +54,8 @@ type Config struct {
 	Ping func() interlink.Ping
 	// Troubles lists why this node does not work as it should, for /readyz.
 	Troubles func() []string
-	// Observe, if set, is told of a call and gives the function that is told of
-	// the answer's code.
-	Observe func(ctx context.Context, route string) (context.Context, func(code int))
+	// Observer is told of calls; nil means nobody is.
+	Observer Observer
 	// MaxBody bounds a request's body in bytes.
 	MaxBody int64
 	// MaxFollowers bounds how many logs are followed at a time.
@@ -72,6 +88,9 @@ const (
 
 // New makes a Server that holds calls back until Ready.
 func New(config Config) *Server {
+	if config.Observer == nil {
+		config.Observer = unobserved{}
+	}
 	s := &Server{config: config, ready: make(chan struct{}),
 		followers: semaphore.NewWeighted(int64(max(config.MaxFollowers, 1)))}
 	s.draining, s.drain = context.WithCancel(context.Background())
@@ -159,13 +178,6 @@ func (s *Server) Troubles() []string {
 		troubles = append(troubles, "still taking over earlier pods")
 	}
 	return append(troubles, s.config.Troubles()...)
-}
-
-func (s *Server) observed(ctx context.Context, route string) (context.Context, func(code int)) {
-	if s.config.Observe == nil {
-		return ctx, func(int) {}
-	}
-	return s.config.Observe(ctx, route)
 }
 
 // readyz is for people and probes; interLink does not call it.

@@ -60,7 +60,7 @@ func full() *metrics.Metrics {
 	}
 	m.Step("of no interest", time.Second, nil)
 	m.Event("restarting")
-	m.Event("sandbox lost")
+	m.Event("sandbox died")
 	m.Event("of no interest")
 	return m
 }
@@ -98,7 +98,7 @@ func TestScrape(t *testing.T) {
 		`docker_sd_sandbox_boot_duration_seconds_count{outcome="canceled"} 1`,
 		`docker_sd_sandbox_claim_duration_seconds_count{outcome="ok"} 0`,
 		`docker_sd_container_restarts_total 1`,
-		`docker_sd_recoveries_total{kind="sandbox_lost"} 1`,
+		`docker_sd_recoveries_total{kind="sandbox_died"} 1`,
 		`docker_sd_recoveries_total{kind="pod_adopted"} 0`,
 		`docker_sd_pods{phase="running"} 2`,
 		`docker_sd_pods{phase="failed"} 1`,

@@ -3,11 +3,16 @@
 package e2e_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/admin"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
@@ -78,4 +83,89 @@ func shown(t *testing.T, client *admin.Client, name string) pods.View {
 		}
 	}
 	return pods.View{}
+}
+
+// Every change of state of a pod is one event for operators and one line in the
+// log that names the pod.
+func TestEventsOfAPod(t *testing.T) {
+	t.Parallel()
+	d := ownDaemon(t, 1, map[string]any{"LogFormat": "json", "VerboseLogging": false})
+	client := d.operator(t)
+	pod := newPod(shell("main", "exit 3"))
+	pod.Spec.InitContainers = []v1.Container{shell("init", "true")}
+	p := d.run(t, pod)
+	p.waitPhase(v1.PodFailed)
+	p.delete(0)
+	p.waitGone(runLimit)
+	want := []string{"pod created", "pod placed", "container init started", "container init ended", "container main started",
+		"container main ended", "pod ended", "pod deleting", "pod deleted"}
+	var got []string
+	eventually(t, runLimit, "the pod's last event", func() bool {
+		list, err := client.Events(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = nil
+		for _, e := range slices.Backward(list.Events) {
+			if e.PodUID != pod.UID || e.PodName != pod.Name || e.Namespace != pod.Namespace {
+				continue
+			}
+			subject := "pod"
+			if e.Container != "" {
+				subject = "container " + e.Container
+			}
+			got = append(got, subject+" "+e.What)
+		}
+		return slices.Contains(got, "pod deleted")
+	}, nil)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("events (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(want, changes(t, d, pod)); diff != "" {
+		t.Errorf("lines in the log (-want +got):\n%s", diff)
+	}
+	text := d.metrics(t)
+	for _, name := range []string{"docker_sd_pod_start_duration_seconds", "docker_sd_pod_delete_duration_seconds", "docker_sd_sandbox_claim_duration_seconds",
+		"docker_sd_sandbox_boot_duration_seconds", "docker_sd_volumes_prepare_duration_seconds", "docker_sd_container_create_duration_seconds",
+		"docker_sd_container_start_duration_seconds", "docker_sd_record_write_duration_seconds"} {
+		if !strings.Contains(text, "\n"+name+`_count{outcome="ok"} `) || strings.Contains(text, "\n"+name+`_count{outcome="ok"} 0`) {
+			t.Errorf("nothing was counted as %s", name)
+		}
+	}
+	for _, line := range []string{`engine="host",operation="container create"`, `engine="sandbox",operation="container start"`} {
+		if !strings.Contains(text, line) {
+			t.Errorf("no request to an engine was counted as %s", line)
+		}
+	}
+}
+
+// changes are the changes of state in a log in JSON, of which every line is
+// checked to be an object, and every line about the pod to name it.
+func changes(t *testing.T, d *daemon, pod *v1.Pod) []string {
+	t.Helper()
+	var out []string
+	for text := range strings.Lines(d.log.String()) {
+		var line struct {
+			Level, Msg, Time, Pod, Namespace, Name, Container string
+		}
+		if err := json.Unmarshal([]byte(text), &line); err != nil || line.Level == "" || line.Time == "" || line.Msg == "" {
+			t.Errorf("a line of the log is %s: %v", text, err)
+		}
+		if !strings.Contains(text, string(pod.UID)) {
+			continue
+		}
+		if line.Pod != string(pod.UID) {
+			t.Errorf("a line is about the pod and has another: %s", text)
+		}
+		what, change := strings.CutPrefix(line.Msg, "container ")
+		if change {
+			what = "container " + line.Container + " " + what
+		}
+		if change || strings.HasPrefix(line.Msg, "pod ") {
+			if out = append(out, what); line.Name != pod.Name || line.Namespace != pod.Namespace || line.Level != "info" {
+				t.Errorf("a change of state of %s/%s is %s", pod.Namespace, pod.Name, text)
+			}
+		}
+	}
+	return out
 }
