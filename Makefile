@@ -19,14 +19,14 @@ DECODERS = config:FuzzLoad engine:FuzzLogFrames gpu:FuzzAssignment gpu:FuzzCDISp
 	interlink:FuzzDecodeCreate interlink:FuzzDecodeDelete interlink:FuzzDecodeLogs interlink:FuzzDecodeStatus \
 	pods:FuzzFlags pods:FuzzPod pods:FuzzRecord pods:FuzzStatus
 
-.PHONY: all build test unit light integration fuzz fuzzshort demo run bench lint clean help
+.PHONY: all build test unit light integration package installable fuzz fuzzshort demo run bench lint clean help
 
 all: build ## what plain make does
 
 build: ## bin/docker-sd; CGO_ENABLED=0 makes the light static build without GPUs
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/docker-sd ./cmd/docker-sd
 
-test: unit fuzzshort light integration ## everything that CI runs
+test: unit fuzzshort light integration installable ## everything that CI runs
 
 unit: ## unit tests with the race detector
 	$(GO) vet ./...
@@ -49,6 +49,18 @@ fuzz: ## FUZZ executions of every decoder (1000000 each)
 
 fuzzshort:
 	@$(MAKE) --no-print-directory fuzz FUZZ=$(FUZZ_SHORT)
+
+# Package managers want a digit first and have their own meaning for a dash.
+PACKAGE_VERSION = $(subst -,.,$(patsubst v%,%,$(if $(filter v%,$(VERSION)),$(VERSION),0.0.0+$(VERSION))))
+package: export PACKAGE_VERSION := $(PACKAGE_VERSION)
+package: export BINARY = bin/docker-sd
+package: export ARCH = $(shell $(GO) env GOARCH)
+package: build ## a .deb and an .rpm in bin
+	rm -f bin/*.deb bin/*.rpm
+	for kind in deb rpm; do $(GO) tool -modfile=docker/package/tools.mod nfpm package -f docker/package/nfpm.yaml -p $$kind -t bin/; done
+
+installable: package ## what the packages hold, and the unit, in the eyes of systemd
+	$(GO) test -tags package -count=1 ./tests/package/
 
 demo: build ## two pods from create to delete, on a real engine
 	$(LAB) -- $(GO) run ./tests/demo

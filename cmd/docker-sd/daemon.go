@@ -102,8 +102,10 @@ func (d *daemon) run(ctx context.Context) error {
 	// The parts are made once the engine has said what it is; calls wait for that.
 	gate := newGate()
 	d.server = api.New(api.Config{Pods: gate, Ping: d.node.ping, Troubles: d.troubles,
-		Observer: d.observer.tell, MaxBody: d.settings.MaxBodyBytes, MaxFollowers: d.settings.MaxLogFollowers})
+		Alive: func() { gate.Count() }, Observer: d.observer.tell, MaxBody: d.settings.MaxBodyBytes, MaxFollowers: d.settings.MaxLogFollowers})
 	d.observer.readyFrom(d.server.Troubles)
+	systemd := d.supervisor()
+	systemd.starting(ctx)
 	operators, stopOperators := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopOperators()
 	var group sync.WaitGroup
@@ -119,6 +121,7 @@ func (d *daemon) run(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		log.G(ctx).Info("draining; pods go on running")
+		systemd.stopping(ctx)
 	case err = <-served:
 	case err = <-worked:
 	}
@@ -160,11 +163,14 @@ func (d *daemon) work(ctx context.Context, gate *gate) error {
 	d.observer.watch(manager, sandboxes, info)
 	gate.open(manager)
 	d.server.Ready()
+	systemd := d.supervisor()
+	systemd.ready(ctx)
+	var group sync.WaitGroup
+	defer group.Wait()
+	group.Go(func() { systemd.run(ctx) })
 	if err := sandboxes.Restore(ctx); err != nil {
 		log.G(ctx).WithError(err).Warn("not all that an earlier run left could be cleaned up")
 	}
-	var group sync.WaitGroup
-	defer group.Wait()
 	group.Go(func() { d.images.Run(ctx) })
 	group.Go(func() { d.gpus.run(ctx) })
 	group.Go(func() { d.followImages(ctx, sandboxes.Refresh) })

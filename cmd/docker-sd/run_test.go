@@ -114,6 +114,7 @@ func TestDoubleDashes(t *testing.T) {
 
 // A docker-sd whose engine is away listens, answers pings, and ends when told to.
 func TestRunWithoutAnEngine(t *testing.T) {
+	messages := fakeSystemd(t)
 	dir, err := os.MkdirTemp("", "sd")
 	if err != nil {
 		t.Fatal(err)
@@ -155,12 +156,21 @@ func TestRunWithoutAnEngine(t *testing.T) {
 	if code, _ := ask("/status", `[{"metadata":{"uid":"u"}}]`); code != 503 {
 		t.Errorf("a status before earlier pods are taken over is answered %d, want 503", code)
 	}
+	var out bytes.Buffer
+	if err := run(t.Context(), []string{"health"}, variables, &out); err != nil || out.String() != "ok\n" {
+		t.Errorf("health of a docker-sd that waits for its engine = %v with %q", err, out.String())
+	}
 	if err := run(t.Context(), nil, variables, nil); err == nil || !strings.Contains(err.Error(), "another docker-sd uses DataRootFolder") {
 		t.Errorf("a second docker-sd in the same folder: %v", err)
 	}
 	cancel()
 	if err := <-ended; err != nil {
 		t.Errorf("run() = %v once told to end", err)
+	}
+	for _, want := range []string{"STATUS=waiting for the Docker engine", "STOPPING=1\nSTATUS=draining; pods go on running"} {
+		if got := next(t, messages); got != want {
+			t.Errorf("systemd was told %q, want %q", got, want)
+		}
 	}
 	if _, err := os.Stat(socket); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("the socket is left behind: %v", err)

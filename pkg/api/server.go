@@ -52,6 +52,9 @@ type Config struct {
 	Pods Pods
 	// Ping answers an empty status request; it must not block.
 	Ping func() interlink.Ping
+	// Alive returns once the pods can be asked; it blocks for as long as they are
+	// stuck. It is called after Ready only, for /healthz.
+	Alive func()
 	// Troubles lists why this node does not work as it should, for /readyz.
 	Troubles func() []string
 	// Observer is told of calls; nil means nobody is.
@@ -100,7 +103,7 @@ func New(config Config) *Server {
 	mux.Handle("/status", s.handle(s.status))
 	mux.Handle("/delete", s.handle(s.delete))
 	mux.Handle("/getLogs", s.handle(s.logs))
-	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("/healthz", s.healthz)
 	mux.HandleFunc("/readyz", s.readyz)
 	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout}
 	return s
@@ -178,6 +181,19 @@ func (s *Server) Troubles() []string {
 		troubles = append(troubles, "still taking over earlier pods")
 	}
 	return append(troubles, s.config.Troubles()...)
+}
+
+// healthz answers a process that lives: one that can take connections and, once
+// there are pods, ask them.
+func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
+	select {
+	case <-s.ready:
+		if s.config.Alive != nil {
+			s.config.Alive()
+		}
+	default:
+	}
+	fmt.Fprintln(w, "ok")
 }
 
 // readyz is for people and probes; interLink does not call it.

@@ -51,6 +51,21 @@ func TestReadyz(t *testing.T) {
 	}
 }
 
+// A process that cannot ask its pods any more is not well.
+func TestHealthzAsksThePods(t *testing.T) {
+	asked := make(chan struct{}, 1)
+	s := api.New(api.Config{Pods: fakePods{}, Troubles: func() []string { return nil }, Alive: func() { asked <- struct{}{} }})
+	wantAnswer(t, call(s, "GET", "/healthz", nil), 200, "ok\n")
+	if len(asked) != 0 {
+		t.Error("the pods were asked before there are any")
+	}
+	s.Ready()
+	wantAnswer(t, call(s, "GET", "/healthz", nil), 200, "ok\n")
+	if len(asked) != 1 {
+		t.Error("the pods were not asked")
+	}
+}
+
 func socketPath(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "api")

@@ -29,6 +29,8 @@ type daemon struct {
 	config                string
 	settings              map[string]any
 	log                   *logBuffer
+	// env is variables of the process beside the few that it inherits.
+	env []string
 
 	cmd *exec.Cmd
 	// exited is closed when the process has ended with exitErr.
@@ -87,6 +89,7 @@ func (d *daemon) launch() error {
 			cmd.Env = append(cmd.Env, entry)
 		}
 	}
+	cmd.Env = append(cmd.Env, d.env...)
 	if err := cmd.Start(); err != nil {
 		return err
 	}
