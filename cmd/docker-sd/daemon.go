@@ -38,6 +38,7 @@ type daemon struct {
 	server   *api.Server
 	node     *node
 	observer *observer
+	guard    guard
 
 	mu   sync.Mutex
 	pool *pool.Pool
@@ -47,6 +48,10 @@ type daemon struct {
 // nobody listening is a failed pod (contract 1.4).
 func newDaemon(ctx context.Context, settings config.Config) (*daemon, error) {
 	gpus, err := newAccelerators(settings)
+	if err != nil {
+		return nil, err
+	}
+	guard, err := newGuard(settings.Access)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +74,7 @@ func newDaemon(ctx context.Context, settings config.Config) (*daemon, error) {
 	if err := observer.listen(ctx, settings); err != nil {
 		return nil, errors.Join(err, host.Close(), listener.Close(), lock.Close())
 	}
-	d := &daemon{settings: settings, listener: listener, lock: lock, host: host, observer: observer,
+	d := &daemon{settings: settings, listener: listener, lock: lock, host: host, observer: observer, guard: guard,
 		images: images.New(images.Config{Instance: settings.Instance, Timeout: settings.ImagePullTimeout, DockerConfig: settings.DockerConfig,
 			Observer: observer.tell}, host), gpus: gpus}
 	d.node = newNode(settings, gpus.ledger)
@@ -98,11 +103,14 @@ func (d *daemon) run(ctx context.Context) error {
 	defer d.host.Close()
 	defer d.images.Close()
 	log.G(ctx).WithField("address", d.listener.Addr().String()).WithField("version", version).Info("docker-sd is listening")
+	d.guard.warn(ctx, d.listener.Addr())
 
 	// The parts are made once the engine has said what it is; calls wait for that.
 	gate := newGate()
 	d.server = api.New(api.Config{Pods: gate, Ping: d.node.ping, Troubles: d.troubles,
-		Alive: func() { gate.Count() }, Observer: d.observer.tell, MaxBody: d.settings.MaxBodyBytes, MaxFollowers: d.settings.MaxLogFollowers})
+		Alive: func() { gate.Count() }, Observer: d.observer.tell, MaxBody: d.settings.MaxBodyBytes, MaxFollowers: d.settings.MaxLogFollowers,
+		MaxCalls: d.settings.Access.MaxRequests, MaxMemory: d.settings.Access.MaxRequestMemory,
+		Authorized: d.guard.authorized, TLS: d.guard.tls})
 	d.observer.readyFrom(d.server.Troubles)
 	systemd := d.supervisor()
 	systemd.starting(ctx)

@@ -7,9 +7,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/admin"
 )
 
 // healthTimeout is what a docker-sd that works needs for an answer, many times over.
@@ -26,6 +29,10 @@ func newHealth(o *options) *cobra.Command {
 				return err
 			}
 			network, address := settings.Listen()
+			if settings.Access.TLS() {
+				// It may want a certificate; the admin socket is this user's own.
+				network, address = "unix", filepath.Join(settings.DataRootFolder, admin.SocketName)
+			}
 			if err := askHealth(cmd.Context(), network, address); err != nil {
 				return err
 			}

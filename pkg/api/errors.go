@@ -23,6 +23,8 @@ func statusCode(err error) int {
 		return http.StatusRequestEntityTooLarge
 	case errors.Is(err, context.Canceled):
 		return statusClientGone
+	case errdefs.IsUnauthorized(err):
+		return http.StatusUnauthorized
 	case errdefs.IsInvalidArgument(err):
 		return http.StatusBadRequest
 	case errdefs.IsNotFound(err):
@@ -65,7 +67,7 @@ func (s *Server) handle(h handler) http.Handler {
 		code := http.StatusOK
 		// Also when a log is cut off by a panic.
 		defer func() { answered(code) }()
-		err := h(w, r.WithContext(ctx))
+		err := s.admitted(h, w, r.WithContext(ctx))
 		if err == nil {
 			return
 		}
@@ -75,6 +77,18 @@ func (s *Server) handle(h handler) http.Handler {
 		} else {
 			logger.Info("call refused")
 		}
+		if code == http.StatusUnauthorized {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+		}
 		http.Error(w, message(err), code)
 	})
+}
+
+func (s *Server) admitted(h handler, w http.ResponseWriter, r *http.Request) error {
+	release, err := s.limits.admit(r)
+	if err != nil {
+		return err
+	}
+	defer release()
+	return h(w, r)
 }

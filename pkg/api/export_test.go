@@ -15,6 +15,7 @@ const (
 	BodyTimeout     = bodyTimeout
 	ReadyTimeout    = readyTimeout
 	IdleTimeout     = idleTimeout
+	QueueTimeout    = queueTimeout
 )
 
 func (s *Server) Handler() http.Handler    { return s.http.Handler }

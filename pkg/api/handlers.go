@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -20,14 +19,12 @@ import (
 )
 
 func (s *Server) create(w http.ResponseWriter, r *http.Request) error {
-	body, err := s.body(w, r)
+	body, err := read(s, w, r, createdValue, interlink.DecodeCreate)
 	if err != nil {
 		return err
 	}
-	request, err := interlink.DecodeCreate(body)
-	if err != nil {
-		return malformed(err)
-	}
+	defer body.free()
+	request := body.value
 	s.config.Observer.About(r.Context(), string(request.Pod.UID))
 	if err := s.awaitReady(r.Context()); err != nil {
 		return err
@@ -45,14 +42,12 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
-	body, err := s.body(w, r)
+	body, err := read(s, w, r, otherValue, interlink.DecodeStatus)
 	if err != nil {
 		return err
 	}
-	asked, err := interlink.DecodeStatus(body)
-	if err != nil {
-		return malformed(err)
-	}
+	defer body.free()
+	asked := body.value
 	if len(asked) == 0 {
 		return answer(w, s.config.Ping())
 	}
@@ -79,14 +74,12 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
 const deletedText = "All containers for submitted Pods have been deleted"
 
 func (s *Server) delete(w http.ResponseWriter, r *http.Request) error {
-	body, err := s.body(w, r)
+	body, err := read(s, w, r, otherValue, interlink.DecodeDelete)
 	if err != nil {
 		return err
 	}
-	pod, err := interlink.DecodeDelete(body)
-	if err != nil {
-		return malformed(err)
-	}
+	defer body.free()
+	pod := body.value
 	s.config.Observer.About(r.Context(), string(pod.UID))
 	if err := s.awaitReady(r.Context()); err != nil {
 		return err
@@ -99,14 +92,12 @@ func (s *Server) delete(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) logs(w http.ResponseWriter, r *http.Request) error {
-	body, err := s.body(w, r)
+	body, err := read(s, w, r, otherValue, interlink.DecodeLogs)
 	if err != nil {
 		return err
 	}
-	request, err := interlink.DecodeLogs(body)
-	if err != nil {
-		return malformed(err)
-	}
+	request := body.value
+	body.free() // a log may be followed for days
 	query, err := logQuery(request, time.Now())
 	if err != nil {
 		return err
@@ -124,7 +115,6 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) error {
 		return s.follow(w, r, source)
 	}
 	out := newCountingWriter(w, false)
-	defer out.done()
 	buffered := bufio.NewWriterSize(out, logBuffer)
 	if err := source.Copy(r.Context(), buffered); err != nil {
 		return abort(r.Context(), out, err)
@@ -138,17 +128,16 @@ const logBuffer = 64 << 10
 // follow sends the headers at once, since the caller waits 120 s for them, and
 // then every piece as it comes (contract 3).
 func (s *Server) follow(w http.ResponseWriter, r *http.Request, source *pods.LogSource) error {
-	if !s.followers.TryAcquire(1) {
+	if !s.limits.followers.TryAcquire(1) {
 		return fmt.Errorf("%d logs are followed already, as many as MaxLogFollowers allows: %w",
 			s.config.MaxFollowers, errdefs.ErrResourceExhausted)
 	}
-	defer s.followers.Release(1)
+	defer s.limits.followers.Release(1)
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(s.draining, cancel)()
 	w.WriteHeader(http.StatusOK)
 	out := newCountingWriter(w, true)
-	defer out.done()
 	if err := out.control.Flush(); err != nil {
 		return gone(err)
 	}
@@ -175,7 +164,7 @@ func abort(ctx context.Context, out *countingWriter, err error) error {
 const writeTimeout = 60 * time.Second
 
 // countingWriter knows whether anything was sent; with flush it sends each
-// piece at once. A caller that stops reading does not hold it for ever.
+// piece at once.
 type countingWriter struct {
 	w       io.Writer
 	n       int64
@@ -188,9 +177,6 @@ func newCountingWriter(w http.ResponseWriter, flush bool) *countingWriter {
 }
 
 func (c *countingWriter) Write(b []byte) (int, error) {
-	if err := c.control.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return 0, err
-	}
 	n, err := c.w.Write(b)
 	c.n += int64(n)
 	if err == nil && c.flush {
@@ -198,9 +184,6 @@ func (c *countingWriter) Write(b []byte) (int, error) {
 	}
 	return n, err
 }
-
-// done lifts the deadline: the connection serves other requests after this one.
-func (c *countingWriter) done() { _ = c.control.SetWriteDeadline(time.Time{}) }
 
 // logQuery checks what older callers do not (contract 3).
 func logQuery(request interlink.LogRequest, now time.Time) (pods.LogQuery, error) {
@@ -223,24 +206,6 @@ func logQuery(request interlink.LogRequest, now time.Time) (pods.LogQuery, error
 
 // maxSinceSeconds is a century; more selects everything, and must not overflow.
 const maxSinceSeconds = 100 * 365 * 24 * 3600
-
-// body reads the request's body whatever the method.
-func (s *Server) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	// The deadline is for the body alone: left in place, it would end a followed log.
-	control := http.NewResponseController(w)
-	if err := control.SetReadDeadline(time.Now().Add(bodyTimeout)); err != nil {
-		return nil, fmt.Errorf("bound the reading of the body: %w", err)
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.config.MaxBody))
-	tooLarge := &http.MaxBytesError{}
-	switch {
-	case errors.As(err, &tooLarge):
-		return nil, fmt.Errorf("the body is larger than %d bytes (MaxBodyBytes): %w", s.config.MaxBody, err)
-	case err != nil:
-		return nil, malformed(fmt.Errorf("read the body: %w", err))
-	}
-	return body, control.SetReadDeadline(time.Time{})
-}
 
 // awaitReady holds a call back until earlier pods are taken over: a create that
 // is refused meanwhile would be a failed pod (contract 1.4).

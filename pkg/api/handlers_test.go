@@ -260,7 +260,7 @@ func TestBodyDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := readyServer(fakePods{})
 		got := call(s, "GET", "/status", strings.NewReader("[]"))
-		if len(got.deadlines) != 2 || time.Until(got.deadlines[0]) != api.BodyTimeout || !got.deadlines[1].IsZero() {
+		if n := len(got.deadlines); n < 2 || time.Until(got.deadlines[0]) != api.BodyTimeout || !got.deadlines[n-1].IsZero() {
 			t.Errorf("deadlines %v, want one for the body that is taken back", got.deadlines)
 		}
 		wantAnswer(t, call(s, "POST", "/create", late{}), 400, "read the body")

@@ -5,6 +5,7 @@ package api
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -13,7 +14,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/semaphore"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -61,15 +61,24 @@ type Config struct {
 	Observer Observer
 	// MaxBody bounds a request's body in bytes.
 	MaxBody int64
-	// MaxFollowers bounds how many logs are followed at a time.
-	MaxFollowers int
+	// MaxFollowers bounds how many logs are followed at a time, MaxCalls how many
+	// other calls there are.
+	MaxFollowers, MaxCalls int
+	// MaxMemory bounds the bytes of all bodies at a time, and those of what they
+	// are decoded into; it is never less than MaxBody.
+	MaxMemory int64
+	// Authorized, if set, decides by the header of that name who may call. The
+	// health routes stay open and then say no more than whether all is well.
+	Authorized func(header string) bool
+	// TLS, if set, is spoken instead of plain HTTP.
+	TLS *tls.Config
 }
 
 // Server of the four routes.
 type Server struct {
-	config    Config
-	http      *http.Server
-	followers *semaphore.Weighted
+	config Config
+	limits limits
+	http   *http.Server
 	// ready is closed once earlier pods have been taken over.
 	ready     chan struct{}
 	readyOnce sync.Once
@@ -94,8 +103,7 @@ func New(config Config) *Server {
 	if config.Observer == nil {
 		config.Observer = unobserved{}
 	}
-	s := &Server{config: config, ready: make(chan struct{}),
-		followers: semaphore.NewWeighted(int64(max(config.MaxFollowers, 1)))}
+	s := &Server{config: config, limits: newLimits(config), ready: make(chan struct{})}
 	s.draining, s.drain = context.WithCancel(context.Background())
 	mux := http.NewServeMux()
 	// Any method: interLink itself uses GET with a body and POST (contract 1.1).
@@ -105,7 +113,7 @@ func New(config Config) *Server {
 	mux.Handle("/getLogs", s.handle(s.logs))
 	mux.HandleFunc("/healthz", s.healthz)
 	mux.HandleFunc("/readyz", s.readyz)
-	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout}
+	s.http = &http.Server{Handler: bounded(mux), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader}
 	return s
 }
 
@@ -156,6 +164,10 @@ func clearSocket(path string) error {
 
 // Serve answers requests until Shutdown.
 func (s *Server) Serve(l net.Listener) error {
+	l = s.limits.listener(l)
+	if s.config.TLS != nil {
+		l = tls.NewListener(l, s.config.TLS)
+	}
 	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve: %w", err)
 	}
@@ -197,8 +209,11 @@ func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
 }
 
 // readyz is for people and probes; interLink does not call it.
-func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	troubles := s.Troubles()
+	if len(troubles) > 0 && s.config.Authorized != nil && !s.config.Authorized(r.Header.Get("Authorization")) {
+		troubles = []string{"not ready; ask with the bearer token for the reasons"}
+	}
 	if len(troubles) == 0 {
 		fmt.Fprintln(w, "ok")
 		return

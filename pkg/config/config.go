@@ -47,6 +47,10 @@ type Config struct {
 	// none; use Admin. They are always on a socket in DataRootFolder.
 	AdminAddress string
 
+	// Access holds BearerTokenFile, the keys that begin with TLS, MaxRequests and
+	// MaxRequestMemory.
+	Access Access
+
 	// DataRootFolder holds the data of pods; absolute and cleaned.
 	DataRootFolder string
 	// VerboseLogging and ErrorsOnlyLogging select the log level, see LogLevel.
@@ -261,6 +265,7 @@ func Default() Config {
 		TrustedAnnotationFlags: true,
 		MaxPods:                110,
 		StandbySandboxes:       -1,
+		Access:                 Access{MaxRequests: 1024, MaxRequestMemory: 256 << 20},
 		MaxBodyBytes:           64 << 20,
 		MaxLogFollowers:        256,
 		ContainerLogMaxSize:    100 << 20,

@@ -15,12 +15,12 @@ const (
 
 	socketRule = "unix://PATH with the path of a file, at most 107 bytes long"
 	urlRule    = "http://HOST or unix://PATH, as the interLink API takes it: no port (that is SidecarPort), no path; " +
-		"there is no TLS between the API and a plugin"
+		"https://HOST needs TLSCertFile, and something between the API and this port that speaks TLS"
 	portRule = "a port from 1 to 65535, or 0 for any free port"
 )
 
 // Listen returns the network ("tcp" or "unix") and the address to listen on,
-// as net.Listen takes them. There is neither TLS nor authentication on this hop
+// as net.Listen takes them. interLink has neither TLS nor authentication on this hop
 // (contract 1.1), so the default is the loopback interface and a wider one has to be asked for:
 // http://0.0.0.0 in SidecarURL. It returns empty strings if c is not valid.
 func (c Config) Listen() (network, address string) {
@@ -45,7 +45,7 @@ func (c Config) listen() (network, address string, err error) {
 	}
 	host := "127.0.0.1"
 	if c.SidecarURL != "" {
-		if host, err = hostOf(c.SidecarURL); err != nil {
+		if host, err = hostOf(c.SidecarURL, c.Access.TLS()); err != nil {
 			return "", "", err
 		}
 	}
@@ -65,9 +65,9 @@ func socketPath(key, value string) (string, error) {
 	return path, nil
 }
 
-func hostOf(value string) (string, error) {
+func hostOf(value string, secure bool) (string, error) {
 	u, err := url.Parse(value)
-	if err != nil || u.Scheme != "http" || u.Hostname() == "" || u.Port() != "" || strings.HasSuffix(u.Host, ":") ||
+	if err != nil || u.Scheme != "http" && (u.Scheme != "https" || !secure) || u.Hostname() == "" || u.Port() != "" || strings.HasSuffix(u.Host, ":") ||
 		u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
 		return "", invalid("SidecarURL", value, urlRule)
 	}

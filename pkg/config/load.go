@@ -114,6 +114,11 @@ func (c *Config) clean() {
 	for _, path := range []*string{&c.GPU.LibraryPath, &c.GPU.Sharing.MPSPipeDirectory, &c.GPU.Sharing.MPSShmDirectory} {
 		*path = cleanPath(*path)
 	}
+	for _, path := range c.Access.files() {
+		if *path != "" {
+			*path = absolute(*path)
+		}
+	}
 	for i, path := range c.GPU.CDISpecDirs {
 		c.GPU.CDISpecDirs[i] = cleanPath(path)
 	}

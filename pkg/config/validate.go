@@ -35,6 +35,7 @@ func (c Config) Validate() error {
 		c.validateSeparation(),
 		c.validateTelemetry(),
 		c.validateObserve(),
+		c.validateAccess(),
 		c.validatePing(),
 	} {
 		if err != nil {
@@ -56,7 +57,9 @@ func (c Config) validateNumbers() error {
 		{"StandbySandboxes", int64(c.StandbySandboxes), -1, 0},
 		{"MaxPods", int64(c.MaxPods), 0, 0},
 		{"MaxBodyBytes", c.MaxBodyBytes, 1, 0},
-		{"MaxLogFollowers", int64(c.MaxLogFollowers), 0, 0},
+		{"MaxRequests", int64(c.Access.MaxRequests), 1, 1 << 20},
+		{"MaxRequestMemory", c.Access.MaxRequestMemory, 1, 0},
+		{"MaxLogFollowers", int64(c.MaxLogFollowers), 0, 1 << 20},
 		{"ContainerLogMaxSize", c.ContainerLogMaxSize, 1, 0},
 		{"ContainerLogMaxFiles", int64(c.ContainerLogMaxFiles), 1, 0},
 	} {

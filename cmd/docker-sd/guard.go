@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+
+	"github.com/containerd/containerd/log"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/access"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
+)
+
+// guard is what callers must bring along.
+type guard struct {
+	authorized func(header string) bool // nil without a token
+	tls        *tls.Config              // nil without TLS
+	clients    bool                     // callers show certificates
+}
+
+func newGuard(settings config.Access) (guard, error) {
+	g := guard{clients: settings.ClientCAFile != ""}
+	if settings.TokenFile != "" {
+		token, err := access.OpenToken(settings.TokenFile)
+		if err != nil {
+			return g, err
+		}
+		g.authorized = token.Allows
+	}
+	if !settings.TLS() {
+		return g, nil
+	}
+	var err error
+	g.tls, err = access.ServerTLS(access.Files{Cert: settings.CertFile, Key: settings.KeyFile, ClientCA: settings.ClientCAFile})
+	return g, err
+}
+
+// warn says what is missing where a network can reach this host's containers.
+func (g guard) warn(ctx context.Context, address net.Addr) {
+	tcp, network := address.(*net.TCPAddr)
+	if !network || tcp.IP.IsLoopback() {
+		return
+	}
+	logger := log.G(ctx).WithField("address", address.String())
+	switch {
+	case g.authorized == nil && !g.clients:
+		logger.Warn("WHOEVER REACHES THIS ADDRESS CAN RUN CONTAINERS ON THIS HOST: docker-sd listens wider than loopback and asks nobody who they are. " +
+			"Listen on 127.0.0.1 or a socket (SidecarURL, Socket), or set BearerTokenFile with TLSCertFile and TLSKeyFile, or TLSClientCAFile as well; see docs/security.md")
+	case g.tls == nil:
+		logger.Warn("docker-sd listens wider than loopback without TLS: whoever sees the traffic learns the token and the secrets of pods. Set TLSCertFile and TLSKeyFile")
+	}
+}

@@ -1,0 +1,188 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"golang.org/x/net/netutil"
+	"golang.org/x/sync/semaphore"
+)
+
+// limits bound what all callers together can make this host hold.
+type limits struct {
+	config Config
+	// calls under way; those that follow a log are counted here as well.
+	calls     *semaphore.Weighted
+	followers *semaphore.Weighted
+	// bodies are the bytes of requests, values what they are decoded into. They
+	// are acquired in this order, so that nobody waits for somebody who waits.
+	bodies, values *semaphore.Weighted
+}
+
+// Limits that no operator needs to change. A caller is made to wait before it is
+// refused, because a create that is refused is a failed pod (contract 1.4).
+const (
+	// queueTimeout is how long a call waits for its turn; the caller gives up
+	// after 120 s.
+	queueTimeout = 30 * time.Second
+	// maxHeader bounds a request's header, to which interLink adds nothing.
+	maxHeader = 64 << 10
+	// spareConnections are those that callers keep open for their next call.
+	spareConnections = 128
+)
+
+// What a JSON value of a body takes when decoded, in bytes: up to a container of
+// a pod, or a container of a pod that is polled.
+const (
+	createdValue = 512
+	otherValue   = 64
+)
+
+func newLimits(config Config) limits {
+	memory := max(config.MaxMemory, config.MaxBody)
+	followers := int64(max(config.MaxFollowers, 1))
+	return limits{config: config, followers: semaphore.NewWeighted(followers),
+		calls:  semaphore.NewWeighted(int64(max(config.MaxCalls, 1)) + followers),
+		bodies: semaphore.NewWeighted(memory), values: semaphore.NewWeighted(memory)}
+}
+
+// admit lets a caller in, for whom release is then due.
+func (l *limits) admit(r *http.Request) (release func(), err error) {
+	if l.config.Authorized != nil && !l.config.Authorized(r.Header.Get("Authorization")) {
+		return nil, fmt.Errorf("this docker-sd wants a bearer token (BearerTokenFile), and this request has none or another: %w", errdefs.ErrUnauthenticated)
+	}
+	if err := wait(r.Context(), l.calls, 1); err != nil {
+		return nil, fmt.Errorf("%d calls are under way, as many as MaxRequests allows; try again: %w", l.config.MaxCalls, err)
+	}
+	return func() { l.calls.Release(1) }, nil
+}
+
+// wait acquires from a semaphore for as long as a call may be held back.
+func wait(ctx context.Context, s *semaphore.Weighted, n int64) error {
+	bounded, cancel := context.WithTimeout(ctx, queueTimeout)
+	defer cancel()
+	if s.Acquire(bounded, n) == nil {
+		return nil
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return errdefs.ErrUnavailable
+}
+
+// decoded is a request's body once read; free gives its memory back.
+type decoded[T any] struct {
+	value T
+	free  func()
+}
+
+// read takes a request's body whatever the method, and decodes it. The memory
+// for both is reserved first.
+func read[T any](s *Server, w http.ResponseWriter, r *http.Request, perValue int64, decode func([]byte) (T, error)) (decoded[T], error) {
+	l := &s.limits
+	size, memory := r.ContentLength, max(l.config.MaxMemory, l.config.MaxBody)
+	if size > l.config.MaxBody {
+		return decoded[T]{}, l.tooLarge()
+	}
+	if size < 0 {
+		size = l.config.MaxBody // it does not say
+	}
+	if err := wait(r.Context(), l.bodies, size); err != nil {
+		return decoded[T]{}, l.noMemory(err)
+	}
+	body, err := l.body(w, r)
+	if err != nil {
+		l.bodies.Release(size)
+		return decoded[T]{}, err
+	}
+	cost := int64(0)
+	for _, c := range []string{",", "[", "{"} {
+		cost += perValue * int64(bytes.Count(body, []byte(c)))
+	}
+	cost = min(cost, memory)
+	if err := wait(r.Context(), l.values, cost); err != nil {
+		l.bodies.Release(size)
+		return decoded[T]{}, l.noMemory(err)
+	}
+	out := decoded[T]{free: func() {
+		l.values.Release(cost)
+		l.bodies.Release(size)
+	}}
+	if out.value, err = decode(body); err != nil {
+		out.free()
+		return out, malformed(err)
+	}
+	return out, nil
+}
+
+func (l *limits) tooLarge() error {
+	return fmt.Errorf("the body is larger than %d bytes (MaxBodyBytes): %w", l.config.MaxBody, &http.MaxBytesError{Limit: l.config.MaxBody})
+}
+
+func (l *limits) noMemory(err error) error {
+	return fmt.Errorf("the requests under way fill the memory that they may have (MaxRequestMemory); try again: %w", err)
+}
+
+// body reads within its limit of bytes and of time.
+func (l *limits) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	// The deadline is for the body alone: left in place, it would end a followed log.
+	control := http.NewResponseController(w)
+	if err := control.SetReadDeadline(time.Now().Add(bodyTimeout)); err != nil {
+		return nil, fmt.Errorf("bound the reading of the body: %w", err)
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, l.config.MaxBody))
+	tooLarge := &http.MaxBytesError{}
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, l.tooLarge()
+	case err != nil:
+		return nil, malformed(fmt.Errorf("read the body: %w", err))
+	}
+	return body, control.SetReadDeadline(time.Time{})
+}
+
+// bounded is a handler whose unread body is not waited for without end: the
+// server reads what a handler has left before it answers.
+func bounded(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength != 0 {
+			// A connection without deadlines does not exist outside of tests.
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTimeout))
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// listener bounds the connections, and how long each may leave an answer unread.
+func (l *limits) listener(inner net.Listener) net.Listener {
+	most := max(l.config.MaxCalls, 1) + max(l.config.MaxFollowers, 1) + spareConnections
+	return netutil.LimitListener(patientListener{inner}, most)
+}
+
+type patientListener struct{ net.Listener }
+
+func (l patientListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return patientConn{conn}, nil
+}
+
+// patientConn gives every write its own deadline: a log may be followed for
+// days, but a caller that stops reading holds nothing for ever.
+type patientConn struct{ net.Conn }
+
+func (c patientConn) Write(b []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(b)
+}

@@ -1,0 +1,154 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// writeCertificate makes a self-signed certificate for a name, with its key, and
+// puts both in the place of those that are there.
+func writeCertificate(t *testing.T, cert, key, name string) tls.Certificate {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, key, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})))
+	writeFile(t, cert, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}
+}
+
+// writeFile replaces a file as a whole.
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestAccess: TLS with certificates of callers and a token, changed while
+// docker-sd runs.
+func TestAccess(t *testing.T) {
+	t.Parallel()
+	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": 0, "Socket": "", "SidecarPort": 0, "SidecarURL": "https://127.0.0.1"})
+	path := func(name string) string { return filepath.Join(d.dir, name) }
+	writeCertificate(t, path("cert"), path("key"), "first")
+	caller := writeCertificate(t, path("ca"), path("ca-key"), "caller")
+	writeFile(t, path("token"), "the-first-token-of-all\n")
+	for key, name := range map[string]string{"TLSCertFile": "cert", "TLSKeyFile": "key", "TLSClientCAFile": "ca", "BearerTokenFile": "token"} {
+		d.settings[key] = path(name)
+	}
+	if err := d.writeConfig(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.launch(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 20*time.Second, "the log names a loopback address", func() bool {
+		return listening.MatchString(d.log.String())
+	}, d.log.String)
+	address := listening.FindStringSubmatch(d.log.String())[1]
+	ask := func(certificates ...tls.Certificate) (shown string, err error) {
+		dialer := &tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, Certificates: certificates, MaxVersion: tls.VersionTLS12}}
+		conn, err := dialer.DialContext(t.Context(), "tcp", address)
+		if err != nil {
+			return "", err
+		}
+		defer conn.Close()
+		return conn.(*tls.Conn).ConnectionState().PeerCertificates[0].Subject.CommonName, nil
+	}
+	d.client = &client{base: "https://" + address, http: &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{caller}}}}}
+	ping := func(token string) int {
+		code, _, err := d.callWith(context.Background(), http.MethodGet, "/status", []byte("[]"), map[string]string{"Authorization": "Bearer " + token})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return code
+	}
+	if shown, err := ask(caller); shown != "first" || err != nil {
+		t.Errorf("the server shows %q, %v", shown, err)
+	}
+	if _, err := ask(); err == nil {
+		t.Error("a caller without a certificate is let in")
+	}
+	if plain, err := net.Dial("tcp", address); err != nil {
+		t.Error(err)
+	} else {
+		plain.Close()
+	}
+	if first, second := ping("the-first-token-of-all"), ping("the-second-token-of-all"); first != 200 || second != 401 {
+		t.Errorf("answers %d with the token and %d with another", first, second)
+	}
+	writeCertificate(t, path("cert"), path("key"), "second")
+	writeFile(t, path("token"), "the-second-token-of-all\n")
+	if shown, err := ask(caller); shown != "second" || err != nil {
+		t.Errorf("after the change the server shows %q, %v", shown, err)
+	}
+	if first, second := ping("the-first-token-of-all"), ping("the-second-token-of-all"); first != 401 || second != 200 {
+		t.Errorf("answers %d with the earlier token and %d with the new one", first, second)
+	}
+	if code, text := d.must(t, http.MethodGet, "/healthz", nil); code != 200 {
+		t.Errorf("/healthz without the token: %d %s", code, text)
+	}
+	if text := d.log.String(); strings.Contains(text, "token-of-all") || strings.Contains(text, "WHOEVER REACHES") {
+		t.Errorf("the log shows a token, or warns although all is set:\n%s", text)
+	}
+}
+
+// TestWideWarning: whoever listens wide without asking who calls is told so.
+func TestWideWarning(t *testing.T) {
+	t.Parallel()
+	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": 0, "Socket": "", "SidecarPort": 0, "SidecarURL": "http://0.0.0.0"})
+	if err := d.launch(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 20*time.Second, "a warning", func() bool {
+		return strings.Contains(d.log.String(), "WHOEVER REACHES THIS ADDRESS CAN RUN CONTAINERS ON THIS HOST")
+	}, d.log.String)
+}
+
+// TestTokenForAll: a token that everybody on the host can read is none.
+func TestTokenForAll(t *testing.T) {
+	t.Parallel()
+	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": 0})
+	path := filepath.Join(d.dir, "token")
+	writeFile(t, path, "a-token-that-all-can-read")
+	if err := os.Chmod(path, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	d.settings["BearerTokenFile"] = path
+	if err := d.writeConfig(); err != nil {
+		t.Fatal(err)
+	}
+	d.failsToStart(t, "BearerTokenFile", path, "chmod 600")
+}
