@@ -67,7 +67,7 @@ func creatable(body []byte) error {
 		if n > 2*maxValues { // names and closing brackets count as well
 			return fmt.Errorf("the body holds more than %d JSON values", maxValues)
 		}
-		if kind := token.Kind(); kind != '"' && kind != '0' {
+		if kind := token.Kind(); kind != '"' && kind != '0' || isName(d) {
 			continue
 		}
 		if suspicious(token.String()) && isQuantity(string(d.StackPointer())) {
@@ -75,6 +75,12 @@ func creatable(body []byte) error {
 				d.StackPointer(), maxQuantity)
 		}
 	}
+}
+
+// isName says that the token just read is the name of a member, such as "memory".
+func isName(d *jsontext.Decoder) bool {
+	kind, tokens := d.StackIndex(d.StackDepth())
+	return kind == '{' && tokens%2 == 1
 }
 
 // suspicious tells a text that takes long to read as a quantity.

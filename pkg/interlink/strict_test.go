@@ -54,6 +54,10 @@ func TestBombs(t *testing.T) {
 			}
 		})
 	}
+	limits := `{"pod":{"spec":{"containers":[{"resources":{"limits":{"memory":"64Mi","ephemeral-storage":1e3}}}],"volumes":[{"emptyDir":{"sizeLimit":"1Gi"}}]}}}`
+	if _, err := interlink.DecodeCreate([]byte(limits)); err != nil {
+		t.Errorf("names with the letter of an exponent in them: %v", err)
+	}
 	long := strings.Repeat("1e999,", 50_000)
 	body := fmt.Sprintf(`{"pod":{"spec":{"containers":[{"env":[{"name":"A","value":%q}]}]}},"container":[{"configMaps":[{"data":{"limits":%q}}]}]}`, long, long)
 	if request, err := interlink.DecodeCreate([]byte(body)); err != nil || request.Pod.Spec.Containers[0].Env[0].Value != long {
