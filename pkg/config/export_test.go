@@ -54,3 +54,14 @@ func destinations(settings []setting) []any {
 	}
 	return list
 }
+
+// VariableOf gives the environment variable of each key that has one.
+func VariableOf() map[string]string {
+	cfg, out := Default(), map[string]string{}
+	for _, s := range cfg.settings() {
+		if s.env != "" {
+			out[s.key] = s.env
+		}
+	}
+	return out
+}
