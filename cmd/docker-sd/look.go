@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/spf13/cobra"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/admin"
+)
+
+// view is one kind of thing that a running docker-sd shows.
+type view[T any] struct {
+	use, short, long string
+	get              func(*admin.Client, context.Context) (T, error)
+	table            func(T, time.Time) table
+	// state is the column in which a thing that has gone says so.
+	state int
+}
+
+// watching says whether and how often to look again.
+type watching struct {
+	on       bool
+	interval time.Duration
+}
+
+// minInterval keeps a watch from being a load.
+const minInterval = 100 * time.Millisecond
+
+// newLook makes the command that shows a view.
+func newLook[T any](o *options, v view[T]) *cobra.Command {
+	var watch watching
+	var format *string
+	cmd := &cobra.Command{
+		Use: v.use, Short: v.short, Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
+		Long: v.long + "\nIt asks the docker-sd that runs with the same configuration, over the socket " + admin.SocketName + " in\nits DataRootFolder.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			screen, err := newScreen(cmd, o.getenv, *format)
+			if err != nil {
+				return err
+			}
+			if watch.interval < minInterval {
+				return fmt.Errorf("--interval is %s: it is %s or longer", watch.interval, minInterval)
+			}
+			settings, _, err := o.load()
+			if err != nil {
+				return err
+			}
+			client := admin.NewClient(settings.DataRootFolder)
+			defer client.Close()
+			ask := func(ctx context.Context) (T, error) { return v.get(client, ctx) }
+			return show(cmd.Context(), screen, ask, v, watch)
+		},
+	}
+	format = outputFlag(cmd)
+	cmd.Flags().BoolVarP(&watch.on, "watch", "w", false, "go on looking: a terminal is drawn anew, elsewhere changes are appended")
+	cmd.Flags().DurationVar(&watch.interval, "interval", 2*time.Second, "time between two looks with --watch")
+	return cmd
+}
+
+// show prints a view once, or until ctx ends. A docker-sd that is away for a
+// while, for an upgrade say, does not end a watch.
+func show[T any](ctx context.Context, s screen, ask func(context.Context) (T, error), v view[T], watch watching) error {
+	value, err := ask(ctx)
+	if err != nil {
+		return err
+	}
+	seen, trouble := table{}, ""
+	for first := true; ; first = false {
+		switch {
+		case err == nil:
+			now := v.table(value, time.Now())
+			if err := draw(s, value, now, seen, drawing{first: first, watch: watch.on, state: v.state}); err != nil {
+				return err
+			}
+			seen, trouble = now, ""
+		case err.Error() != trouble:
+			trouble = err.Error()
+			if err := complain(s, trouble); err != nil {
+				return err
+			}
+		}
+		if !watch.on {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(watch.interval):
+		}
+		if value, err = ask(ctx); errors.Is(err, context.Canceled) {
+			return nil
+		}
+		if errdefs.IsPermissionDenied(err) {
+			return err
+		}
+	}
+}
+
+// drawing says how a view is printed.
+type drawing struct {
+	first, watch bool
+	state        int
+}
+
+func draw(s screen, value any, now, before table, how drawing) error {
+	changed := now.changes(before, how.state)
+	quiet := !how.first && len(changed.rows) == 0 && len(changed.footer) == 0
+	switch {
+	case s.json && quiet:
+		return nil
+	case s.json:
+		return s.printJSON(value, how.watch)
+	case !how.watch:
+		return now.write(s.out, true)
+	case s.terminal:
+		if _, err := io.WriteString(s.out, wipe); err != nil {
+			return err
+		}
+		return now.write(s.out, true)
+	}
+	return changed.write(s.out, how.first)
+}
+
+// complain shows during a watch why nothing new can be shown.
+func complain(s screen, trouble string) error {
+	if s.json {
+		return s.printJSON(map[string]string{"error": trouble}, true)
+	}
+	_, err := fmt.Fprintln(s.out, s.paint(red, strings.Join(plain([]string{trouble}), "")))
+	return err
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/docker/go-units"
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/util/duration"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/admin"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+)
+
+func newPods(o *options) *cobra.Command {
+	return newLook(o, view[admin.Pods]{
+		use: "pods", short: "List the pods of the running docker-sd", get: (*admin.Client).Pods, table: podsTable, state: 3,
+		long: "pods lists every pod that docker-sd keeps, those too that have ended and wait for their delete.\n" +
+			"A container that waits for something or has ended is named with the reason behind the phase.",
+	})
+}
+
+func newPool(o *options) *cobra.Command {
+	return newLook(o, view[admin.Pool]{
+		use: "pool", short: "List the sandboxes of the running docker-sd", get: (*admin.Client).Pool, table: poolTable, state: 1,
+		long: "pool lists the sandboxes that wait for pods and those that pods have, and counts those that\nare being made.",
+	})
+}
+
+func newGPUs(o *options) *cobra.Command {
+	return newLook(o, view[gpu.Snapshot]{
+		use: "gpus", short: "List the accelerators of the running docker-sd", get: (*admin.Client).GPUs, table: gpusTable, state: 3,
+		long: "gpus lists the accelerators of this host, who holds them, and why one is not given out.",
+	})
+}
+
+// podsTable has the columns that kubectl has taught people.
+func podsTable(list admin.Pods, now time.Time) table {
+	t := table{head: []string{"NAMESPACE", "NAME", "READY", "PHASE", "RESTARTS", "AGE", "IP", "UID"}}
+	for _, p := range list.Pods {
+		ready, all, restarts := 0, 0, int32(0)
+		for _, c := range p.Containers {
+			restarts += c.Restarts
+			if c.Init {
+				continue
+			}
+			all++
+			if c.Ready {
+				ready++
+			}
+		}
+		t.rows = append(t.rows, row{key: string(p.UID), mark: mark(p), cells: []string{p.Namespace, p.Name, fmt.Sprintf("%d/%d", ready, all),
+			phase(p), strconv.Itoa(int(restarts)), age(p.Created, now), p.IP, string(p.UID)}})
+	}
+	if len(list.Pods) == 0 {
+		t.footer = []string{"no pods"}
+	}
+	return t
+}
+
+// phase is the pod's, with the reason of the first container that has one.
+func phase(p pods.View) string {
+	if p.Phase == pods.PhaseSucceeded || p.Phase == pods.PhaseDeleting {
+		return string(p.Phase)
+	}
+	for _, c := range p.Containers {
+		if c.Reason == "" || c.Reason == "Completed" || c.Reason == "ContainerCreating" || c.Reason == "PodInitializing" {
+			continue
+		}
+		if c.State == "terminated" && c.ExitCode != nil {
+			return fmt.Sprintf("%s (%s: %s %d)", p.Phase, c.Name, c.Reason, *c.ExitCode)
+		}
+		return fmt.Sprintf("%s (%s: %s)", p.Phase, c.Name, c.Reason)
+	}
+	return string(p.Phase)
+}
+
+func poolTable(p admin.Pool, now time.Time) table {
+	t := table{head: []string{"SANDBOX", "STATE", "POD", "AGE", "IP", "CONTAINER"}}
+	for _, s := range p.Sandboxes {
+		pod := ""
+		if s.PodName != "" {
+			pod = s.Namespace + "/" + s.PodName
+		}
+		t.rows = append(t.rows, row{key: s.Name, mark: mark(s), cells: []string{s.Name, s.State, pod, age(s.Booted, now), s.IP, s.ContainerID[:min(len(s.ContainerID), 12)]}})
+	}
+	t.footer = []string{fmt.Sprintf("%d warm of %d wanted, %d stand by, %d booting, %d claimed; %d pods wait for one",
+		p.Warm, p.Wanted, p.Standby, p.Booting, p.Claimed, p.Waiting)}
+	if p.Error != "" {
+		t.footer = append(t.footer, "the last boot failed: "+p.Error)
+	}
+	return t
+}
+
+func gpusTable(s gpu.Snapshot, _ time.Time) table {
+	t := table{head: []string{"UUID", "NAME", "MEMORY", "STATE", "RESOURCE", "PODS", "REASON"}}
+	for _, d := range s.Devices {
+		memory := ""
+		if d.MemoryBytes > 0 {
+			memory = units.BytesSize(float64(d.MemoryBytes))
+		}
+		t.rows = append(t.rows, row{key: d.UUID, mark: mark(d), cells: []string{d.UUID, d.Name, memory, string(d.State), d.Offered,
+			strings.Join(d.Holders, ","), strings.Join(d.Reasons, "; ")}})
+	}
+	for _, resource := range slices.Sorted(maps.Keys(s.Totals)) {
+		t.footer = append(t.footer, fmt.Sprintf("%s: %d free of %d", resource, s.Free[resource], s.Totals[resource]))
+	}
+	for _, d := range s.Drivers {
+		line := d.Vendor + " driver " + d.Version
+		if d.CUDA != "" {
+			line += ", CUDA " + d.CUDA
+		}
+		t.footer = append(t.footer, line)
+	}
+	if len(s.Devices) == 0 {
+		t.footer = append(t.footer, "no accelerators: they are looked for with GPUENABLED or FPGAEnabled")
+	}
+	return t
+}
+
+// mark is the whole of a thing.
+func mark(thing any) string {
+	text, err := json.Marshal(thing)
+	if err != nil {
+		panic(err) // it came as JSON
+	}
+	return string(text)
+}
+
+// age is how long ago something was, as kubectl writes it.
+func age(then, now time.Time) string {
+	if then.IsZero() {
+		return ""
+	}
+	return duration.HumanDuration(max(now.Sub(then), 0))
+}
