@@ -57,7 +57,7 @@ package: export BINARY = bin/docker-sd
 package: export ARCH = $(shell $(GO) env GOARCH)
 package: build ## a .deb and an .rpm in bin
 	rm -f bin/*.deb bin/*.rpm
-	for kind in deb rpm; do $(GO) tool -modfile=docker/package/tools.mod nfpm package -f docker/package/nfpm.yaml -p $$kind -t bin/; done
+	set -e; for kind in deb rpm; do $(GO) tool -modfile=docker/package/tools.mod nfpm package -f docker/package/nfpm.yaml -p $$kind -t bin/; done
 
 installable: package ## what the packages hold, and the unit, in the eyes of systemd
 	$(GO) test -tags package -count=1 ./tests/package/

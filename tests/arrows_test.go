@@ -26,6 +26,7 @@ var arrows = map[string][]string{
 	"probes":    {},
 	"retry":     {},
 	"tracing":   {},
+	"site":      {},
 	"volumes":   {},
 }
 

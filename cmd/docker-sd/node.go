@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/resource"
 
@@ -51,9 +52,9 @@ func (n *node) ping() interlink.Ping {
 	}
 	slices.SortFunc(r.Accelerators, func(a, b interlink.Accelerator) int { return strings.Compare(a.ResourceType, b.ResourceType) })
 	out := interlink.Ping{Status: "ok", Resources: r}
-	if n.settings.PingTaints != nil {
-		taints := make([]interlink.Taint, 0, len(n.settings.PingTaints))
-		for _, t := range n.settings.PingTaints {
+	if wanted := withDrain(drainFile(n.settings.DataRootFolder), n.settings.PingTaints, time.Now()); wanted != nil {
+		taints := make([]interlink.Taint, 0, len(wanted))
+		for _, t := range wanted {
 			taints = append(taints, interlink.Taint{Key: t.Key, Value: t.Value, Effect: t.Effect})
 		}
 		out.Taints = &taints
