@@ -28,6 +28,9 @@ func main() {
 
 // run is the whole program; it returns when ctx ends and all is drained.
 func run(ctx context.Context, args []string, getenv func(string) string, out io.Writer) error {
+	if err := armFaults(getenv); err != nil {
+		return err
+	}
 	root := newRoot(getenv)
 	root.SetArgs(doubleDashes(args))
 	root.SetOut(out)

@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
 
@@ -97,6 +98,7 @@ func (p *Provider) reconcile(ctx context.Context) error {
 			continue
 		}
 		problems = append(problems, p.host.Remove(ctx, c.ID))
+		fault.Point("images.hold.removed")
 	}
 	for name, id := range wanted {
 		_, err := p.host.Create(ctx, engine.Spec{Name: name, Image: id, Network: "none", Entrypoint: []string{"hold"},
@@ -105,6 +107,7 @@ func (p *Provider) reconcile(ctx context.Context) error {
 		if err != nil && !errdefs.IsNotFound(err) && !errdefs.IsConflict(err) {
 			problems = append(problems, err)
 		}
+		fault.Point("images.hold.made")
 	}
 	return errors.Join(problems...)
 }

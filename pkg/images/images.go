@@ -14,6 +14,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
@@ -289,6 +290,7 @@ func (p *Provider) transfer(ctx context.Context, s *pool.Sandbox, ref string) (e
 	if err != nil {
 		return engine.Image{}, fmt.Errorf("copy image %s into the sandbox: %w", ref, err)
 	}
+	fault.Point("images.copied")
 	return s.Engine.Image(ctx, id)
 }
 

@@ -16,6 +16,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
@@ -85,6 +86,7 @@ func (p *Provider) pull(ctx context.Context, named reference.Named, keys Keyring
 		if image, err := p.host.Image(ctx, named.String()); err == nil && image.ID != had {
 			p.config.Observer.Pulled(image.Size)
 		}
+		fault.Point("images.pulled")
 		log.G(ctx).WithField("image", named.String()).WithField("after", time.Since(began).Round(time.Millisecond)).Info("image pulled")
 		return "", nil
 	})

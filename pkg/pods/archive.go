@@ -15,6 +15,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
@@ -44,6 +45,7 @@ func (p *pod) archive(ctx context.Context, s *pool.Sandbox) error {
 	if err := p.change(func(r *record) { r.Archived = true }); err != nil {
 		return err
 	}
+	fault.Point("pods.archive.recorded")
 	// Whoever reads from the sandbox finishes first; new readers take the files.
 	if err := p.reading.Acquire(ctx, maxReaders); err != nil {
 		return err
@@ -64,6 +66,7 @@ func (p *pod) archiveLog(ctx context.Context, s *pool.Sandbox, c *v1.Container, 
 	defer file.Cleanup()
 	buffered := bufio.NewWriterSize(file, 64<<10)
 	err = s.Engine.Logs(ctx, id, engine.LogOptions{Timestamps: true, TTY: c.TTY}, buffered)
+	fault.Point("pods.archive.pending")
 	if err == nil {
 		err = buffered.Flush()
 	}
@@ -73,6 +76,7 @@ func (p *pod) archiveLog(ctx context.Context, s *pool.Sandbox, c *v1.Container, 
 	if err != nil {
 		return fmt.Errorf("keep the log of container %s: %w", c.Name, err)
 	}
+	fault.Point("pods.archive.written")
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/probes"
 )
 
@@ -52,6 +53,7 @@ func (r *runner) attend(ctx context.Context, seen engine.Container, adopted bool
 				a.kill(ctx, r, fmt.Sprintf("postStart hook failed: %s", err), nil)
 				return
 			}
+			fault.Point("pods.container.hooked")
 		}
 		target := r.p.target(r.s, r.spec, seen.ID)
 		target.StartedAt, target.Started = seen.State.StartedAt, adopted && hadToStart(r.spec, seen.State.StartedAt)

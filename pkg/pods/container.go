@@ -13,6 +13,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/probes"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
@@ -176,6 +177,7 @@ func (r *runner) attemptOnce(ctx context.Context) (v1.ContainerStateTerminated, 
 		step, done := r.p.step(ctx, StepStartContainer, "container", r.spec.Name)
 		err := r.s.Engine.Start(step, seen.ID)
 		done(err)
+		fault.Point("pods.container.started")
 		// Not before: whoever follows the log of a container that was made and not
 		// started gets its end at once.
 		r.p.setInstance(r.spec.Name, seen.ID)
@@ -241,6 +243,7 @@ func (r *runner) watch(ctx context.Context, seen engine.Container, adopted bool)
 	for {
 		state, err := r.s.Engine.Wait(ctx, seen.ID)
 		if err == nil {
+			fault.Point("pods.container.ended")
 			attached.stop()
 			end := r.ended(state)
 			if attached.killed != "" {
@@ -283,9 +286,11 @@ func (r *runner) retire(ctx context.Context) error {
 	for {
 		err := r.s.Engine.Remove(ctx, previous)
 		if err == nil {
+			fault.Point("pods.restart.forgotten")
 			err = r.s.Engine.Rename(ctx, now.id, previous)
 		}
 		if err == nil || errdefs.IsNotFound(err) {
+			fault.Point("pods.restart.renamed")
 			r.p.setPrevious(r.spec.Name, now.id)
 			r.p.setInstance(r.spec.Name, "")
 			return nil

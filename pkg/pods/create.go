@@ -12,6 +12,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 )
 
 // create makes the container's next instance. It waits for the image as long
@@ -47,6 +48,7 @@ func (r *runner) create(ctx context.Context) (string, error) {
 	if err := r.p.m.accelerators.Inject(r.p.peek().Devices, r.spec.Name, image.Env, &spec); err != nil {
 		return "", err
 	}
+	fault.Point("pods.container.ready")
 	step, done := r.p.step(ctx, StepCreateContainer, "container", r.spec.Name)
 	id, err := r.s.Engine.Create(step, spec)
 	done(err)
@@ -58,6 +60,7 @@ func (r *runner) create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	fault.Point("pods.container.created")
 	r.p.update(r.spec.Name, func(s *v1.ContainerStatus) {
 		s.ContainerID, s.ImageID, s.RestartCount = engineID(id), image.Name(), int32(r.attempt)
 	})

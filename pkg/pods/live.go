@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/errdefs"
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
@@ -27,6 +28,7 @@ func (p *pod) live(ctx context.Context) *pool.Sandbox {
 	}
 	if p.claim != nil {
 		p.fetchImages(ctx)
+		fault.Point("pods.images.fetched")
 	}
 	s, err := p.placeFirst(ctx)
 	if ctx.Err() != nil {
@@ -128,11 +130,13 @@ func (p *pod) regain(ctx context.Context) (*pool.Sandbox, error) {
 	if err := p.m.sandboxes.Destroy(ctx, old); err != nil && !errdefs.IsUnavailable(err) {
 		return nil, err
 	}
+	fault.Point("pods.regain.destroyed")
 	claim := p.m.sandboxes.Reserve(hostPorts(p.spec))
 	if err := p.change(func(r *record) { r.Sandbox, r.Placed = claim.Name, false }); err != nil {
 		p.m.sandboxes.Return(claim)
 		return nil, err
 	}
+	fault.Point("pods.regain.recorded")
 	p.forgetInstances()
 	p.claim, p.resumed, p.startedOver = claim, false, true
 	return p.place(ctx)

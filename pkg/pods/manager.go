@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
@@ -221,12 +222,15 @@ func (m *Manager) newPod(spec *v1.Pod) *pod {
 // admit reserves what the pod needs, writes its record, and only then starts it.
 func (m *Manager) admit(ctx context.Context, p *pod, data volumes.Data) error {
 	uid := p.spec.UID
+	fault.Point("pods.create.asked")
 	devices, err := m.accelerators.Reserve(p.spec)
 	if err != nil {
 		m.drop(p)
 		return err
 	}
+	fault.Point("pods.create.equipped")
 	p.claim = m.sandboxes.Reserve(hostPorts(p.spec))
+	fault.Point("pods.create.claimed")
 	err = p.change(func(r *record) {
 		r.Data, r.Devices = data, devices
 		r.JID, r.Sandbox, r.Placed = p.claim.Name, p.claim.Name, p.claim.Warm()
@@ -237,7 +241,9 @@ func (m *Manager) admit(ctx context.Context, p *pod, data volumes.Data) error {
 		m.sandboxes.Return(p.claim)
 		return fmt.Errorf("the pod was refused because its record could not be written: %w: %w", err, errdefs.ErrUnavailable)
 	}
+	fault.Point("pods.create.recorded")
 	m.start(ctx, p)
+	fault.Point("pods.create.started")
 	return nil
 }
 
@@ -281,6 +287,7 @@ func (m *Manager) Delete(ctx context.Context, uid types.UID, grace *int64) error
 		m.store.unbury(old)
 	}
 	ctx = log.WithLogger(ctx, log.G(ctx).WithField("pod", uid))
+	fault.Point("pods.delete.asked")
 	if known {
 		if err := m.condemn(ctx, p, grace); err != nil {
 			return err
@@ -290,6 +297,7 @@ func (m *Manager) Delete(ctx context.Context, uid types.UID, grace *int64) error
 		// A full disk must not keep a pod alive; the tombstone holds in memory.
 		log.G(ctx).WithError(err).Warn("a delete will be forgotten at the next restart")
 	}
+	fault.Point("pods.delete.buried")
 	return nil
 }
 
@@ -310,6 +318,7 @@ func (m *Manager) condemn(ctx context.Context, p *pod, grace *int64) error {
 		log.G(ctx).WithError(err).Warn("a delete in progress would not survive a restart")
 	}
 	p.tell(log.WithLogger(p.life, log.G(ctx).WithFields(fieldsOf(p.spec))), EventDeleting, "", log.Fields{"grace": p.peek().Grace})
+	fault.Point("pods.delete.recorded")
 	p.cancel(errDeleted)
 	return nil
 }

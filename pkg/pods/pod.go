@@ -18,6 +18,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
@@ -165,6 +166,7 @@ func (p *pod) place(ctx context.Context) (*pool.Sandbox, error) {
 	for {
 		s, err := find()
 		if err == nil {
+			fault.Point("pods.place.found")
 			if p.claim != nil && p.lacksImages(ctx, s) && !p.swapped {
 				claim, err := p.swap(ctx)
 				if err == nil {
@@ -200,9 +202,11 @@ func (p *pod) swap(ctx context.Context) (*pool.Claim, error) {
 	if err := p.change(func(r *record) { r.Sandbox, r.Placed = claim.Name, false }); err != nil {
 		return nil, err
 	}
+	fault.Point("pods.swap.recorded")
 	log.G(ctx).Info("an image came after the sandbox was booted, taking a fresh one")
 	p.claim, p.swapped = claim, true
 	p.m.sandboxes.Return(old)
+	fault.Point("pods.swap.returned")
 	return claim, nil
 }
 
@@ -213,6 +217,7 @@ func (p *pod) settle(ctx context.Context, s *pool.Sandbox) {
 		if err := p.note(func(r *record) { r.Placed, r.Sandbox = true, s.Name }); err != nil {
 			log.G(ctx).WithError(err).Warn("the pod's place could not be saved")
 		}
+		fault.Point("pods.place.recorded")
 	}
 	if p.claim != nil {
 		p.tell(ctx, EventPlaced, "", log.Fields{"sandbox": s.Name})
@@ -221,6 +226,7 @@ func (p *pod) settle(ctx context.Context, s *pool.Sandbox) {
 			if err := p.m.sandboxes.Assign(ctx, s, string(p.spec.UID)); err != nil && ctx.Err() == nil {
 				log.G(ctx).WithError(err).Warn("the sandbox keeps its pool name")
 			}
+			fault.Point("pods.place.named")
 		})
 	}
 }
@@ -265,7 +271,9 @@ func (p *pod) conclude(ctx context.Context) {
 	if err := p.note(func(r *record) { r.Final = final }); err != nil {
 		log.G(ctx).WithError(err).Warn("the pod's outcome could not be saved")
 	}
+	fault.Point("pods.outcome.recorded")
 	p.m.accelerators.Release(string(p.spec.UID))
+	fault.Point("pods.outcome.released")
 	p.running(errNeverRan)
 	p.tell(ctx, EventEnded, "", p.outcomeFields())
 }
@@ -291,8 +299,10 @@ func (p *pod) teardown(ctx context.Context, s *pool.Sandbox) {
 	for {
 		err := p.erase(ctx)
 		if err == nil {
+			fault.Point("pods.delete.erased")
 			// Not before: a container that could not be stopped goes with its sandbox.
 			p.m.accelerators.Release(string(p.spec.UID))
+			fault.Point("pods.delete.released")
 			p.m.images.Drop(string(p.spec.UID))
 			p.m.drop(p)
 			p.tell(ctx, EventDeleted, "", nil)
@@ -311,10 +321,13 @@ func (p *pod) erase(ctx context.Context) error {
 	name := p.peek().Sandbox
 	var problems []error
 	problems = append(problems, p.m.sandboxes.Destroy(ctx, name))
+	fault.Point("pods.delete.destroyed")
 	if err := os.Remove(p.link()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		problems = append(problems, fmt.Errorf("remove the pod's folder name: %w", err))
 	}
+	fault.Point("pods.delete.unlinked")
 	problems = append(problems, os.RemoveAll(p.archiveDir()))
+	fault.Point("pods.delete.unarchived")
 	if err := errors.Join(problems...); err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
@@ -76,7 +77,7 @@ func (s store) save(r *record) error {
 	if err != nil {
 		return fmt.Errorf("encode the record of pod %s: %w", r.Pod.UID, err)
 	}
-	if err := renameio.WriteFile(s.recordPath(r.Pod.UID), file, 0o600); err != nil {
+	if err := replaceFile(s.recordPath(r.Pod.UID), file); err != nil {
 		return fmt.Errorf("save the record of pod %s: %w", r.Pod.UID, err)
 	}
 	return nil
@@ -89,6 +90,19 @@ func encodeRecord(r *record) ([]byte, error) {
 	}
 	sum := sha256.Sum256(body)
 	return json.Marshal(envelope{Version: recordVersion, Checksum: hex.EncodeToString(sum[:]), Record: body})
+}
+
+func replaceFile(path string, body []byte) error {
+	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o600))
+	if err != nil {
+		return err
+	}
+	defer file.Cleanup()
+	if _, err := file.Write(body); err != nil {
+		return err
+	}
+	fault.Point("pods.record.pending")
+	return file.CloseAtomicallyReplace()
 }
 
 func (s store) remove(uid types.UID) error {

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
@@ -77,6 +78,7 @@ func (p *pod) startPause(ctx context.Context, s *pool.Sandbox) error {
 	case err != nil:
 		return err
 	}
+	fault.Point("pods.pause.created")
 	p.pidNamespace = "container:" + id
 	return s.Engine.Start(ctx, id)
 }

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
@@ -135,13 +136,16 @@ func (p *pod) prepare(ctx context.Context, s *pool.Sandbox) (*volumes.Set, error
 	if err != nil {
 		return nil, err
 	}
+	fault.Point("pods.volumes.written")
 	if err := os.Symlink(s.PodDir(), p.link()); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("name the pod's folder: %w", err)
 	}
+	fault.Point("pods.volumes.named")
 	for _, tmpfs := range set.Tmpfs() {
 		if err := p.mountTmpfs(ctx, s, tmpfs); err != nil {
 			return nil, err
 		}
+		fault.Point("pods.volumes.mounted")
 	}
 	set.SandboxRoot = sandboxRoot(s)
 	if err := p.fitSandbox(ctx, s); err != nil {
@@ -186,6 +190,7 @@ func (p *pod) managedFiles(s *pool.Sandbox) error {
 		if err := renameio.WriteFile(hostsPath(s), []byte(hostsFile(p.spec, s.IP)), 0o644); err != nil {
 			return fmt.Errorf("write the pod's /etc/hosts: %w", err)
 		}
+		fault.Point("pods.volumes.managed")
 	}
 	for _, c := range allContainers(p.spec) {
 		// Any user in the container may write its message, as in kubelet.
@@ -269,6 +274,7 @@ func (p *pod) runInits(ctx, side context.Context, s *pool.Sandbox, set *volumes.
 		if end.ExitCode != 0 {
 			return false, nil
 		}
+		fault.Point("pods.init.ended")
 	}
 	for i := range p.spec.Spec.Containers {
 		p.update(p.spec.Spec.Containers[i].Name, func(s *v1.ContainerStatus) {
@@ -353,10 +359,12 @@ func (p *pod) stopContainer(ctx context.Context, s *pool.Sandbox, c *v1.Containe
 			log.G(ctx).WithField("container", c.Name).WithError(err).Warn("preStop hook failed")
 		}
 		cancel()
+		fault.Point("pods.stop.hooked")
 	}
 	// Kubelet leaves two seconds for the signal however long the hook took.
 	remaining := max(time.Until(deadline), min(grace, 2*time.Second), 0)
 	if err := s.Engine.Stop(ctx, now.id, remaining); err != nil {
 		log.G(ctx).WithField("container", c.Name).WithError(err).Warn("container could not be stopped")
 	}
+	fault.Point("pods.stop.stopped")
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 )
 
 // Claim is one sandbox for one pod: taken warm, or still to be booted.
@@ -126,6 +127,7 @@ func (c *Claim) boot(ctx context.Context) (*Sandbox, error) {
 		if err := p.Destroy(ctx, c.Name); err != nil {
 			return nil, err
 		}
+		fault.Point("pool.claim.cleared")
 	}
 	handed := make(chan *Sandbox, 1)
 	if len(c.ports) == 0 && !c.alone {

@@ -18,6 +18,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
 
@@ -227,6 +228,7 @@ func (p *Pool) Destroy(ctx context.Context, name string) error {
 	if err := p.config.RemoveFolder(p.folder(name)); err != nil {
 		return fmt.Errorf("destroy sandbox %s: %w", name, err)
 	}
+	fault.Point("pool.destroy.folder")
 	return nil
 }
 
@@ -243,6 +245,7 @@ func (p *Pool) Retire(ctx context.Context, name string) error {
 		// Its files and network are in use until the container is gone.
 		return fmt.Errorf("remove sandbox %s: %w", name, err)
 	}
+	fault.Point("pool.retire.container")
 	// By id: an engine that was asked twice, once before a crash and once after,
 	// may have made two networks of one name.
 	networks, err := p.host.ListNetworks(ctx, engine.LabelInstance+"="+p.config.Instance, engine.LabelSandbox+"="+name)
@@ -253,6 +256,7 @@ func (p *Pool) Retire(ctx context.Context, name string) error {
 	if err := errors.Join(problems...); err != nil {
 		return fmt.Errorf("remove sandbox %s: %w", name, err)
 	}
+	fault.Point("pool.retire.network")
 	p.subnets.give(name)
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/containerd/containerd/log"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 )
 
 // startRefills counts how many boots are missing and books them. Creates that
@@ -50,6 +51,7 @@ func (p *Pool) refill(ctx context.Context) {
 		p.count(&p.starting, -1) // Run tells of it
 		return
 	}
+	fault.Point("pool.refill.booted")
 	p.mu.Lock()
 	p.starting--
 	if p.outdated(s) {

@@ -13,6 +13,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
 
@@ -30,6 +31,7 @@ func (p *Pool) Adopt(ctx context.Context, name string) (*Sandbox, error) {
 	if err := p.host.Start(ctx, found[0].ID); err != nil {
 		return nil, fmt.Errorf("start sandbox %s again: %w", name, err)
 	}
+	fault.Point("pool.adopt.started")
 	ctx, cancel := context.WithTimeout(ctx, p.config.BootTimeout)
 	defer cancel()
 	s, err := p.connect(ctx, name, found[0].ID)
@@ -119,6 +121,7 @@ func (p *Pool) Restore(ctx context.Context) error {
 			p.stray(name, time.Now())
 		default:
 			problems = append(problems, p.removeStray(ctx, name, "removing what an earlier run left"))
+			fault.Point("pool.restore.removed")
 		}
 	}
 	problems = append(problems, p.sweepFolders(ctx))

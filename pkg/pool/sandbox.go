@@ -15,6 +15,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
 
@@ -125,6 +126,7 @@ func (p *Pool) bootShaped(ctx context.Context, m making) (*Sandbox, error) {
 		s, err = p.connect(bounded, name, id)
 	}
 	if err == nil {
+		fault.Point("pool.boot.ready")
 		s.epoch, s.generation = shape.epoch, shape.generation
 		return s, nil
 	}
@@ -172,11 +174,13 @@ func (p *Pool) make(ctx context.Context, m making) (string, error) {
 	if err := makePipe(dir, m.standby); err != nil {
 		return "", err
 	}
+	fault.Point("pool.boot.folder")
 	labels := map[string]string{engine.LabelInstance: p.config.Instance, engine.LabelSandbox: name,
 		engine.LabelGeneration: shape.generation, engine.LabelFolder: p.config.Dir}
 	if err := p.makeNetwork(ctx, name, labels); err != nil {
 		return "", err
 	}
+	fault.Point("pool.boot.network")
 	spec := p.spec(name, dir, labels)
 	spec.Ports = m.ports
 	if m.standby {
@@ -184,8 +188,10 @@ func (p *Pool) make(ctx context.Context, m making) (string, error) {
 	}
 	shape.hardware.apply(&spec)
 	id, err := p.create(caller, spec)
+	fault.Point("pool.boot.created")
 	if err == nil && caller.Err() == nil {
 		err = p.host.Start(ctx, id)
+		fault.Point("pool.boot.started")
 	}
 	return id, errors.Join(err, caller.Err())
 }
@@ -310,6 +316,7 @@ func (s *Sandbox) prime(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	fault.Point("pool.prime.created")
 	if err = s.Engine.Start(ctx, id); err == nil {
 		_, err = s.Engine.Wait(ctx, id)
 	}

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 )
 
 // standbySuffix is that of a container whose engine has not been started, so that
@@ -61,6 +62,7 @@ func (p *Pool) prepare(ctx context.Context) {
 		defer cancel()
 		err = errors.Join(err, p.Destroy(clean, name))
 	}
+	fault.Point("pool.standby.made")
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.preparing = false
@@ -100,12 +102,14 @@ func (p *Pool) rouse(ctx context.Context, from *standby) (*Sandbox, error) {
 	shape := p.currentShape()
 	err := awaken(bounded, p.folder(from.name), func() error { return p.running(bounded, from.id) })
 	if err == nil {
+		fault.Point("pool.standby.woken")
 		// The engine boots meanwhile. A name that stays as it was is no harm to the pod,
 		// but it would be taken for a stray's after a restart.
 		err = p.host.Rename(bounded, from.id, from.name)
 	}
 	var s *Sandbox
 	if err == nil {
+		fault.Point("pool.standby.renamed")
 		s, err = p.connect(bounded, from.name, from.id)
 	}
 	if err == nil {
