@@ -28,7 +28,8 @@ const maxReaders = 1 << 30
 
 // archive moves the logs of an ended pod out of its sandbox and removes that.
 func (p *pod) archive(ctx context.Context, s *pool.Sandbox) error {
-	if err := os.MkdirAll(p.archiveDir(), 0o700); err != nil {
+	// An earlier try may have been cut short; the sandbox still has all of it.
+	if err := errors.Join(os.RemoveAll(p.archiveDir()), os.MkdirAll(p.archiveDir(), 0o700)); err != nil {
 		return fmt.Errorf("keep the pod's logs: %w", err)
 	}
 	for _, c := range allContainers(p.spec) {
@@ -59,7 +60,7 @@ func (p *pod) archiveLog(ctx context.Context, s *pool.Sandbox, c *v1.Container, 
 	if id == "" {
 		return nil
 	}
-	file, err := renameio.NewPendingFile(p.archivePath(c.Name, previous), renameio.WithPermissions(0o600))
+	file, err := renameio.NewPendingFile(p.archivePath(c.Name, previous), renameio.WithPermissions(0o600), renameio.WithTempDir(p.archiveDir()))
 	if err != nil {
 		return fmt.Errorf("keep the log of container %s: %w", c.Name, err)
 	}

@@ -92,8 +92,10 @@ func encodeRecord(r *record) ([]byte, error) {
 	return json.Marshal(envelope{Version: recordVersion, Checksum: hex.EncodeToString(sum[:]), Record: body})
 }
 
+// replaceFile keeps what it is writing beside the file: a crash must not leave a
+// record in TMPDIR, where nobody looks for it again.
 func replaceFile(path string, body []byte) error {
-	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o600))
+	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o600), renameio.WithTempDir(filepath.Dir(path)))
 	if err != nil {
 		return err
 	}

@@ -212,6 +212,22 @@ func TestRecordCutShort(t *testing.T) {
 	}
 }
 
+// TestRecordLeavesTMPDIRAlone: what a crash leaves of a write holds secrets, and
+// nobody would look for it there.
+func TestRecordLeavesTMPDIRAlone(t *testing.T) {
+	s, dir, old := openStore(t), t.TempDir(), time.Unix(1, 0)
+	t.Setenv("TMPDIR", dir)
+	if err := os.Chtimes(dir, old, old); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.save(fullRecord()); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(dir); err != nil || !info.ModTime().Equal(old) {
+		t.Errorf("a file was made there at %v, %v", info.ModTime(), err)
+	}
+}
+
 func TestRecordsThatCannotBeListed(t *testing.T) {
 	if _, _, _, err := (store{dir: t.TempDir()}).load(); err == nil || !strings.HasPrefix(err.Error(), "read the records: ") {
 		t.Errorf("got %v", err)

@@ -187,7 +187,7 @@ func (p *pod) managedFiles(s *pool.Sandbox) error {
 	}
 	// Containers have the file mounted: it is written once and never replaced.
 	if _, err := os.Stat(hostsPath(s)); errors.Is(err, os.ErrNotExist) {
-		if err := renameio.WriteFile(hostsPath(s), []byte(hostsFile(p.spec, s.IP)), 0o644); err != nil {
+		if err := renameio.WriteFile(hostsPath(s), []byte(hostsFile(p.spec, s.IP)), 0o644, renameio.WithTempDir(dir)); err != nil {
 			return fmt.Errorf("write the pod's /etc/hosts: %w", err)
 		}
 		fault.Point("pods.volumes.managed")
