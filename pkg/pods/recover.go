@@ -60,6 +60,8 @@ func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bo
 		}
 		if r.Gone {
 			buried[r.Pod.UID] = time.Now()
+			// The crash may have come between the record and the tombstone.
+			problems = errors.Join(problems, m.store.bury(r.Pod.UID))
 		}
 		p := m.newPod(r.Pod)
 		p.resumed = true

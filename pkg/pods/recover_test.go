@@ -1,0 +1,36 @@
+package pods
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/containerd/errdefs"
+)
+
+// stuck sandboxes cannot be removed.
+type stuck struct{ Sandboxes }
+
+func (stuck) Destroy(context.Context, string) error { return errdefs.ErrUnavailable }
+
+// TestRecoverBuries: a crash between a delete's record and its tombstone must not
+// let the pod be created again once its record is gone (contract 1.4).
+func TestRecoverBuries(t *testing.T) {
+	m := New(Config{Dir: t.TempDir(), Tombstones: time.Hour}, stuck{}, nil, ailing{}, nil)
+	defer m.Close()
+	if err := m.store.open(); err != nil {
+		t.Fatal(err)
+	}
+	r := fullRecord()
+	r.Gone, r.Placed = true, false
+	if err := m.store.save(r); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Recover(t.Context(), func(map[string]bool) {}); err != nil {
+		t.Fatal(err)
+	}
+	buried, err := m.store.tombstones(time.Hour, time.Now())
+	if _, found := buried[r.Pod.UID]; err != nil || !found {
+		t.Errorf("tombstones = %v, %v", buried, err)
+	}
+}
