@@ -28,7 +28,7 @@ func awaitAdopted(ctx context.Context, adopting []*pod) {
 
 // Recover takes over the pods of an earlier run: it reads the records and
 // starts a goroutine for each. Before any of them runs, keep is told which
-// sandboxes they hold. A record that cannot be read is logged and left alone,
+// sandboxes they hold; of those with false only the folder. A record that cannot be read is logged and left alone,
 // and so is its pod's sandbox.
 func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bool)) error {
 	if err := m.store.open(); err != nil {
@@ -49,7 +49,7 @@ func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bo
 		problems = errors.Join(problems, m.accelerators.Claim(string(uid), m.store.devicesOf(uid)))
 	}
 	for _, r := range records {
-		claimed[r.Sandbox] = true
+		claimed[r.Sandbox] = !r.Archived
 	}
 	keep(claimed)
 	var adopting []*pod

@@ -103,7 +103,8 @@ type Pool struct {
 	preparing    bool
 	standbyAfter time.Time
 	// known are the sandboxes that somebody answers for: being made, warm, or a
-	// pod's. Whatever else carries our label is a stray.
+	// pod's. Whatever else carries our label is a stray. Those with false are
+	// retired: only their folder is kept.
 	known map[string]bool
 	// strays are those that were seen, since when.
 	strays map[string]time.Time
@@ -233,8 +234,14 @@ func (p *Pool) Destroy(ctx context.Context, name string) error {
 }
 
 // Retire removes a sandbox's container and network and keeps its folder, where
-// the volumes of its ended pod are. It may be repeated.
+// the volumes of its ended pod are. It may be repeated; what it fails to remove,
+// the sweep takes.
 func (p *Pool) Retire(ctx context.Context, name string) error {
+	p.mu.Lock()
+	if p.known[name] {
+		p.known[name] = false
+	}
+	p.mu.Unlock()
 	var problems []error
 	found, err := p.host.List(ctx, engine.LabelInstance+"="+p.config.Instance, engine.LabelSandbox+"="+name)
 	problems = append(problems, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -73,11 +74,12 @@ func (p *Pool) markSubnets(ctx context.Context) error {
 }
 
 // Keep notes the sandboxes that pods of an earlier run hold, by pool name or by
-// the name that Assign gave them.
+// the name that Assign gave them. False stands for a sandbox that was to be
+// retired: its folder stays, and Restore removes what else there is.
 func (p *Pool) Keep(claimed map[string]bool) {
-	for name := range claimed {
-		p.know(name)
-	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	maps.Copy(p.known, claimed)
 }
 
 // Restore puts the warm sandboxes of an earlier run back into the pool and
@@ -99,6 +101,7 @@ func (p *Pool) Restore(ctx context.Context) error {
 		switch {
 		case p.knows(c.Name):
 			p.know(name)
+		case p.retired(name):
 		case !p.knows(name) && !p.rejoinStandby(c):
 			p.rejoin(ctx, c)
 		}
@@ -115,6 +118,8 @@ func (p *Pool) Restore(ctx context.Context) error {
 	for name, used := range used {
 		switch {
 		case !isPoolName(name) || p.knows(name):
+		case p.retired(name):
+			problems = append(problems, p.Retire(ctx, name))
 		case used:
 			log.G(ctx).WithField("sandbox", name).WithField("grace", p.config.StrayGrace).
 				Warn("a sandbox was a pod's that this data folder knows nothing of; it is removed after StrayGracePeriod")
@@ -200,10 +205,13 @@ func (p *Pool) sweep(ctx context.Context) error {
 	p.forgetStrays(born)
 	var problems []error
 	for name, created := range born {
-		if !isPoolName(name) || p.knows(name) || time.Since(p.stray(name, created)) < p.config.StrayGrace {
-			continue
+		switch {
+		case !isPoolName(name) || p.knows(name):
+		case p.retired(name):
+			problems = append(problems, p.Retire(ctx, name))
+		case time.Since(p.stray(name, created)) >= p.config.StrayGrace:
+			problems = append(problems, p.removeStray(ctx, name, "removing a sandbox that nobody knows"))
 		}
-		problems = append(problems, p.removeStray(ctx, name, "removing a sandbox that nobody knows"))
 	}
 	return errors.Join(problems...)
 }
@@ -252,6 +260,14 @@ func (p *Pool) firstSaid(name string) bool {
 	first := !p.spared[name]
 	p.spared[name] = true
 	return first
+}
+
+// retired says whether only the folder of a sandbox is kept.
+func (p *Pool) retired(name string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	known, kept := p.known[name]
+	return kept && !known
 }
 
 func (p *Pool) knows(name string) bool {

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -28,14 +29,19 @@ func fill(t *testing.T, host *fakeHost, config pool.Config) []string {
 // restored is a new run's pool after it has looked at what is there.
 func restored(t *testing.T, host *fakeHost, config pool.Config, keep ...string) *pool.Pool {
 	t.Helper()
+	claimed := map[string]bool{}
+	for _, name := range keep {
+		claimed[name] = true
+	}
+	return restoredKeeping(t, host, config, claimed)
+}
+
+func restoredKeeping(t *testing.T, host *fakeHost, config pool.Config, claimed map[string]bool) *pool.Pool {
+	t.Helper()
 	p := pool.New(config, host)
 	t.Cleanup(p.Close)
 	if err := p.CheckInstance(t.Context()); err != nil {
 		t.Fatal(err)
-	}
-	claimed := map[string]bool{}
-	for _, name := range keep {
-		claimed[name] = true
 	}
 	p.Keep(claimed)
 	if err := p.Restore(t.Context()); err != nil {
@@ -190,6 +196,56 @@ func TestRestoreLeavesClaimedOnes(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestRestoreRetires: a crash between an ended pod's record and the end of its
+// sandbox must not leave the pod with a sandbox until it is deleted.
+func TestRestoreRetires(t *testing.T) {
+	for name, assigned := range map[string]bool{"with its pool name": false, "with its pod's name": true} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+				config.Size = 1
+				old := pool.New(config, host)
+				stop := run(t, old)
+				s := claim(t, old.Reserve(nil))
+				if assigned {
+					if err := old.Assign(t.Context(), s, "uid"); err != nil {
+						t.Fatal(err)
+					}
+				}
+				stop()
+				restoredKeeping(t, host, config, map[string]bool{s.Name: false})
+				wantSame(t, "container", slices.Contains(host.names(), s.Name), false)
+				wantSame(t, "container of the pod", host.idOf(pool.AssignedName("uid")), "")
+				wantSame(t, "network", slices.Contains(host.networkNames(), pool.NetworkName(s.Name)), false)
+				if _, err := os.Stat(s.PodDir()); err != nil {
+					t.Errorf("the folder of an ended pod: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// TestSweepRetires: what Retire could not remove goes with the next sweep, and the
+// folder stays.
+func TestSweepRetires(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		config.Size = 0
+		p := pool.New(config, host)
+		run(t, p)
+		s := claim(t, p.Reserve(nil))
+		host.faults(failing("Remove", errdefs.ErrUnavailable))
+		if err := p.Retire(t.Context(), s.Name); err == nil {
+			t.Fatal("Retire() of a container that cannot be removed succeeded")
+		}
+		host.faults(nil)
+		advance(2 * time.Minute)
+		wantSame(t, "containers", host.names(), []string(nil))
+		wantSame(t, "networks", host.networkNames(), []string(nil))
+		if _, err := os.Stat(s.PodDir()); err != nil {
+			t.Errorf("the folder of an ended pod: %v", err)
+		}
+	})
 }
 
 func TestAdopt(t *testing.T) {
