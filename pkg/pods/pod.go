@@ -221,6 +221,8 @@ func (p *pod) settle(ctx context.Context, s *pool.Sandbox) {
 	}
 	if p.claim != nil {
 		p.tell(ctx, EventPlaced, "", log.Fields{"sandbox": s.Name})
+	}
+	if p.claim != nil || p.resumed {
 		// People read this name; nothing waits for it.
 		p.m.workers.Go(func() {
 			if err := p.m.sandboxes.Assign(ctx, s, string(p.spec.UID)); err != nil && ctx.Err() == nil {

@@ -217,6 +217,9 @@ func (h *fakeHost) Rename(ctx context.Context, id, name string) error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.containers[id].Name == name {
+		return fmt.Errorf("renaming a container with the same name as its current name: %w", errdefs.ErrInvalidArgument)
+	}
 	h.containers[id].Name = name
 	return nil
 }

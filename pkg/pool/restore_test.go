@@ -248,6 +248,29 @@ func TestSweepRetires(t *testing.T) {
 	})
 }
 
+// TestAssignAfterRestore: whoever finds its sandbox again cannot know whether it
+// has its pod's name already.
+func TestAssignAfterRestore(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		config.Size = 0
+		old := pool.New(config, host)
+		stop := run(t, old)
+		s := claim(t, old.Reserve(nil))
+		stop()
+		for range 2 {
+			p := restored(t, host, config, s.Name)
+			found, err := p.Adopt(t.Context(), s.Name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := p.Assign(t.Context(), found, "uid"); err != nil {
+				t.Errorf("Assign(): %v", err)
+			}
+			wantSame(t, "names", host.names(), []string{pool.AssignedName("uid")})
+		}
+	})
+}
+
 func TestAdopt(t *testing.T) {
 	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
 		config.Size = 1

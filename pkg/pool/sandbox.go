@@ -68,6 +68,8 @@ type Sandbox struct {
 	generation string
 	// PID of its first process, as the host's engine sees it.
 	PID int
+	// hostName of the container when it was found: the pool name or a pod's.
+	hostName string
 
 	gone chan struct{}
 }
@@ -301,7 +303,7 @@ func (p *Pool) connect(ctx context.Context, name, id string) (_ *Sandbox, err er
 		return nil, err
 	}
 	s.IP, s.Booted = seen.IPs[NetworkName(name)], seen.Created
-	s.ImageID, s.PID = seen.ImageID, seen.State.PID
+	s.ImageID, s.PID, s.hostName = seen.ImageID, seen.State.PID, seen.Name
 	return s, nil
 }
 
