@@ -31,6 +31,10 @@ func (p *pod) live(ctx context.Context) *pool.Sandbox {
 		fault.Point("pods.images.fetched")
 	}
 	s, err := p.placeFirst(ctx)
+	if err != nil && r.Final == nil && p.spec.Spec.RestartPolicy != v1.RestartPolicyNever {
+		p.lookedUp()
+		s, err = p.regain(ctx)
+	}
 	if ctx.Err() != nil {
 		return s
 	}

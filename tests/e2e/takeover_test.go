@@ -237,6 +237,31 @@ func TestLostWhileAway(t *testing.T) {
 	}
 }
 
+// TestLostWhileAwayStartsOver: where the pod's policy has it run again, that its
+// sandbox was lost while the daemon was down makes no difference.
+func TestLostWhileAwayStartsOver(t *testing.T) {
+	t.Parallel()
+	d := ownDaemon(t, 0, nil)
+	pod := newPod(shell("c", untilStopped))
+	pod.Spec.RestartPolicy = v1.RestartPolicyAlways
+	p := d.run(t, pod)
+	before := p.waitRunning().container("c")
+	if err := d.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := suite.engine.removeInstance(t.Context(), d.instance); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.start(); err != nil {
+		t.Fatal(err)
+	}
+	d.waitReady(t)
+	after := p.waitRunning().container("c")
+	if after.ContainerID == before.ContainerID || after.RestartCount != 1 {
+		t.Errorf("container %+v, before it was %+v", after, before)
+	}
+}
+
 // TestDeleteOutlivesTheDaemon: nobody asks a second time, so an interrupted
 // delete goes on after the restart (contract 4).
 func TestDeleteOutlivesTheDaemon(t *testing.T) {
