@@ -24,6 +24,7 @@ func (p *pod) live(ctx context.Context) *pool.Sandbox {
 		p.lookedUp()
 	}
 	if r.Archived {
+		p.locate()
 		return nil
 	}
 	if p.claim != nil {
@@ -41,7 +42,7 @@ func (p *pod) live(ctx context.Context) *pool.Sandbox {
 	if s != nil && p.resumed {
 		p.findInstances(ctx, s)
 	}
-	p.lookedUp()
+	p.locate()
 	switch {
 	case r.Final != nil && err != nil:
 		return nil // only its logs are lost

@@ -37,7 +37,8 @@ type LogSource struct {
 }
 
 // FindLogs looks a log up without reading it, so that a refusal comes before
-// the first byte. Errors: ErrInvalidArgument, ErrNotFound.
+// the first byte. Errors: ErrInvalidArgument, ErrNotFound, and ErrUnavailable as
+// long as the containers of an earlier run have not been found again.
 func (m *Manager) FindLogs(query LogQuery) (*LogSource, error) {
 	if err := ValidateUID(string(query.UID)); err != nil {
 		return nil, err
@@ -59,6 +60,9 @@ func (m *Manager) FindLogs(query LogQuery) (*LogSource, error) {
 			return nil, fmt.Errorf("the pod has %d containers, name one: %w", len(p.spec.Spec.Containers), errdefs.ErrInvalidArgument)
 		}
 		name = p.spec.Spec.Containers[0].Name
+	}
+	if !closed(p.located) {
+		return nil, fmt.Errorf("the logs of pod %s are looked for after a start of docker-sd, try again: %w", query.UID, errdefs.ErrUnavailable)
 	}
 	now, known := p.instance(name)
 	if !known {

@@ -196,6 +196,7 @@ func (m *Manager) enter(spec *v1.Pod) (p *pod, fresh bool, err error) {
 	}
 	p = m.newPod(spec)
 	close(p.adopted) // nothing to find: it is new
+	close(p.located)
 	m.pods[spec.UID] = p
 	delete(m.buried, spec.UID)
 	return p, true, nil
@@ -213,7 +214,7 @@ func (m *Manager) active() int {
 }
 
 func (m *Manager) newPod(spec *v1.Pod) *pod {
-	p := &pod{state: newState(spec), m: m, spec: spec, admitted: make(chan struct{}), adopted: make(chan struct{}),
+	p := &pod{state: newState(spec), m: m, spec: spec, admitted: make(chan struct{}), adopted: make(chan struct{}), located: make(chan struct{}),
 		done: make(chan struct{}), reading: semaphore.NewWeighted(maxReaders)}
 	p.kept.Store(&record{Pod: spec, Since: time.Now()})
 	return p

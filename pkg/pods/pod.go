@@ -44,6 +44,8 @@ type pod struct {
 	admitErr error
 	// adopted is closed once the containers of an earlier run have been looked up.
 	adopted chan struct{}
+	// located is closed once their logs can be read, too.
+	located chan struct{}
 	// cancel tells the goroutine why to stop; done is closed when it has.
 	cancel context.CancelCauseFunc
 	done   chan struct{}
@@ -124,7 +126,7 @@ func (p *pod) settled() {
 // run owns the pod until it is deleted or docker-sd shuts down.
 func (p *pod) run(ctx context.Context) {
 	defer close(p.done)
-	defer p.lookedUp()
+	defer p.locate()
 	var s *pool.Sandbox
 	if !p.peek().Gone {
 		s = p.live(p.begin(ctx))
@@ -136,7 +138,7 @@ func (p *pod) run(ctx context.Context) {
 		return // shutting down: the containers go on, the record brings us back
 	}
 	p.state.end()
-	p.lookedUp() // nobody asks for its status any more, and nobody waits for its grace
+	p.locate() // nobody asks for its status any more, and nobody waits for its grace
 	gone, done := p.step(p.life, StepDelete)
 	p.teardown(gone, s)
 	done(p.life.Err())
@@ -146,6 +148,15 @@ func (p *pod) run(ctx context.Context) {
 func (p *pod) lookedUp() {
 	if !closed(p.adopted) {
 		close(p.adopted)
+	}
+}
+
+// locate lets the pod's logs be read as well. The status of a pod that has ended
+// is known from its record, its logs may still be in a sandbox that is away.
+func (p *pod) locate() {
+	p.lookedUp()
+	if !closed(p.located) {
+		close(p.located)
 	}
 }
 

@@ -19,7 +19,7 @@ func awaitAdopted(ctx context.Context, adopting []*pod) {
 	defer cancel()
 	for _, p := range adopting {
 		select {
-		case <-p.adopted:
+		case <-p.located:
 		case <-ctx.Done():
 			return
 		}

@@ -2,6 +2,7 @@ package pods
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -32,5 +33,21 @@ func TestRecoverBuries(t *testing.T) {
 	buried, err := m.store.tombstones(time.Hour, time.Now())
 	if _, found := buried[r.Pod.UID]; err != nil || !found {
 		t.Errorf("tombstones = %v, %v", buried, err)
+	}
+}
+
+// TestLogsBeforeTheyAreFound: a log that is not found yet is not an empty one.
+func TestLogsBeforeTheyAreFound(t *testing.T) {
+	m := New(Config{Dir: t.TempDir()}, nil, nil, ailing{}, nil)
+	defer m.Close()
+	p := m.newPod(plainPod())
+	m.pods[p.spec.UID] = p
+	query := LogQuery{UID: p.spec.UID, Container: p.spec.Spec.Containers[0].Name}
+	if _, err := m.FindLogs(query); !errors.Is(err, errdefs.ErrUnavailable) {
+		t.Errorf("FindLogs() = %v", err)
+	}
+	p.locate()
+	if _, err := m.FindLogs(query); err != nil {
+		t.Errorf("FindLogs() = %v", err)
 	}
 }
