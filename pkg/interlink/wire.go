@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -241,6 +243,23 @@ func decode(body []byte, into any, check func([]byte) error) error {
 	return nil
 }
 
+// malformed says what is wrong with a body without repeating what it holds: the
+// sentence is logged, and a value may be a secret in the wrong place.
 func malformed(err error) error {
-	return fmt.Errorf("the body is not the JSON that interLink sends: %w", err)
+	const what = "the body is not the JSON that interLink sends"
+	var (
+		syntax   *jsontext.SyntacticError
+		mismatch *json.UnmarshalTypeError
+		semantic *jsonv2.SemanticError
+	)
+	switch {
+	case errors.As(err, &syntax):
+		return fmt.Errorf("%s: %w", what, err)
+	case errors.As(err, &mismatch):
+		kind, _, _ := strings.Cut(mismatch.Value, " ")
+		return fmt.Errorf("%s: a %s in the place of %s is no %s", what, kind, mismatch.Field, mismatch.Type)
+	case errors.As(err, &semantic):
+		return fmt.Errorf("%s: %s is not of the kind that belongs there", what, semantic.JSONPointer)
+	}
+	return fmt.Errorf("%s: a time, a quantity or an encoded text in it cannot be read", what)
 }

@@ -1,6 +1,7 @@
 package pods
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -46,7 +47,7 @@ func parseFlags(pod *v1.Pod) (dockerFlags, error) {
 	}
 	words, err := shellwords.Parse(text)
 	if err != nil {
-		return out, invalid(field, "not a list of flags: %s", err)
+		return out, invalid(field, "not a list of flags: quotes or brackets in it do not end")
 	}
 	set := pflag.NewFlagSet("docker run", pflag.ContinueOnError)
 	set.Usage = func() {}
@@ -67,15 +68,33 @@ func parseFlags(pod *v1.Pod) (dockerFlags, error) {
 	set.BoolVar(&out.readOnly, "read-only", false, "")
 	set.BoolVar(&out.init, "init", false, "")
 	if err := set.Parse(words); err != nil {
-		return out, invalid(field, "%s: the flags honoured here are %s", err, flagNames(set))
+		return out, invalid(field, "%s: the flags honoured here are %s", flagProblem(err), flagNames(set))
 	}
 	if set.NArg() > 0 {
-		return out, invalid(field, "%q is not a flag", set.Arg(0))
+		return out, invalid(field, "a word of it is neither a flag nor the value of one")
 	}
 	if ipc != "" && !slices.Contains([]string{"host", "private", "shareable"}, ipc) {
-		return out, invalid(field, "--ipc=%s: the containers of a pod share one IPC namespace", ipc)
+		return out, invalid(field, "--ipc: the containers of a pod share one IPC namespace")
 	}
 	return out, out.check(pod, field, shm, memory, cpus, ulimits)
+}
+
+// flagProblem names a flag and never its value, which may be a secret.
+func flagProblem(err error) string {
+	var (
+		unknown *pflag.NotExistError
+		value   *pflag.InvalidValueError
+		missing *pflag.ValueRequiredError
+	)
+	switch {
+	case errors.As(err, &unknown):
+		return fmt.Sprintf("unknown flag %.40q", unknown.GetSpecifiedName())
+	case errors.As(err, &value):
+		return "--" + value.GetFlag().Name + " has a value that is not of its kind"
+	case errors.As(err, &missing):
+		return fmt.Sprintf("%.40q has no value", missing.GetSpecifiedName())
+	}
+	return "not a list of flags"
 }
 
 func flagNames(set *pflag.FlagSet) string {
@@ -95,27 +114,27 @@ func (f *dockerFlags) check(pod *v1.Pod, field, shm, memory, cpus string, ulimit
 		}
 		n, err := units.RAMInBytes(size.text)
 		if err != nil || n <= 0 {
-			return invalid(field, "%s=%s is not a size", size.name, size.text)
+			return invalid(field, "%s is not a size", size.name)
 		}
 		*size.into = n
 	}
 	if cpus != "" {
 		quantity, err := parseCPUs(cpus)
 		if err != nil {
-			return invalid(field, "--cpus=%s is not a number of CPUs", cpus)
+			return invalid(field, "--cpus is not a number of CPUs")
 		}
 		f.nanoCPUs = quantity
 	}
 	for _, text := range ulimits {
 		limit, err := units.ParseUlimit(text)
 		if err != nil {
-			return invalid(field, "--ulimit=%s: %s", text, err)
+			return invalid(field, "--ulimit is not NAME=SOFT:HARD with numbers that fit together")
 		}
 		f.ulimits = append(f.ulimits, engine.Ulimit{Name: limit.Name, Soft: limit.Soft, Hard: limit.Hard})
 	}
 	for _, name := range f.capAdd {
 		if name := capability(v1.Capability(name)); name != "ALL" && !slices.Contains(podCapabilities(pod, place{}), name) {
-			return invalid(field, "--cap-add=%s is not available on this node", name)
+			return invalid(field, "--cap-add names a capability that is not available on this node")
 		}
 	}
 	for _, variable := range f.env {

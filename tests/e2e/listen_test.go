@@ -96,6 +96,11 @@ func TestFileInPlaceOfSocketIsKept(t *testing.T) {
 
 var listening = regexp.MustCompile(`docker-sd is listening.* address="?(127\.0\.0\.1:\d+)`)
 
+// overTCP is a client for a host and port.
+func overTCP(address string) *client {
+	return &client{http: &http.Client{Timeout: time.Minute, Transport: &http.Transport{}}, base: "http://" + address}
+}
+
 func TestPortListensOnLoopback(t *testing.T) {
 	t.Parallel()
 	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": 0, "Socket": "", "SidecarPort": 0})
@@ -106,7 +111,7 @@ func TestPortListensOnLoopback(t *testing.T) {
 		return listening.MatchString(d.log.String())
 	}, d.log.String)
 	address := listening.FindStringSubmatch(d.log.String())[1]
-	d.client = &client{http: &http.Client{Timeout: time.Minute, Transport: &http.Transport{}}, base: "http://" + address}
+	d.client = overTCP(address)
 	p := d.run(t, newPod(shell("c", "echo over tcp")))
 	if got := p.output(); got != "over tcp\n" {
 		t.Errorf("log = %q", got)
