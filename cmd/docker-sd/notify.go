@@ -86,9 +86,9 @@ func (s supervisor) feed(ctx context.Context, period time.Duration, watched bool
 
 // supervisor of this daemon. It is alive when its own address answers.
 func (d *daemon) supervisor() supervisor {
-	address := d.listener.Addr()
+	address, secure := d.listener.Addr(), d.settings.Access.CertFile != ""
 	return supervisor{
-		alive:  func(ctx context.Context) error { return askHealth(ctx, address.Network(), address.String()) },
+		alive:  func(ctx context.Context) error { return askHealth(ctx, address.Network(), address.String(), secure) },
 		status: d.summary,
 	}
 }
