@@ -53,10 +53,16 @@ func New(config Config) *Server {
 	mux.HandleFunc("GET "+PathPool, view(source.Pool))
 	mux.HandleFunc("GET "+PathGPUs, view(source.GPUs))
 	mux.HandleFunc("GET "+PathEvents, view(source.Events))
+	mux.HandleFunc("GET /{$}", pageHandler(source))
+	mux.HandleFunc("GET /page.css", file("page.css", "text/css; charset=utf-8"))
+	mux.HandleFunc("GET /page.js", file("page.js", "text/javascript; charset=utf-8"))
 	s.http = &http.Server{Handler: s.guard(mux), ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: 16 << 10}
 	return s
 }
+
+// Handler answers requests.
+func (s *Server) Handler() http.Handler { return s.http.Handler }
 
 // Serve answers requests on one listener until Shutdown.
 func (s *Server) Serve(l net.Listener) error {

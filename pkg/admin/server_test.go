@@ -113,7 +113,7 @@ func TestHostNames(t *testing.T) {
 		"127.0.0.1.example.org": 421,
 		"127.0.0.1@evil":        421,
 	} {
-		for _, path := range []string{admin.PathPods, "/metrics", "/healthz"} {
+		for _, path := range []string{admin.PathPods, "/metrics", "/", "/page.js", "/healthz"} {
 			if response, body := ask(t, http.MethodGet, address, host, path); response.StatusCode != code {
 				t.Errorf("%s asked under the name %q answers %d, want %d: %s", path, host, response.StatusCode, code, body)
 			}
@@ -123,7 +123,7 @@ func TestHostNames(t *testing.T) {
 
 func TestReadOnly(t *testing.T) {
 	address := start(t, fixed{}, "tcp", "127.0.0.1:0")
-	for _, path := range []string{"/metrics", "/healthz", "/readyz", admin.PathInfo, admin.PathPods, admin.PathPool, admin.PathGPUs, admin.PathEvents} {
+	for _, path := range []string{"/", "/page.css", "/page.js", "/metrics", "/healthz", "/readyz", admin.PathInfo, admin.PathPods, admin.PathPool, admin.PathGPUs, admin.PathEvents} {
 		for method, code := range map[string]int{http.MethodGet: 200, http.MethodHead: 200, http.MethodPost: 405, http.MethodPut: 405, http.MethodDelete: 405} {
 			response, body := ask(t, method, address, "", path)
 			if response.StatusCode != code {
