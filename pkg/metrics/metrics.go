@@ -55,7 +55,10 @@ func New(version, instance string, source admin.Source) *Metrics {
 	for _, s := range steps() {
 		m.steps[s.step] = histogram(s.name, s.help, s.buckets, "outcome")
 		m.registry.MustRegister(m.steps[s.step])
-		m.steps[s.step].WithLabelValues(outcome(nil)) // there from the start, so that a rate can be had of the first one
+		// There from the start, so that a rate can be had of the first one.
+		for _, outcome := range []string{outcomeOK, outcomeError} {
+			m.steps[s.step].WithLabelValues(outcome)
+		}
 	}
 	for _, e := range events() {
 		counter := prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: e.name, Help: e.help, ConstLabels: e.labels})
@@ -110,12 +113,19 @@ func (m *Metrics) EngineCall(engine, operation string, code int, took time.Durat
 	m.engineSeconds.WithLabelValues(engine, operation).Observe(took.Seconds())
 }
 
+// How a step ends.
+const (
+	outcomeOK       = "ok"
+	outcomeError    = "error"
+	outcomeCanceled = "canceled"
+)
+
 func outcome(err error) string {
 	switch {
 	case err == nil:
-		return "ok"
+		return outcomeOK
 	case errors.Is(err, context.Canceled):
-		return "canceled"
+		return outcomeCanceled
 	}
-	return "error"
+	return outcomeError
 }

@@ -97,6 +97,7 @@ func TestScrape(t *testing.T) {
 		`docker_sd_sandbox_boot_duration_seconds_count{outcome="error"} 1`,
 		`docker_sd_sandbox_boot_duration_seconds_count{outcome="canceled"} 1`,
 		`docker_sd_sandbox_claim_duration_seconds_count{outcome="ok"} 0`,
+		`docker_sd_sandbox_claim_duration_seconds_count{outcome="error"} 0`,
 		`docker_sd_container_restarts_total 1`,
 		`docker_sd_recoveries_total{kind="sandbox_died"} 1`,
 		`docker_sd_recoveries_total{kind="pod_adopted"} 0`,
