@@ -191,6 +191,9 @@ func (m *Manager) enter(spec *v1.Pod) (p *pod, fresh bool, err error) {
 	if active := m.active(); active >= m.config.MaxPods {
 		return nil, false, fmt.Errorf("this node runs %d pods, as many as MaxPods allows: %w", active, errdefs.ErrResourceExhausted)
 	}
+	if len(m.pods) >= max(maxKept, m.config.MaxPods) {
+		return nil, false, fmt.Errorf("this node keeps the results of %d pods that have ended, delete some: %w", len(m.pods), errdefs.ErrResourceExhausted)
+	}
 	if err := m.portConflict(hostPorts(spec)); err != nil {
 		return nil, false, err
 	}
@@ -200,17 +203,6 @@ func (m *Manager) enter(spec *v1.Pod) (p *pod, fresh bool, err error) {
 	m.pods[spec.UID] = p
 	delete(m.buried, spec.UID)
 	return p, true, nil
-}
-
-// active counts the pods that have not ended, as the scheduler does; the lock is held.
-func (m *Manager) active() int {
-	n := 0
-	for _, p := range m.pods {
-		if !p.hasEnded() {
-			n++
-		}
-	}
-	return n
 }
 
 func (m *Manager) newPod(spec *v1.Pod) *pod {
@@ -281,11 +273,19 @@ func (m *Manager) Delete(ctx context.Context, uid types.UID, grace *int64) error
 	}
 	m.mu.Lock()
 	p, known := m.pods[uid]
-	m.buried[uid] = time.Now()
 	expired := m.expired()
+	_, again := m.buried[uid]
+	full := !known && !again && len(m.buried) >= maxBuried
+	if !full {
+		m.buried[uid] = time.Now()
+	}
 	m.mu.Unlock()
 	for _, old := range expired {
 		m.store.unbury(old)
+	}
+	if full {
+		return fmt.Errorf("%d deleted pods are remembered, too many for one that this node never had; try again after TombstonePeriod: %w",
+			maxBuried, errdefs.ErrResourceExhausted)
 	}
 	ctx = log.WithLogger(ctx, log.G(ctx).WithField("pod", uid))
 	fault.Point("pods.delete.asked")
@@ -322,18 +322,6 @@ func (m *Manager) condemn(ctx context.Context, p *pod, grace *int64) error {
 	fault.Point("pods.delete.recorded")
 	p.cancel(errDeleted)
 	return nil
-}
-
-// expired lists tombstones that have served; the lock is held.
-func (m *Manager) expired() []types.UID {
-	var out []types.UID
-	for uid, at := range m.buried {
-		if _, known := m.pods[uid]; !known && time.Since(at) > m.config.Tombstones {
-			out = append(out, uid)
-			delete(m.buried, uid)
-		}
-	}
-	return out
 }
 
 // lostAfter is how long a pod that is only known from polls may wait for its

@@ -1,0 +1,56 @@
+package pods
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+func numbered(i int) types.UID {
+	return types.UID(fmt.Sprintf("00000000-0000-4000-8000-%012d", i))
+}
+
+// TestDeletesOfUnknownPodsAreBounded: each would be a file.
+func TestDeletesOfUnknownPodsAreBounded(t *testing.T) {
+	s := openStore(t)
+	m := New(Config{Dir: s.dir, MaxPods: 1, Tombstones: time.Hour}, nil, nil, nil, nil)
+	for i := range maxBuried - 1 {
+		m.buried[numbered(i)] = time.Now()
+	}
+	last := numbered(maxBuried)
+	for range 2 { // the second time is success as well
+		if err := m.Delete(t.Context(), last, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.Delete(t.Context(), numbered(maxBuried+1), nil); !errdefs.IsResourceExhausted(err) || !strings.Contains(err.Error(), "TombstonePeriod") {
+		t.Errorf("one more is answered with %v", err)
+	}
+	m.buried[numbered(0)] = time.Now().Add(-2 * time.Hour)
+	if err := m.Delete(t.Context(), numbered(maxBuried+1), nil); err != nil {
+		t.Errorf("once one has expired: %v", err)
+	}
+}
+
+// TestEndedPodsAreBounded: MaxPods counts only those that run.
+func TestEndedPodsAreBounded(t *testing.T) {
+	m := New(Config{MaxPods: 1, Tombstones: time.Hour}, nil, nil, nil, nil)
+	for i := range maxKept {
+		spec := plainPod()
+		spec.UID = numbered(i)
+		p := m.newPod(spec)
+		p.ended = true
+		m.pods[spec.UID] = p
+	}
+	if _, _, err := m.enter(plainPod()); !errdefs.IsResourceExhausted(err) || !strings.Contains(err.Error(), "delete some") {
+		t.Errorf("one more is answered with %v", err)
+	}
+	delete(m.pods, numbered(0))
+	if _, fresh, err := m.enter(plainPod()); !fresh || err != nil {
+		t.Errorf("after a delete: %v, %v", fresh, err)
+	}
+}
