@@ -19,7 +19,7 @@ DECODERS = config:FuzzLoad engine:FuzzLogFrames gpu:FuzzAssignment gpu:FuzzCDISp
 	interlink:FuzzDecodeCreate interlink:FuzzDecodeDelete interlink:FuzzDecodeLogs interlink:FuzzDecodeStatus \
 	pods:FuzzFlags pods:FuzzPod pods:FuzzRecord pods:FuzzStatus
 
-.PHONY: all build test unit light integration package installable fuzz fuzzshort demo run bench lint clean help
+.PHONY: all build test unit light integration package installable fuzz fuzzshort demo run bench pictures lint clean help
 
 all: build ## what plain make does
 
@@ -70,6 +70,9 @@ run: build ## docker-sd in the foreground with config.yaml
 
 bench: build ## figures against the plain engine
 	$(LAB) -- $(GO) run ./tests/bench
+
+pictures: build ## docs/img, on a machine that has nothing else to do
+	$(LAB) -- $(GO) run ./tests/pictures
 
 lint: ## golangci-lint, if installed
 	golangci-lint run -c .github/golangci.yml ./...

@@ -75,7 +75,7 @@ func dashboard(ctx context.Context, path string, length time.Duration) error {
 
 var board24 = template.Must(template.New("").Parse(`<!DOCTYPE html><meta charset="utf-8"><style>
 body { margin: 0; padding: 12px; background: #f4f5f5; font: 13px "DejaVu Sans", sans-serif; color: #24292e;
-  display: grid; grid-template-columns: repeat(6, 1fr); gap: 8px; }
+  display: grid; grid-template-columns: repeat(6, minmax(0, 1fr)); align-items: start; gap: 8px; }
 div { background: #fff; border: 1px solid #e4e7ea; border-radius: 3px; padding: 8px; }
 .timeseries { grid-column: span 2; } b { display: block; } img { width: 100%; } p { margin: 12px; font-size: 26px; text-align: center; color: #3d71d9; }
 </style>{{range .}}{{.}}{{end}}`))
@@ -93,12 +93,15 @@ func (p panel) draw(ctx context.Context, from, to time.Time) (template.HTML, err
 		}
 		lines = append(lines, found...)
 	}
-	format := p.format
 	body := "<p>none</p>"
 	switch {
 	case len(lines) == 0:
 	case p.Type == "stat":
-		shown := format(lines[0].values[len(lines[0].values)-1])
+		known := slices.DeleteFunc(slices.Clone(lines[0].values), func(v float64) bool { return v == charts.GetNullValue() })
+		shown := "none"
+		if len(known) > 0 {
+			shown = p.format(known[len(known)-1])
+		}
 		if p.Title == "Versions" {
 			shown = lines[0].name
 		}

@@ -2,7 +2,7 @@
 // shows it, and the panels of the Grafana dashboard, from what Prometheus
 // (Debian's package) scraped of a docker-sd at work:
 //
-//	make && go run ./tests/lab -- go run ./tests/pictures
+//	make pictures
 package main
 
 import (
