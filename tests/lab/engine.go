@@ -38,7 +38,11 @@ type engine struct {
 
 // openEngine locks the folder and starts an engine in it, or takes the one that
 // a run with -keep has left there. The engine answers only after ready.
-func openEngine(ctx context.Context, f folder, keep bool, stderr io.Writer) (*engine, error) {
+func openEngine(ctx context.Context, f folder, store string, keep bool, stderr io.Writer) (*engine, error) {
+	config, known := storeConfigs[store]
+	if !known {
+		return nil, fmt.Errorf("DOCKER_SD_LAB_STORE %q: only overlay2 and containerd are known", store)
+	}
 	lock, err := f.lock(ctx, lockLimit, func() {
 		fmt.Fprintf(stderr, "lab: another run uses %s, waiting for up to %v\n", f, lockLimit)
 	})
@@ -49,7 +53,7 @@ func openEngine(ctx context.Context, f folder, keep bool, stderr io.Writer) (*en
 	if e.isKept(ctx) {
 		return e, nil
 	}
-	if err := e.start(ctx, keep); err != nil {
+	if err := e.start(ctx, config, keep); err != nil {
 		return nil, errors.Join(err, e.release())
 	}
 	return e, nil
@@ -61,7 +65,15 @@ func (e *engine) isKept(ctx context.Context) bool {
 	return running && exists(e.folder.kept()) && e.client.ping(ctx, 2*time.Second) == nil
 }
 
-func (e *engine) start(ctx context.Context, keep bool) error {
+// storeConfigs are the configurations for each value of DOCKER_SD_LAB_STORE; with
+// none the engine chooses its image store itself.
+var storeConfigs = map[string]string{
+	"":           `{}`,
+	"overlay2":   `{"storage-driver": "overlay2"}`,
+	"containerd": `{"features": {"containerd-snapshotter": true}}`,
+}
+
+func (e *engine) start(ctx context.Context, config string, keep bool) error {
 	if err := requireCgroups(); err != nil {
 		return err
 	}
@@ -69,7 +81,7 @@ func (e *engine) start(ctx context.Context, keep bool) error {
 		return err
 	}
 	// Without a file of its own dockerd would read /etc/docker/daemon.json.
-	if err := os.WriteFile(e.folder.config(), []byte("{}\n"), 0o600); err != nil {
+	if err := os.WriteFile(e.folder.config(), []byte(config+"\n"), 0o600); err != nil {
 		return fmt.Errorf("write the engine's configuration: %w", err)
 	}
 	log, err := os.OpenFile(e.folder.log(), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)

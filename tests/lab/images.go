@@ -42,8 +42,9 @@ type imageSet struct {
 }
 
 // buildImages describes the images from this machine's programs and hashes them.
-// Without localSandbox the sandbox is the public docker:dind.
-func buildImages(ctx context.Context, localSandbox bool) (imageSet, error) {
+// Without localSandbox the sandbox is the public docker:dind. The programs in it
+// are looked for in dirs first.
+func buildImages(ctx context.Context, localSandbox bool, dirs []string) (imageSet, error) {
 	busybox, err := findProgram("busybox")
 	if err != nil {
 		return imageSet{}, err
@@ -65,7 +66,7 @@ func buildImages(ctx context.Context, localSandbox bool) (imageSet, error) {
 		sandbox: image{repo: "docker", tag: "dind"},
 	}
 	if localSandbox {
-		tree, err := sandboxTree(ctx, base)
+		tree, err := sandboxTree(ctx, base, dirs)
 		if err != nil {
 			return imageSet{}, err
 		}
@@ -102,10 +103,10 @@ func bashTree(ctx context.Context, base *rootfs.Tree) (*rootfs.Tree, error) {
 }
 
 // sandboxTree is a root file system that dockerd runs in.
-func sandboxTree(ctx context.Context, base *rootfs.Tree) (*rootfs.Tree, error) {
+func sandboxTree(ctx context.Context, base *rootfs.Tree, dirs []string) (*rootfs.Tree, error) {
 	programs := make(map[string]string)
 	for _, name := range append(sandboxPrograms(), sandboxExtras()...) {
-		source, err := findProgram(name)
+		source, err := findFirst(dirs, name)
 		if err == nil {
 			programs["usr/local/bin/"+name] = source
 		} else if !missingIsFine(name) {

@@ -54,6 +54,16 @@ func findProgram(name string) (string, error) {
 	return "", fmt.Errorf("%s is not installed", name)
 }
 
+// findFirst is findProgram with folders to search before all others.
+func findFirst(dirs []string, name string) (string, error) {
+	for _, dir := range dirs {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return filepath.Abs(path)
+		}
+	}
+	return findProgram(name)
+}
+
 func missingPrograms(names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool {
 		_, err := findProgram(name)

@@ -9,6 +9,11 @@
 // command. The command finds the engine in DOCKER_HOST and the names of the
 // images in DOCKER_SD_TEST_SANDBOX, _BUSYBOX, _BASH and _ENTRY. The exit code is
 // the command's, or 1 with a line on standard error when there is no engine.
+//
+// A private engine is the dockerd in PATH, with the image store that
+// DOCKER_SD_LAB_STORE names (overlay2 or containerd) or its own default. The
+// engine in the sandbox image comes from the folders in
+// DOCKER_SD_LAB_SANDBOX_PATH, then from PATH.
 package main
 
 import (
@@ -19,6 +24,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -171,7 +177,7 @@ func (l lab) withPrivate(ctx context.Context, opts options) (code int, err error
 	if err != nil {
 		return 0, err
 	}
-	e, err := openEngine(ctx, f, opts.keep, l.stderr)
+	e, err := openEngine(ctx, f, l.getenv("DOCKER_SD_LAB_STORE"), opts.keep, l.stderr)
 	if err != nil {
 		return 0, err
 	}
@@ -217,11 +223,12 @@ func (l lab) prepare(ctx context.Context, c *client, ready func(context.Context)
 	}
 	// Not installed means pulled; with a private engine dockerd is there.
 	local := ensurePrograms(ctx, sandboxPrograms(), l.stderr) == nil
+	dirs := filepath.SplitList(l.getenv("DOCKER_SD_LAB_SANDBOX_PATH"))
 	var set imageSet
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error { return ready(groupCtx) })
 	group.Go(func() (err error) {
-		set, err = buildImages(groupCtx, local)
+		set, err = buildImages(groupCtx, local, dirs)
 		return err
 	})
 	if err := group.Wait(); err != nil {
