@@ -149,8 +149,17 @@ func (d *daemon) work(ctx context.Context, gate *gate) error {
 		return nil
 	}
 	d.node.setEngine(info)
-	sandboxes := pool.New(d.poolConfig(ctx, info), d.host)
+	config := d.poolConfig(ctx, info)
+	sandboxes := pool.New(config, d.host)
 	defer sandboxes.Close()
+	if config.StoreVolume != "" {
+		store, err := pool.NewStore(config, filepath.Join(d.settings.DataRootFolder, "images"), d.host)
+		if err != nil {
+			return err
+		}
+		defer store.Close()
+		d.images.ShareFrom(store, config.Image, sandboxes.Refresh)
+	}
 	if err := d.gpus.open(ctx, d.host, sandboxes); err != nil {
 		return err
 	}
@@ -238,9 +247,13 @@ func (d *daemon) followImages(ctx context.Context, arrived func()) {
 
 func (d *daemon) poolConfig(ctx context.Context, info engine.Info) pool.Config {
 	s := d.settings
-	store, why := images.Store(images.Mode(s.ImageSharing), info)
-	log.G(ctx).WithField("sharing", store != "").Info(why)
-	d.images.Share(store != "")
+	sharing := images.Layers(images.Mode(s.ImageSharing), info)
+	log.G(ctx).WithField("sharing", sharing.Root != "" || sharing.Library).Info(sharing.Why)
+	d.images.Share(sharing.Root != "")
+	volume := ""
+	if sharing.Library {
+		volume = pool.StoreVolume(s.Instance)
+	}
 	d.images.PullInside(s.ImageSharing == config.ImageSharingPull)
 	image := s.SandboxImageName()
 	return pool.Config{
@@ -248,7 +261,7 @@ func (d *daemon) poolConfig(ctx context.Context, info engine.Info) pool.Config {
 		Image: image, FetchImage: func(ctx context.Context) error { return d.images.Fetch(ctx, image) },
 		Size: s.AvailableDinds, Standby: s.Standbys(), Parallel: s.BootParallel(), BootTimeout: s.SandboxBootTimeout, StrayGrace: s.StrayGracePeriod, StrayDryRun: s.StrayDryRun,
 		RemoveFolder: volumes.Remove,
-		Privileged:   s.SandboxPrivileged, Store: store, Subnets: d.sandboxNetworks(ctx), Mounts: d.hostMounts(ctx),
+		Privileged:   s.SandboxPrivileged, Store: sharing.Root, StoreVolume: volume, Subnets: d.sandboxNetworks(ctx), Mounts: d.hostMounts(ctx),
 		Resources: sandboxBounds(info), Observer: d.observer.tell,
 	}
 }

@@ -13,6 +13,8 @@ const (
 	// LabelFolder is the DataRootFolder of the docker-sd that made the object: one
 	// name must not be used by two of them.
 	LabelFolder = "docker-sd.folder"
+	// LabelStore is on the container of docker-sd's own image store.
+	LabelStore = "docker-sd.store"
 	// LabelHold is the image that a container holds on the host.
 	LabelHold = "docker-sd.hold"
 	// LabelPodUID, LabelContainer and LabelAttempt identify a pod's container

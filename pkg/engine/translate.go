@@ -118,6 +118,9 @@ func mounts(in []Mount) []mount.Mount {
 			item.TmpfsOptions = &mount.TmpfsOptions{SizeBytes: m.SizeBytes}
 		case m.Volume:
 			item.Type = mount.TypeVolume
+			if m.Instance != "" {
+				item.VolumeOptions = &mount.VolumeOptions{Labels: map[string]string{LabelInstance: m.Instance}}
+			}
 		case m.Propagation != "" || m.NonRecursive:
 			item.BindOptions = &mount.BindOptions{
 				Propagation: mount.Propagation(m.Propagation), NonRecursive: m.NonRecursive}

@@ -62,6 +62,7 @@ var translations = []struct {
 		{Source: "/a", Target: "/d", NonRecursive: true},
 		{Target: "/var/lib/docker", Volume: true},
 		{Source: "named", Target: "/e", Volume: true},
+		{Source: "ours", Target: "/f", Volume: true, Instance: "i"},
 		{Source: "ignored", Target: "/dev/x", Tmpfs: true, SizeBytes: 64},
 	}}, func(_ *configOf, h *hostOf) {
 		h.Mounts = []mount.Mount{
@@ -70,6 +71,7 @@ var translations = []struct {
 			{Type: "bind", Source: "/a", Target: "/d", BindOptions: &mount.BindOptions{NonRecursive: true}},
 			{Type: "volume", Target: "/var/lib/docker"},
 			{Type: "volume", Source: "named", Target: "/e"},
+			{Type: "volume", Source: "ours", Target: "/f", VolumeOptions: &mount.VolumeOptions{Labels: map[string]string{"docker-sd.instance": "i"}}},
 			{Type: "tmpfs", Target: "/dev/x", TmpfsOptions: &mount.TmpfsOptions{SizeBytes: 64}},
 		}
 	}},

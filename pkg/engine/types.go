@@ -92,8 +92,10 @@ type Mount struct {
 	// NonRecursive leaves out what is mounted below Source.
 	NonRecursive bool
 	Volume       bool
-	Tmpfs        bool
-	SizeBytes    int64
+	// Instance that a named volume belongs to, if this mount makes it.
+	Instance  string
+	Tmpfs     bool
+	SizeBytes int64
 }
 
 // Device is a device node handed to a container; Permissions is any of "rwm".

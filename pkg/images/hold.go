@@ -31,7 +31,9 @@ func (p *Provider) Hold(podUID, hostID string) {
 	}
 	if !p.holds[podUID][hostID] {
 		p.holds[podUID][hostID] = true
-		p.signal()
+		if p.library == nil {
+			p.signal()
+		}
 	}
 }
 
@@ -41,7 +43,9 @@ func (p *Provider) Drop(podUID string) {
 	defer p.mu.Unlock()
 	if _, held := p.holds[podUID]; held {
 		delete(p.holds, podUID)
-		p.signal()
+		if p.library == nil {
+			p.signal()
+		}
 	}
 }
 
@@ -57,19 +61,37 @@ func (p *Provider) signal() {
 func (p *Provider) Run(ctx context.Context) {
 	tries := retry.New(time.Second, time.Minute)
 	for {
-		if err := p.reconcile(ctx); err != nil {
-			if tries.Failed(ctx, "images in use could not be held on the host, trying again", err) != nil {
+		if err := p.keep(ctx); err != nil {
+			if tries.Failed(ctx, "images could not be held or imported, trying again", err) != nil {
 				return
 			}
 			continue
 		}
-		tries.Succeeded(ctx, "images in use are held on the host again")
+		tries.Succeeded(ctx, "images are held and imported again")
 		select {
 		case <-ctx.Done():
 			return
 		case <-p.wake:
+		case <-p.next():
 		}
 	}
+}
+
+// keep holds on the host what pods share of it, or tends the library that they
+// share.
+func (p *Provider) keep(ctx context.Context) error {
+	if p.library != nil {
+		return p.tend(ctx)
+	}
+	return p.reconcile(ctx)
+}
+
+// next is when keep is due without an occasion; holds have no need of that.
+func (p *Provider) next() <-chan time.Time {
+	if p.library == nil {
+		return nil
+	}
+	return time.After(tendPeriod)
 }
 
 // holdName of the container that holds an image.

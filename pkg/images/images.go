@@ -119,6 +119,12 @@ type Provider struct {
 	host    Host
 	sharing bool
 	inside  bool
+	// library has what sandboxes share where it is not the host's own; changed and
+	// sandboxImage come with it.
+	library      Library
+	sandboxImage string
+	changed      func()
+
 	flights singleflight.Group
 	life    context.Context
 	end     context.CancelFunc
@@ -132,6 +138,8 @@ type Provider struct {
 	// holds are the host's images in use, by pod.
 	holds map[string]map[string]bool
 	wake  chan struct{}
+	// dropped is when images left the library.
+	dropped map[string]time.Time
 }
 
 // New makes a Provider.
@@ -141,7 +149,7 @@ func New(config Config, host Host) *Provider {
 	}
 	life, end := context.WithCancel(context.Background())
 	return &Provider{config: config, host: host, life: life, end: end, silent: map[string]time.Time{},
-		holds: map[string]map[string]bool{}, wake: make(chan struct{}, 1)}
+		holds: map[string]map[string]bool{}, dropped: map[string]time.Time{}, wake: make(chan struct{}, 1)}
 }
 
 // Share says that sandboxes share the layers of the host; call it before others.
@@ -170,10 +178,8 @@ func (p *Provider) begin() bool {
 	return !p.closed
 }
 
-// OnHost returns the image on the host, pulled first where its policy asks for
-// that (imagePullPolicy of Kubernetes). With Always, an image that the host has
-// is used when its registry cannot be asked: offline hosts run what they hold.
-func (p *Provider) OnHost(ctx context.Context, want Want) (engine.Image, error) {
+// onHost is OnHost without a library.
+func (p *Provider) onHost(ctx context.Context, want Want) (engine.Image, error) {
 	named, err := reference.ParseDockerRef(want.Ref)
 	if err != nil {
 		return engine.Image{}, &PullError{ReasonInvalid, fmt.Errorf("image %q: %w", want.Ref, err)}
@@ -230,7 +236,7 @@ func (p *Provider) Find(ctx context.Context, s *pool.Sandbox, onHost engine.Imag
 	if p.inside {
 		return Image{}, Absent, nil
 	}
-	inside, err := s.Engine.Image(ctx, onHost.ID)
+	inside, err := p.find(ctx, s, onHost.ID)
 	switch {
 	case errdefs.IsNotFound(err) && p.sharing:
 		return Image{}, Newer, nil
@@ -240,6 +246,22 @@ func (p *Provider) Find(ctx context.Context, s *pool.Sandbox, onHost engine.Imag
 		return Image{}, Absent, err
 	}
 	return usable(inside, onHost), Ready, nil
+}
+
+// find looks for an image under its id on the host, or the name that it has where
+// it was imported or copied.
+func (p *Provider) find(ctx context.Context, s *pool.Sandbox, hostID string) (engine.Image, error) {
+	if p.library != nil {
+		if p.outlived(s, hostID) {
+			return engine.Image{}, errdefs.ErrNotFound
+		}
+		return s.Engine.Image(ctx, pool.StoredName(hostID))
+	}
+	inside, err := s.Engine.Image(ctx, hostID)
+	if errdefs.IsNotFound(err) && !p.sharing {
+		inside, err = s.Engine.Image(ctx, pool.StoredName(hostID))
+	}
+	return inside, err
 }
 
 // usable describes an image of the host as its sandbox runs it.
@@ -268,19 +290,23 @@ func (p *Provider) Ensure(ctx context.Context, s *pool.Sandbox, want Want) (Imag
 	if err != nil || presence == Ready {
 		return found, err
 	}
-	inside, err := p.transfer(ctx, s, want.Ref)
+	inside, err := p.transfer(ctx, s, want.Ref, onHost.ID)
 	if err != nil {
 		return Image{}, err
 	}
 	return usable(inside, onHost), nil
 }
 
-func (p *Provider) transfer(ctx context.Context, s *pool.Sandbox, ref string) (engine.Image, error) {
+func (p *Provider) transfer(ctx context.Context, s *pool.Sandbox, ref, hostID string) (engine.Image, error) {
 	log.G(ctx).WithField("image", ref).Info("copying image into the sandbox")
 	asker := ctx
 	id, err := p.shared(ctx, "copy "+s.Name+" "+ref, func(ctx context.Context) (string, error) {
 		_, done := p.config.Observer.Step(asker, StepCopy, "image", ref, "sandbox", s.Name)
 		id, err := p.host.CopyImage(ctx, s.Engine, ref)
+		if err == nil && id != hostID {
+			// Another kind of store has another id for it, and it is asked for again.
+			err = s.Engine.TagImage(ctx, id, pool.StoredName(hostID))
+		}
 		done(err)
 		return id, err
 	})

@@ -31,6 +31,8 @@ type host struct {
 	registry   map[string]engine.Image
 	pulls      []engine.Credentials
 	pullErr    error
+	copies     []string
+	copyErr    error
 	gate       chan struct{}
 	containers map[string]engine.Container
 }
@@ -66,8 +68,11 @@ func (h *host) Pull(ctx context.Context, ref string, auth engine.Credentials) er
 	return nil
 }
 
-func (h *host) CopyImage(context.Context, *engine.Client, string) (string, error) {
-	return "", errors.New("not in these tests")
+func (h *host) CopyImage(_ context.Context, _ *engine.Client, ref string) (string, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.copies = append(h.copies, ref)
+	return "inner-" + ref, h.copyErr
 }
 
 func (h *host) List(context.Context, ...string) ([]engine.Container, error) {
@@ -300,21 +305,26 @@ func await(t *testing.T, h *host, want string) {
 	}
 }
 
-func TestStore(t *testing.T) {
+func TestLayers(t *testing.T) {
 	overlay := engine.Info{StorageDriver: "overlay2", RootDir: "/var/lib/docker"}
+	containerd := engine.Info{StorageDriver: "overlayfs", RootDir: "/var/lib/docker"}
 	for _, test := range []struct {
-		mode images.Mode
-		host engine.Info
-		want string
+		mode    images.Mode
+		host    engine.Info
+		root    string
+		library bool
 	}{
-		{images.ModeAuto, overlay, "/var/lib/docker"},
-		{images.ModeShared, overlay, "/var/lib/docker"},
-		{images.ModeCopy, overlay, ""},
-		{images.ModePull, overlay, ""},
-		{images.ModeAuto, engine.Info{StorageDriver: "overlayfs", RootDir: "/var/lib/docker"}, ""},
+		{images.ModeAuto, overlay, "/var/lib/docker", false},
+		{images.ModeShared, overlay, "/var/lib/docker", false},
+		{images.ModeCopy, overlay, "", false},
+		{images.ModePull, overlay, "", false},
+		{images.ModeAuto, containerd, "", true},
+		{images.ModeShared, containerd, "", true},
+		{images.ModeCopy, containerd, "", false},
+		{images.ModePull, containerd, "", false},
 	} {
-		if got, why := images.Store(test.mode, test.host); got != test.want || why == "" {
-			t.Errorf("%s on %s: %q (%s), want %q", test.mode, test.host.StorageDriver, got, why, test.want)
+		if got := images.Layers(test.mode, test.host); got.Root != test.root || got.Library != test.library || got.Why == "" {
+			t.Errorf("%s on %s: %+v, want %q, %t", test.mode, test.host.StorageDriver, got, test.root, test.library)
 		}
 	}
 }

@@ -158,7 +158,7 @@ func (p *Provider) setSilent(named reference.Named) {
 
 // Fetch brings an image to the host's engine if it is not there.
 func (p *Provider) Fetch(ctx context.Context, ref string) error {
-	_, err := p.OnHost(ctx, Want{Ref: ref, Policy: v1.PullIfNotPresent})
+	_, err := p.onHost(ctx, Want{Ref: ref, Policy: v1.PullIfNotPresent})
 	failure := &PullError{}
 	if errors.As(err, &failure) && failure.Reason == ReasonInvalid {
 		return fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)

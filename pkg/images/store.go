@@ -17,18 +17,28 @@ const (
 	ModePull   Mode = "pull"
 )
 
-// Store returns the folder of the host engine whose image layers sandboxes can
-// share read-only, "" if there is none, and a sentence on the choice. Only the
-// overlay2 layout can be shared.
-func Store(mode Mode, host engine.Info) (root, why string) {
+// Sharing is where the image layers are that sandboxes share, read-only.
+type Sharing struct {
+	// Root is the data root of the host's engine, "" if its layers are not shared.
+	Root string
+	// Library says that they share docker-sd's own store, to which an image of the
+	// host is imported once.
+	Library bool
+	// Why is a sentence on the choice.
+	Why string
+}
+
+// Layers says what sandboxes share. Only the overlay2 layout can be.
+func Layers(mode Mode, host engine.Info) Sharing {
 	overlay := host.StorageDriver == "overlay2" && host.RootDir != ""
 	switch {
 	case mode == ModeCopy:
-		return "", "images are copied into sandboxes, as ImageSharing says"
+		return Sharing{Why: "images are copied into sandboxes, as ImageSharing says"}
 	case mode == ModePull:
-		return "", "every sandbox pulls its images itself, as ImageSharing says"
+		return Sharing{Why: "every sandbox pulls its images itself, as ImageSharing says"}
 	case overlay:
-		return host.RootDir, "image layers are shared with sandboxes, read-only"
+		return Sharing{Root: host.RootDir, Why: "the host's image layers are shared with sandboxes, read-only"}
 	}
-	return "", fmt.Sprintf("images are copied into sandboxes: layers of the storage driver %q cannot be shared", host.StorageDriver)
+	return Sharing{Library: true, Why: fmt.Sprintf("images are imported once and shared with sandboxes from there, read-only: "+
+		"layers of the host's storage driver %q cannot be shared", host.StorageDriver)}
 }

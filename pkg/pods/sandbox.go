@@ -63,7 +63,7 @@ const pauseScript = `trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done`
 // inside, the pod's containers share the sandbox's process namespace instead.
 func (p *pod) startPause(ctx context.Context, s *pool.Sandbox) error {
 	name := pauseName(p.spec)
-	id, err := s.Engine.Create(ctx, engine.Spec{Name: name, Image: s.ImageID, Network: "host", IPCMode: "host",
+	id, err := s.Engine.Create(ctx, engine.Spec{Name: name, Image: s.Image, Network: "host", IPCMode: "host",
 		Entrypoint: []string{"/bin/sh", "-c", pauseScript}, Hostname: hostname(p.spec)})
 	switch {
 	case errdefs.IsNotFound(err):

@@ -68,6 +68,8 @@ type Config struct {
 	Privileged bool
 	// Store is the host engine's data root if its image layers are to be shared.
 	Store string
+	// StoreVolume is that of a Store if its image layers are to be shared instead.
+	StoreVolume string
 	// Subnets are the parents of the sandboxes' networks; none lets the engine choose.
 	Subnets []netip.Prefix
 	// Mounts are host paths that pods may use; a running sandbox gains none.

@@ -22,8 +22,12 @@ import (
 //go:embed sandbox.sh
 var bootScript string
 
-// storePath is where a sandbox sees the host engine's image store.
-const storePath = "/run/docker-sd/store"
+const (
+	// storePath is where a sandbox sees the image store that is shared with it.
+	storePath = "/run/docker-sd/store"
+	// dataPath is the data root of the engine inside.
+	dataPath = "/var/lib/docker"
+)
 
 // Capabilities are what a sandbox holds unless it is made privileged: what a
 // Docker engine needs to run containers with host networking, and what pods may
@@ -60,8 +64,9 @@ type Sandbox struct {
 	Booted time.Time
 	// Engine is the engine inside.
 	Engine *engine.Client
-	// ImageID of the sandbox on the host, and inside where layers are shared.
-	ImageID string
+	// Image that it was made from, by the name that it has inside where layers are
+	// shared.
+	Image string
 	// epoch of the host's images that it was booted with.
 	epoch int
 	// generation is the digest of all else that it was booted with.
@@ -189,7 +194,7 @@ func (p *Pool) make(ctx context.Context, m making) (string, error) {
 		spec.Name = standbyName(name)
 	}
 	shape.hardware.apply(&spec)
-	id, err := p.create(caller, spec)
+	id, err := p.config.create(caller, p.host, spec)
 	fault.Point("pool.boot.created")
 	if err == nil && caller.Err() == nil {
 		err = p.host.Start(ctx, id)
@@ -220,42 +225,55 @@ func (p *Pool) makeNetwork(ctx context.Context, name string, labels map[string]s
 }
 
 // create makes the container, fetching its image when the host has none.
-func (p *Pool) create(ctx context.Context, spec engine.Spec) (string, error) {
+func (c Config) create(ctx context.Context, host Host, spec engine.Spec) (string, error) {
 	lingering, cancel := linger(ctx)
 	defer cancel()
-	id, err := p.host.Create(lingering, spec)
-	if errdefs.IsNotFound(err) && p.config.FetchImage != nil {
-		if err := p.config.FetchImage(ctx); err != nil {
+	id, err := host.Create(lingering, spec)
+	if errdefs.IsNotFound(err) && c.FetchImage != nil {
+		if err := c.FetchImage(ctx); err != nil {
 			return "", fmt.Errorf("the sandbox image %s is missing: set SandboxImage to one that this host has or can pull: %w", spec.Image, err)
 		}
-		id, err = p.host.Create(lingering, spec)
+		id, err = host.Create(lingering, spec)
 	}
 	return id, err
 }
 
-// spec of a sandbox's container.
-func (p *Pool) spec(name, dir string, labels map[string]string) engine.Spec {
-	c := p.config
+// engineSpec is a container that runs an engine, with its socket in dir.
+func (c Config) engineSpec(name, dir string, labels map[string]string) engine.Spec {
 	spec := engine.Spec{
 		Name:                   name,
 		Image:                  c.Image,
 		Entrypoint:             []string{"/bin/sh", "-c", bootScript, "docker-sd-sandbox"},
 		Cmd:                    engineFlags,
-		Env:                    []string{"DOCKER_SD_SOCKET=" + socketPath(dir), "DOCKER_SD_GO=" + goPath(dir)},
+		Env:                    []string{"DOCKER_SD_SOCKET=" + socketPath(dir)},
 		Labels:                 labels,
-		Network:                NetworkName(name),
 		Privileged:             c.Privileged,
 		PrivateCgroupNamespace: true,
 		Resources:              c.Resources,
 		Log:                    engine.LogLimits{MaxBytes: 1 << 20, MaxFiles: 1},
-		Mounts:                 []engine.Mount{{Target: "/var/lib/docker", Volume: true}, {Source: dir, Target: dir}},
+		Mounts:                 []engine.Mount{{Source: dir, Target: dir}},
 	}
 	if !c.Privileged {
 		spec.CapAdd, spec.CapDrop = Capabilities, []string{"ALL"}
 		spec.SecurityOpt = []string{"seccomp=unconfined", "apparmor=unconfined"}
 		spec.UnmaskedSystemPaths = true
 	}
-	if c.Store != "" {
+	return spec
+}
+
+// spec of a sandbox's container.
+func (p *Pool) spec(name, dir string, labels map[string]string) engine.Spec {
+	c := p.config
+	spec := c.engineSpec(name, dir, labels)
+	spec.Network = NetworkName(name)
+	spec.Env = append(spec.Env, "DOCKER_SD_GO="+goPath(dir))
+	spec.Mounts = append(spec.Mounts, engine.Mount{Target: dataPath, Volume: true})
+	switch {
+	case c.StoreVolume != "":
+		spec.Env = append(spec.Env, "DOCKER_SD_STORE="+storePath)
+		spec.Mounts = append(spec.Mounts, engine.Mount{Source: c.StoreVolume, Target: storePath, Volume: true, ReadOnly: true,
+			Instance: c.Instance})
+	case c.Store != "":
 		spec.Env = append(spec.Env, "DOCKER_SD_STORE="+storePath)
 		for _, part := range []string{"overlay2", "image"} {
 			// Not recursive: below overlay2 the roots of running containers are mounted.
@@ -303,7 +321,10 @@ func (p *Pool) connect(ctx context.Context, name, id string) (_ *Sandbox, err er
 		return nil, err
 	}
 	s.IP, s.Booted = seen.IPs[NetworkName(name)], seen.Created
-	s.ImageID, s.PID, s.hostName = seen.ImageID, seen.State.PID, seen.Name
+	s.Image, s.PID, s.hostName = seen.ImageID, seen.State.PID, seen.Name
+	if p.config.StoreVolume != "" {
+		s.Image = StoredName(seen.ImageID)
+	}
 	return s, nil
 }
 
@@ -314,7 +335,7 @@ func (p *Pool) connect(ctx context.Context, name, id string) (_ *Sandbox, err er
 func (s *Sandbox) prime(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	id, err := s.Engine.Create(ctx, engine.Spec{Image: s.ImageID, Entrypoint: []string{"/bin/sh", "-c", ":"}, Network: "host"})
+	id, err := s.Engine.Create(ctx, engine.Spec{Image: s.Image, Entrypoint: []string{"/bin/sh", "-c", ":"}, Network: "host"})
 	if err != nil {
 		return err
 	}

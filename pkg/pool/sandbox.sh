@@ -2,7 +2,7 @@
 # Everything here needs only a POSIX shell with mount, cp, mkdir and ln.
 # DOCKER_SD_SOCKET  socket of the inner engine, in a folder shared with the host
 # DOCKER_SD_GO      named pipe to wait at before anything is started, if it is there
-# DOCKER_SD_STORE   the host engine's image store, mounted read-only ("" = none)
+# DOCKER_SD_STORE   the image store to share, mounted read-only ("" = none)
 set -eu
 
 data=/var/lib/docker
@@ -34,6 +34,7 @@ writable_cgroups() {
 share_images() {
 	from=$DOCKER_SD_STORE/image/overlay2
 	to=$data/image/overlay2
+	[ -f "$from/repositories.json" ] || return 0 # nothing has been imported yet
 	mkdir -p "$to/layerdb" "$data/overlay2/l"
 	cp "$from/repositories.json" "$to/"
 	# An image that the host drops meanwhile is copied in part and then passed over.

@@ -167,3 +167,17 @@ func TestShareImagesOfAnEmptyStore(t *testing.T) {
 		})
 	}
 }
+
+// TestShareImagesBeforeAnyImport: a store that has never had an image leaves the
+// data root to the engine.
+func TestShareImagesBeforeAnyImport(t *testing.T) {
+	for name, argv := range shells(t) {
+		t.Run(name, func(t *testing.T) {
+			data := filepath.Join(t.TempDir(), "data")
+			shell(t, argv, functions(t)+"data=$TEST_DATA\nshare_images\n", "DOCKER_SD_STORE="+t.TempDir(), "TEST_DATA="+data)
+			if _, err := os.Lstat(data); err == nil {
+				t.Error("a data root was made")
+			}
+		})
+	}
+}

@@ -17,10 +17,12 @@ import (
 	"time"
 )
 
-// instanceLabel and sandboxLabel are on everything that a daemon makes.
+// instanceLabel is on everything that a daemon makes; sandboxLabel on what belongs
+// to a sandbox, storeLabel on the engine that images are imported to.
 const (
 	instanceLabel = "docker-sd.instance"
 	sandboxLabel  = "docker-sd.sandbox"
+	storeLabel    = "docker-sd.store"
 )
 
 // engineReader looks at the host's engine from outside, with plain HTTP, so that
@@ -105,10 +107,20 @@ func labelQuery(labels ...string) string {
 	return "filters=" + url.QueryEscape(string(filter))
 }
 
-// containers lists those that carry all the labels, running or not.
-func (e *engineReader) containers(ctx context.Context, labels ...string) ([]hostContainer, error) {
+// allContainers lists those that carry all the labels, running or not.
+func (e *engineReader) allContainers(ctx context.Context, labels ...string) ([]hostContainer, error) {
 	var out []hostContainer
 	return out, e.call(ctx, "GET", "/containers/json?all=1&"+labelQuery(labels...), &out)
+}
+
+// containers leaves out the image store, which hosts of another image store than
+// overlay2 have and no pod has a part in.
+func (e *engineReader) containers(ctx context.Context, labels ...string) ([]hostContainer, error) {
+	out, err := e.allContainers(ctx, labels...)
+	return slices.DeleteFunc(out, func(c hostContainer) bool {
+		_, store := c.Labels[storeLabel]
+		return store
+	}), err
 }
 
 type hostNetwork struct {
@@ -168,7 +180,7 @@ func (e *engineReader) removeNetwork(ctx context.Context, id string) error {
 // removeInstance removes everything that carries an instance's label.
 func (e *engineReader) removeInstance(ctx context.Context, instance string) error {
 	label := instanceLabel + "=" + instance
-	containers, err := e.containers(ctx, label)
+	containers, err := e.allContainers(ctx, label)
 	problems := []error{err}
 	for _, c := range containers {
 		problems = append(problems, e.removeContainer(ctx, c.ID))
@@ -177,6 +189,11 @@ func (e *engineReader) removeInstance(ctx context.Context, instance string) erro
 	problems = append(problems, err)
 	for _, n := range networks {
 		problems = append(problems, e.removeNetwork(ctx, n.ID))
+	}
+	var found struct{ Volumes []struct{ Name string } }
+	problems = append(problems, e.call(ctx, "GET", "/volumes?"+labelQuery(label), &found))
+	for _, v := range found.Volumes {
+		problems = append(problems, e.call(ctx, "DELETE", "/volumes/"+v.Name, nil))
 	}
 	return errors.Join(problems...)
 }

@@ -1,0 +1,48 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/image"
+)
+
+// TagImage gives an image another name, which is taken from the one that had it.
+func (c *Client) TagImage(ctx context.Context, id, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
+	defer cancel()
+	if err := c.docker.ImageTag(ctx, id, name); err != nil {
+		return fmt.Errorf("name image %s %s: %w", id, name, classify(ctx, err))
+	}
+	return nil
+}
+
+// TaggedImages lists the images of a repository, id by full name.
+func (c *Client) TaggedImages(ctx context.Context, repository string) (map[string]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
+	defer cancel()
+	found, err := c.docker.ImageList(ctx, image.ListOptions{Filters: filters.NewArgs(filters.Arg("reference", repository))})
+	if err != nil {
+		return nil, fmt.Errorf("list images: %w", classify(ctx, err))
+	}
+	out := map[string]string{}
+	for _, f := range found {
+		for _, name := range f.RepoTags {
+			out[name] = f.ID
+		}
+	}
+	return out, nil
+}
+
+// DropImage removes an image with all its names; gone already is success.
+func (c *Client) DropImage(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
+	defer cancel()
+	_, err := c.docker.ImageRemove(ctx, id, image.RemoveOptions{Force: true, PruneChildren: true})
+	if err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("remove image %s: %w", id, classify(ctx, err))
+	}
+	return nil
+}

@@ -1,0 +1,94 @@
+package pool_test
+
+import (
+	"context"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+)
+
+// load asks a store for an image that its engine has.
+func load(t *testing.T, s *pool.Store) {
+	t.Helper()
+	err := s.Load(t.Context(), "sha256:app", func(context.Context, *engine.Client) (string, error) {
+		t.Error("an image that is there is copied")
+		return "", nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// only returns the one container of a host.
+func (h *fakeHost) only(t *testing.T) *fakeContainer {
+	t.Helper()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.containers) != 1 {
+		t.Fatalf("%d containers, want one", len(h.containers))
+	}
+	for _, c := range h.containers {
+		return c
+	}
+	return nil
+}
+
+func TestStore_OneEngine(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		dir := filepath.Join(config.Dir, "images")
+		s, err := pool.NewStore(config, dir, host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		var all sync.WaitGroup
+		for range 10 {
+			all.Go(func() { load(t, s) })
+		}
+		all.Wait()
+		first := host.only(t)
+		mounts := []engine.Mount{{Source: dir, Target: dir},
+			{Source: pool.StoreVolume(config.Instance), Target: "/var/lib/docker", Volume: true, Instance: config.Instance}}
+		if first.spec.Network != "none" || !slices.Equal(first.spec.Mounts, mounts) || first.Labels[engine.LabelSandbox] != "" {
+			t.Errorf("the store's container is %+v", first.spec)
+		}
+		host.kill(first.ID)
+		load(t, s)
+		if again := host.only(t); again.ID != first.ID || again.State.Status != engine.StatusRunning {
+			t.Errorf("after its end: container %s is %s", again.ID, again.State.Status)
+		}
+		host.inner.stop(socketOf(first))
+		config.Image = "another:image"
+		next, err := pool.NewStore(config, dir, host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer next.Close()
+		load(t, next)
+		if now := host.only(t); now.spec.Image != "another:image" {
+			t.Errorf("with another SandboxImage the store runs %s", now.spec.Image)
+		}
+	})
+}
+
+func TestStore_IsSharedReadOnly(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		config.Size, config.StoreVolume = 1, pool.StoreVolume(config.Instance)
+		p := pool.New(config, host)
+		run(t, p)
+		c := host.only(t)
+		shared := engine.Mount{Source: config.StoreVolume, Target: "/run/docker-sd/store", Volume: true, ReadOnly: true, Instance: config.Instance}
+		if !slices.Contains(c.spec.Mounts, shared) || variable(c, "DOCKER_SD_STORE") != shared.Target {
+			t.Errorf("mounts %+v, store %q", c.spec.Mounts, variable(c, "DOCKER_SD_STORE"))
+		}
+		s := claim(t, p.Reserve(nil))
+		if want := pool.StoredName("sha256:sandbox"); s.Image != want || !strings.HasSuffix(want, ":sandbox") {
+			t.Errorf("its image is called %s inside, want %s", s.Image, want)
+		}
+	})
+}
