@@ -19,7 +19,7 @@ DECODERS = config:FuzzLoad engine:FuzzLogFrames gpu:FuzzAssignment gpu:FuzzCDISp
 	interlink:FuzzDecodeCreate interlink:FuzzDecodeDelete interlink:FuzzDecodeLogs interlink:FuzzDecodeStatus \
 	pods:FuzzFlags pods:FuzzPod pods:FuzzRecord pods:FuzzStatus
 
-.PHONY: all build test unit light integration package installable fuzz fuzzshort demo run bench pictures lint clean help
+.PHONY: all build test unit light integration modern package installable fuzz fuzzshort demo run bench pictures lint clean help
 
 all: build ## what plain make does
 
@@ -40,6 +40,9 @@ light: ## the static build and the tests of what differs in it
 
 integration: ## the daemon against a real engine, through HTTP
 	$(LAB) -- $(GO) test -tags e2e -count=1 -timeout 20m ./tests/e2e/...
+
+modern: ## chosen tests with engine 29, built from Go modules, on the host and in sandboxes
+	$(GO) run ./tests/modern
 
 fuzz: ## FUZZ executions of every decoder (1000000 each)
 	@set -e; for decoder in $(DECODERS); do \

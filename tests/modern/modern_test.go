@@ -1,0 +1,80 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestChoose(t *testing.T) {
+	for _, c := range []struct{ names, want string }{
+		{"", "sandbox overlay2 containerd host"},
+		{"containerd sandbox", "containerd sandbox"},
+	} {
+		chosen, err := choose(combinations(), strings.Fields(c.names))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, one := range chosen {
+			got = append(got, one.name)
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("of %q: %q, want %q", c.names, got, c.want)
+		}
+	}
+	var stderr bytes.Buffer
+	if code := run([]string{"zfs"}, &stderr, &stderr); code != 2 || !strings.Contains(stderr.String(), `"zfs"`) {
+		t.Errorf("an unknown combination: code %d, %s", code, &stderr)
+	}
+}
+
+// TestCombination_Environ: the host's engine comes from PATH, the sandbox's from
+// the folders that are named, and no engine that is there is used.
+func TestCombination_Environ(t *testing.T) {
+	t.Setenv("PATH", "/usr/bin:/bin")
+	const installed = "/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
+	for name, want := range map[string][]string{
+		"sandbox":    {"PATH=/usr/bin:/bin", "DOCKER_SD_LAB_STORE=", "DOCKER_SD_LAB_SANDBOX_PATH=/new"},
+		"overlay2":   {"PATH=/new:/usr/bin:/bin", "DOCKER_SD_LAB_STORE=overlay2", "DOCKER_SD_LAB_SANDBOX_PATH=/new"},
+		"containerd": {"PATH=/new:/usr/bin:/bin", "DOCKER_SD_LAB_STORE=containerd", "DOCKER_SD_LAB_SANDBOX_PATH=/new"},
+		"host":       {"PATH=/new:/usr/bin:/bin", "DOCKER_SD_LAB_STORE=overlay2", "DOCKER_SD_LAB_SANDBOX_PATH=" + installed},
+	} {
+		chosen, err := choose(combinations(), []string{name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := chosen[0].environ([]string{"HOME=/h"}, "/d", "/new")
+		for _, entry := range append(want, "HOME=/h", "DOCKER_HOST=unix:///d/"+name+"/docker.sock", "DOCKER_SD_LAB_DIR=/d/"+name) {
+			if !slices.Contains(got, entry) {
+				t.Errorf("%s: no %s in %q", name, entry, got)
+			}
+		}
+	}
+}
+
+func TestContentKey(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := contentKey(dir); err == nil {
+		t.Error("a folder without a module has a key")
+	}
+	keys := map[string]bool{}
+	for _, sums := range []string{"a", "b"} {
+		for name, text := range map[string]string{"go.mod": "module m", "go.sum": sums} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		key, err := contentKey(dir)
+		if err != nil || len(key) != 12 {
+			t.Errorf("key %q, %v", key, err)
+		}
+		keys[key] = true
+	}
+	if len(keys) != 2 {
+		t.Error("two contents have one key")
+	}
+}
