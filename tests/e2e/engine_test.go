@@ -127,7 +127,9 @@ type hostNetwork struct {
 	ID     string `json:"Id"`
 	Name   string
 	Labels map[string]string
-	IPAM   struct{ Config []struct{ Subnet netip.Prefix } }
+	IPAM   struct {
+		Config []struct{ Subnet netip.Prefix }
+	}
 }
 
 func (e *engineReader) networks(ctx context.Context, labels ...string) ([]hostNetwork, error) {
