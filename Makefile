@@ -19,14 +19,14 @@ DECODERS = config:FuzzLoad engine:FuzzLogFrames gpu:FuzzAssignment gpu:FuzzCDISp
 	interlink:FuzzDecodeCreate interlink:FuzzDecodeDelete interlink:FuzzDecodeLogs interlink:FuzzDecodeStatus \
 	pods:FuzzFlags pods:FuzzPod pods:FuzzRecord pods:FuzzStatus
 
-.PHONY: all build test unit light integration modern package installable fuzz fuzzshort demo run bench pictures lint clean help
+.PHONY: all build test unit light integration soak modern package installable fuzz fuzzshort demo run bench pictures lint clean help
 
 all: build ## what plain make does
 
 build: ## bin/docker-sd; CGO_ENABLED=0 makes the light static build without GPUs
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/docker-sd ./cmd/docker-sd
 
-test: unit fuzzshort light integration installable ## everything that CI runs
+test: unit fuzzshort light integration soak installable ## everything that CI runs
 
 unit: ## unit tests with the race detector
 	$(GO) vet ./...
@@ -39,7 +39,11 @@ light: ## the static build and the tests of what differs in it
 	CGO_ENABLED=0 $(GO) test ./pkg/gpu/... ./cmd/...
 
 integration: ## the daemon against a real engine, through HTTP
-	$(LAB) -- $(GO) test -tags e2e -count=1 -timeout 20m ./tests/e2e/...
+	$(LAB) -- $(GO) test -tags e2e -count=1 -timeout 20m -skip '^TestSoak$$' ./tests/e2e/...
+
+DURATION ?= 3m
+soak: ## random pods and kills for DURATION (3m), then a search for what leaked
+	$(LAB) -- $(GO) test -tags e2e -count=1 -timeout 0 -v -run '^TestSoak$$' ./tests/e2e -soak $(DURATION)
 
 modern: ## chosen tests with engine 29, built from Go modules, on the host and in sandboxes
 	$(GO) run ./tests/modern
