@@ -15,6 +15,7 @@ var arrows = map[string][]string{
 	"access":    {},
 	"admin":     {"gpu", "pods"},
 	"api":       {"interlink", "pods", "volumes"},
+	"check":     {"engine", "gpu", "pool"},
 	"config":    {},
 	"engine":    {},
 	"fault":     {},

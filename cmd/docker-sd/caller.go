@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/access"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 )
 
@@ -18,14 +19,25 @@ type caller struct {
 // answerTimeout bounds the wait for the beginning of an answer.
 const answerTimeout = 60 * time.Second
 
-// newCaller brings along what the configuration has docker-sd ask of callers.
-func newCaller(settings config.Config) (*caller, error) {
+// newCaller brings along what the configuration has docker-sd ask of callers, and
+// the certificate and key of the flags.
+func newCaller(settings config.Config, cert, key string) (*caller, error) {
 	network, address := settings.Listen()
+	c := &caller{base: "http://docker-sd", address: address}
 	transport := &http.Transport{ResponseHeaderTimeout: answerTimeout,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, network, address)
 		}}
-	return &caller{base: "http://docker-sd", address: address, http: &http.Client{Transport: transport}}, nil
+	c.http = &http.Client{Transport: transport}
+	var err error
+	if a := settings.Access; a.TLS() {
+		c.base = "https://docker-sd"
+		transport.TLSClientConfig, err = access.CallerTLS(access.Files{Cert: a.CertFile, Key: a.KeyFile, ClientCA: a.ClientCAFile}, cert, key)
+	}
+	if err == nil && settings.Access.TokenFile != "" {
+		c.token, err = access.ReadToken(settings.Access.TokenFile)
+	}
+	return c, err
 }
 
 func (c *caller) close() { c.http.CloseIdleConnections() }

@@ -53,7 +53,7 @@ func newRoot(getenv func(string) string) *cobra.Command {
 	flags.StringVar(&o.path, "interlinkconfigpath", "", "configuration file (default $"+config.PathVariable+", then "+config.DefaultPath+")")
 	flags.BoolVar(&o.verbose, "verbose", false, "log at debug level, whatever the configuration says")
 	flags.BoolVar(&o.errorsOnly, "errorsonly", false, "log errors only, whatever the configuration says")
-	root.AddCommand(newHealth(o), newPods(o), newPool(o), newGPUs(o), newLogs(o), newVersion(o), newDrain(o), newGenerate())
+	root.AddCommand(newCheck(o), newHealth(o), newPods(o), newPool(o), newGPUs(o), newLogs(o), newVersion(o), newDrain(o), newGenerate())
 	return root
 }
 

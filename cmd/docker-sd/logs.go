@@ -27,6 +27,8 @@ type logFlags struct {
 	follow, previous, timestamps bool
 	tail                         int
 	since                        time.Duration
+	// cert and key are what docker-sd may want to see (TLSClientCAFile).
+	cert, key string
 }
 
 func newLogs(o *options) *cobra.Command {
@@ -50,6 +52,9 @@ func newLogs(o *options) *cobra.Command {
 	flags.BoolVar(&f.timestamps, "timestamps", false, "put the time before each line")
 	flags.IntVar(&f.tail, "tail", -1, "print only the last lines, -1 for all")
 	flags.DurationVar(&f.since, "since", 0, "print only what was written in this time, such as 10m")
+	flags.StringVar(&f.cert, "client-certificate", "", "certificate to show where TLSClientCAFile asks for one (default TLSCertFile)")
+	flags.StringVar(&f.key, "client-key", "", "its key")
+	cmd.MarkFlagsRequiredTogether("client-certificate", "client-key")
 	complete := func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		return o.containerNames(cmd.Context(), args), cobra.ShellCompDirectiveNoFileComp
 	}
@@ -84,7 +89,7 @@ func (o *options) logs(cmd *cobra.Command, name string, f logFlags) error {
 	if f.tail == 0 && !f.follow {
 		return nil
 	}
-	caller, err := newCaller(settings)
+	caller, err := newCaller(settings, f.cert, f.key)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ func main() {
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Getenv, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "docker-sd:", err)
-		os.Exit(1)
+		os.Exit(exitCode(err))
 	}
 }
 

@@ -114,6 +114,7 @@ func (c *Client) Info(ctx context.Context) (Info, error) {
 		MemoryBytes:   info.MemTotal,
 		LiveRestore:   info.LiveRestoreEnabled,
 		CgroupVersion: info.CgroupVersion,
+		CgroupDriver:  info.CgroupDriver,
 		CDISpecDirs:   info.CDISpecDirs,
 	}
 	for name := range info.Runtimes {

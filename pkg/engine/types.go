@@ -193,4 +193,5 @@ type Info struct {
 	// CDISpecDirs is empty for an engine that does not support CDI.
 	CDISpecDirs   []string
 	CgroupVersion string
+	CgroupDriver  string
 }

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/log"
+	"github.com/spf13/cobra"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/check"
+)
+
+// Exit codes of a check, beside 0 for a host on which nothing is wrong. Every
+// other command ends with 1 when it fails.
+const (
+	exitWrong = 1
+	exitAsked = 2
+)
+
+// coded is an error with an exit code of its own.
+type coded struct {
+	error
+	code int
+}
+
+func (c coded) Unwrap() error { return c.error }
+
+// exitCode is what the program ends with.
+func exitCode(err error) int {
+	if c, ok := errors.AsType[coded](err); ok {
+		return c.code
+	}
+	return 1
+}
+
+func notAsked(err error) error { return coded{err, exitAsked} }
+
+// checkFlags bound what a check does.
+type checkFlags struct {
+	noBoot               bool
+	timeout, bootTimeout time.Duration
+}
+
+func newCheck(o *options) *cobra.Command {
+	var f checkFlags
+	var format *string
+	cmd := &cobra.Command{
+		Use: "check", Short: "Tell whether this host is fit for docker-sd, and what to do where it is not",
+		Long: "check looks at all that docker-sd needs of this host, with the configuration that docker-sd\n" +
+			"would run with, and boots a sandbox with a container in it. It leaves nothing behind, and\n" +
+			"may be used while docker-sd runs. docs/operations.md explains each line.\n\n" +
+			"Exit codes: 0 nothing is wrong (there may be notes), 1 something is wrong, 2 the check could\n" +
+			"not be made: a wrong flag, a configuration that cannot be read, or an interrupt.",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if err := cobra.NoArgs(cmd, args); err != nil {
+				return notAsked(err)
+			}
+			return nil
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			screen, err := newScreen(cmd, o.getenv, *format)
+			if err != nil {
+				return notAsked(err)
+			}
+			report, err := o.check(cmd.Context(), f)
+			if err != nil {
+				return notAsked(err)
+			}
+			return screen.report(report)
+		},
+	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return notAsked(err) })
+	format = outputFlag(cmd)
+	cmd.Flags().BoolVar(&f.noBoot, "no-boot", false, "look only: run no container and boot no sandbox")
+	cmd.Flags().DurationVar(&f.timeout, "timeout", 3*time.Minute, "time for all of it")
+	cmd.Flags().DurationVar(&f.bootTimeout, "boot-timeout", 0, "time for the boot of the sandbox (default SandboxBootTimeout)")
+	return cmd
+}
+
+// check gathers a report. An error says that there is none.
+func (o *options) check(ctx context.Context, f checkFlags) (check.Report, error) {
+	if f.timeout <= 0 || f.bootTimeout < 0 {
+		return check.Report{}, errors.New("--timeout and --boot-timeout are times such as 30s")
+	}
+	settings, warnings, err := o.load()
+	if err != nil {
+		return check.Report{}, err
+	}
+	level := "error"
+	if o.verbose {
+		level = "debug"
+	}
+	if err := log.SetLevel(level); err != nil {
+		return check.Report{}, err
+	}
+	if f.bootTimeout > 0 {
+		settings.SandboxBootTimeout = f.bootTimeout
+	}
+	bounded, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	p, err := newPreflight(settings)
+	if err != nil {
+		return check.Report{}, err
+	}
+	defer p.close()
+	report := check.Report{Right: true}
+	for _, warning := range warnings {
+		report.Add(check.Line{Name: "configuration", Verdict: check.Note, Found: warning, Do: "correct or remove it"})
+	}
+	p.look(bounded, &report, !f.noBoot)
+	return report, ctx.Err()
+}
+
+// report prints what was found; the error says that something is wrong.
+func (s screen) report(r check.Report) error {
+	var err error
+	if s.json {
+		err = s.printJSON(r, false)
+	} else {
+		_, err = fmt.Fprint(s.out, s.lines(r))
+	}
+	if err != nil {
+		return err
+	}
+	if !r.Right {
+		return coded{fmt.Errorf("%d of %d checks found something wrong", r.Count(check.Wrong), len(r.Lines)), exitWrong}
+	}
+	return nil
+}
+
+// lines are the report for people: what to do is below what was found.
+func (s screen) lines(r check.Report) string {
+	colours := map[check.Verdict]int{check.Right: green, check.Note: yellow, check.Wrong: red}
+	width := 0
+	for _, l := range r.Lines {
+		width = max(width, len(l.Name))
+	}
+	var out strings.Builder
+	for _, l := range r.Lines {
+		text := plain([]string{l.Found, l.Do})
+		verdict := s.paint(colours[l.Verdict], fmt.Sprintf("%-5s", l.Verdict))
+		fmt.Fprintf(&out, "%s  %-*s  %s\n", verdict, width, l.Name, text[0])
+		if l.Do != "" {
+			fmt.Fprintf(&out, "%*s  -> %s\n", len("right")+2+width, "", text[1])
+		}
+	}
+	fmt.Fprintf(&out, "%d right, %d to note, %d wrong\n", r.Count(check.Right), r.Count(check.Note), r.Count(check.Wrong))
+	return out.String()
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/check"
+)
+
+// What a script learns from the exit code, without an engine.
+func TestCheckExitCodes(t *testing.T) {
+	dir, _ := folderWith(t)
+	config := settingsFile(t, "DataRootFolder: "+filepath.Join(dir, "data")+"\nSocket: unix://"+filepath.Join(dir, "api.sock")+
+		"\nDOCKER_HOST: unix://"+filepath.Join(dir, "none")+"\nAdminAddress: \"off\"\nStrange: 1\n")
+	for command, want := range map[string]struct {
+		code int
+		err  string
+	}{
+		"check":                {exitWrong, "checks found something wrong"},
+		"check --no-boot":      {exitWrong, "checks found something wrong"},
+		"check --nonsense":     {exitAsked, "unknown flag"},
+		"check more":           {exitAsked, `unknown command "more"`},
+		"check -o xml":         {exitAsked, "table or json"},
+		"check --timeout 0s":   {exitAsked, "such as 30s"},
+		"check --timeout soon": {exitAsked, "soon"},
+	} {
+		_, err := printed(t, config, strings.Fields(command)...)
+		if err == nil || exitCode(err) != want.code || !strings.Contains(err.Error(), want.err) {
+			t.Errorf("%s = %v with code %d, want %d", command, err, exitCode(err), want.code)
+		}
+	}
+	if _, err := printed(t, filepath.Join(dir, "none.yaml"), "check"); exitCode(err) != exitAsked {
+		t.Errorf("check without a configuration = %v", err)
+	}
+	if _, err := printed(t, config, "pods"); exitCode(err) != 1 {
+		t.Errorf("another command ends with %d", exitCode(err))
+	}
+	text, _ := printed(t, config, "check")
+	for _, want := range []string{"wrong  engine ", "no Docker engine answers at unix://" + dir, "\n                       -> start the engine, or set DOCKER_HOST",
+		"note   configuration   unknown key", "right  kernel "} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	text, _ = printed(t, config, "check", "-o", "json")
+	var report check.Report
+	if err := json.Unmarshal([]byte(text), &report); err != nil || report.Right || report.Count(check.Wrong) != 1 {
+		t.Errorf("the report is %+v, %v", report, err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "data")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the check has made DataRootFolder: %v", err)
+	}
+}
+
+func TestCheckLines(t *testing.T) {
+	r := check.Report{}
+	r.Add(check.Line{Name: "a", Verdict: check.Wrong, Found: "x\x1b[2J", Do: "y"}, check.Line{Name: "longer", Verdict: check.Right, Found: "z"})
+	want := "\x1b[31mwrong\x1b[0m  a       x [2J\n               -> y\n\x1b[32mright\x1b[0m  longer  z\n1 right, 0 to note, 1 wrong\n"
+	if got := (screen{coloured: true}).lines(r); got != want {
+		t.Errorf("lines are\n%q, want\n%q", got, want)
+	}
+}

@@ -1,0 +1,110 @@
+package check
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+)
+
+// oldest is the first engine that docker-sd is tested with.
+const oldest = "20.10"
+
+// Engine judges what the engine at an address has said of itself, or that it has not.
+func Engine(address string, info engine.Info, err error) Line {
+	const name = "engine"
+	if err != nil {
+		do := "start the engine, or set DOCKER_HOST to where it listens"
+		if strings.Contains(err.Error(), "permission denied") || errdefs.IsPermissionDenied(err) {
+			do = "run docker-sd and this check as root, or as a member of the group that owns the socket"
+		}
+		return wrong(name, do, "no Docker engine answers at %s: %v", address, err)
+	}
+	if before(info.Version, oldest) {
+		return wrong(name, "install Docker "+oldest+" or later", "version %s, API %s, at %s is too old", info.Version, info.APIVersion, address)
+	}
+	return right(name, "version %s, API %s, at %s", info.Version, info.APIVersion, address)
+}
+
+// before compares the first two numbers of versions; one that is not made of
+// numbers is a development build and before none.
+func before(version, other string) bool {
+	a, b := strings.SplitN(version, ".", 3), strings.SplitN(other, ".", 3)
+	for i := range 2 {
+		if i >= len(a) || i >= len(b) {
+			return false
+		}
+		m, err := strconv.Atoi(a[i])
+		n, err2 := strconv.Atoi(b[i])
+		if err != nil || err2 != nil || m > n {
+			return false
+		}
+		if m < n {
+			return true
+		}
+	}
+	return false
+}
+
+// Sharing judges how sandboxes get at the host's images; wanted says that the
+// configuration asks for sharing, or leaves the choice to docker-sd.
+func Sharing(info engine.Info, shared, wanted bool, why string) Line {
+	const name = "images"
+	if !shared && wanted {
+		return note(name, `for the quickest starts, use the engine's overlay2 store: "storage-driver": "overlay2" and "features": {"containerd-snapshotter": false} in /etc/docker/daemon.json; images have to be pulled again after that`,
+			"storage driver %s: %s, which takes time and space", info.StorageDriver, why)
+	}
+	return right(name, "storage driver %s: %s", info.StorageDriver, why)
+}
+
+// LiveRestore judges whether sandboxes outlive a restart of the engine.
+func LiveRestore(info engine.Info) Line {
+	const name = "live-restore"
+	if !info.LiveRestore {
+		return note(name, `set "live-restore": true in /etc/docker/daemon.json and reload the engine (systemctl reload docker)`,
+			"off: a restart or an upgrade of the engine ends every sandbox, and pods with it")
+	}
+	return right(name, "on: sandboxes outlive a restart of the engine")
+}
+
+// Cgroups judges the control groups that bound sandboxes.
+func Cgroups(info engine.Info) Line {
+	const name = "cgroups"
+	if info.CgroupVersion == "" || info.CgroupDriver == "" || info.CgroupDriver == "none" {
+		return wrong(name, "run the engine as root on a host with control groups", "the engine has no control groups (version %q, driver %q), so the limits of pods would not hold",
+			info.CgroupVersion, info.CgroupDriver)
+	}
+	return right(name, "version %s, driver %s", info.CgroupVersion, info.CgroupDriver)
+}
+
+// Instance judges the name of this docker-sd; err is of who looked for another
+// one that uses it.
+func Instance(name string, err error) Line {
+	switch {
+	case errdefs.IsFailedPrecondition(err):
+		return wrong("instance", "choose another Instance, or remove those containers", "%v", err)
+	case err != nil:
+		return wrong("instance", "see whether the engine is well", "%v", err)
+	}
+	return right("instance", "%s is used by no other docker-sd on this engine", name)
+}
+
+// Image judges the sandbox image; dockerd is what the engine in it says of its
+// version, or problem why it could not be asked. ran is false if it was not asked.
+func Image(ref string, image engine.Image, err error, ran bool, dockerd string, problem error) Line {
+	const name = "sandbox image"
+	set := "pull it (docker pull " + ref + "), or set SandboxImage to one that this host has"
+	switch {
+	case errdefs.IsNotFound(err):
+		return wrong(name, set, "the sandbox image %s is not on this host; docker-sd would try to pull it for its first sandbox", ref)
+	case err != nil:
+		return wrong(name, "see whether the engine is well", "the sandbox image %s cannot be looked at: %v", ref, err)
+	case problem != nil:
+		return wrong(name, "set SandboxImage to an image with dockerd and a shell, such as docker:dind", "the sandbox image %s cannot run dockerd: %v", ref, problem)
+	case !ran:
+		return right(name, "%s, %s", ref, bytes(uint64(max(image.Size, 0))))
+	}
+	return right(name, "%s, %s, has %s", ref, bytes(uint64(max(image.Size, 0))), dockerd)
+}

@@ -1,0 +1,116 @@
+package check
+
+import (
+	"fmt"
+	"io/fs"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Load is what sandboxes will ask of the kernel.
+type Load struct {
+	// Sandboxes is how many there may be at once.
+	Sandboxes int
+	// CgroupVersion of the host, as the engine names it.
+	CgroupVersion string
+	// OpenFiles is the limit of this process.
+	OpenFiles uint64
+}
+
+// What a sandbox with one container in it takes, measured on engine 20.10: an
+// engine with its containerd has 19 threads, a shim 11 to 12 and there are two.
+const (
+	threadsPerSandbox = 45
+	// keysPerSandbox are the session keyrings of the sandbox and of some containers;
+	// runc makes one for each, and all are root's.
+	keysPerSandbox = 10
+	// bytesPerKey is what the kernel counts for one.
+	bytesPerKey = 50
+	// filesPerSandbox are docker-sd's own: connections to its engine, logs, waits.
+	filesPerSandbox = 10
+)
+
+// Kernel judges what /proc (given as the root of the file system) tells of the
+// kernel: whether it can run sandboxes, and for how many its limits are.
+func Kernel(root fs.FS, load Load) []Line {
+	return append([]Line{features(root)}, limits(root, load)...)
+}
+
+func features(root fs.FS) Line {
+	const name = "kernel"
+	systems, err := fs.ReadFile(root, "proc/filesystems")
+	if err != nil {
+		return wrong(name, "see that /proc is mounted", "what the kernel can do cannot be read: %v", err)
+	}
+	if !slices.Contains(strings.Fields(string(systems)), "overlay") {
+		return wrong(name, "run modprobe overlay, and name it in /etc/modules-load.d", "the kernel has no overlay file system, in which containers' files live")
+	}
+	var missing []string
+	for _, ns := range []string{"cgroup", "ipc", "mnt", "net", "pid", "uts"} {
+		if _, err := fs.Lstat(root, "proc/self/ns/"+ns); err != nil {
+			missing = append(missing, ns)
+		}
+	}
+	if len(missing) > 0 {
+		return wrong(name, "use a kernel with all namespaces", "the kernel has no namespaces of the kinds %s", strings.Join(missing, ", "))
+	}
+	release, _ := fs.ReadFile(root, "proc/sys/kernel/osrelease")
+	return right(name, "%s has overlay and all namespaces that containers need", strings.TrimSpace(string(release)))
+}
+
+// limit is one number that the kernel keeps to.
+type limit struct {
+	name, key string
+	need      uint64
+	meaning   string
+}
+
+func limits(root fs.FS, load Load) []Line {
+	n := uint64(max(load.Sandboxes, 1))
+	watches := uint64(128)
+	if load.CgroupVersion == "2" {
+		watches = 128 + 2*n // each shim has one for its control group
+	}
+	var out []Line
+	for _, l := range []limit{
+		{"process ids", "kernel.pid_max", 4096 + threadsPerSandbox*n, "threads of sandboxes and their containers"},
+		{"threads", "kernel.threads-max", 4096 + threadsPerSandbox*n, "threads of sandboxes and their containers"},
+		{"keyrings", "kernel.keys.root_maxkeys", 100 + keysPerSandbox*n, "containers, of which each has a session keyring"},
+		{"keyring bytes", "kernel.keys.root_maxbytes", (100 + keysPerSandbox*n) * bytesPerKey, "containers, of which each has a session keyring"},
+		{"inotify", "fs.inotify.max_user_instances", watches, "containers, and programs in them that watch files"},
+	} {
+		out = append(out, l.judge(root, load.Sandboxes))
+	}
+	const files = "open files"
+	if need := 1024 + filesPerSandbox*n; load.OpenFiles < need {
+		return append(out, note(files, fmt.Sprintf("set LimitNOFILE=%d for docker-sd's service, or ulimit -n", max(need, 65536)),
+			"this process may open %d files; %d sandboxes may take %d", load.OpenFiles, n, need))
+	}
+	return append(out, right(files, "this process may open %d", load.OpenFiles))
+}
+
+func (l limit) judge(root fs.FS, sandboxes int) Line {
+	text, err := fs.ReadFile(root, "proc/sys/"+strings.ReplaceAll(l.key, ".", "/"))
+	if err != nil {
+		return note(l.name, "", "%s is not known: %v", l.key, err)
+	}
+	have, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+	if err != nil {
+		return note(l.name, "", "%s is not a number: %v", l.key, err)
+	}
+	if have < l.need {
+		return note(l.name, fmt.Sprintf("put %s=%d into a file in /etc/sysctl.d and run sysctl --system", l.key, roundUp(l.need)),
+			"%s is %d; up to %d sandboxes may need %d for %s", l.key, have, sandboxes, l.need, l.meaning)
+	}
+	return right(l.name, "%s is %d", l.key, have)
+}
+
+// roundUp gives the next power of two, as such limits are written.
+func roundUp(n uint64) uint64 {
+	out := uint64(1)
+	for out < n {
+		out *= 2
+	}
+	return out
+}

@@ -1,0 +1,81 @@
+package check
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Networks is what decides how many sandboxes can have a network.
+type Networks struct {
+	// Parents are what sandbox networks are cut from; none leaves the choice to the
+	// engine. Configured says that they are DockerNetworkSubnet's.
+	Parents    []netip.Prefix
+	Configured bool
+	// Cut are the networks that they are cut into.
+	Cut []netip.Prefix
+	// Routes are this host's, without those of the engine's networks.
+	Routes []netip.Prefix
+	// Own are the networks of this docker-sd's sandboxes, Others all others of the engine.
+	Own, Others []netip.Prefix
+	// Wanted is how many sandboxes there may be at once.
+	Wanted int
+}
+
+// enginePools is how many networks the engine's own address pools are good for.
+const enginePools = 30
+
+// Judge tells whether the networks suffice.
+func (n Networks) Judge() Line {
+	const name = "networks"
+	if len(n.Parents) == 0 {
+		return note(name, "set DockerNetworkSubnet to a range that nothing else uses, a /19 is good for 512 sandboxes",
+			"every default range for sandbox networks overlaps a route of this host, so the engine chooses, and its address pools end at about %d networks; up to %d sandboxes are wanted", enginePools, n.Wanted)
+	}
+	free, blocked := 0, []netip.Prefix{}
+	for _, prefix := range n.Cut {
+		if at := slices.IndexFunc(n.Others, prefix.Overlaps); at >= 0 {
+			if !slices.Contains(blocked, n.Others[at]) {
+				blocked = append(blocked, n.Others[at])
+			}
+		} else if !slices.ContainsFunc(n.Own, prefix.Overlaps) {
+			free++
+		}
+	}
+	used, whose := len(n.Own), "the default range "
+	if n.Configured {
+		whose = "DockerNetworkSubnet "
+	}
+	ranges := whose + list(n.Parents)
+	var clashes []netip.Prefix
+	for _, route := range n.Routes {
+		if slices.ContainsFunc(n.Parents, route.Overlaps) {
+			clashes = append(clashes, route)
+		}
+	}
+	others := ""
+	if len(blocked) > 0 {
+		others = "; other networks of the engine use " + list(blocked[:min(len(blocked), 3)])
+		if more := len(blocked) - 3; more > 0 {
+			others += fmt.Sprintf(" and %d more", more)
+		}
+	}
+	switch {
+	case len(clashes) > 0:
+		return wrong(name, "set DockerNetworkSubnet to a range that nothing else uses", "%s overlaps what this host reaches by the routes to %s: pods would not reach that, nor be reached", ranges, list(clashes))
+	case free == 0 && used == 0:
+		return wrong(name, "widen DockerNetworkSubnet, or remove networks with docker network prune", "%s has no network left for a sandbox%s", ranges, others)
+	case free+used < n.Wanted:
+		return note(name, "widen DockerNetworkSubnet, or lower MaxPods", "%s: %d networks are free and %d in use by sandboxes, but up to %d sandboxes are wanted (MaxPods, AVAILABLEDINDS and StandbySandboxes)%s", ranges, free, used, n.Wanted, others)
+	}
+	return right(name, "%s: %d networks are free, %d in use by sandboxes; up to %d are wanted%s", ranges, free, used, n.Wanted, others)
+}
+
+func list(prefixes []netip.Prefix) string {
+	var out []string
+	for _, p := range prefixes {
+		out = append(out, p.String())
+	}
+	return strings.Join(out, ", ")
+}

@@ -1,0 +1,222 @@
+package check
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/docker/go-units"
+	"golang.org/x/sys/unix"
+)
+
+// Space of a file system.
+type Space struct{ Bytes, FreeBytes, Inodes, FreeInodes uint64 }
+
+// SpaceAt asks for the space where a path is or will be.
+func SpaceAt(path string) (Space, error) {
+	var s unix.Statfs_t
+	if err := unix.Statfs(existing(path), &s); err != nil {
+		return Space{}, &fs.PathError{Op: "statfs", Path: path, Err: err}
+	}
+	size := uint64(s.Bsize) //nolint:gosec // positive
+	return Space{Bytes: s.Blocks * size, FreeBytes: s.Bavail * size, Inodes: s.Files, FreeInodes: s.Ffree}, nil
+}
+
+// existing is the path, or the innermost folder above it that is there.
+func existing(path string) string {
+	for {
+		if _, err := os.Stat(path); err == nil || path == filepath.Dir(path) {
+			return path
+		}
+		path = filepath.Dir(path)
+	}
+}
+
+// Bounds below which a disk is called full, or nearly so.
+const (
+	fullBytes, scarceBytes     = 1 << 30, 10 << 30
+	fullPercent, scarcePercent = 1, 5
+)
+
+// Disk judges the space at a path; what says what is kept there.
+func Disk(name, what, path string, s Space, err error) Line {
+	if err != nil {
+		return wrong(name, "see that the disk is mounted", "%s, %s: %v", path, what, err)
+	}
+	found := fmt.Sprintf("%s, %s: %s free of %s", path, what, bytes(s.FreeBytes), bytes(s.Bytes))
+	inodes := 100.0
+	if s.Inodes > 0 { // some file systems have no fixed number
+		inodes = 100 * float64(s.FreeInodes) / float64(s.Inodes)
+		found += fmt.Sprintf(", %d inodes free of %d", s.FreeInodes, s.Inodes)
+	}
+	const do = "remove what nobody needs, such as images (docker image prune), or use a larger disk"
+	switch {
+	case s.FreeBytes < fullBytes || inodes < fullPercent:
+		return wrong(name, do, "%s: pods would fail", found)
+	case s.FreeBytes < scarceBytes || inodes < scarcePercent:
+		return note(name, do, "%s: that is little", found)
+	}
+	return right(name, "%s", found)
+}
+
+func bytes(n uint64) string { return units.BytesSize(float64(n)) }
+
+// Running is the docker-sd that runs with the same configuration.
+type Running struct {
+	// Described names it, empty if none answers.
+	Described string
+	// Address is where it listens.
+	Address  string
+	Troubles []string
+}
+
+// Daemon judges the running docker-sd; none is nothing wrong.
+func Daemon(r Running) Line {
+	switch {
+	case r.Described == "":
+		return right("docker-sd", "none runs with this configuration")
+	case len(r.Troubles) > 0:
+		return wrong("docker-sd", "see its log, and the lines below", "%s, and cannot take pods: %s", r.Described, strings.Join(r.Troubles, "; "))
+	}
+	return right("docker-sd", "%s", r.Described)
+}
+
+// Folder judges DataRootFolder; holder names the process that has it locked.
+func Folder(path string, r Running, holder string) Line {
+	const name = "data folder"
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if above := existing(path); unix.Access(above, unix.W_OK|unix.X_OK) != nil {
+			return wrong(name, "make the folder, or run as the user whose folder "+above+" is", "DataRootFolder %s is not there and cannot be made", path)
+		}
+		return right(name, "%s will be made when docker-sd starts", path)
+	case err != nil:
+		return wrong(name, "run as the user that docker-sd runs as", "DataRootFolder %s: %v", path, err)
+	case !info.IsDir():
+		return wrong(name, "choose another DataRootFolder", "DataRootFolder %s is not a folder", path)
+	}
+	probe, err := os.CreateTemp(path, "check-")
+	if err != nil {
+		return wrong(name, "run as the user that docker-sd runs as, and see that the disk is not mounted read-only", "DataRootFolder %s cannot be written to: %v", path, err)
+	}
+	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
+		return wrong(name, "see whether the disk is well", "DataRootFolder %s: %v", path, err)
+	}
+	state := "nobody uses it"
+	switch {
+	case r.Described != "":
+		state = "in use by the docker-sd that runs"
+	case holder != "":
+		return wrong(name, "stop that process, or choose another DataRootFolder", "DataRootFolder %s is locked by %s, and no docker-sd answers on the socket in it", path, holder)
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return note(name, "run chmod 700 "+path, "%s is writable, %s, and others may look into it (mode %04o)", path, state, info.Mode().Perm())
+	}
+	return right(name, "%s is writable, private, %s", path, state)
+}
+
+// Holder names the process that holds a lock (flock) on a file, "" if none does
+// or it cannot be told. It takes no lock: a docker-sd that starts now would find
+// the file locked.
+func Holder(proc fs.FS, path string) string {
+	var at unix.Stat_t
+	if unix.Stat(path, &at) != nil {
+		return ""
+	}
+	locks, err := fs.ReadFile(proc, "locks")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(locks)) {
+		// 1: FLOCK  ADVISORY  WRITE 1692 fe:00:3637604 0 EOF
+		words := strings.Fields(line)
+		if len(words) < 6 || words[1] != "FLOCK" || words[3] != "WRITE" {
+			continue
+		}
+		if _, inode, _ := strings.Cut(words[5], ":"); !strings.HasSuffix(inode, ":"+strconv.FormatUint(at.Ino, 10)) {
+			continue
+		}
+		comm, _ := fs.ReadFile(proc, words[4]+"/comm")
+		return strings.TrimSpace("process " + words[4] + " " + strings.TrimSpace(string(comm)))
+	}
+	return ""
+}
+
+// Port is an address that docker-sd is to listen on.
+type Port struct {
+	Name, Network, Address string
+	// Served says that the running docker-sd listens there.
+	Served bool
+	// Wide judges what is missing where others than this host's programs can call;
+	// the zero Line is nothing.
+	Wide Line
+	// Taken is the verdict where somebody else listens there.
+	Taken Verdict
+}
+
+// Judge tells whether docker-sd can listen, or does. dial tells whether somebody
+// else does, listen whether it could.
+func (p Port) Judge(dial, listen func(network, address string) error) Line {
+	found := p.Address + " is free"
+	if p.Served {
+		found = p.Address + " is answered by the docker-sd that runs"
+	} else if err := dial(p.Network, p.Address); err == nil {
+		return Line{Name: p.Name, Verdict: p.Taken, Found: "another process listens on " + p.Address, Do: "stop it, or set another address"}
+	} else if errors.Is(err, syscall.EACCES) {
+		return wrong(p.Name, "run as the user that docker-sd runs as", "the socket %s belongs to another user", p.Address)
+	} else if err := listen(p.Network, p.Address); err != nil {
+		return wrong(p.Name, "set another address, or make the folder of the socket", "docker-sd cannot listen on %s: %v", p.Address, err)
+	}
+	if p.Wide.Verdict != "" {
+		w := p.Wide
+		w.Name, w.Found = p.Name, found+"; "+w.Found
+		return w
+	}
+	return right(p.Name, "%s", found)
+}
+
+// IsWide tells whether others than this host's programs reach an address.
+func IsWide(network, address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if network == "unix" || err != nil || host == "localhost" {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return ip == nil || !ip.IsLoopback()
+}
+
+// WideCalls judges calls of the sidecar protocol from other hosts.
+func WideCalls(token, encrypted, certificates bool) Line {
+	switch {
+	case !token && !certificates:
+		return wrong("", "listen on 127.0.0.1 or a socket (SidecarURL, Socket), or set BearerTokenFile with TLSCertFile and TLSKeyFile, or TLSClientCAFile as well; see docs/security.md",
+			"whoever reaches this address can run containers on this host: it is wider than loopback, and callers are not asked who they are")
+	case !encrypted:
+		return note("", "set TLSCertFile and TLSKeyFile", "it is wider than loopback without TLS: whoever sees the traffic learns the token and the secrets of pods")
+	}
+	return Line{}
+}
+
+// WideAdmin judges operators from other hosts.
+func WideAdmin() Line {
+	return note("", "listen on 127.0.0.1, or see that only monitoring reaches it", "it is wider than loopback: whoever reaches it sees the names of pods")
+}
+
+// HostPath judges a folder of the host that pods may use.
+func HostPath(path, why string, shared bool) Line {
+	const name = "host path"
+	if _, err := os.Stat(path); err != nil {
+		return note(name, "mount or make it before docker-sd starts, or take it out of "+why, "%s (%s) is not there: pods that ask for it are refused", path, why)
+	}
+	if !shared {
+		return note(name, "run mount --make-rshared on the mount that it is on, if there are such", "%s (%s) is there; what is mounted below it later does not show in pods", path, why)
+	}
+	return right(name, "%s (%s) is there", path, why)
+}
