@@ -10,7 +10,7 @@ import (
 	"github.com/containerd/containerd/log"
 	"github.com/spf13/cobra"
 
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/check"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/preflight"
 )
 
 // Exit codes of a check, beside 0 for a host on which nothing is wrong. Every
@@ -82,41 +82,41 @@ func newCheck(o *options) *cobra.Command {
 }
 
 // check gathers a report. An error says that there is none.
-func (o *options) check(ctx context.Context, f checkFlags) (check.Report, error) {
+func (o *options) check(ctx context.Context, f checkFlags) (preflight.Report, error) {
 	if f.timeout <= 0 || f.bootTimeout < 0 {
-		return check.Report{}, errors.New("--timeout and --boot-timeout are times such as 30s")
+		return preflight.Report{}, errors.New("--timeout and --boot-timeout are times such as 30s")
 	}
 	settings, warnings, err := o.load()
 	if err != nil {
-		return check.Report{}, err
+		return preflight.Report{}, err
 	}
 	level := "error"
 	if o.verbose {
 		level = "debug"
 	}
 	if err := log.SetLevel(level); err != nil {
-		return check.Report{}, err
+		return preflight.Report{}, err
 	}
 	if f.bootTimeout > 0 {
 		settings.SandboxBootTimeout = f.bootTimeout
 	}
 	bounded, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
-	p, err := newPreflight(settings)
+	p, err := newExamination(settings)
 	if err != nil {
-		return check.Report{}, err
+		return preflight.Report{}, err
 	}
 	defer p.close()
-	report := check.Report{Right: true}
+	report := preflight.Report{Right: true}
 	for _, warning := range warnings {
-		report.Add(check.Line{Name: "configuration", Verdict: check.Note, Found: warning, Do: "correct or remove it"})
+		report.Add(preflight.Line{Name: "configuration", Verdict: preflight.Note, Found: warning, Do: "correct or remove it"})
 	}
 	p.look(bounded, &report, !f.noBoot)
 	return report, ctx.Err()
 }
 
 // report prints what was found; the error says that something is wrong.
-func (s screen) report(r check.Report) error {
+func (s screen) report(r preflight.Report) error {
 	var err error
 	if s.json {
 		err = s.printJSON(r, false)
@@ -127,14 +127,14 @@ func (s screen) report(r check.Report) error {
 		return err
 	}
 	if !r.Right {
-		return coded{fmt.Errorf("%d of %d checks found something wrong", r.Count(check.Wrong), len(r.Lines)), exitWrong}
+		return coded{fmt.Errorf("%d of %d checks found something wrong", r.Count(preflight.Wrong), len(r.Lines)), exitWrong}
 	}
 	return nil
 }
 
 // lines are the report for people: what to do is below what was found.
-func (s screen) lines(r check.Report) string {
-	colours := map[check.Verdict]int{check.Right: green, check.Note: yellow, check.Wrong: red}
+func (s screen) lines(r preflight.Report) string {
+	colours := map[preflight.Verdict]int{preflight.Right: green, preflight.Note: yellow, preflight.Wrong: red}
 	width := 0
 	for _, l := range r.Lines {
 		width = max(width, len(l.Name))
@@ -148,6 +148,6 @@ func (s screen) lines(r check.Report) string {
 			fmt.Fprintf(&out, "%*s  -> %s\n", len("right")+2+width, "", text[1])
 		}
 	}
-	fmt.Fprintf(&out, "%d right, %d to note, %d wrong\n", r.Count(check.Right), r.Count(check.Note), r.Count(check.Wrong))
+	fmt.Fprintf(&out, "%d right, %d to note, %d wrong\n", r.Count(preflight.Right), r.Count(preflight.Note), r.Count(preflight.Wrong))
 	return out.String()
 }

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/check"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/preflight"
 )
 
 // What a script learns from the exit code, without an engine.
@@ -47,8 +47,8 @@ func TestCheckExitCodes(t *testing.T) {
 		}
 	}
 	text, _ = printed(t, config, "check", "-o", "json")
-	var report check.Report
-	if err := json.Unmarshal([]byte(text), &report); err != nil || report.Right || report.Count(check.Wrong) != 1 {
+	var report preflight.Report
+	if err := json.Unmarshal([]byte(text), &report); err != nil || report.Right || report.Count(preflight.Wrong) != 1 {
 		t.Errorf("the report is %+v, %v", report, err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "data")); !errors.Is(err, os.ErrNotExist) {
@@ -57,8 +57,8 @@ func TestCheckExitCodes(t *testing.T) {
 }
 
 func TestCheckLines(t *testing.T) {
-	r := check.Report{}
-	r.Add(check.Line{Name: "a", Verdict: check.Wrong, Found: "x\x1b[2J", Do: "y"}, check.Line{Name: "longer", Verdict: check.Right, Found: "z"})
+	r := preflight.Report{}
+	r.Add(preflight.Line{Name: "a", Verdict: preflight.Wrong, Found: "x\x1b[2J", Do: "y"}, preflight.Line{Name: "longer", Verdict: preflight.Right, Found: "z"})
 	want := "\x1b[31mwrong\x1b[0m  a       x [2J\n               -> y\n\x1b[32mright\x1b[0m  longer  z\n1 right, 0 to note, 1 wrong\n"
 	if got := (screen{coloured: true}).lines(r); got != want {
 		t.Errorf("lines are\n%q, want\n%q", got, want)

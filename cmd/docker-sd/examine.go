@@ -14,53 +14,53 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/admin"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/check"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/preflight"
 )
 
-// preflight gathers the facts that checks judge. It has the parts of a daemon
+// examination gathers the facts that checks judge. It has the parts of a daemon
 // that say how sandboxes are made, so that both go the same way.
-type preflight struct {
+type examination struct {
 	*daemon
 	client  *admin.Client
-	running check.Running
+	running preflight.Running
 }
 
-func newPreflight(settings config.Config) (*preflight, error) {
+func newExamination(settings config.Config) (*examination, error) {
 	host, err := engine.Connect(settings.DockerHost)
 	if err != nil {
 		return nil, err
 	}
 	d := &daemon{settings: settings, host: host, observer: &observer{},
 		images: images.New(images.Config{Instance: settings.Instance, DockerConfig: settings.DockerConfig}, host)}
-	return &preflight{daemon: d, client: admin.NewClient(settings.DataRootFolder)}, nil
+	return &examination{daemon: d, client: admin.NewClient(settings.DataRootFolder)}, nil
 }
 
-func (p *preflight) close() {
+func (p *examination) close() {
 	p.client.Close()
 	p.images.Close()
 	p.host.Close()
 }
 
 // look makes all checks.
-func (p *preflight) look(ctx context.Context, r *check.Report, boot bool) {
+func (p *examination) look(ctx context.Context, r *preflight.Report, boot bool) {
 	s := p.settings
 	p.findRunning(ctx)
-	r.Add(check.Daemon(p.running))
+	r.Add(preflight.Daemon(p.running))
 	info, err := p.host.Info(ctx)
-	r.Add(check.Engine(p.engineAddress(), info, err))
+	r.Add(preflight.Engine(p.engineAddress(), info, err))
 	if err == nil {
 		p.lookAtEngine(ctx, r, info)
 	}
 	root := os.DirFS("/")
-	r.Add(check.Kernel(root, check.Load{Sandboxes: p.sandboxes(), CgroupVersion: info.CgroupVersion, OpenFiles: openFiles()})...)
-	space, spaceErr := check.SpaceAt(s.DataRootFolder)
-	r.Add(check.Disk("data disk", "DataRootFolder", s.DataRootFolder, space, spaceErr))
-	r.Add(check.Folder(s.DataRootFolder, p.running, check.Holder(os.DirFS("/proc"), filepath.Join(s.DataRootFolder, "lock"))))
+	r.Add(preflight.Kernel(root, preflight.Load{Sandboxes: p.sandboxes(), CgroupVersion: info.CgroupVersion, OpenFiles: openFiles()})...)
+	space, spaceErr := preflight.SpaceAt(s.DataRootFolder)
+	r.Add(preflight.Disk("data disk", "DataRootFolder", s.DataRootFolder, space, spaceErr))
+	r.Add(preflight.Folder(s.DataRootFolder, p.running, preflight.Holder(os.DirFS("/proc"), filepath.Join(s.DataRootFolder, "lock"))))
 	r.Add(p.ports()...)
 	r.Add(p.hostPaths()...)
 	if s.GPUEnabled {
@@ -72,16 +72,16 @@ func (p *preflight) look(ctx context.Context, r *check.Report, boot bool) {
 }
 
 // findRunning asks for the docker-sd that runs with this configuration.
-func (p *preflight) findRunning(ctx context.Context) {
+func (p *examination) findRunning(ctx context.Context) {
 	info, err := p.client.Info(ctx)
 	if err != nil {
 		return
 	}
-	p.running = check.Running{Described: fmt.Sprintf("%s runs as instance %s since %s", info.Version, info.Instance, age(info.Started, time.Now())),
+	p.running = preflight.Running{Described: fmt.Sprintf("%s runs as instance %s since %s", info.Version, info.Instance, age(info.Started, time.Now())),
 		Address: info.Address, Troubles: info.Troubles}
 }
 
-func (p *preflight) engineAddress() string {
+func (p *examination) engineAddress() string {
 	if p.settings.DockerHost == "" {
 		return "the default socket /var/run/docker.sock"
 	}
@@ -89,7 +89,7 @@ func (p *preflight) engineAddress() string {
 }
 
 // sandboxes is how many there may be at once.
-func (p *preflight) sandboxes() int {
+func (p *examination) sandboxes() int {
 	return p.settings.MaxPods + p.settings.AvailableDinds + p.settings.Standbys()
 }
 
@@ -101,30 +101,30 @@ func openFiles() uint64 {
 	return limit.Max // Go raises its own to this
 }
 
-func (p *preflight) lookAtEngine(ctx context.Context, r *check.Report, info engine.Info) {
+func (p *examination) lookAtEngine(ctx context.Context, r *preflight.Report, info engine.Info) {
 	s := p.settings
 	store, why := images.Store(images.Mode(s.ImageSharing), info)
 	wanted := s.ImageSharing == config.ImageSharingAuto || s.ImageSharing == config.ImageSharingShared
-	r.Add(check.Sharing(info, store != "", wanted, why), check.LiveRestore(info), check.Cgroups(info))
+	r.Add(preflight.Sharing(info, store != "", wanted, why), preflight.LiveRestore(info), preflight.Cgroups(info))
 	sandboxes := p.poolConfig(ctx, info)
 	known := pool.New(sandboxes, p.host)
 	defer known.Close()
-	r.Add(check.Instance(s.Instance, known.CheckInstance(ctx)), p.networks(ctx, sandboxes.Subnets))
+	r.Add(preflight.Instance(s.Instance, known.CheckInstance(ctx)), p.networks(ctx, sandboxes.Subnets))
 	if _, err := os.Stat(info.RootDir); err == nil {
-		space, err := check.SpaceAt(info.RootDir)
-		r.Add(check.Disk("engine disk", "the engine's data", info.RootDir, space, err))
+		space, err := preflight.SpaceAt(info.RootDir)
+		r.Add(preflight.Disk("engine disk", "the engine's data", info.RootDir, space, err))
 	} else {
-		r.Add(check.Line{Name: "engine disk", Verdict: check.Note, Found: fmt.Sprintf("%s, the engine's data, cannot be seen from here: %v", info.RootDir, err)})
+		r.Add(preflight.Line{Name: "engine disk", Verdict: preflight.Note, Found: fmt.Sprintf("%s, the engine's data, cannot be seen from here: %v", info.RootDir, err)})
 	}
 }
 
-func (p *preflight) networks(ctx context.Context, parents []netip.Prefix) check.Line {
-	n := check.Networks{Parents: parents, Configured: len(p.settings.DockerNetworkSubnet) > 0, Cut: pool.Networks(parents), Wanted: p.sandboxes()}
+func (p *examination) networks(ctx context.Context, parents []netip.Prefix) preflight.Line {
+	n := preflight.Networks{Parents: parents, Configured: len(p.settings.DockerNetworkSubnet) > 0, Cut: pool.Networks(parents), Wanted: p.sandboxes()}
 	// Without routes nothing is known to overlap, as for the daemon.
 	n.Routes, _ = hostRoutes("/proc")
 	found, err := p.host.ListNetworks(ctx)
 	if err != nil {
-		return check.Line{Name: "networks", Verdict: check.Wrong, Found: err.Error(), Do: "see whether the engine is well"}
+		return preflight.Line{Name: "networks", Verdict: preflight.Wrong, Found: err.Error(), Do: "see whether the engine is well"}
 	}
 	for _, network := range found {
 		prefix, err := netip.ParsePrefix(network.Subnet)
@@ -185,32 +185,32 @@ func bind(network, address string) error {
 	return nil
 }
 
-func (p *preflight) ports() []check.Line {
+func (p *examination) ports() []preflight.Line {
 	s, runs := p.settings, p.running.Described != ""
 	network, address := s.Listen()
-	calls := check.Port{Name: "listen address", Network: network, Address: address, Served: runs && p.running.Address == address, Taken: check.Wrong}
-	if check.IsWide(network, address) {
-		calls.Wide = check.WideCalls(s.Access.TokenFile != "", s.Access.TLS(), s.Access.ClientCAFile != "")
+	calls := preflight.Port{Name: "listen address", Network: network, Address: address, Served: runs && p.running.Address == address, Taken: preflight.Wrong}
+	if preflight.IsWide(network, address) {
+		calls.Wide = preflight.WideCalls(s.Access.TokenFile != "", s.Access.TLS(), s.Access.ClientCAFile != "")
 	}
-	lines := []check.Line{calls.Judge(dial, bind)}
+	lines := []preflight.Line{calls.Judge(dial, bind)}
 	if _, err := newGuard(s.Access); err != nil {
-		lines = append(lines, check.Line{Name: "access", Verdict: check.Wrong, Found: err.Error(), Do: "see docs/security.md"})
+		lines = append(lines, preflight.Line{Name: "access", Verdict: preflight.Wrong, Found: err.Error(), Do: "see docs/security.md"})
 	}
 	operators, on := s.Admin()
 	if !on {
 		return lines
 	}
-	port := check.Port{Name: "admin address", Network: "tcp", Address: operators, Served: runs, Taken: check.Wrong}
+	port := preflight.Port{Name: "admin address", Network: "tcp", Address: operators, Served: runs, Taken: preflight.Wrong}
 	if operators == config.DefaultAdminAddress {
-		port.Taken = check.Note // docker-sd starts without it
+		port.Taken = preflight.Note // docker-sd starts without it
 	}
-	if check.IsWide("tcp", operators) {
-		port.Wide = check.WideAdmin()
+	if preflight.IsWide("tcp", operators) {
+		port.Wide = preflight.WideAdmin()
 	}
 	return append(lines, port.Judge(dial, bind))
 }
 
-func (p *preflight) hostPaths() []check.Line {
+func (p *examination) hostPaths() []preflight.Line {
 	why := map[string]string{}
 	for claim, path := range p.settings.PersistentVolumeClaims {
 		why[path] = "PersistentVolumeClaims " + claim
@@ -225,44 +225,44 @@ func (p *preflight) hostPaths() []check.Line {
 	for path := range why {
 		paths = append(paths, path)
 	}
-	var lines []check.Line
+	var lines []preflight.Line
 	for _, path := range outermost(paths) {
-		lines = append(lines, check.HostPath(path, why[path], propagation(path) != ""))
+		lines = append(lines, preflight.HostPath(path, why[path], propagation(path) != ""))
 	}
 	return lines
 }
 
-func (p *preflight) gpuLines(ctx context.Context, info engine.Info) []check.Line {
+func (p *examination) gpuLines(ctx context.Context, info engine.Info) []preflight.Line {
 	driver, err := gpu.OpenNVML(gpu.NVMLOptions{LibraryPath: p.settings.GPU.LibraryPath})
 	if err != nil {
-		return []check.Line{check.GPUs(gpu.Inventory{}, err)}
+		return []preflight.Line{preflight.GPUs(gpu.Inventory{}, err)}
 	}
 	defer driver.Close()
 	inventory, err := driver.Inventory(ctx)
-	lines := []check.Line{check.GPUs(inventory, err)}
+	lines := []preflight.Line{preflight.GPUs(inventory, err)}
 	a, accErr := newAccelerators(p.settings)
 	if accErr != nil {
-		return append(lines, check.Line{Name: "gpu sharing", Verdict: check.Wrong, Found: accErr.Error(), Do: "correct GPUSharing"})
+		return append(lines, preflight.Line{Name: "gpu sharing", Verdict: preflight.Wrong, Found: accErr.Error(), Do: "correct GPUSharing"})
 	}
 	if err != nil || len(inventory.Devices) == 0 {
 		return lines
 	}
-	return append(lines, check.Ways(a.ways(info, nvidiaOf(inventory.Devices))))
+	return append(lines, preflight.Ways(a.ways(info, nvidiaOf(inventory.Devices))))
 }
 
 // ways tries the strategies as far as that takes no sandbox.
-func (a *accelerators) ways(info engine.Info, devices []gpu.Device) []check.Way {
+func (a *accelerators) ways(info engine.Info, devices []gpu.Device) []preflight.Way {
 	candidates, err := gpu.Strategies(string(a.settings.GPU.Strategy), a.specs)
 	if err != nil {
-		return []check.Way{{Name: string(a.settings.GPU.Strategy), Err: err}}
+		return []preflight.Way{{Name: string(a.settings.GPU.Strategy), Err: err}}
 	}
-	var out []check.Way
+	var out []preflight.Way
 	for _, s := range candidates {
 		in, err := s.Sandbox(devices)
 		if err == nil {
 			err = errors.Join(present(in), supports(info, in))
 		}
-		out = append(out, check.Way{Name: s.Name(), Err: err})
+		out = append(out, preflight.Way{Name: s.Name(), Err: err})
 	}
 	return out
 }
@@ -271,35 +271,35 @@ func (a *accelerators) ways(info engine.Info, devices []gpu.Device) []check.Way 
 // it for another's.
 const checkSuffix = "-check"
 
-func (p *preflight) lookAtSandbox(ctx context.Context, r *check.Report, info engine.Info, boot bool) {
+func (p *examination) lookAtSandbox(ctx context.Context, r *preflight.Report, info engine.Info, boot bool) {
 	ref := p.settings.SandboxImageName()
 	image, err := p.host.Image(ctx, ref)
 	if err != nil || !boot {
-		r.Add(check.Image(ref, image, err, false, "", nil))
+		r.Add(preflight.Image(ref, image, err, false, "", nil))
 		return
 	}
 	config := p.poolConfig(ctx, info)
-	dir, remove, err := check.OwnFolder(p.settings.DataRootFolder)
+	dir, remove, err := preflight.OwnFolder(p.settings.DataRootFolder)
 	if err != nil {
-		r.Add(check.Image(ref, image, nil, false, "", nil), check.Booted(check.Times{}, err))
+		r.Add(preflight.Image(ref, image, nil, false, "", nil), preflight.Booted(preflight.Times{}, err))
 		return
 	}
 	config.Instance, config.Dir, config.FetchImage, config.Observer = p.settings.Instance+checkSuffix, dir, nil, nil
 	config.Size, config.Standby, config.Parallel, config.StrayDryRun = 0, 0, 1, false
 	version, problem := p.dockerdOf(ctx, ref, config)
-	line := check.Image(ref, image, nil, true, version, problem)
+	line := preflight.Image(ref, image, nil, true, version, problem)
 	r.Add(line)
-	if line.Verdict == check.Wrong {
+	if line.Verdict == preflight.Wrong {
 		if err := remove(); err != nil {
-			r.Add(check.Booted(check.Times{}, err))
+			r.Add(preflight.Booted(preflight.Times{}, err))
 		}
 		return
 	}
-	times, err := check.Boot(ctx, config, p.host, func(ctx context.Context, into *engine.Client) (string, error) {
+	times, err := preflight.Boot(ctx, config, p.host, func(ctx context.Context, into *engine.Client) (string, error) {
 		return p.host.CopyImage(ctx, into, ref)
 	})
 	err = errors.Join(err, remove())
-	r.Add(check.Booted(times, err))
+	r.Add(preflight.Booted(times, err))
 	if err == nil {
 		r.Boot = &times
 	}
@@ -307,9 +307,9 @@ func (p *preflight) lookAtSandbox(ctx context.Context, r *check.Report, info eng
 
 // dockerdOf has the dockerd of an image say its version. Its container is one
 // that a later check would take for a sandbox that was left behind.
-func (p *preflight) dockerdOf(ctx context.Context, ref string, sandboxes pool.Config) (string, error) {
+func (p *examination) dockerdOf(ctx context.Context, ref string, sandboxes pool.Config) (string, error) {
 	name := pool.AssignedName(uuid.NewString())
-	return check.Output(ctx, p.host, engine.Spec{Name: name, Image: ref, Entrypoint: []string{"/bin/sh", "-c", "exec dockerd --version"},
+	return preflight.Output(ctx, p.host, engine.Spec{Name: name, Image: ref, Entrypoint: []string{"/bin/sh", "-c", "exec dockerd --version"},
 		Network: "none", CapDrop: []string{"ALL"}, ReadonlyRootfs: true,
 		Labels: map[string]string{engine.LabelInstance: sandboxes.Instance, engine.LabelSandbox: name, engine.LabelFolder: sandboxes.Dir}})
 }

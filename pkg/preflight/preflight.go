@@ -1,7 +1,7 @@
-// Package check tells whether a host is fit for docker-sd: what is right, what is
+// Package preflight tells whether a host is fit for docker-sd: what is right, what is
 // not, and what to do about it. Each check is a function of facts; who calls
 // gathers them, and decides which checks there are.
-package check
+package preflight
 
 import (
 	"fmt"

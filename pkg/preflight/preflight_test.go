@@ -1,0 +1,331 @@
+package preflight_test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/fstest"
+
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/preflight"
+)
+
+// judged is one case of a table: a line, and what it must be.
+type judged struct {
+	line    preflight.Line
+	verdict preflight.Verdict
+	found   string
+}
+
+func holds(t *testing.T, cases map[string]judged) {
+	t.Helper()
+	for name, c := range cases {
+		switch l := c.line; {
+		case l.Verdict != c.verdict || !strings.Contains(l.Found, c.found):
+			t.Errorf("%s: %s, %q; want %s with %q", name, l.Verdict, l.Found, c.verdict, c.found)
+		case l.Name == "" || l.Verdict != preflight.Right && l.Do == "":
+			t.Errorf("%s: %+v has no name, or does not say what to do", name, l)
+		case l.Verdict == preflight.Right && l.Do != "":
+			t.Errorf("%s: %+v is right and still wants something done", name, l)
+		}
+	}
+}
+
+func TestEngine(t *testing.T) {
+	version := func(v string) engine.Info { return engine.Info{Version: v, APIVersion: "1.41"} }
+	holds(t, map[string]judged{
+		"right":             {preflight.Engine("unix:///s", version("20.10.24+dfsg1"), nil), preflight.Right, "version 20.10.24+dfsg1, API 1.41, at unix:///s"},
+		"newer":             {preflight.Engine("unix:///s", version("28.1.0"), nil), preflight.Right, "28.1.0"},
+		"development build": {preflight.Engine("unix:///s", version("dev"), nil), preflight.Right, "dev"},
+		"old":               {preflight.Engine("unix:///s", version("19.03.1"), nil), preflight.Wrong, "19.03.1"},
+		"old in the second": {preflight.Engine("unix:///s", version("20.9"), nil), preflight.Wrong, "20.9"},
+		"away":              {preflight.Engine("unix:///s", engine.Info{}, errors.New("connection refused")), preflight.Wrong, "no Docker engine answers at unix:///s: connection refused"},
+		"live-restore":      {preflight.LiveRestore(engine.Info{LiveRestore: true}), preflight.Right, "on"},
+		"no live-restore":   {preflight.LiveRestore(engine.Info{}), preflight.Note, "ends every sandbox"},
+		"cgroups":           {preflight.Cgroups(engine.Info{CgroupVersion: "2", CgroupDriver: "systemd"}), preflight.Right, "version 2, driver systemd"},
+		"no cgroups":        {preflight.Cgroups(engine.Info{CgroupVersion: "2", CgroupDriver: "none"}), preflight.Wrong, "limits"},
+		"shared":            {preflight.Sharing(engine.Info{StorageDriver: "overlay2"}, true, true, "shared"), preflight.Right, "overlay2: shared"},
+		"cannot share":      {preflight.Sharing(engine.Info{StorageDriver: "vfs"}, false, true, "copied"), preflight.Note, "vfs: copied"},
+		"need not share":    {preflight.Sharing(engine.Info{StorageDriver: "vfs"}, false, false, "copied, as asked"), preflight.Right, "as asked"},
+		"own name":          {preflight.Instance("a", nil), preflight.Right, "a is used by no other"},
+		"other's name":      {preflight.Instance("a", fmt.Errorf("taken: %w", errdefs.ErrFailedPrecondition)), preflight.Wrong, "taken"},
+		"name not known":    {preflight.Instance("a", errors.New("no answer")), preflight.Wrong, "no answer"},
+	})
+	if l := preflight.Engine("s", engine.Info{}, errors.New("dial: permission denied")); !strings.Contains(l.Do, "as root") {
+		t.Errorf("without permission: %q", l.Do)
+	}
+}
+
+func TestImage(t *testing.T) {
+	image := engine.Image{Size: 1 << 20}
+	holds(t, map[string]judged{
+		"looked at":  {preflight.Image("i", image, nil, false, "", nil), preflight.Right, "i, 1MiB"},
+		"ran":        {preflight.Image("i", image, nil, true, "Docker version 28", nil), preflight.Right, "has Docker version 28"},
+		"missing":    {preflight.Image("i", engine.Image{}, fmt.Errorf("no: %w", errdefs.ErrNotFound), false, "", nil), preflight.Wrong, "sandbox image i is not on this host"},
+		"no answer":  {preflight.Image("i", engine.Image{}, errors.New("no answer"), false, "", nil), preflight.Wrong, "no answer"},
+		"no dockerd": {preflight.Image("i", image, nil, true, "", errors.New("dockerd: not found")), preflight.Wrong, "cannot run dockerd: dockerd: not found"},
+	})
+}
+
+func prefixes(texts ...string) []netip.Prefix {
+	var out []netip.Prefix
+	for _, text := range texts {
+		out = append(out, netip.MustParsePrefix(text))
+	}
+	return out
+}
+
+func TestNetworks(t *testing.T) {
+	of := func(wanted int, parents string, change func(*preflight.Networks)) preflight.Line {
+		n := preflight.Networks{Parents: prefixes(parents), Cut: pool.Networks(prefixes(parents)), Wanted: wanted}
+		if change != nil {
+			change(&n)
+		}
+		return n.Judge()
+	}
+	holds(t, map[string]judged{
+		"free":       {of(100, "10.213.0.0/19", nil), preflight.Right, "the default range 10.213.0.0/19: 512 networks are free, 0 in use by sandboxes; up to 100 are wanted"},
+		"too few":    {of(5, "10.0.0.0/26", nil), preflight.Note, "4 networks are free and 0 in use by sandboxes, but up to 5"},
+		"own":        {of(4, "10.0.0.0/26", func(n *preflight.Networks) { n.Own = prefixes("10.0.0.0/28") }), preflight.Right, "3 networks are free, 1 in use"},
+		"others'":    {of(3, "10.0.0.0/26", func(n *preflight.Networks) { n.Others = prefixes("10.0.0.0/30", "10.9.0.0/16") }), preflight.Right, "3 networks are free, 0 in use by sandboxes; up to 3 are wanted; other networks of the engine use 10.0.0.0/30"},
+		"many":       {of(1, "10.0.0.0/24", func(n *preflight.Networks) { n.Others = pool.Networks(prefixes("10.0.0.0/25")) }), preflight.Right, "10.0.0.32/28 and 5 more"},
+		"full":       {of(3, "10.0.0.0/26", func(n *preflight.Networks) { n.Configured, n.Others = true, prefixes("10.0.0.0/16") }), preflight.Wrong, "DockerNetworkSubnet 10.0.0.0/26 has no network left"},
+		"full of us": {of(5, "10.0.0.0/28", func(n *preflight.Networks) { n.Own = prefixes("10.0.0.0/28") }), preflight.Note, "0 networks are free and 1 in use"},
+		"route":      {of(3, "10.0.0.0/26", func(n *preflight.Networks) { n.Routes = prefixes("192.168.0.0/16", "10.0.0.0/8") }), preflight.Wrong, "the routes to 10.0.0.0/8"},
+		"no parents": {preflight.Networks{Wanted: 50}.Judge(), preflight.Note, "up to 50 sandboxes"},
+	})
+}
+
+// proc is a kernel that suffices, with some files changed.
+func proc(change map[string]string) fstest.MapFS {
+	root := fstest.MapFS{}
+	files := map[string]string{"proc/filesystems": "nodev\tproc\nnodev\toverlay\n", "proc/sys/kernel/osrelease": "6.1\n", "proc/sys/kernel/pid_max": "4194304\n",
+		"proc/sys/kernel/threads-max": "1000000\n", "proc/sys/kernel/keys/root_maxkeys": "1000000\n", "proc/sys/kernel/keys/root_maxbytes": "25000000\n", "proc/sys/fs/inotify/max_user_instances": "8192\n"}
+	for _, ns := range []string{"cgroup", "ipc", "mnt", "net", "pid", "uts"} {
+		files["proc/self/ns/"+ns] = ""
+	}
+	for path, text := range change {
+		files[path] = text
+	}
+	for path, text := range files {
+		if text != "gone" {
+			root["proc/"+strings.TrimPrefix(path, "proc/")] = &fstest.MapFile{Data: []byte(text)}
+		}
+	}
+	return root
+}
+
+func TestKernel(t *testing.T) {
+	load := preflight.Load{Sandboxes: 120, CgroupVersion: "2", OpenFiles: 65536}
+	for name, c := range map[string]struct {
+		change  map[string]string
+		load    preflight.Load
+		line    string
+		verdict preflight.Verdict
+		found   string
+	}{
+		"features":      {nil, load, "kernel", preflight.Right, "6.1 has overlay"},
+		"no overlay":    {map[string]string{"proc/filesystems": "nodev\toverlayfs2\n"}, load, "kernel", preflight.Wrong, "no overlay file system"},
+		"no proc":       {map[string]string{"proc/filesystems": "gone"}, load, "kernel", preflight.Wrong, "cannot be read"},
+		"no namespaces": {map[string]string{"proc/self/ns/net": "gone", "proc/self/ns/uts": "gone"}, load, "kernel", preflight.Wrong, "net, uts"},
+		"inotify":       {map[string]string{"proc/sys/fs/inotify/max_user_instances": "128"}, load, "inotify", preflight.Note, "fs.inotify.max_user_instances is 128; up to 120 sandboxes may need 368"},
+		"inotify in v1": {map[string]string{"proc/sys/fs/inotify/max_user_instances": "128"}, preflight.Load{Sandboxes: 120, CgroupVersion: "1"}, "inotify", preflight.Right, "128"},
+		"pids":          {map[string]string{"proc/sys/kernel/pid_max": "4096"}, load, "process ids", preflight.Note, "kernel.pid_max is 4096"},
+		"keys":          {map[string]string{"proc/sys/kernel/keys/root_maxkeys": "200"}, load, "keyrings", preflight.Note, "may need 1300"},
+		"unknown":       {map[string]string{"proc/sys/kernel/threads-max": "gone"}, load, "threads", preflight.Note, "not known"},
+		"files":         {nil, preflight.Load{Sandboxes: 120, OpenFiles: 1024}, "open files", preflight.Note, "may open 1024 files; 120 sandboxes may take 2224"},
+		"enough files":  {nil, load, "open files", preflight.Right, "65536"},
+	} {
+		found := false
+		for _, l := range preflight.Kernel(proc(c.change), c.load) {
+			if l.Name == c.line {
+				found = true
+				if l.Verdict != c.verdict || !strings.Contains(l.Found, c.found) {
+					t.Errorf("%s: %s, %q; want %s with %q", name, l.Verdict, l.Found, c.verdict, c.found)
+				}
+			}
+		}
+		if !found {
+			t.Errorf("%s: there is no line %q", name, c.line)
+		}
+	}
+}
+
+func TestDisk(t *testing.T) {
+	of := func(free, inodes uint64) preflight.Line {
+		return preflight.Disk("disk", "data", "/d", preflight.Space{Bytes: 100 << 30, FreeBytes: free, Inodes: 1000, FreeInodes: inodes}, nil)
+	}
+	holds(t, map[string]judged{
+		"free":          {of(50<<30, 500), preflight.Right, "/d, data: 50GiB free of 100GiB, 500 inodes free of 1000"},
+		"little":        {of(5<<30, 500), preflight.Note, "that is little"},
+		"full":          {of(1<<29, 500), preflight.Wrong, "pods would fail"},
+		"few inodes":    {of(50<<30, 40), preflight.Note, "40 inodes"},
+		"no inodes":     {of(50<<30, 3), preflight.Wrong, "3 inodes"},
+		"none to count": {preflight.Disk("disk", "data", "/d", preflight.Space{Bytes: 100 << 30, FreeBytes: 50 << 30}, nil), preflight.Right, "50GiB"},
+		"away":          {preflight.Disk("disk", "data", "/d", preflight.Space{}, errors.New("no such device")), preflight.Wrong, "no such device"},
+	})
+	if s, err := preflight.SpaceAt(filepath.Join(t.TempDir(), "not", "there")); err != nil || s.Bytes == 0 || s.FreeBytes > s.Bytes {
+		t.Errorf("SpaceAt() of a folder to be made = %+v, %v", s, err)
+	}
+}
+
+func TestFolder(t *testing.T) {
+	private, open := t.TempDir(), t.TempDir()
+	file := filepath.Join(private, "file")
+	if err := errors.Join(os.Chmod(private, 0o700), os.Chmod(open, 0o755), os.WriteFile(file, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	running := preflight.Running{Described: "v1 runs"}
+	holds(t, map[string]judged{
+		"free":       {preflight.Folder(private, preflight.Running{}, ""), preflight.Right, "private, nobody uses it"},
+		"ours":       {preflight.Folder(private, running, "process 7 docker-sd"), preflight.Right, "in use by the docker-sd that runs"},
+		"locked":     {preflight.Folder(private, preflight.Running{}, "process 7 flock"), preflight.Wrong, "is locked by process 7 flock, and no docker-sd answers"},
+		"open":       {preflight.Folder(open, preflight.Running{}, ""), preflight.Note, "mode 0755"},
+		"to be made": {preflight.Folder(filepath.Join(private, "a", "b"), preflight.Running{}, ""), preflight.Right, "will be made"},
+		"a file":     {preflight.Folder(file, preflight.Running{}, ""), preflight.Wrong, "not a folder"},
+		"below one":  {preflight.Folder(filepath.Join(file, "x"), preflight.Running{}, ""), preflight.Wrong, "not a directory"},
+	})
+	if left, err := os.ReadDir(private); err != nil || len(left) != 1 {
+		t.Errorf("the check left %v (%v) behind", left, err)
+	}
+	holds(t, map[string]judged{
+		"none":     {preflight.Daemon(preflight.Running{}), preflight.Right, "none runs"},
+		"well":     {preflight.Daemon(running), preflight.Right, "v1 runs"},
+		"troubled": {preflight.Daemon(preflight.Running{Described: "v1 runs", Troubles: []string{"no engine"}}), preflight.Wrong, "cannot take pods: no engine"},
+	})
+}
+
+// The kernel's own list of locks tells who has one, and nobody is kept from it.
+func TestHolder(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	if got := preflight.Holder(os.DirFS("/proc"), path); got != "" {
+		t.Errorf("Holder() of no file = %q", got)
+	}
+	lock, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if got := preflight.Holder(os.DirFS("/proc"), path); got != "" {
+		t.Errorf("Holder() without a lock = %q", got)
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := preflight.Holder(os.DirFS("/proc"), path), fmt.Sprintf("process %d preflight.test", os.Getpid()); got != want {
+		t.Errorf("Holder() = %q, want %q", got, want)
+	}
+}
+
+func TestPort(t *testing.T) {
+	fails := func(err error) func(string, string) error { return func(string, string) error { return err } }
+	refused, taken := fails(syscall.ECONNREFUSED), fails(nil)
+	port := preflight.Port{Name: "port", Network: "tcp", Address: "h:1", Taken: preflight.Note}
+	served, wide, unsafe := port, port, port
+	served.Served, wide.Wide, unsafe.Wide = true, preflight.WideCalls(true, false, false), preflight.WideCalls(false, true, false)
+	holds(t, map[string]judged{
+		"free":          {port.Judge(refused, fails(nil)), preflight.Right, "h:1 is free"},
+		"ours":          {served.Judge(taken, fails(syscall.EADDRINUSE)), preflight.Right, "answered by the docker-sd that runs"},
+		"taken":         {port.Judge(taken, fails(nil)), preflight.Note, "another process listens on h:1"},
+		"not ours":      {port.Judge(fails(syscall.EACCES), fails(nil)), preflight.Wrong, "belongs to another user"},
+		"cannot listen": {port.Judge(refused, fails(syscall.EADDRNOTAVAIL)), preflight.Wrong, "cannot listen on h:1"},
+		"plain":         {wide.Judge(refused, fails(nil)), preflight.Note, "h:1 is free; it is wider than loopback without TLS"},
+		"anybody":       {unsafe.Judge(refused, fails(nil)), preflight.Wrong, "whoever reaches this address can run containers"},
+	})
+	if l := preflight.WideCalls(true, true, false); l.Verdict != "" {
+		t.Errorf("a token and TLS are not enough: %+v", l)
+	}
+	for address, want := range map[string]bool{"127.0.0.1:1": false, "[::1]:1": false, "localhost:1": false, "0.0.0.0:1": true, "10.1.1.1:1": true, "node.example:1": true} {
+		if got := preflight.IsWide("tcp", address); got != want {
+			t.Errorf("IsWide(%s) = %t", address, got)
+		}
+	}
+	if preflight.IsWide("unix", "/s") {
+		t.Error("a socket is wide")
+	}
+}
+
+func TestHostPath(t *testing.T) {
+	holds(t, map[string]judged{
+		"there":      {preflight.HostPath(t.TempDir(), "HostPathPrefixes", true), preflight.Right, "is there"},
+		"not shared": {preflight.HostPath(t.TempDir(), "HostPathPrefixes", false), preflight.Note, "later does not show"},
+		"missing":    {preflight.HostPath("/not/there", "HostPathPrefixes", true), preflight.Note, "are refused"},
+	})
+}
+
+func TestGPUs(t *testing.T) {
+	devices := []gpu.Device{{Name: "H100"}, {Name: "A2"}, {Name: "H100"}}
+	drivers := []gpu.Driver{{Vendor: "nvidia.com", Version: "550", CUDA: "12.4"}}
+	holds(t, map[string]judged{
+		"right":     {preflight.GPUs(gpu.Inventory{Devices: devices, Drivers: drivers}, nil), preflight.Right, "nvidia.com driver 550, CUDA 12.4: 2 x H100, 1 x A2"},
+		"left out":  {preflight.GPUs(gpu.Inventory{Devices: devices, Skipped: []string{"GPU 3 is lost"}}, nil), preflight.Note, "GPU 3 is lost"},
+		"none":      {preflight.GPUs(gpu.Inventory{Drivers: drivers}, nil), preflight.Wrong, "there are none"},
+		"no driver": {preflight.GPUs(gpu.Inventory{}, gpu.ErrNoDriver), preflight.Wrong, "does not answer"},
+		"ways":      {preflight.Ways([]preflight.Way{{Name: "devices", Err: errors.New("no file")}, {Name: "cdi"}, {Name: "nvidia-runtime"}}), preflight.Right, "by cdi; nvidia-runtime would work too"},
+		"no way":    {preflight.Ways([]preflight.Way{{Name: "devices", Err: errors.New("no file")}}), preflight.Wrong, "devices: no file"},
+	})
+}
+
+func TestBooted(t *testing.T) {
+	holds(t, map[string]judged{
+		"quick":  {preflight.Booted(preflight.Times{Network: 40, Create: 20, Start: 200, Ready: 300, Run: 90, Remove: 150}, nil), preflight.Right, "engine ready 300 ms, container run 90 ms, remove 150 ms"},
+		"slow":   {preflight.Booted(preflight.Times{Ready: 6000}, nil), preflight.Note, "took 6s to boot"},
+		"failed": {preflight.Booted(preflight.Times{}, errors.New("no\nnetwork")), preflight.Wrong, "no network"},
+	})
+}
+
+func TestReport(t *testing.T) {
+	r := preflight.Report{}
+	r.Add(preflight.Booted(preflight.Times{}, nil), preflight.LiveRestore(engine.Info{}))
+	if !r.Right || r.Count(preflight.Note) != 1 {
+		t.Errorf("a note makes %+v", r)
+	}
+	r.Add(preflight.Booted(preflight.Times{}, errors.New("x")))
+	if r.Right || r.Count(preflight.Wrong) != 1 {
+		t.Errorf("what is wrong makes %+v", r)
+	}
+}
+
+// Two checks do not get into each other's way, and a folder that was there stays.
+func TestOwnFolder(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "a", "b")
+	dir, remove, err := preflight.OwnFolder(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
+		t.Errorf("the folder is %v (%v)", info, err)
+	}
+	if _, _, err := preflight.OwnFolder(root); err == nil || !strings.Contains(err.Error(), "another check runs") {
+		t.Errorf("a second check = %v", err)
+	}
+	if err := remove(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Dir(root)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a folder that was made for the check is left: %v", err)
+	}
+	if err := os.MkdirAll(filepath.Join(root, "check"), 0o700); err != nil { // left by one that was killed
+		t.Fatal(err)
+	}
+	if _, remove, err = preflight.OwnFolder(root); err != nil {
+		t.Fatal(err)
+	}
+	if err := remove(); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(root); err != nil || len(left) != 0 {
+		t.Errorf("DataRootFolder holds %v (%v)", left, err)
+	}
+}
