@@ -19,7 +19,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/admin"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/preflight"
 )
 
@@ -89,10 +88,8 @@ func TestCheckRight(t *testing.T) {
 		t.Fatal(err)
 	}
 	client := d.operator(t)
-	var warm []admin.Sandbox
 	eventually(t, runLimit, "a warm sandbox", func() bool {
 		pool, err := client.Pool(t.Context())
-		warm = pool.Sandboxes
 		return err == nil && pool.Warm == 1
 	}, nil)
 	report, code = d.checked(t)
@@ -101,8 +98,9 @@ func TestCheckRight(t *testing.T) {
 		!strings.Contains(lineOf(t, report, "listen address").Found, "answered by the docker-sd that runs") {
 		t.Errorf("check beside docker-sd ends with %d: %+v", code, report.Lines)
 	}
-	if pool, err := client.Pool(t.Context()); err != nil || len(pool.Sandboxes) != 1 || pool.Sandboxes[0].Name != warm[0].Name {
-		t.Errorf("the pool was %+v and is %+v (%v)", warm, pool.Sandboxes, err)
+	// Its sandboxes may be renewed meanwhile, since other tests bring images.
+	if text := d.log.about("level=warning", "level=error", "nobody knows"); text != "" {
+		t.Errorf("docker-sd has noticed the check:\n%s", text)
 	}
 }
 
@@ -119,7 +117,7 @@ func TestCheckWrong(t *testing.T) {
 		"engine":  {map[string]any{"DOCKER_HOST": "unix:///run/not-there.sock"}, nil, "engine", "no Docker engine answers at unix:///run/not-there.sock", false},
 		"image":   {map[string]any{"SandboxImage": "docker-sd.invalid/none:1"}, nil, "sandbox image", "the sandbox image docker-sd.invalid/none:1 is not on this host", false},
 		"dockerd": {map[string]any{"SandboxImage": suite.images.busybox}, nil, "sandbox image", "cannot run dockerd", false},
-		"subnets": {map[string]any{"DockerNetworkSubnet": "10.254.254.0/28"}, func(t *testing.T, d *daemon) {
+		"subnets": {map[string]any{"DockerNetworkSubnet": []string{"10.254.254.0/28"}}, func(t *testing.T, d *daemon) {
 			network := suite.engine.makeNetwork(t, d.instance+"-full", "10.254.254.0/28")
 			t.Cleanup(func() {
 				if err := suite.engine.removeNetwork(context.Background(), network); err != nil {
