@@ -88,7 +88,7 @@ func (a about) table(now time.Time) table {
 	lines := [][]string{{"version", a.Version}, {"commit", commit}, {"go", a.Go + " " + a.Platform},
 		{"build", fmt.Sprintf("cgo %t, tags %q", a.CGO, a.Tags)}}
 	if r := a.Running; r != nil {
-		lines = append(lines, []string{"running", fmt.Sprintf("%s as instance %s at %s since %s", r.Version, r.Instance, r.Address, age(r.Started, now))},
+		lines = append(lines, []string{"running", fmt.Sprintf("%s as instance %s at %s for %s", r.Version, r.Instance, r.Address, age(r.Started, now))},
 			[]string{"engine", r.Engine})
 	} else {
 		lines = append(lines, []string{"running", a.NotRunning})

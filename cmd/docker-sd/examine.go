@@ -77,7 +77,7 @@ func (p *examination) findRunning(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	p.running = preflight.Running{Described: fmt.Sprintf("%s runs as instance %s since %s", info.Version, info.Instance, age(info.Started, time.Now())),
+	p.running = preflight.Running{Described: fmt.Sprintf("%s runs as instance %s for %s", info.Version, info.Instance, age(info.Started, time.Now())),
 		Address: info.Address, Troubles: info.Troubles}
 }
 
@@ -103,9 +103,9 @@ func openFiles() uint64 {
 
 func (p *examination) lookAtEngine(ctx context.Context, r *preflight.Report, info engine.Info) {
 	s := p.settings
-	store, why := images.Store(images.Mode(s.ImageSharing), info)
+	sharing := images.Layers(images.Mode(s.ImageSharing), info)
 	wanted := s.ImageSharing == config.ImageSharingAuto || s.ImageSharing == config.ImageSharingShared
-	r.Add(preflight.Sharing(info, store != "", wanted, why), preflight.LiveRestore(info), preflight.Cgroups(info))
+	r.Add(preflight.Sharing(info, sharing.Root != "", wanted, sharing.Why), preflight.LiveRestore(info), preflight.Cgroups(info))
 	sandboxes := p.poolConfig(ctx, info)
 	known := pool.New(sandboxes, p.host)
 	defer known.Close()
@@ -285,6 +285,7 @@ func (p *examination) lookAtSandbox(ctx context.Context, r *preflight.Report, in
 		return
 	}
 	config.Instance, config.Dir, config.FetchImage, config.Observer = p.settings.Instance+checkSuffix, dir, nil, nil
+	config.StoreVolume = "" // docker-sd's own, which the check neither makes nor fills
 	config.Size, config.Standby, config.Parallel, config.StrayDryRun = 0, 0, 1, false
 	version, problem := p.dockerdOf(ctx, ref, config)
 	line := preflight.Image(ref, image, nil, true, version, problem)

@@ -90,7 +90,7 @@ func Boot(ctx context.Context, config pool.Config, host pool.Host, bring Copier)
 const said = "docker-sd-check"
 
 func runIn(ctx context.Context, s *pool.Sandbox, bring Copier, times *Times) error {
-	image := s.ImageID
+	image := s.Image
 	if _, err := s.Engine.Image(ctx, image); err != nil {
 		began := time.Now()
 		if image, err = bring(ctx, s.Engine); err != nil {

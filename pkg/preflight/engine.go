@@ -53,8 +53,8 @@ func before(version, other string) bool {
 func Sharing(info engine.Info, shared, wanted bool, why string) Line {
 	const name = "images"
 	if !shared && wanted {
-		return note(name, `for the quickest starts, use the engine's overlay2 store: "storage-driver": "overlay2" and "features": {"containerd-snapshotter": false} in /etc/docker/daemon.json; images have to be pulled again after that`,
-			"storage driver %s: %s, which takes time and space", info.StorageDriver, why)
+		return note(name, `for the quickest first starts, use the engine's overlay2 store: "storage-driver": "overlay2" and "features": {"containerd-snapshotter": false} in /etc/docker/daemon.json; images have to be pulled again after that`,
+			"storage driver %s: %s, which takes time and space once for each image", info.StorageDriver, why)
 	}
 	return right(name, "storage driver %s: %s", info.StorageDriver, why)
 }
