@@ -32,6 +32,21 @@ func (a *attendant) stop() {
 	a.group.Wait()
 }
 
+// noteStart shows when the engine says that an instance started, as a docker-sd
+// that takes the pod over will: engines differ in what they call its start, and
+// none tells it in the answer to the call.
+func (r *runner) noteStart(ctx context.Context, id string) {
+	seen, err := r.s.Engine.Inspect(ctx, id)
+	if err != nil || seen.State.StartedAt.IsZero() {
+		return // it is a moment off
+	}
+	r.p.update(r.spec.Name, func(s *v1.ContainerStatus) {
+		if s.State.Running != nil {
+			s.State.Running = &v1.ContainerStateRunning{StartedAt: metav1.NewTime(seen.State.StartedAt)}
+		}
+	})
+}
+
 // attend marks an instance as running and starts what accompanies it. An
 // adopted one had its hook already.
 func (r *runner) attend(ctx context.Context, seen engine.Container, adopted bool) *attendant {
@@ -47,6 +62,9 @@ func (r *runner) attend(ctx context.Context, seen engine.Container, adopted bool
 	r.p.settled()
 	watched, cancel := context.WithCancel(ctx)
 	a := &attendant{cancel: cancel}
+	if !adopted {
+		a.group.Go(func() { r.noteStart(watched, seen.ID) })
+	}
 	a.group.Go(func() {
 		if hook := r.spec.Lifecycle; !adopted && hook != nil && hook.PostStart != nil {
 			if err := r.p.target(r.s, r.spec, seen.ID).Hook(watched, hook.PostStart); err != nil && watched.Err() == nil {
