@@ -43,7 +43,7 @@ integration: ## the daemon against a real engine, through HTTP
 
 DURATION ?= 3m
 soak: ## random pods and kills for DURATION (3m), then a search for what leaked
-	$(LAB) -- $(GO) test -tags e2e -count=1 -timeout 0 -v -run '^TestSoak$$' ./tests/e2e -soak $(DURATION)
+	$(LAB) -- $(GO) test -tags e2e -count=1 -timeout 3h -v -run '^TestSoak$$' ./tests/e2e -soak $(DURATION)
 
 modern: ## chosen tests with engine 29, built from Go modules, on the host and in sandboxes
 	$(GO) run ./tests/modern
