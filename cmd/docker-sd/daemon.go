@@ -87,7 +87,7 @@ func lockFolder(dir string) (*os.File, error) {
 		return nil, fmt.Errorf("make DataRootFolder: %w", err)
 	}
 	path := filepath.Join(dir, "lock")
-	lock, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := os.OpenFile(path, os.O_CREATE|os.O_RDONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock DataRootFolder: %w", err)
 	}

@@ -137,6 +137,9 @@ func (r *runner) ended(state engine.State) v1.ContainerStateTerminated {
 	if end.StartedAt.IsZero() {
 		end.StartedAt = end.FinishedAt
 	}
+	if end.FinishedAt.Before(&end.StartedAt) {
+		end.FinishedAt = end.StartedAt // the clock was set back while it ran
+	}
 	switch {
 	case state.OOMKilled && state.ExitCode != 0:
 		end.Reason = "OOMKilled"
@@ -150,8 +153,9 @@ func (r *runner) ended(state engine.State) v1.ContainerStateTerminated {
 	case state.ExitCode != 0:
 		end.Reason = "Error"
 	}
-	if end.Message == "" && end.ExitCode != 0 {
-		end.Message = r.p.loss
+	if r.diedWithSandbox(state) {
+		// Its engine knows no more than that it is gone, and says 255.
+		end.ExitCode, end.Reason, end.Message = 137, "Error", r.p.loss
 	}
 	if message := r.terminationMessage(state); message != "" {
 		if end.Message != "" {
@@ -160,6 +164,12 @@ func (r *runner) ended(state engine.State) v1.ContainerStateTerminated {
 		end.Message += message
 	}
 	return end
+}
+
+// diedWithSandbox says that a container began before its sandbox was started
+// again, and was found ended only after that.
+func (r *runner) diedWithSandbox(state engine.State) bool {
+	return r.p.loss != "" && r.s != nil && state.StartedAt.Before(r.s.Started) && !state.FinishedAt.Before(r.s.Started)
 }
 
 // Bounds of a termination message, as in kubelet.

@@ -16,6 +16,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/probes"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
@@ -30,6 +31,8 @@ type runner struct {
 	attempt int
 	// resume says that an instance may exist from before a restart of docker-sd.
 	resume bool
+	// began is when the present instance was started, by a clock that nobody sets.
+	began time.Time
 }
 
 func (p *pod) runner(c *v1.Container, s *pool.Sandbox, set *volumes.Set) *runner {
@@ -48,6 +51,10 @@ func (p *pod) runner(c *v1.Container, s *pool.Sandbox, set *volumes.Set) *runner
 // alone, because ctx ended.
 func (r *runner) run(ctx context.Context) (v1.ContainerStateTerminated, error) {
 	delays := restartDelays{}
+	if end := r.overBefore(); end != nil {
+		r.p.finish(r.spec.Name)
+		return *end, nil
+	}
 	for {
 		end, err := r.once(ctx)
 		if err != nil {
@@ -62,7 +69,7 @@ func (r *runner) run(ctx context.Context) (v1.ContainerStateTerminated, error) {
 			r.p.tell(ctx, EventEnded, r.spec.Name, endFields(end))
 			return end, nil
 		}
-		delay := delays.next(end.FinishedAt.Sub(end.StartedAt.Time))
+		delay := delays.next(r.ran())
 		r.p.update(r.spec.Name, func(s *v1.ContainerStatus) {
 			// One step: a poll must never see the pod ended between two runs (contract 2.2 trap 3).
 			s.LastTerminationState = v1.ContainerState{Terminated: &end}
@@ -88,6 +95,17 @@ func (r *runner) run(ctx context.Context) (v1.ContainerStateTerminated, error) {
 // endFields say how a container ended; its message may hold what it wrote.
 func endFields(end v1.ContainerStateTerminated) log.Fields {
 	return log.Fields{"exitCode": end.ExitCode, "reason": end.Reason}
+}
+
+// overBefore is how the container ended for good in a sandbox that was lost since:
+// it does not run again only because the others do. Init containers do.
+func (r *runner) overBefore() *v1.ContainerStateTerminated {
+	statuses, _ := r.p.snapshot()
+	end := statuses[r.spec.Name].State.Terminated
+	if !r.p.startedOver || r.init || end == nil || r.restarts(*end) {
+		return nil
+	}
+	return end
 }
 
 // restarts applies the container's own rules and policy, then the pod's. A
@@ -138,6 +156,9 @@ func (d *restartDelays) next(ran time.Duration) time.Duration {
 // once runs the container one time, or takes over the run that it is in, and
 // returns how that ended.
 func (r *runner) once(ctx context.Context) (v1.ContainerStateTerminated, error) {
+	r.began = time.Time{}
+	ctx = log.WithLogger(ctx, log.G(ctx).WithField("container", r.spec.Name))
+	tries := retry.New(time.Second, 5*time.Second)
 	for {
 		end, err := r.attemptOnce(ctx)
 		if err == nil || ctx.Err() != nil {
@@ -147,14 +168,19 @@ func (r *runner) once(ctx context.Context) (v1.ContainerStateTerminated, error) 
 			return r.ended(engine.State{ExitCode: 128, Error: err.Error(), FinishedAt: time.Now()}), nil
 		}
 		// The sandbox's engine is away: it restarts by itself, or the sandbox ends.
-		log.G(ctx).WithField("container", r.spec.Name).WithError(err).Warn("the sandbox's engine does not answer, trying again")
 		r.resume = true
-		select {
-		case <-ctx.Done():
-			return end, ctx.Err()
-		case <-time.After(time.Second):
+		if err := tries.Failed(ctx, "the sandbox's engine does not answer, trying again", err); err != nil {
+			return end, err
 		}
 	}
+}
+
+// ran is how long the last instance did, as far as docker-sd saw it.
+func (r *runner) ran() time.Duration {
+	if r.began.IsZero() {
+		return 0
+	}
+	return time.Since(r.began)
 }
 
 func (r *runner) attemptOnce(ctx context.Context) (v1.ContainerStateTerminated, error) {
@@ -185,6 +211,10 @@ func (r *runner) attemptOnce(ctx context.Context) (v1.ContainerStateTerminated, 
 			return r.startFailed(ctx, seen.ID, err)
 		}
 		seen.State.StartedAt = time.Now()
+	}
+	if r.began.IsZero() {
+		// In the past, but no further than now: the engine's clock may have been set.
+		r.began = time.Now().Add(-max(time.Since(seen.State.StartedAt), 0))
 	}
 	return r.watch(ctx, seen, adopted)
 }
@@ -240,7 +270,9 @@ func engineID(id string) string { return "docker://" + id }
 func (r *runner) watch(ctx context.Context, seen engine.Container, adopted bool) (v1.ContainerStateTerminated, error) {
 	attached := r.attend(ctx, seen, adopted)
 	defer attached.stop()
+	tries := retry.New(200*time.Millisecond, 5*time.Second)
 	for {
+		asked := time.Now()
 		state, err := r.s.Engine.Wait(ctx, seen.ID)
 		if err == nil {
 			fault.Point("pods.container.ended")
@@ -258,7 +290,10 @@ func (r *runner) watch(ctx context.Context, seen engine.Container, adopted bool)
 			return r.ended(engine.State{ExitCode: 137, StartedAt: seen.State.StartedAt, FinishedAt: time.Now(),
 				Error: "the container was removed inside its sandbox"}), nil
 		}
-		if err := pause(ctx, 200*time.Millisecond); err != nil {
+		if time.Since(asked) > time.Minute {
+			tries.Succeeded(ctx, "the sandbox's engine answered again")
+		}
+		if err := tries.Failed(ctx, "the sandbox's engine does not answer, trying again", err); err != nil {
 			return v1.ContainerStateTerminated{}, err
 		}
 	}
@@ -283,6 +318,8 @@ func (r *runner) retire(ctx context.Context) error {
 		return nil
 	}
 	previous := containerName(r.p.spec, r.spec.Name) + previousSuffix
+	ctx = log.WithLogger(ctx, log.G(ctx).WithField("container", r.spec.Name))
+	tries := retry.New(time.Second, 5*time.Second)
 	for {
 		err := r.s.Engine.Remove(ctx, previous)
 		if err == nil {
@@ -295,8 +332,7 @@ func (r *runner) retire(ctx context.Context) error {
 			r.p.setInstance(r.spec.Name, "")
 			return nil
 		}
-		log.G(ctx).WithField("container", r.spec.Name).WithError(err).Warn("the container's last run could not be put aside, trying again")
-		if err := pause(ctx, time.Second); err != nil {
+		if err := tries.Failed(ctx, "the container's last run could not be put aside, trying again", err); err != nil {
 			return err
 		}
 	}

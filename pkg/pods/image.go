@@ -14,6 +14,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
 
 // want is a container's image as its engine and registry understand it. The API
@@ -88,20 +89,26 @@ const pullErrorShown = 2 * time.Second
 // PullError or an engine that is away are returned.
 func (p *pod) untilPulled(ctx context.Context, c *v1.Container, pull func() error) error {
 	delays := restartDelays{last: firstRestartDelay}
+	ctx = log.WithLogger(ctx, log.G(ctx).WithField("container", c.Name))
+	tries := retry.New(time.Second, 10*time.Second)
 	for {
 		err := pull()
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
 		failure := &images.PullError{}
-		delay, reason := time.Second, images.ReasonPull
-		switch {
-		case errors.As(err, &failure):
-			delay, reason = delays.next(0), failure.Reason
-		case !errdefs.IsUnavailable(err):
-			return err
+		if !errors.As(err, &failure) {
+			if !errdefs.IsUnavailable(err) {
+				return err
+			}
+			p.showWaiting(c.Name, images.ReasonPull, err.Error())
+			if err := tries.Failed(ctx, "image is not available", err); err != nil {
+				return err
+			}
+			continue
 		}
-		log.G(ctx).WithField("container", c.Name).WithError(err).Warn("image is not available")
+		delay, reason := delays.next(0), failure.Reason
+		tries.Note(ctx, "image is not available", err)
 		p.showWaiting(c.Name, reason, err.Error())
 		shown := min(delay, pullErrorShown)
 		if err := pause(ctx, shown); err != nil {

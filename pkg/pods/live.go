@@ -12,6 +12,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
 
 // live places the pod and runs its containers. It returns when all of them have
@@ -32,9 +33,9 @@ func (p *pod) live(ctx context.Context) *pool.Sandbox {
 		fault.Point("pods.images.fetched")
 	}
 	s, err := p.placeFirst(ctx)
-	if err != nil && r.Final == nil && p.spec.Spec.RestartPolicy != v1.RestartPolicyNever {
+	if err != nil && ctx.Err() == nil && r.Final == nil && p.spec.Spec.RestartPolicy != v1.RestartPolicyNever {
 		p.lookedUp()
-		s, err = p.regain(ctx)
+		s, err = p.startOver(ctx, err)
 	}
 	if ctx.Err() != nil {
 		return s
@@ -57,13 +58,33 @@ func (p *pod) live(ctx context.Context) *pool.Sandbox {
 		}
 		p.outcome(ctx, s, err)
 	}
-	if err := p.archive(ctx, s); err != nil {
-		if ctx.Err() == nil {
-			log.G(ctx).WithError(err).Warn("the ended pod keeps its sandbox: its logs could not be kept elsewhere")
+	return p.letGo(ctx, s)
+}
+
+// letGo archives an ended pod and gives its sandbox up. It tries again where that
+// may help, such as when the disk is full, and returns the sandbox if it stays.
+func (p *pod) letGo(ctx context.Context, s *pool.Sandbox) *pool.Sandbox {
+	tries := retry.New(time.Second, time.Minute)
+	for {
+		err := p.archive(ctx, s)
+		if err == nil {
+			tries.Succeeded(ctx, "the ended pod's logs are kept, its sandbox is let go")
+			return nil
 		}
-		return s
+		if p.peek().Archived {
+			tries.Note(ctx, "the ended pod's sandbox is left to the sweep", err)
+			return nil
+		}
+		select {
+		case <-s.Gone():
+			tries.Note(ctx, "the ended pod keeps its sandbox: its logs could not be kept elsewhere", err)
+			return s
+		default:
+		}
+		if tries.Failed(ctx, "the ended pod keeps its sandbox for now: its logs could not be kept elsewhere", err) != nil {
+			return s
+		}
 	}
-	return nil
 }
 
 // placeFirst is place; for a new pod it is a step of its start.
@@ -103,8 +124,22 @@ func (p *pod) keepServing(ctx context.Context, s *pool.Sandbox) (*pool.Sandbox, 
 	}
 }
 
-// lossMessage is what users read of containers that died with their sandbox.
-const lossMessage = "the pod's sandbox stopped: it was killed, ran out of memory, or its engine was stopped"
+// What users read of containers that died with their sandbox.
+const (
+	lossMessage   = "the pod's sandbox stopped: it was killed, ran out of memory, or its engine was stopped"
+	rebootMessage = "the pod's sandbox stopped: its host was started again"
+)
+
+// noteLoss remembers why containers of a sandbox that was found stopped have ended.
+func (p *pod) noteLoss(s *pool.Sandbox) {
+	switch {
+	case !s.Stopped:
+	case p.peek().rebooted(now()):
+		p.loss = rebootMessage
+	default:
+		p.loss = lossMessage
+	}
+}
 
 // showLoss reports containers that will run again as waiting, not as ended.
 func (p *pod) showLoss() {
@@ -121,7 +156,7 @@ func (p *pod) showLoss() {
 // that is gone for good is replaced, if the pod may start over.
 func (p *pod) regain(ctx context.Context) (*pool.Sandbox, error) {
 	p.resumed = true
-	s, err := p.m.sandboxes.Adopt(ctx, p.peek().Sandbox)
+	s, err := p.find(ctx)
 	if err == nil {
 		p.sandbox.Store(s)
 		p.findInstances(ctx, s)
@@ -130,21 +165,84 @@ func (p *pod) regain(ctx context.Context) (*pool.Sandbox, error) {
 	if ctx.Err() != nil || p.spec.Spec.RestartPolicy == v1.RestartPolicyNever && p.ranBefore() {
 		return nil, err
 	}
+	return p.startOver(ctx, err)
+}
+
+// adoptTries is how often a sandbox is asked to come back that its engine could
+// not start, or that does not answer.
+const adoptTries = 5
+
+// find looks for the pod's sandbox from before, for as long as the host's engine
+// is away. ErrNotFound and what else it returns say that the sandbox is lost.
+func (p *pod) find(ctx context.Context) (*pool.Sandbox, error) {
+	tries := retry.New(time.Second, 10*time.Second)
+	for refused := 0; ; {
+		s, err := p.m.sandboxes.Adopt(ctx, p.peek().Sandbox)
+		switch {
+		case err == nil:
+			tries.Succeeded(ctx, "the pod's sandbox is there again")
+			return s, nil
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case errdefs.IsUnavailable(err):
+		default:
+			if refused++; refused >= adoptTries || errdefs.IsNotFound(err) {
+				return nil, err
+			}
+		}
+		p.explain("waiting for the pod's sandbox: " + err.Error())
+		if err := tries.Failed(ctx, "the pod's sandbox does not come back yet, trying again", err); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// startOver replaces a lost sandbox. What ran in it runs again. As long as that
+// cannot be written down the old one is kept, and taken if it comes back: what
+// lets no record be saved may keep a sandbox from starting too.
+func (p *pod) startOver(ctx context.Context, why error) (*pool.Sandbox, error) {
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
 	old := p.peek().Sandbox
-	log.G(ctx).WithField("sandbox", old).WithError(err).Warn("the sandbox is lost, the pod starts over in another")
-	if err := p.m.sandboxes.Destroy(ctx, old); err != nil && !errdefs.IsUnavailable(err) {
-		return nil, err
-	}
-	fault.Point("pods.regain.destroyed")
 	claim := p.m.sandboxes.Reserve(hostPorts(p.spec))
-	if err := p.change(func(r *record) { r.Sandbox, r.Placed = claim.Name, false }); err != nil {
-		p.m.sandboxes.Return(claim)
-		return nil, err
+	tries := retry.New(time.Second, 15*time.Second)
+	for {
+		err := p.change(func(r *record) { r.Former, r.Sandbox, r.Placed = old, claim.Name, false })
+		if err == nil {
+			break
+		}
+		p.explain("waiting for its record to be saved: " + err.Error())
+		if err := tries.Failed(ctx, "the pod's new place could not be saved, trying again", err); err != nil {
+			p.m.sandboxes.Return(claim)
+			return nil, err
+		}
+		if s, err := p.m.sandboxes.Adopt(ctx, old); err == nil {
+			p.m.sandboxes.Return(claim)
+			p.noteLoss(s)
+			p.sandbox.Store(s)
+			p.findInstances(ctx, s)
+			return s, nil
+		}
 	}
+	log.G(ctx).WithField("sandbox", old).WithError(why).Warn("the sandbox is lost, the pod starts over in another")
 	fault.Point("pods.regain.recorded")
+	p.dropFormer(ctx)
+	fault.Point("pods.regain.destroyed")
 	p.forgetInstances()
 	p.claim, p.resumed, p.startedOver = claim, false, true
 	return p.place(ctx)
+}
+
+// dropFormer removes the sandbox that the pod's present one replaces.
+func (p *pod) dropFormer(ctx context.Context) {
+	former := p.peek().Former
+	if former == "" {
+		return
+	}
+	if err := p.m.sandboxes.Destroy(ctx, former); err != nil && ctx.Err() == nil {
+		log.G(ctx).WithField("sandbox", former).WithError(err).Warn("the lost sandbox is left to the sweep")
+	}
 }
 
 // outcome turns how serving ended into the pod's final state.

@@ -113,5 +113,5 @@ func (p *pod) begin(ctx context.Context) context.Context {
 // outcomeFields say how a pod ended and when.
 func (p *pod) outcomeFields() log.Fields {
 	statuses, ended := p.snapshot()
-	return log.Fields{"phase": phaseOf(p.spec, statuses, ended, false), "after": time.Since(p.peek().Since).Round(time.Millisecond)}
+	return log.Fields{"phase": phaseOf(p.spec, statuses, ended, false), "after": p.peek().age(now(), time.Now()).Round(time.Millisecond)}
 }

@@ -10,9 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/containerd/containerd/log"
-	"github.com/containerd/errdefs"
 	"golang.org/x/sync/semaphore"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,6 +19,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
 
 // Why a pod's goroutine was told to stop.
@@ -164,43 +163,47 @@ func (p *pod) locate() {
 // docker-sd the one in its record. A boot that fails is tried again, since a
 // refused create would be final for the cluster.
 func (p *pod) place(ctx context.Context) (*pool.Sandbox, error) {
-	find := func() (*pool.Sandbox, error) { return p.m.sandboxes.Adopt(ctx, p.peek().Sandbox) }
-	if p.claim != nil || !p.peek().Placed {
-		claim := p.claim
-		if claim == nil {
-			claim = p.m.sandboxes.Rebook(p.peek().Sandbox, hostPorts(p.spec))
-		}
-		find = func() (*pool.Sandbox, error) { return claim.Sandbox(ctx) }
-	}
-	delays := backoff.NewExponentialBackOff()
-	delays.InitialInterval, delays.MaxInterval = time.Second, 30*time.Second
-	for {
-		s, err := find()
+	if p.claim == nil && p.peek().Placed {
+		s, err := p.find(ctx)
 		if err == nil {
 			fault.Point("pods.place.found")
-			if p.claim != nil && p.lacksImages(ctx, s) && !p.swapped {
-				claim, err := p.swap(ctx)
-				if err == nil {
-					find = func() (*pool.Sandbox, error) { return claim.Sandbox(ctx) }
-					continue
-				}
-				log.G(ctx).WithError(err).Warn("no fresh sandbox could be claimed, the image is copied into this one")
-			}
-			p.settle(ctx, s)
-			return s, nil
+			p.noteLoss(s)
+			err = p.settle(ctx, s)
 		}
-		if errdefs.IsNotFound(err) && p.peek().Placed {
-			return nil, err
+		return s, err
+	}
+	claim := p.claim
+	if claim == nil {
+		p.dropFormer(ctx)
+		claim = p.m.sandboxes.Rebook(p.peek().Sandbox, hostPorts(p.spec))
+	}
+	tries := retry.New(time.Second, 15*time.Second)
+	for {
+		s, err := claim.Sandbox(ctx)
+		if err == nil {
+			fault.Point("pods.place.found")
+		}
+		if err == nil && p.claim != nil && !p.swapped && p.lacksImages(ctx, s) {
+			fresh, err := p.swap(ctx)
+			if err == nil {
+				claim = fresh
+				continue
+			}
+			log.G(ctx).WithError(err).Warn("no fresh sandbox could be claimed, the image is copied into this one")
+		}
+		if err == nil {
+			err = p.settle(ctx, s)
+		}
+		if err == nil {
+			tries.Succeeded(ctx, "the pod has a sandbox")
+			return s, nil
 		}
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		log.G(ctx).WithError(err).Warn("no sandbox yet, trying again")
 		p.explain("waiting for a sandbox: " + err.Error())
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(delays.NextBackOff()):
+		if err := tries.Failed(ctx, "no sandbox yet, trying again", err); err != nil {
+			return nil, err
 		}
 	}
 }
@@ -221,15 +224,17 @@ func (p *pod) swap(ctx context.Context) (*pool.Claim, error) {
 	return claim, nil
 }
 
-// settle notes that the sandbox exists and gives it the pod's name.
-func (p *pod) settle(ctx context.Context, s *pool.Sandbox) {
-	p.sandbox.Store(s)
+// settle notes that the sandbox exists and gives it the pod's name. No container
+// may start before that is on disk: after a crash it would be started once more,
+// in another sandbox.
+func (p *pod) settle(ctx context.Context, s *pool.Sandbox) error {
 	if r := p.peek(); !r.Placed || r.Sandbox != s.Name {
-		if err := p.note(func(r *record) { r.Placed, r.Sandbox = true, s.Name }); err != nil {
-			log.G(ctx).WithError(err).Warn("the pod's place could not be saved")
+		if err := p.change(func(r *record) { r.Placed, r.Sandbox, r.Former = true, s.Name, "" }); err != nil {
+			return err
 		}
 		fault.Point("pods.place.recorded")
 	}
+	p.sandbox.Store(s)
 	if p.claim != nil {
 		p.tell(ctx, EventPlaced, "", log.Fields{"sandbox": s.Name})
 	}
@@ -242,6 +247,7 @@ func (p *pod) settle(ctx context.Context, s *pool.Sandbox) {
 			fault.Point("pods.place.named")
 		})
 	}
+	return nil
 }
 
 // explain shows people why containers still wait.
@@ -294,8 +300,7 @@ func (p *pod) conclude(ctx context.Context) {
 // teardown removes all that the pod ever had, and tries again until it is gone:
 // nobody upstream asks a second time (contract 4).
 func (p *pod) teardown(ctx context.Context, s *pool.Sandbox) {
-	delays := backoff.NewExponentialBackOff()
-	delays.InitialInterval, delays.MaxInterval = time.Second, time.Minute
+	tries := retry.New(time.Second, 30*time.Second)
 	r := p.peek()
 	if s == nil && p.claim == nil && r.Placed && r.Final == nil {
 		// A sandbox that cannot be found or asked any more is removed as it is.
@@ -321,11 +326,8 @@ func (p *pod) teardown(ctx context.Context, s *pool.Sandbox) {
 			p.tell(ctx, EventDeleted, "", nil)
 			return
 		}
-		log.G(ctx).WithError(err).Warn("the pod could not be removed, trying again")
-		select {
-		case <-ctx.Done():
+		if tries.Failed(ctx, "the pod could not be removed, trying again", err) != nil {
 			return // the record brings the next run back to this
-		case <-time.After(delays.NextBackOff()):
 		}
 	}
 }
@@ -334,6 +336,9 @@ func (p *pod) erase(ctx context.Context) error {
 	name := p.peek().Sandbox
 	var problems []error
 	problems = append(problems, p.m.sandboxes.Destroy(ctx, name))
+	if former := p.peek().Former; former != "" {
+		problems = append(problems, p.m.sandboxes.Destroy(ctx, former))
+	}
 	fault.Point("pods.delete.destroyed")
 	if err := os.Remove(p.link()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		problems = append(problems, fmt.Errorf("remove the pod's folder name: %w", err))

@@ -32,8 +32,13 @@ type record struct {
 	Sandbox string       `json:"sandbox"`
 	// Placed says that the sandbox has existed: if it is missing later, it was
 	// lost, and the pod's containers may have run.
-	Placed bool      `json:"placed"`
+	Placed bool `json:"placed"`
+	// Former is the sandbox that this one replaces, until that is placed.
+	Former string    `json:"former,omitempty"`
 	Since  time.Time `json:"since"`
+	// Began is the same moment as Since, by the kernel. Records from before it was
+	// kept have none.
+	Began moment `json:"began,omitzero"`
 	// Devices held, by container; opaque to this package.
 	Devices json.RawMessage `json:"devices,omitempty"`
 	// Gone is set by a delete, with the seconds that the containers have to stop.
@@ -199,7 +204,13 @@ func (s store) bury(uid types.UID) error {
 	return f.Close()
 }
 
-// tombstones returns when each deleted pod was, and drops those older than keep.
+// tombstoneLimit is the age by the clock from which a tombstone is dropped, unless
+// it is kept longer than that.
+const tombstoneLimit = 24 * time.Hour
+
+// tombstones returns the deleted pods. Each is refused for its whole period again:
+// its age by the clock says little once that was set. Only very old ones are
+// dropped here.
 func (s store) tombstones(keep time.Duration, now time.Time) (map[types.UID]time.Time, error) {
 	entries, err := os.ReadDir(filepath.Join(s.dir, "tombstones"))
 	if err != nil {
@@ -212,11 +223,11 @@ func (s store) tombstones(keep time.Duration, now time.Time) (map[types.UID]time
 			continue // removed meanwhile
 		}
 		uid := types.UID(entry.Name())
-		if now.Sub(info.ModTime()) > keep {
+		if now.Sub(info.ModTime()) > max(keep, tombstoneLimit) {
 			s.unbury(uid)
 			continue
 		}
-		out[uid] = info.ModTime()
+		out[uid] = now
 	}
 	return out, nil
 }

@@ -242,13 +242,17 @@ func TestTombstones(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Chtimes(s.tombstonePath(old), now, now.Add(-2*time.Hour)); err != nil {
+	if err := os.Chtimes(s.tombstonePath(old), now, now.Add(-tombstoneLimit-time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 { // the second start finds the same
+	// The clock was set, forwards or back: the delete is remembered from now on.
+	for _, age := range []time.Duration{0, 2 * time.Hour, -2 * time.Hour} {
+		if err := os.Chtimes(s.tombstonePath(testUID), now, now.Add(-age)); err != nil {
+			t.Fatal(err)
+		}
 		got, err := s.tombstones(time.Hour, now)
-		if _, kept := got[testUID]; err != nil || len(got) != 1 || !kept {
-			t.Errorf("got %v, %v", got, err)
+		if at, kept := got[testUID]; err != nil || len(got) != 1 || !kept || !at.Equal(now) {
+			t.Errorf("of a tombstone of age %s: got %v, %v", age, got, err)
 		}
 	}
 	if _, err := os.Stat(s.tombstonePath(old)); !os.IsNotExist(err) {

@@ -12,7 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"github.com/containerd/containerd/log"
 	"github.com/containerd/errdefs"
 	"github.com/google/renameio/v2"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
@@ -78,18 +78,17 @@ func (p *pod) runMains(ctx context.Context, s *pool.Sandbox, set *volumes.Set) e
 // prepareUntil tries again where another try may help: when an engine is away,
 // and whenever the pod runs already, which a full disk must not end.
 func (p *pod) prepareUntil(ctx context.Context, s *pool.Sandbox) (*volumes.Set, error) {
-	delays := backoff.NewExponentialBackOff()
-	delays.InitialInterval, delays.MaxInterval = time.Second, 30*time.Second
+	tries := retry.New(time.Second, 30*time.Second)
 	for {
 		set, err := p.prepare(ctx, s)
 		if err == nil || ctx.Err() != nil || !p.resumed && !errdefs.IsUnavailable(err) {
+			if err == nil {
+				tries.Succeeded(ctx, "the pod's volumes are ready")
+			}
 			return set, err
 		}
-		log.G(ctx).WithError(err).Warn("the pod's volumes could not be made ready, trying again")
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(delays.NextBackOff()):
+		if err := tries.Failed(ctx, "the pod's volumes could not be made ready, trying again", err); err != nil {
+			return nil, err
 		}
 	}
 }
@@ -111,7 +110,7 @@ func (s *sidecars) wait() { s.group.Wait() }
 func (p *pod) bound(ctx context.Context, s *pool.Sandbox, cancel context.CancelCauseFunc) (stop func()) {
 	var deadline <-chan time.Time
 	if seconds := p.spec.Spec.ActiveDeadlineSeconds; seconds != nil {
-		timer := time.NewTimer(time.Until(p.peek().Since.Add(time.Duration(*seconds) * time.Second)))
+		timer := time.NewTimer(time.Duration(*seconds)*time.Second - p.peek().age(now(), time.Now()))
 		deadline = timer.C
 	}
 	var watcher sync.WaitGroup

@@ -107,6 +107,9 @@ func (c *Claim) Sandbox(ctx context.Context) (*Sandbox, error) {
 	if c.warm != nil {
 		return c.warm, nil
 	}
+	if c.got != nil {
+		return c.got, nil
+	}
 	p := c.pool
 	p.count(&p.claiming, 1)
 	s, err := c.boot(ctx)

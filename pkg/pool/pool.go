@@ -110,6 +110,8 @@ type Pool struct {
 	known map[string]bool
 	// strays are those that were seen, since when.
 	strays map[string]time.Time
+	// condemned are those that could not be destroyed when they were to be.
+	condemned map[string]bool
 	// spared are strays that a dry run has told of.
 	spared map[string]bool
 	// claiming counts claims whose sandbox is not there yet; they go before refills.
@@ -136,6 +138,7 @@ func New(config Config, host Host) *Pool {
 		config: config, generation: generation(config, Hardware{}), host: host, subnets: newSubnets(config.Subnets),
 		slots: make(chan struct{}, max(config.Parallel, 1)),
 		wake:  make(chan struct{}, 1), life: life, end: end, known: map[string]bool{}, strays: map[string]time.Time{}, spared: map[string]bool{},
+		condemned: map[string]bool{},
 	}
 }
 
@@ -226,16 +229,18 @@ func AssignedName(podUID string) string { return podUID + nameSuffix }
 // Destroy removes a sandbox's container, network and folder, whichever of them
 // exist. It may be repeated.
 func (p *Pool) Destroy(ctx context.Context, name string) error {
-	// Whoever fails to destroy it need not come back: the sweep takes strays.
-	defer p.disown(name)
-	if err := p.Retire(ctx, name); err != nil {
-		return err
+	err := p.Retire(ctx, name)
+	if err == nil {
+		if err = p.config.RemoveFolder(p.folder(name)); err != nil {
+			err = fmt.Errorf("destroy sandbox %s: %w", name, err)
+		}
 	}
-	if err := p.config.RemoveFolder(p.folder(name)); err != nil {
-		return fmt.Errorf("destroy sandbox %s: %w", name, err)
+	if err == nil {
+		fault.Point("pool.destroy.folder")
 	}
-	fault.Point("pool.destroy.folder")
-	return nil
+	// Whoever fails to destroy it need not come back: the sweep does.
+	p.disown(name, err != nil)
+	return err
 }
 
 // Retire removes a sandbox's container and network and keeps its folder, where
@@ -272,10 +277,13 @@ func (p *Pool) Retire(ctx context.Context, name string) error {
 	p.subnets.give(name)
 	return nil
 }
-func (p *Pool) disown(name string) {
+func (p *Pool) disown(name string, again bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.known, name)
+	if delete(p.condemned, name); again {
+		p.condemned[name] = true
+	}
 }
 
 // know notes that somebody answers for a sandbox.
@@ -283,6 +291,7 @@ func (p *Pool) know(name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.known[name] = true
+	delete(p.condemned, name)
 }
 
 // Close ends the watching of sandboxes; they go on running.

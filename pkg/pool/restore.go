@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/containerd/containerd/log"
@@ -39,6 +40,7 @@ func (p *Pool) Adopt(ctx context.Context, name string) (*Sandbox, error) {
 	if err != nil {
 		return nil, fmt.Errorf("adopt sandbox %s: %w", name, err)
 	}
+	s.Stopped = found[0].State.Status != engine.StatusRunning
 	return s, nil
 }
 
@@ -203,7 +205,7 @@ func (p *Pool) sweep(ctx context.Context) error {
 		born[c.Labels[engine.LabelSandbox]] = c.Created
 	}
 	p.forgetStrays(born)
-	var problems []error
+	problems := p.sweepCondemned(ctx)
 	for name, created := range born {
 		switch {
 		case !isPoolName(name) || p.knows(name):
@@ -214,6 +216,23 @@ func (p *Pool) sweep(ctx context.Context) error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// sweepCondemned destroys what could not be destroyed when it was to be, whatever
+// is left of it: that was decided, so neither grace nor dry run applies.
+func (p *Pool) sweepCondemned(ctx context.Context) (problems []error) {
+	p.mu.Lock()
+	names := slices.Collect(maps.Keys(p.condemned))
+	p.mu.Unlock()
+	for _, name := range names {
+		p.mu.Lock()
+		still := p.condemned[name] && !p.known[name]
+		p.mu.Unlock()
+		if still {
+			problems = append(problems, p.Destroy(ctx, name))
+		}
+	}
+	return problems
 }
 
 // stray returns since when a sandbox has been seen as one that nobody knows. Its

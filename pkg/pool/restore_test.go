@@ -280,8 +280,11 @@ func TestAdopt(t *testing.T) {
 		p := pool.New(config, host)
 		defer p.Close()
 		s, err := p.Adopt(t.Context(), name)
-		if err != nil || s.ID != id {
+		if err != nil || s.ID != id || !s.Stopped {
 			t.Fatalf("Adopt() of a stopped sandbox = %+v, %v, want it started", s, err)
+		}
+		if again, err := p.Adopt(t.Context(), name); err != nil || again.Stopped {
+			t.Errorf("Adopt() of a running sandbox = %+v, %v", again, err)
 		}
 		if _, err := p.Adopt(t.Context(), uuid.NewString()+"_dind"); !errdefs.IsNotFound(err) {
 			t.Errorf("Adopt() of one that is gone = %v, want ErrNotFound", err)

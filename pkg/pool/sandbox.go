@@ -60,8 +60,9 @@ type Sandbox struct {
 	IP string
 	// Dir is this sandbox's folder on the host, at the same path inside.
 	Dir string
-	// Booted is when the sandbox's container was made.
-	Booted time.Time
+	// Booted is when the sandbox's container was made, Started when it was started
+	// last.
+	Booted, Started time.Time
 	// Engine is the engine inside.
 	Engine *engine.Client
 	// Image that it was made from, by the name that it has inside where layers are
@@ -75,6 +76,9 @@ type Sandbox struct {
 	PID int
 	// hostName of the container when it was found: the pool name or a pod's.
 	hostName string
+	// Stopped says that it was found stopped and was started again: all that ran in
+	// it has ended.
+	Stopped bool
 
 	gone chan struct{}
 }
@@ -320,7 +324,7 @@ func (p *Pool) connect(ctx context.Context, name, id string) (_ *Sandbox, err er
 	if err != nil {
 		return nil, err
 	}
-	s.IP, s.Booted = seen.IPs[NetworkName(name)], seen.Created
+	s.IP, s.Booted, s.Started = seen.IPs[NetworkName(name)], seen.Created, seen.State.StartedAt
 	s.Image, s.PID, s.hostName = seen.ImageID, seen.State.PID, seen.Name
 	if p.config.StoreVolume != "" {
 		s.Image = StoredName(seen.ImageID)

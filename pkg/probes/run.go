@@ -158,7 +158,8 @@ func (r *runner) unhealthy(f finding) {
 // when it is to be killed: no command may run in a container that is being stopped.
 func watch(ctx context.Context, t Target, kind Kind, p *v1.Probe, findings chan<- finding) {
 	timing := timingOf(p)
-	if !sleep(ctx, time.Until(t.StartedAt.Add(timing.delay))) {
+	// At most the delay: a start in the future is one before the clock was set back.
+	if !sleep(ctx, min(time.Until(t.StartedAt.Add(timing.delay)), timing.delay)) {
 		return
 	}
 	ticker := time.NewTicker(timing.period)
