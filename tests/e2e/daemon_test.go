@@ -31,6 +31,8 @@ type daemon struct {
 	log                   *logBuffer
 	// env is variables of the process beside the few that it inherits.
 	env []string
+	// engine is where its sandboxes are seen.
+	engine *engineReader
 
 	cmd *exec.Cmd
 	// exited is closed when the process has ended with exitErr.
@@ -42,7 +44,7 @@ type daemon struct {
 // sockets below it. Settings win over the defaults of the tests.
 func newDaemon(dir string, settings map[string]any) (*daemon, error) {
 	d := &daemon{dir: dir, instance: "e2e-" + uuid.NewString()[:8], socket: filepath.Join(dir, "api.sock"),
-		config: filepath.Join(dir, "config.yaml"), log: &logBuffer{}}
+		config: filepath.Join(dir, "config.yaml"), log: &logBuffer{}, engine: suite.engine}
 	d.settings = map[string]any{
 		"Instance":         d.instance,
 		"Socket":           "unix://" + d.socket,
@@ -179,7 +181,7 @@ func (d *daemon) finish() error {
 	if text := d.log.String(); strings.Contains(text, "DATA RACE") || strings.Contains(text, "panic: ") {
 		problems = append(problems, errors.New("docker-sd has a data race or a panic:\n"+d.log.tail(400)))
 	}
-	problems = append(problems, suite.engine.removeInstance(ctx, d.instance))
+	problems = append(problems, d.engine.removeInstance(ctx, d.instance))
 	return errors.Join(problems...)
 }
 
@@ -207,11 +209,11 @@ func (d *daemon) idle(ctx context.Context) error {
 // leftovers names what belongs to no warm sandbox, and warm ones that are too
 // many or too few: one that a pod holds without having named it looks warm.
 func (d *daemon) leftovers(ctx context.Context) ([]string, error) {
-	containers, err := suite.engine.containers(ctx, d.label())
+	containers, err := d.engine.containers(ctx, d.label())
 	if err != nil {
 		return nil, err
 	}
-	networks, err := suite.engine.networks(ctx, d.label())
+	networks, err := d.engine.networks(ctx, d.label())
 	if err != nil {
 		return nil, err
 	}
@@ -268,6 +270,12 @@ func prepareDaemon(t *testing.T, settings map[string]any) *daemon {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return prepareDaemonIn(t, dir, settings)
+}
+
+// prepareDaemonIn has the daemon's files in a folder that it removes.
+func prepareDaemonIn(t *testing.T, dir string, settings map[string]any) *daemon {
+	t.Helper()
 	d, err := newDaemon(dir, settings)
 	if err != nil {
 		t.Fatal(err)

@@ -27,7 +27,10 @@ const (
 
 // engineReader looks at the host's engine from outside, with plain HTTP, so that
 // the tests do not share the daemon's own view of it.
-type engineReader struct{ http *http.Client }
+type engineReader struct {
+	http *http.Client
+	dial func() (net.Conn, error)
+}
 
 func newEngineReader(host string) (*engineReader, error) {
 	if host == "" {
@@ -38,7 +41,8 @@ func newEngineReader(host string) (*engineReader, error) {
 		return nil, fmt.Errorf("DOCKER_HOST %q is neither unix:// nor tcp://", host)
 	}
 	dialer := &net.Dialer{Timeout: 5 * time.Second}
-	return &engineReader{http: &http.Client{Timeout: time.Minute, Transport: &http.Transport{
+	dial := func() (net.Conn, error) { return dialer.Dial(network, address) }
+	return &engineReader{dial: dial, http: &http.Client{Timeout: time.Minute, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return dialer.DialContext(ctx, network, address)
 		}}}}, nil

@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -198,7 +199,7 @@ func (p *podRun) waitGone(limit time.Duration) {
 
 // find looks for the pod's sandbox on the host, by its name (contract 8.1).
 func (p *podRun) find(ctx context.Context) ([]hostContainer, error) {
-	all, err := suite.engine.containers(ctx, p.d.label())
+	all, err := p.d.engine.containers(ctx, p.d.label())
 	if err != nil {
 		return nil, err
 	}
@@ -244,7 +245,7 @@ func (p *podRun) traces() ([]string, error) {
 	}
 	paths := []string{filepath.Join("records", string(p.pod.UID)+".json"), p.pod.Namespace + "-" + string(p.pod.UID)}
 	if p.box != "" {
-		networks, err := suite.engine.networks(ctx, p.d.label(), sandboxLabel+"="+p.box)
+		networks, err := p.d.engine.networks(ctx, p.d.label(), sandboxLabel+"="+p.box)
 		if err != nil {
 			return nil, err
 		}
@@ -325,6 +326,16 @@ func (p *podRun) logs(container string, opts logOptions) string {
 		p.t.Fatalf("getLogs of %q was answered with %d: %s", container, code, text)
 	}
 	return text
+}
+
+// waitLog waits until a container has written exactly this.
+func (p *podRun) waitLog(container, want string) {
+	p.t.Helper()
+	got := ""
+	eventually(p.t, runLimit, fmt.Sprintf("log %q", want), func() bool {
+		got = p.logs(container, logOptions{})
+		return got == want
+	}, func() string { return fmt.Sprintf("%q", got) })
 }
 
 // output runs the pod to its success and returns its only container's log.

@@ -18,7 +18,7 @@ import (
 // warm returns the running sandboxes that no pod has claimed.
 func (d *daemon) warm(t *testing.T) map[string]hostContainer {
 	t.Helper()
-	containers, err := suite.engine.containers(t.Context(), d.label())
+	containers, err := d.engine.containers(t.Context(), d.label())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,243 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/moby/sys/mountinfo"
+	"golang.org/x/sys/unix"
+	v1 "k8s.io/api/core/v1"
+)
+
+// hostEngine is a Docker engine of a test's own, which it may restart. It touches
+// no other one: no bridge, no packet rules, a containerd namespace of its own.
+type hostEngine struct {
+	dir    string
+	reader *engineReader
+	cmd    *exec.Cmd
+	exited chan struct{}
+}
+
+func (e *hostEngine) host() string { return "unix://" + filepath.Join(e.dir, "s") }
+
+// newHostEngine starts one with the test images in it.
+func newHostEngine(t *testing.T, args ...string) *hostEngine {
+	t.Helper()
+	dir, err := os.MkdirTemp("/tmp", "he")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &hostEngine{dir: dir}
+	t.Cleanup(func() {
+		if err := errors.Join(e.stop(), e.unmount(), os.RemoveAll(dir)); err != nil {
+			t.Errorf("end the test's own engine: %v", err)
+		}
+	})
+	if e.reader, err = newEngineReader(e.host()); err != nil {
+		t.Fatal(err)
+	}
+	e.start(t, args...)
+	e.load(t, suite.images.sandbox, suite.images.busybox)
+	return e
+}
+
+func (e *hostEngine) start(t *testing.T, args ...string) {
+	t.Helper()
+	program, err := exec.LookPath("dockerd")
+	if err != nil {
+		program = "/usr/sbin/dockerd"
+	}
+	config := filepath.Join(e.dir, "daemon.json")
+	if err := os.WriteFile(config, []byte("{}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log, err := os.OpenFile(filepath.Join(e.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	namespace := "docker-sd-" + filepath.Base(e.dir)
+	cmd := exec.Command(program, append([]string{"--config-file=" + config, "--data-root=" + filepath.Join(e.dir, "data"),
+		"--exec-root=" + filepath.Join(e.dir, "exec"), "--pidfile=" + filepath.Join(e.dir, "pid"), "--host=" + e.host(),
+		"--containerd-namespace=" + namespace, "--containerd-plugins-namespace=" + namespace + "-plugins",
+		"--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false"}, args...)...)
+	cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/local/sbin:/usr/sbin:/sbin")
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	began, exited := make(chan error), make(chan struct{})
+	go func() {
+		// The end of the thread that started it would be taken for the end of the tests.
+		runtime.LockOSThread()
+		defer close(exited)
+		err := cmd.Start()
+		began <- err
+		if err == nil {
+			_ = cmd.Wait()
+		}
+	}()
+	if err := <-began; err != nil {
+		t.Fatalf("start %s: %v", program, err)
+	}
+	e.cmd, e.exited = cmd, exited
+	eventually(t, runLimit, "the engine answers", func() bool {
+		select {
+		case <-exited:
+			t.Fatalf("the engine ended: %s", e.log())
+		default:
+		}
+		return e.reader.ping(t.Context()) == nil
+	}, e.log)
+}
+
+func (e *hostEngine) log() string {
+	text, err := os.ReadFile(filepath.Join(e.dir, "log"))
+	if err != nil {
+		return err.Error()
+	}
+	return string(text[max(len(text)-4000, 0):])
+}
+
+// stop ends the engine, and with it its containers unless they are to be restored.
+func (e *hostEngine) stop() error {
+	if e.cmd == nil {
+		return nil
+	}
+	if err := e.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return err
+	}
+	e.reader.http.CloseIdleConnections()
+	select {
+	case <-e.exited:
+		return nil
+	case <-time.After(60 * time.Second):
+		return errors.Join(fmt.Errorf("the engine did not end: %s", e.log()), e.cmd.Process.Kill())
+	}
+}
+
+func (e *hostEngine) restart(t *testing.T, args ...string) {
+	t.Helper()
+	if err := e.stop(); err != nil {
+		t.Fatal(err)
+	}
+	e.start(t, args...)
+}
+
+// load copies images from the engine of the other tests.
+func (e *hostEngine) load(t *testing.T, names ...string) {
+	t.Helper()
+	save, err := suite.engine.http.Get("http://engine/images/get?" + url.Values{"names": names}.Encode())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer save.Body.Close()
+	load, err := e.reader.http.Post("http://engine/images/load?quiet=1", "application/x-tar", save.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer load.Body.Close()
+	text, err := io.ReadAll(load.Body)
+	if err != nil || save.StatusCode != http.StatusOK || load.StatusCode != http.StatusOK || strings.Contains(string(text), `"error"`) {
+		t.Fatalf("copy the images: %d, %d %s, %v", save.StatusCode, load.StatusCode, text, err)
+	}
+}
+
+// unmount detaches what an engine leaves mounted below its folder.
+func (e *hostEngine) unmount() error {
+	mounts, err := mountinfo.GetMounts(mountinfo.PrefixFilter(e.dir))
+	problems := []error{err}
+	for i := len(mounts) - 1; i >= 0; i-- {
+		if err := unix.Unmount(mounts[i].Mountpoint, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) {
+			problems = append(problems, err)
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// TestHostEngineRestarts: with live-restore pods do not notice; without it they
+// end with a reason or run again, as their restart policy says.
+func TestHostEngineRestarts(t *testing.T) {
+	t.Parallel()
+	const live = "--live-restore"
+	e := newHostEngine(t, live)
+	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": 1, "DockerNetworkSubnet": []string{"10.214.0.0/22"}})
+	d.env, d.engine = append(d.env, "DOCKER_HOST="+e.host()), e.reader
+	if err := d.start(); err != nil {
+		t.Fatal(err)
+	}
+	script := "echo run >>/vol/runs; echo $(wc -l </vol/runs); " + untilStopped
+	start := func(policy v1.RestartPolicy) *podRun {
+		pod := withVolume(newPod(shell("c", script)), emptyDir(), "/vol")
+		pod.Spec.RestartPolicy = policy
+		return d.run(t, pod)
+	}
+	always, onFailure, never := start(v1.RestartPolicyAlways), start(v1.RestartPolicyOnFailure), start(v1.RestartPolicyNever)
+	before := map[*podRun]v1.ContainerStatus{}
+	for _, p := range []*podRun{always, onFailure, never} {
+		before[p] = p.waitRunning().container("c")
+	}
+	d.waitWarmBeside(t, 1)
+
+	t.Log("with live-restore")
+	if err := e.stop(); err != nil {
+		t.Fatal(err)
+	}
+	for p, was := range before {
+		if got := p.status().container("c"); got.State.Running == nil || got.ContainerID != was.ContainerID {
+			t.Errorf("while the engine is away: %+v", got)
+		}
+		p.waitLog("c", "1\n")
+	}
+	waits := d.run(t, newPod(shell("c", "echo ran")))
+	e.start(t, live)
+	if got := waits.output(); got != "ran\n" {
+		t.Errorf("log of a pod from the outage = %q", got)
+	}
+	for p, was := range before {
+		got := p.status().container("c")
+		if got.State.Running == nil || got.ContainerID != was.ContainerID || got.RestartCount != 0 {
+			t.Errorf("after the engine was away: %+v", got)
+		}
+	}
+
+	for what, args := range map[string][]string{"the engine ended all containers at its start": nil, "and at its end": nil} {
+		t.Log("without live-restore: " + what)
+		runs := always.status().container("c").RestartCount
+		e.restart(t, args...)
+		for _, p := range []*podRun{always, onFailure} {
+			got := p.waitFor("the pod runs again", func(s podStatus) bool {
+				return s.container("c").State.Running != nil && s.container("c").RestartCount > runs
+			}).container("c")
+			if end := got.LastTerminationState.Terminated; end == nil || end.ExitCode != 137 || !strings.Contains(end.Message, "sandbox stopped") {
+				t.Errorf("it ended before with %+v", end)
+			}
+			p.waitLog("c", fmt.Sprintf("%d\n", runs+2)) // its volume is the same
+		}
+		if end := never.waitPhase(v1.PodFailed).container("c").State.Terminated; end.ExitCode != 137 || !strings.Contains(end.Message, "sandbox stopped") {
+			t.Errorf("Never: end = %+v", end)
+		}
+		if got := never.logs("c", logOptions{}); got != "1\n" {
+			t.Errorf("Never: log = %q", got)
+		}
+		d.waitWarmBeside(t, 1)
+		never.delete(0)
+		never.waitGone(runLimit)
+		never = start(v1.RestartPolicyNever)
+		never.waitRunning()
+	}
+	if n := d.log.lines("trying again"); n > 40 {
+		t.Errorf("%d lines on four outages:\n%s", n, d.log.about("trying again"))
+	}
+}
