@@ -19,14 +19,14 @@ DECODERS = config:FuzzLoad engine:FuzzLogFrames gpu:FuzzAssignment gpu:FuzzCDISp
 	interlink:FuzzDecodeCreate interlink:FuzzDecodeDelete interlink:FuzzDecodeLogs interlink:FuzzDecodeStatus \
 	pods:FuzzFlags pods:FuzzPod pods:FuzzRecord pods:FuzzStatus
 
-.PHONY: all build test unit light integration soak modern package installable fuzz fuzzshort demo run bench pictures lint clean help
+.PHONY: all build test unit light integration soak modern package installable fuzz fuzzshort simulate simulateshort demo run bench pictures lint clean help
 
 all: build ## what plain make does
 
 build: ## bin/docker-sd; CGO_ENABLED=0 makes the light static build without GPUs
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/docker-sd ./cmd/docker-sd
 
-test: unit fuzzshort light integration soak installable ## everything that CI runs
+test: unit fuzzshort light simulateshort integration soak installable ## everything that CI runs
 
 unit: ## unit tests with the race detector
 	$(GO) vet ./...
@@ -37,6 +37,13 @@ light: ## the static build and the tests of what differs in it
 	CGO_ENABLED=0 $(GO) build -o bin/docker-sd-light ./cmd/docker-sd
 	ldd bin/docker-sd-light 2>&1 | grep -E 'not a dynamic executable|statically linked'
 	CGO_ENABLED=0 $(GO) test ./pkg/gpu/... ./cmd/...
+
+simulate: ## 20 docker-sd under 20 virtual kubelets and 1000 pods; writes docs/many-hosts.md
+	mkdir -p bin
+	$(GO) run ./tests/simulate -json bin/simulate.json -docs docs/many-hosts.md
+
+simulateshort:
+	$(GO) run ./tests/simulate -short
 
 integration: ## the daemon against a real engine, through HTTP
 	$(LAB) -- $(GO) test -tags e2e -count=1 -timeout 20m -skip '^TestSoak$$' ./tests/e2e/...

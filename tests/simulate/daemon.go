@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/procfs"
+	"sigs.k8s.io/yaml"
+)
+
+// poolSize of every docker-sd, small because a host has few pods at a time that
+// start.
+const poolSize = 2
+
+// daemon is one docker-sd, a process of its own, and the engine of its host.
+type daemon struct {
+	name, dir string
+	calls     *tally
+	engine    *fakeEngine
+	api       *caller
+	cmd       *exec.Cmd
+	log       *os.File
+	// ended is closed when the process has ended; failed is how.
+	ended  chan struct{}
+	failed error
+}
+
+// build compiles docker-sd, so that what is measured is this tree.
+func build(ctx context.Context, dir string) (string, error) {
+	binary := filepath.Join(dir, "docker-sd")
+	if out, err := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, "./cmd/docker-sd").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build docker-sd: %w: %s", err, out)
+	}
+	return binary, nil
+}
+
+// startDaemon starts a docker-sd with its host and returns when it takes pods
+// and its pool is warm.
+func startDaemon(ctx context.Context, binary, dir string, boot time.Duration, pods int) (_ *daemon, err error) {
+	calls := newTally()
+	d := &daemon{name: filepath.Base(dir), dir: dir, calls: calls, engine: newFakeEngine(calls, boot), ended: make(chan struct{})}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make a host's folder: %w", err)
+	}
+	host := filepath.Join(dir, "e.sock")
+	if err := d.engine.listen(host); err != nil {
+		return nil, err
+	}
+	settings, err := yaml.Marshal(map[string]any{
+		"Socket": "unix://" + filepath.Join(dir, "s.sock"), "DataRootFolder": filepath.Join(dir, "data"), "Instance": d.name,
+		"DOCKER_HOST": "unix://" + host, "AdminAddress": "", "AVAILABLEDINDS": poolSize, "StandbySandboxes": 0, "MaxPods": pods,
+		"SandboxImage": "sandbox",
+	})
+	if err != nil {
+		return nil, fmt.Errorf("encode the configuration: %w", err)
+	}
+	config := filepath.Join(dir, "config.yaml")
+	if err := os.WriteFile(config, settings, 0o600); err != nil {
+		return nil, fmt.Errorf("write the configuration: %w", err)
+	}
+	if d.log, err = os.Create(filepath.Join(dir, "log")); err != nil {
+		return nil, fmt.Errorf("make a log: %w", err)
+	}
+	d.api = newCaller(filepath.Join(dir, "s.sock"))
+	d.cmd = exec.Command(binary, "-interlinkconfigpath", config)
+	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
+	// Nothing of ours: variables would win over the file.
+	d.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir}
+	if err := d.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start docker-sd: %w", err)
+	}
+	go func() {
+		defer close(d.ended)
+		d.failed = d.cmd.Wait()
+	}()
+	if err := d.awaitPods(ctx, 0); err != nil {
+		return nil, errors.Join(err, d.stop())
+	}
+	return d, nil
+}
+
+// awaitPods returns when so many pods run, each in a sandbox of its own, and
+// nothing else is there but the pool.
+func (d *daemon) awaitPods(ctx context.Context, pods int) error {
+	return poll(ctx, d.name+": wait for "+fmt.Sprint(pods)+" pods and a full pool", func() error {
+		if err := d.alive(); err != nil {
+			return err
+		}
+		sandboxes, networks, running := d.engine.census()
+		if sandboxes != pods+poolSize || networks != sandboxes || running != pods {
+			return fmt.Errorf("%d sandboxes, %d networks and %d containers in sandboxes: %w", sandboxes, networks, running, errNotYet)
+		}
+		return nil
+	})
+}
+
+// settlePeriod is without a call in a docker-sd that has nothing left to do.
+const settlePeriod = time.Second
+
+// awaitQuiet returns when docker-sd has stopped asking its engines.
+func (d *daemon) awaitQuiet(ctx context.Context) error {
+	last, since := d.calls.take(), time.Now()
+	var made []string
+	return poll(ctx, d.name+": wait for the last of what a start costs", func() error {
+		now := d.calls.take()
+		if more := polledCalls(last, now, 0); len(more) > 0 {
+			made, last, since = more, now, time.Now()
+		}
+		if time.Since(since) < settlePeriod {
+			return fmt.Errorf("it went on to ask its engines for %v: %w", made, errNotYet)
+		}
+		return nil
+	})
+}
+
+// awaitForgotten returns when docker-sd has no record of the pod any more.
+func (d *daemon) awaitForgotten(ctx context.Context, uid string) error {
+	path := filepath.Join(d.dir, "data", "records", uid+".json")
+	return poll(ctx, d.name+": wait for the end of pod "+uid, func() error {
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			return errors.Join(errNotYet, err)
+		}
+		return nil
+	})
+}
+
+// alive is an error if the process has ended.
+func (d *daemon) alive() error {
+	select {
+	case <-d.ended:
+		return fmt.Errorf("%s: docker-sd ended by itself: %w: %s", d.name, d.failed, d.lastWords())
+	default:
+		return nil
+	}
+}
+
+// usage is the processor time in seconds and the resident memory in bytes.
+func (d *daemon) usage() (cpu, memory float64, err error) {
+	process, err := procfs.NewProc(d.cmd.Process.Pid)
+	if err != nil {
+		return 0, 0, fmt.Errorf("look at %s: %w", d.name, err)
+	}
+	stat, err := process.Stat()
+	if err != nil {
+		return 0, 0, fmt.Errorf("look at %s: %w", d.name, err)
+	}
+	return stat.CPUTime(), float64(stat.ResidentMemory()), nil
+}
+
+// lastWords are the end of docker-sd's log.
+func (d *daemon) lastWords() string {
+	text, err := os.ReadFile(d.log.Name())
+	if err != nil {
+		return err.Error()
+	}
+	return string(text[max(0, len(text)-2000):])
+}
+
+// complaints are the errors in docker-sd's log.
+func (d *daemon) complaints() error {
+	text, err := os.ReadFile(d.log.Name())
+	if err != nil {
+		return fmt.Errorf("read a log: %w", err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, "level=error") || strings.Contains(line, "level=fatal") || strings.Contains(line, "panic:") {
+			return fmt.Errorf("%s wrote: %s", d.name, line)
+		}
+	}
+	return nil
+}
+
+// stopTimeout bounds the end of a docker-sd.
+const stopTimeout = time.Minute
+
+// stop ends the process and its host; it tells of all that was wrong with them.
+func (d *daemon) stop() error {
+	problems := []error{d.alive()}
+	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		problems = append(problems, fmt.Errorf("stop docker-sd: %w", err))
+	}
+	select {
+	case <-d.ended:
+		if d.failed != nil {
+			problems = append(problems, fmt.Errorf("%s ended badly: %w", d.name, d.failed))
+		}
+	case <-time.After(stopTimeout):
+		problems = append(problems, errors.New(d.name+" did not stop in time and was killed"), d.cmd.Process.Kill())
+		<-d.ended
+	}
+	d.api.close()
+	d.engine.close()
+	return errors.Join(append(problems, d.complaints(), d.calls.problems(), d.log.Close())...)
+}
+
+// waitLimit bounds every wait for something to happen in docker-sd.
+const waitLimit = 3 * time.Minute
+
+var errNotYet = errors.New("not yet")
+
+// poll asks until there is no error; one that is not errNotYet ends it.
+func poll(ctx context.Context, what string, ask func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, waitLimit)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := ask()
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, errNotYet) {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s: %w: %w", what, ctx.Err(), err)
+		case <-tick.C:
+		}
+	}
+}

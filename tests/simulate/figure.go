@@ -1,0 +1,157 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Figure is one measured quantity.
+type Figure struct {
+	Name string  `json:"name"`
+	What string  `json:"what"`
+	P50  float64 `json:"p50"`
+	P99  float64 `json:"p99"`
+	Max  float64 `json:"max"`
+	Unit string  `json:"unit"`
+	// Samples is how many there were.
+	Samples int `json:"samples"`
+}
+
+// kinds of figures in the order in which they are told, with what they say.
+func kinds() []Figure {
+	return []Figure{
+		{Name: "create", What: "create, answered", Unit: "ms"},
+		{Name: "status", What: "status of one pod", Unit: "ms"},
+		{Name: "round", What: "status round of a node", Unit: "ms"},
+		{Name: "ping", What: "ping", Unit: "ms"},
+		{Name: "delete", What: "delete, answered", Unit: "ms"},
+		{Name: "cpu_start", What: "CPU time per pod that starts, polls included", Unit: "ms"},
+		{Name: "cpu_polled", What: "CPU of a docker-sd whose pods are only polled, of one core", Unit: "%"},
+		{Name: "memory", What: "resident memory of a docker-sd", Unit: "MB"},
+	}
+}
+
+// samples are collected by all virtual kubelets.
+type samples struct {
+	mu   sync.Mutex
+	seen map[string][]float64
+}
+
+func newSamples() *samples { return &samples{seen: map[string][]float64{}} }
+
+func (s *samples) add(name string, value float64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen[name] = append(s.seen[name], value)
+}
+
+// since adds the milliseconds since a moment.
+func (s *samples) since(name string, began time.Time) {
+	s.add(name, float64(time.Since(began))/float64(time.Millisecond))
+}
+
+func (s *samples) figures() []Figure {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := kinds()
+	for i := range out {
+		values := s.seen[out[i].Name]
+		out[i].Samples = len(values)
+		out[i].P50, out[i].P99, out[i].Max = percentile(values, 50), percentile(values, 99), percentile(values, 100)
+	}
+	return out
+}
+
+// percentile is the nearest-rank percentile of values, 0 if there are none.
+func percentile(values []float64, p float64) float64 {
+	if len(values) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(values))
+	rank := int(math.Ceil(p / 100 * float64(len(sorted))))
+	return sorted[min(max(rank, 1), len(sorted))-1]
+}
+
+// number keeps three significant digits of small values and no decimals of
+// large ones.
+func number(v float64) string {
+	switch {
+	case v >= 100:
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	case v >= 10:
+		return strconv.FormatFloat(v, 'f', 1, 64)
+	}
+	return strconv.FormatFloat(v, 'f', 2, 64)
+}
+
+// document is the JSON file, and what the table in the docs is made from.
+type document struct {
+	Taken time.Time `json:"taken"`
+	CPUs  int       `json:"cpus"`
+	Nodes int       `json:"nodes"`
+	// Pods were created in all, of which as many as Running ran at a time.
+	Pods    int `json:"pods"`
+	Running int `json:"running"`
+	// Polls while nothing else happened; none of them made a docker-sd ask an engine.
+	Polls   int      `json:"polls"`
+	Figures []Figure `json:"figures"`
+}
+
+func (d document) print(w io.Writer) {
+	for _, f := range d.Figures {
+		fmt.Fprintf(w, "simulate %s %s %s %s\n", f.Name, number(f.P50), number(f.P99), f.Unit)
+	}
+}
+
+func (d document) writeJSON(path string) error {
+	body, err := json.MarshalIndent(d, "", " ")
+	if err != nil {
+		return fmt.Errorf("encode the figures: %w", err)
+	}
+	if err := os.WriteFile(path, append(body, '\n'), 0o644); err != nil {
+		return fmt.Errorf("write the figures: %w", err)
+	}
+	return nil
+}
+
+// table is what stands in the docs.
+func (d document) table() string {
+	out := fmt.Sprintf("%d docker-sd with %d running pods, %d created in all, on one machine of %d cores with the\n"+
+		"clients and the engines that pretend; %d polls of running pods caused no call to an engine.\n\n"+
+		"| | p50 | p99 | max | |\n|---|---:|---:|---:|---|\n", d.Nodes, d.Running, d.Pods, d.CPUs, d.Polls)
+	for _, f := range d.Figures {
+		out += fmt.Sprintf("| %s | %s | %s | %s | %s |\n", f.What, number(f.P50), number(f.P99), number(f.Max), f.Unit)
+	}
+	return out
+}
+
+// Marks around the table in the docs.
+const (
+	tableMark = "<!-- written by tests/simulate -->\n"
+	tableEnd  = "<!-- end -->\n"
+)
+
+// writeDocs puts the table between its marks.
+func (d document) writeDocs(path string) error {
+	file, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("read the docs: %w", err)
+	}
+	head, rest, found := strings.Cut(string(file), tableMark)
+	_, tail, ended := strings.Cut(rest, tableEnd)
+	if !found || !ended {
+		return fmt.Errorf("%s lacks %q or %q", path, tableMark, tableEnd)
+	}
+	if err := os.WriteFile(path, []byte(head+tableMark+d.table()+tableEnd+tail), 0o644); err != nil {
+		return fmt.Errorf("write the docs: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,92 @@
+// Command simulate runs many docker-sd on one machine, each with a Docker engine
+// of its own that only pretends, and asks them what as many virtual kubelets ask:
+//
+//	go run ./tests/simulate [-short] [-json FILE] [-docs FILE]
+//
+// What is real are the docker-sd, their files, and the calls that they get and
+// make. It prints one line per figure, simulate NAME P50 P99 UNIT, and ends with 1
+// when an answer was wrong, a pod did not run or did not go, a poll made
+// docker-sd ask an engine, or a docker-sd complained. Times are never judged.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// runTimeout bounds a whole run.
+const runTimeout = 20 * time.Minute
+
+type options struct {
+	short      bool
+	json, docs string
+}
+
+// plan says how much and how fast.
+type plan struct {
+	nodes, pods int
+	// churned pods of each node are deleted and replaced.
+	churned int
+	// boot is how long an engine in a sandbox takes to answer.
+	boot time.Duration
+	// round and ping are the pauses between rounds of polls and between pings.
+	round, ping time.Duration
+	// fill, steady and churn are how long the pods are created, only polled, and
+	// exchanged.
+	fill, steady, churn time.Duration
+}
+
+func planOf(short bool) plan {
+	if short {
+		return plan{nodes: 20, pods: 4, churned: 2, boot: 50 * time.Millisecond, round: 500 * time.Millisecond, ping: time.Second,
+			fill: time.Second, steady: 2 * time.Second, churn: time.Second}
+	}
+	return plan{nodes: 20, pods: 50, churned: 10, boot: 500 * time.Millisecond, round: 5 * time.Second, ping: 30 * time.Second,
+		fill: time.Minute, steady: time.Minute, churn: 20 * time.Second}
+}
+
+func main() {
+	if err := run(os.Args[1:]); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "simulate:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	var o options
+	flags := flag.NewFlagSet("simulate", flag.ContinueOnError)
+	flags.BoolVar(&o.short, "short", false, "fewer pods and rounds, for what is right and not for figures")
+	flags.StringVar(&o.json, "json", "", "write the figures to this `file`")
+	flags.StringVar(&o.docs, "docs", "", "write the table in this `file` anew")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, runTimeout)
+	defer cancel()
+	// Short, because a sandbox's socket has 107 bytes for its whole path.
+	dir, err := os.MkdirTemp("/tmp", "dss")
+	if err != nil {
+		return fmt.Errorf("make a folder: %w", err)
+	}
+	result, err := simulate(ctx, dir, planOf(o.short))
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(dir))
+	}
+	result.print(os.Stdout)
+	problems := []error{os.RemoveAll(dir)}
+	if o.json != "" {
+		problems = append(problems, result.writeJSON(o.json))
+	}
+	if o.docs != "" {
+		problems = append(problems, result.writeDocs(o.docs))
+	}
+	return errors.Join(problems...)
+}
