@@ -76,6 +76,28 @@ func TestStore_OneEngine(t *testing.T) {
 	})
 }
 
+// TestHostLayersAreReadOnly: what one sandbox could write there, all engines of
+// the host would run (contract 8.2.31).
+func TestHostLayersAreReadOnly(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		config.Size, config.Store = 1, "/var/lib/docker"
+		run(t, pool.New(config, host))
+		var seen []string
+		for _, m := range host.only(t).spec.Mounts {
+			if !strings.HasPrefix(m.Source, config.Store) {
+				continue
+			}
+			seen = append(seen, m.Source)
+			if !m.ReadOnly {
+				t.Errorf("%s of the host is writable in the sandbox", m.Source)
+			}
+		}
+		if want := []string{"/var/lib/docker/overlay2", "/var/lib/docker/image"}; !slices.Equal(seen, want) {
+			t.Errorf("the sandbox mounts %q of the host's store, want %q", seen, want)
+		}
+	})
+}
+
 func TestStore_IsSharedReadOnly(t *testing.T) {
 	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
 		config.Size, config.StoreVolume = 1, pool.StoreVolume(config.Instance)
