@@ -78,7 +78,7 @@ func TestNobodyListens(t *testing.T) {
 		"logs":    func() error { return c.Logs(ctx, "x", LogOptions{}, nil) },
 		"exec":    func() error { _, err := c.Exec(ctx, "x", nil, nil); return err },
 		"image":   func() error { _, err := c.Image(ctx, "x"); return err },
-		"pull":    func() error { return c.Pull(ctx, "x", Credentials{}) },
+		"pull":    func() error { return c.Pull(ctx, "x", Credentials{}, nil) },
 		"copy":    func() error { _, err := c.CopyImage(ctx, c, "x"); return err },
 		"network": func() error { return c.CreateNetwork(ctx, "x", "", nil) },
 		"no net":  func() error { return c.RemoveNetwork(ctx, "x") },

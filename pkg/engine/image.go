@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/registry"
 )
@@ -32,7 +33,9 @@ func (c *Client) Image(ctx context.Context, ref string) (Image, error) {
 type Credentials struct{ User, Password, Server string }
 
 // Pull fetches an image from its registry and returns when it is complete.
-func (c *Client) Pull(ctx context.Context, ref string, auth Credentials) error {
+// report, unless nil, is told how far it is; it must not block. What the
+// registry itself refused is ErrNotFound or ErrPermissionDenied.
+func (c *Client) Pull(ctx context.Context, ref string, auth Credentials, report func(PullProgress)) error {
 	options := image.PullOptions{}
 	if auth != (Credentials{}) {
 		encoded, err := registry.EncodeAuthConfig(registry.AuthConfig{
@@ -46,13 +49,32 @@ func (c *Client) Pull(ctx context.Context, ref string, auth Credentials) error {
 	defer end()
 	stream, err := c.docker.ImagePull(ctx, ref, options)
 	if err != nil {
-		return fmt.Errorf("pull image %s: %w", ref, classify(ctx, err))
+		return fmt.Errorf("pull image %s: %w", ref, refused(classify(ctx, err)))
 	}
 	defer stream.Close()
-	if _, err := readProgress(flowing{stream, silence}); err != nil {
-		return fmt.Errorf("pull image %s: %w", ref, silent(ctx, err))
+	layers := layers{}
+	_, err = readProgress(flowing{stream, silence}, func(m progress) {
+		if report != nil && layers.note(m) {
+			report(layers.sum())
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("pull image %s: %w", ref, refused(silent(ctx, err)))
 	}
 	return nil
+}
+
+// refused gives a class to a registry's refusal, which engines pass on as text.
+func refused(err error) error {
+	if errdefs.IsNotFound(err) || errdefs.IsUnavailable(err) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	for _, words := range []string{"unauthorized", "no basic auth credentials", "authentication required", "denied", "403 Forbidden"} {
+		if strings.Contains(err.Error(), words) {
+			return fmt.Errorf("%w: %w", errdefs.ErrPermissionDenied, err)
+		}
+	}
+	return err
 }
 
 // CopyImage transfers an image with all its layers to another engine and
@@ -70,7 +92,7 @@ func (c *Client) CopyImage(ctx context.Context, to *Client, ref string) (string,
 		return "", fmt.Errorf("load image %s: %w", ref, classify(ctx, err))
 	}
 	defer loaded.Body.Close()
-	lines, err := readProgress(flowing{loaded.Body, silence})
+	lines, err := readProgress(flowing{loaded.Body, silence}, nil)
 	if err != nil {
 		return "", fmt.Errorf("load image %s: %w", ref, silent(ctx, err))
 	}
@@ -87,13 +109,19 @@ func (c *Client) CopyImage(ctx context.Context, to *Client, ref string) (string,
 
 // progress is one message of the engine's pull and load streams.
 type progress struct {
+	ID     string `json:"id"`
+	Status string `json:"status"`
 	Stream string `json:"stream"`
 	Error  string `json:"error"`
+	Detail struct {
+		Current int64 `json:"current"`
+		Total   int64 `json:"total"`
+	} `json:"progressDetail"`
 }
 
 // readProgress drains a stream to its end; the engine reports failures inside
-// it, after a status of 200.
-func readProgress(r io.Reader) (lines []string, err error) {
+// it, after a status of 200. each may be nil.
+func readProgress(r io.Reader, each func(progress)) (lines []string, err error) {
 	decoder := json.NewDecoder(r)
 	for {
 		var p progress
@@ -107,6 +135,9 @@ func readProgress(r io.Reader) (lines []string, err error) {
 		}
 		if p.Stream != "" {
 			lines = append(lines, p.Stream)
+		}
+		if each != nil {
+			each(p)
 		}
 	}
 }

@@ -48,7 +48,7 @@ func TestSilentEngine(t *testing.T) {
 		"follow":  func() error { return c.Logs(ctx, "x", LogOptions{Follow: true}, io.Discard) },
 		"exec":    func() error { _, err := c.Exec(ctx, "x", nil, io.Discard); return err },
 		"image":   func() error { _, err := c.Image(ctx, "x"); return err },
-		"pull":    func() error { return c.Pull(ctx, "x", Credentials{}) },
+		"pull":    func() error { return c.Pull(ctx, "x", Credentials{}, nil) },
 		"copy":    func() error { _, err := c.CopyImage(ctx, c, "x"); return err },
 		"network": func() error { return c.CreateNetwork(ctx, "x", "", nil) },
 		"no net":  func() error { return c.RemoveNetwork(ctx, "x") },

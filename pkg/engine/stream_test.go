@@ -100,7 +100,7 @@ func TestPull(t *testing.T) {
 				}
 				c.answer(w, r)
 			}})
-			err := client.Pull(t.Context(), "i", Credentials{User: "u", Password: "s3cret", Server: "r.example"})
+			err := client.Pull(t.Context(), "i", Credentials{User: "u", Password: "s3cret", Server: "r.example"}, nil)
 			switch {
 			case c.want == "" && err != nil:
 				t.Errorf("Pull(): %v", err)

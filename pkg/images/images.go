@@ -10,7 +10,6 @@ import (
 	"github.com/containerd/containerd/log"
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
-	"golang.org/x/sync/singleflight"
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
@@ -21,7 +20,7 @@ import (
 // Host is what is needed of the host's engine.
 type Host interface {
 	Image(ctx context.Context, ref string) (engine.Image, error)
-	Pull(ctx context.Context, ref string, auth engine.Credentials) error
+	Pull(ctx context.Context, ref string, auth engine.Credentials, report func(engine.PullProgress)) error
 	CopyImage(ctx context.Context, to *engine.Client, ref string) (string, error)
 	List(ctx context.Context, labels ...string) ([]engine.Container, error)
 	Create(ctx context.Context, spec engine.Spec) (string, error)
@@ -58,6 +57,9 @@ type Want struct {
 	// Keys are the registry credentials that came with the pod; they are tried
 	// before docker-sd's own.
 	Keys Keyring
+	// Tell, unless nil, is told in a sentence how far a pull is, once a second at
+	// most; it must not block.
+	Tell func(message string)
 }
 
 // Reasons of a PullError, as kubelet writes them.
@@ -124,14 +126,14 @@ type Provider struct {
 	library      Library
 	sandboxImage string
 	changed      func()
-
-	flights singleflight.Group
 	life    context.Context
 	end     context.CancelFunc
 
 	mu     sync.Mutex
 	closed bool
 	work   sync.WaitGroup
+	// flights are the pulls and copies under way.
+	flights map[task]*flight
 	// silent are registries that did not answer, until when they are not asked
 	// again for an image that the host has.
 	silent map[string]time.Time
@@ -148,7 +150,7 @@ func New(config Config, host Host) *Provider {
 		config.Observer = unobserved{}
 	}
 	life, end := context.WithCancel(context.Background())
-	return &Provider{config: config, host: host, life: life, end: end, silent: map[string]time.Time{},
+	return &Provider{config: config, host: host, life: life, end: end, flights: map[task]*flight{}, silent: map[string]time.Time{},
 		holds: map[string]map[string]bool{}, dropped: map[string]time.Time{}, wake: make(chan struct{}, 1)}
 }
 
@@ -166,16 +168,6 @@ func (p *Provider) Close() {
 	p.mu.Unlock()
 	p.end()
 	p.work.Wait()
-}
-
-// begin counts a piece of work that Close waits for, unless it has been called.
-func (p *Provider) begin() bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.closed {
-		p.work.Add(1)
-	}
-	return !p.closed
 }
 
 // onHost is OnHost without a library.
@@ -198,11 +190,11 @@ func (p *Provider) onHost(ctx context.Context, want Want) (engine.Image, error) 
 	case !absent && (want.Policy != v1.PullAlways || pinned(named) || p.isSilent(named)):
 		return image, nil
 	}
-	err = p.pull(ctx, named, want.Keys, image.ID)
+	err = p.pull(ctx, named, want, image.ID)
 	switch {
 	case err == nil:
 		return p.host.Image(ctx, named.String())
-	case !absent && ctx.Err() == nil:
+	case !absent && ctx.Err() == nil && !errdefs.IsNotFound(err) && !errdefs.IsPermissionDenied(err):
 		p.setSilent(named)
 		log.G(ctx).WithField("image", want.Ref).WithError(err).Warn("the registry could not be asked for a newer image, the host's is used")
 		return image, nil
@@ -290,17 +282,22 @@ func (p *Provider) Ensure(ctx context.Context, s *pool.Sandbox, want Want) (Imag
 	if err != nil || presence == Ready {
 		return found, err
 	}
-	inside, err := p.transfer(ctx, s, want.Ref, onHost.ID)
+	inside, err := p.transfer(ctx, s, want, onHost.ID)
 	if err != nil {
 		return Image{}, err
 	}
 	return usable(inside, onHost), nil
 }
 
-func (p *Provider) transfer(ctx context.Context, s *pool.Sandbox, ref, hostID string) (engine.Image, error) {
+func (p *Provider) transfer(ctx context.Context, s *pool.Sandbox, want Want, hostID string) (engine.Image, error) {
+	ref := want.Ref
+	if want.Tell != nil {
+		want.Tell("copying image " + ref + " into the sandbox")
+	}
 	log.G(ctx).WithField("image", ref).Info("copying image into the sandbox")
 	asker := ctx
-	id, err := p.shared(ctx, "copy "+s.Name+" "+ref, func(ctx context.Context) (string, error) {
+	t := task{what: "copy", where: s.Name, ref: ref}
+	id, err := p.shared(ctx, t, nil, func(ctx context.Context, _ *flight) (string, error) {
 		_, done := p.config.Observer.Step(asker, StepCopy, "image", ref, "sandbox", s.Name)
 		id, err := p.host.CopyImage(ctx, s.Engine, ref)
 		if err == nil && id != hostID {
@@ -318,29 +315,4 @@ func (p *Provider) transfer(ctx context.Context, s *pool.Sandbox, ref, hostID st
 	}
 	fault.Point("images.copied")
 	return s.Engine.Image(ctx, id)
-}
-
-// shared does work once for all who ask for the same at a time. The work does
-// not end when one of them stops waiting.
-func (p *Provider) shared(ctx context.Context, key string, do func(context.Context) (string, error)) (string, error) {
-	done := p.flights.DoChan(key, func() (any, error) {
-		if !p.begin() {
-			return "", context.Canceled
-		}
-		defer p.work.Done()
-		work := log.WithLogger(p.life, log.G(ctx))
-		if p.config.Timeout > 0 {
-			var cancel context.CancelFunc
-			work, cancel = context.WithTimeout(work, p.config.Timeout)
-			defer cancel()
-		}
-		return do(work)
-	})
-	select {
-	case <-ctx.Done():
-		return "", ctx.Err()
-	case result := <-done:
-		text, _ := result.Val.(string)
-		return text, result.Err
-	}
 }

@@ -46,7 +46,7 @@ func (h *host) Image(_ context.Context, ref string) (engine.Image, error) {
 	return engine.Image{}, fmt.Errorf("image %s: %w", ref, errdefs.ErrNotFound)
 }
 
-func (h *host) Pull(ctx context.Context, ref string, auth engine.Credentials) error {
+func (h *host) Pull(ctx context.Context, ref string, auth engine.Credentials, report func(engine.PullProgress)) error {
 	if h.gate != nil {
 		select {
 		case <-h.gate:
@@ -132,6 +132,8 @@ func TestOnHost(t *testing.T) {
 		{name: "always asks", policy: v1.PullAlways, local: true, registry: true, want: "sha256:new", pulls: 1},
 		{name: "always, offline", policy: v1.PullAlways, local: true, pullErr: errors.New("no such host"), want: "sha256:old", pulls: 1},
 		{name: "always, absent and offline", policy: v1.PullAlways, pullErr: errors.New("no such host"), reason: images.ReasonPull, pulls: 1},
+		{name: "always, refused", policy: v1.PullAlways, local: true, pullErr: fmt.Errorf("unauthorized: %w", errdefs.ErrPermissionDenied), reason: images.ReasonPull, pulls: 1},
+		{name: "always, gone from its registry", policy: v1.PullAlways, local: true, reason: images.ReasonPull, pulls: 1},
 		{name: "never, present", policy: v1.PullNever, local: true, want: "sha256:old"},
 		{name: "never, absent", policy: v1.PullNever, registry: true, reason: images.ReasonNever},
 		{name: "unknown", policy: v1.PullIfNotPresent, reason: images.ReasonPull, pulls: 1},

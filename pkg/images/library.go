@@ -36,12 +36,16 @@ func (p *Provider) ShareFrom(library Library, sandboxImage string, changed func(
 
 // OnHost returns the image on the host, pulled first where its policy asks for
 // that (imagePullPolicy of Kubernetes). With Always, an image that the host has
-// is used when its registry cannot be asked: offline hosts run what they hold.
+// is used when its registry cannot be asked: offline hosts run what they hold. A
+// registry that says no is obeyed.
 // Where there is a library it has the image then.
 func (p *Provider) OnHost(ctx context.Context, want Want) (engine.Image, error) {
 	image, err := p.onHost(ctx, want)
 	if err != nil || p.library == nil {
 		return image, err
+	}
+	if want.Tell != nil {
+		want.Tell("importing image " + want.Ref)
 	}
 	if err := p.shelve(ctx, image.ID, want.Ref); err != nil {
 		if ctx.Err() != nil {
@@ -53,13 +57,12 @@ func (p *Provider) OnHost(ctx context.Context, want Want) (engine.Image, error) 
 	return image, nil
 }
 
-// shelve brings an image of the host to the library, once for all who ask. The
-// work does not end when one of them stops waiting.
+// shelve brings an image of the host to the library, once for all who ask.
 func (p *Provider) shelve(ctx context.Context, hostID, ref string) error {
 	if has, err := p.library.Has(ctx, hostID); err == nil && has {
 		return nil
 	}
-	_, err := p.shared(ctx, "import "+hostID, func(ctx context.Context) (string, error) {
+	_, err := p.shared(ctx, task{what: "import", ref: hostID}, nil, func(ctx context.Context, _ *flight) (string, error) {
 		var began time.Time
 		err := p.library.Load(ctx, hostID, func(ctx context.Context, to *engine.Client) (string, error) {
 			began = time.Now()

@@ -62,35 +62,55 @@ func (k Keyring) credentials(host string) (engine.Credentials, error) {
 
 // pull brings an image to the host, once for all who wait for it. had is the id
 // of the one that the host has under that name, if any.
-func (p *Provider) pull(ctx context.Context, named reference.Named, keys Keyring, had string) error {
-	host := reference.Domain(named)
-	own, err := p.ownKeys()
+func (p *Provider) pull(ctx context.Context, named reference.Named, want Want, had string) error {
+	auth, err := p.credentials(named, want)
 	if err != nil {
 		return err
 	}
-	auth, err := append(append(Keyring{}, keys...), own...).credentials(host)
-	if err != nil {
-		return err
-	}
-	// Who has other credentials may see another answer: no sharing between them.
-	asker := ctx
-	_, err = p.shared(ctx, fmt.Sprintf("pull %s as %s", named, auth.User), func(ctx context.Context) (string, error) {
+	ref, asker := named.String(), ctx
+	_, err = p.shared(ctx, task{what: "pull", ref: ref, auth: auth}, want.Tell, func(ctx context.Context, f *flight) (string, error) {
+		if had == "" {
+			// It may have come between our look and this flight.
+			if _, err := p.host.Image(ctx, ref); err == nil {
+				return "", nil
+			}
+		}
 		began := time.Now()
-		log.G(ctx).WithField("image", named.String()).Info("pulling image")
-		_, done := p.config.Observer.Step(asker, StepPull, "image", named.String())
-		err := p.host.Pull(ctx, named.String(), auth)
+		log.G(ctx).WithField("image", ref).Info("pulling image")
+		_, done := p.config.Observer.Step(asker, StepPull, "image", ref)
+		err := p.host.Pull(ctx, ref, auth, f.follow(ctx, ref))
 		done(err)
 		if err != nil {
-			return "", err
+			return "", p.givenUp(ctx, ref, err)
 		}
-		if image, err := p.host.Image(ctx, named.String()); err == nil && image.ID != had {
+		if image, err := p.host.Image(ctx, ref); err == nil && image.ID != had {
 			p.config.Observer.Pulled(image.Size)
 		}
 		fault.Point("images.pulled")
-		log.G(ctx).WithField("image", named.String()).WithField("after", time.Since(began).Round(time.Millisecond)).Info("image pulled")
+		log.G(ctx).WithField("image", ref).WithField("after", time.Since(began).Round(time.Millisecond)).Info("image pulled")
 		return "", nil
 	})
 	return err
+}
+
+// givenUp explains the end of a pull that the registry did not end.
+func (p *Provider) givenUp(ctx context.Context, ref string, err error) error {
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fmt.Errorf("pull image %s: it was not complete after %s (ImagePullTimeout)", ref, p.config.Timeout)
+	case ctx.Err() != nil:
+		log.G(ctx).WithField("image", ref).Info("the pull was given up, nobody waits for it any more")
+	}
+	return err
+}
+
+// credentials are the pod's own for this registry, else those of docker-sd.
+func (p *Provider) credentials(named reference.Named, want Want) (engine.Credentials, error) {
+	own, err := p.ownKeys()
+	if err != nil {
+		return engine.Credentials{}, err
+	}
+	return append(append(Keyring{}, want.Keys...), own...).credentials(reference.Domain(named))
 }
 
 // pullInside has the sandbox's own engine pull an image.
@@ -103,18 +123,18 @@ func (p *Provider) pullInside(ctx context.Context, s *pool.Sandbox, want Want) (
 	if err == nil && want.Policy != v1.PullAlways || err != nil && !errdefs.IsNotFound(err) {
 		return usable(inside, inside), err
 	}
-	own, err := p.ownKeys()
+	auth, err := p.credentials(named, want)
 	if err != nil {
 		return Image{}, err
 	}
-	auth, err := append(append(Keyring{}, want.Keys...), own...).credentials(reference.Domain(named))
-	if err != nil {
-		return Image{}, err
-	}
-	_, done := p.config.Observer.Step(ctx, StepPull, "image", named.String(), "sandbox", s.Name)
-	err = s.Engine.Pull(ctx, named.String(), auth)
-	done(err)
-	if err != nil {
+	t := task{what: "pull", where: s.Name, ref: named.String(), auth: auth}
+	asker := ctx
+	if _, err := p.shared(ctx, t, want.Tell, func(ctx context.Context, f *flight) (string, error) {
+		_, done := p.config.Observer.Step(asker, StepPull, "image", t.ref, "sandbox", s.Name)
+		err := s.Engine.Pull(ctx, t.ref, auth, f.follow(ctx, t.ref))
+		done(err)
+		return "", err
+	}); err != nil {
 		if ctx.Err() != nil || errdefs.IsUnavailable(err) {
 			return Image{}, err
 		}

@@ -21,17 +21,38 @@ import (
 // server sets a policy on every pod; an empty one gets what is harmless.
 func (p *pod) want(c *v1.Container) images.Want {
 	return images.Want{Ref: c.Image, Policy: orElse(c.ImagePullPolicy, v1.PullIfNotPresent),
-		Keys: images.KeysOf(p.peek().Data.Secrets)}
+		Keys: images.KeysOf(p.peek().Data.Secrets),
+		Tell: func(message string) { p.showPull(c.Image, message) }}
+}
+
+// showPull tells people what containers wait for that have not run because of
+// their image.
+func (p *pod) showPull(ref, message string) {
+	for _, c := range allContainers(p.spec) {
+		if c.Image != ref {
+			continue
+		}
+		p.update(c.Name, func(s *v1.ContainerStatus) {
+			w := s.State.Waiting
+			switch {
+			case w == nil || w.Reason == reasonCrashLoop:
+			case w.Reason == reasonCreating || w.Reason == reasonInitializing:
+				w.Message = message
+			default: // after a failure
+				s.State = waiting(reasonCreating, message)
+			}
+		})
+	}
 }
 
 // fetchImages brings the pod's images to the host before the pod is placed: what
 // is there when its sandbox boots is shared with it, what comes later is copied.
 // An image that cannot be had keeps no other container waiting; its own one
-// tries again later.
+// tells why and tries again later.
 func (p *pod) fetchImages(ctx context.Context) {
 	var mu sync.Mutex
 	var pulls sync.WaitGroup
-	p.onHost = map[string]engine.Image{}
+	p.onHost, p.missing = map[string]engine.Image{}, map[string]*images.PullError{}
 	ctx, done := p.step(ctx, StepImages)
 	defer done(nil) // what cannot be had is told by who needs it
 	asked := map[string]bool{}
@@ -41,10 +62,17 @@ func (p *pod) fetchImages(ctx context.Context) {
 		}
 		asked[c.Image] = true
 		pulls.Go(func() {
-			if image, err := p.m.images.OnHost(ctx, p.want(&c)); err == nil {
-				mu.Lock()
-				defer mu.Unlock()
+			image, err := p.m.images.OnHost(ctx, p.want(&c))
+			mu.Lock()
+			defer mu.Unlock()
+			failure := &images.PullError{}
+			switch {
+			case err == nil:
 				p.onHost[c.Image] = image
+				p.showPull(c.Image, "")
+			case errors.As(err, &failure):
+				p.missing[c.Image] = failure
+				p.showWaiting(c.Name, failure.Reason, failure.Error())
 			}
 		})
 	}
@@ -73,7 +101,12 @@ func (r *runner) image(ctx context.Context) (images.Image, error) {
 		return image, nil
 	}
 	var image images.Image
+	asked := false
 	err := r.p.untilPulled(ctx, r.spec, func() (err error) {
+		if failure := r.p.missing[r.spec.Image]; failure != nil && r.attempt == 0 && !asked {
+			asked = true
+			return failure
+		}
 		image, err = r.p.m.images.Ensure(ctx, r.s, r.p.want(r.spec))
 		return err
 	})

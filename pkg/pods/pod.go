@@ -69,6 +69,8 @@ type pod struct {
 	found map[string]images.Image
 	// onHost are the pod's images on the host, by reference.
 	onHost map[string]engine.Image
+	// missing are those that could not be had before the pod was placed.
+	missing map[string]*images.PullError
 	// pidNamespace is what shareProcessNamespace joins; set before containers start.
 	pidNamespace string
 	// sandbox is set once the pod has been placed.

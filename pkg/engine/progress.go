@@ -1,0 +1,60 @@
+package engine
+
+import "strings"
+
+// PullProgress is how far a pull is. The sizes are those of the layers as the
+// registry sends them, compressed.
+type PullProgress struct {
+	// Done and Total are in bytes, of the layers that are not here yet and whose
+	// size is known.
+	Done, Total int64
+	// Unsized layers are waiting for their turn: engines tell a layer's size when
+	// they begin to fetch it.
+	Unsized int
+	// Unpacking says that all layers are here and being unpacked.
+	Unpacking bool
+}
+
+type layer struct {
+	done, total int64
+	fetched     bool
+}
+
+// layers of an image that is being pulled, by id.
+type layers map[string]layer
+
+// note takes in one message and tells whether it said something of a layer.
+func (l layers) note(m progress) bool {
+	if m.ID == "" || strings.HasPrefix(m.Status, "Pulling from") {
+		return false
+	}
+	seen := l[m.ID]
+	switch m.Status {
+	case "Pulling fs layer", "Waiting":
+	case "Downloading":
+		seen.done, seen.total = m.Detail.Current, max(m.Detail.Total, seen.total)
+	case "Download complete", "Verifying Checksum", "Extracting", "Pull complete":
+		seen.done, seen.fetched = seen.total, true
+	case "Already exists":
+		seen = layer{fetched: true}
+	default:
+		return false
+	}
+	l[m.ID] = seen
+	return true
+}
+
+func (l layers) sum() PullProgress {
+	sum := PullProgress{Unpacking: len(l) > 0}
+	for _, one := range l {
+		sum.Done += min(one.done, one.total)
+		sum.Total += one.total
+		if !one.fetched {
+			sum.Unpacking = false
+			if one.total == 0 {
+				sum.Unsized++
+			}
+		}
+	}
+	return sum
+}
