@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -26,7 +27,37 @@ func (c *Client) Image(ctx context.Context, ref string) (Image, error) {
 	if seen.Config != nil {
 		out.User, out.Env = seen.Config.User, seen.Config.Env
 	}
+	if seen.GraphDriver.Name == "overlay2" {
+		out.Layers = overlayFolders(seen.GraphDriver.Data)
+	}
 	return out, nil
+}
+
+// overlayFolders names the folders of an image's layers, topmost first: overlay2
+// shows them as ROOT/FOLDER/diff.
+func overlayFolders(data map[string]string) []string {
+	var out []string
+	for _, key := range []string{"UpperDir", "LowerDir"} {
+		for dir := range strings.SplitSeq(data[key], ":") {
+			if dir != "" {
+				out = append(out, path.Base(path.Dir(dir)))
+			}
+		}
+	}
+	return out
+}
+
+// RemoveImage takes a name from an image, and removes the image with its last
+// one. Nothing is forced: ErrConflict says that a container, running or not,
+// needs it. An image that is gone is success.
+func (c *Client) RemoveImage(ctx context.Context, ref string) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	_, err := c.docker.ImageRemove(ctx, ref, image.RemoveOptions{PruneChildren: true})
+	if err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("remove image %s: %w", ref, classify(ctx, err))
+	}
+	return nil
 }
 
 // Credentials of a registry; the zero value is anonymous.

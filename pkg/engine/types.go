@@ -169,6 +169,9 @@ type Image struct {
 	User    string
 	Env     []string
 	Size    int64
+	// Layers are the names of the folders that hold its layers, topmost first,
+	// with the storage driver overlay2 only.
+	Layers []string
 }
 
 // Network is a network's identity and its first IPv4 subnet, "" if it has none.

@@ -4,6 +4,7 @@ package images
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -236,6 +237,9 @@ func (p *Provider) Find(ctx context.Context, s *pool.Sandbox, onHost engine.Imag
 		return Image{}, Absent, nil
 	case err != nil:
 		return Image{}, Absent, err
+	case p.sharing && p.library == nil && !slices.Equal(inside.Layers, onHost.Layers):
+		// Removed from the host and fetched again: what the sandbox shares is gone.
+		return Image{}, Newer, nil
 	}
 	return usable(inside, onHost), Ready, nil
 }
@@ -282,11 +286,39 @@ func (p *Provider) Ensure(ctx context.Context, s *pool.Sandbox, want Want) (Imag
 	if err != nil || presence == Ready {
 		return found, err
 	}
+	if presence == Newer && p.library == nil {
+		if kept, err := clearStale(ctx, s, onHost.ID); err != nil || kept.ID != "" {
+			return usable(kept, onHost), err
+		}
+	}
 	inside, err := p.transfer(ctx, s, want, onHost.ID)
 	if err != nil {
 		return Image{}, err
 	}
 	return usable(inside, onHost), nil
+}
+
+// clearStale removes what a sandbox knows of an image whose shared layers are not
+// the host's any more, since a copy would build on them. An image that one of the
+// sandbox's containers was made from is whole, a copy or held, and is returned.
+func clearStale(ctx context.Context, s *pool.Sandbox, id string) (engine.Image, error) {
+	stale, err := s.Engine.Image(ctx, id)
+	if errdefs.IsNotFound(err) {
+		return engine.Image{}, nil
+	}
+	if err != nil {
+		return engine.Image{}, err
+	}
+	for _, name := range append(append(slices.Clone(stale.Tags), stale.Digests...), id) {
+		err := s.Engine.RemoveImage(ctx, name)
+		if errdefs.IsConflict(err) {
+			return stale, nil
+		}
+		if err != nil {
+			return engine.Image{}, err
+		}
+	}
+	return engine.Image{}, nil
 }
 
 func (p *Provider) transfer(ctx context.Context, s *pool.Sandbox, want Want, hostID string) (engine.Image, error) {

@@ -44,9 +44,6 @@ func (p *Provider) OnHost(ctx context.Context, want Want) (engine.Image, error) 
 	if err != nil || p.library == nil {
 		return image, err
 	}
-	if want.Tell != nil {
-		want.Tell("importing image " + want.Ref)
-	}
 	if err := p.shelve(ctx, image.ID, want.Ref); err != nil {
 		if ctx.Err() != nil {
 			return image, err

@@ -22,6 +22,8 @@ var suite struct {
 	engine *engineReader
 	// shared starts the daemon that most tests use, at its first use.
 	shared func() (*daemon, error)
+	// registries starts two image registries, at their first use.
+	registries func() (*registries, error)
 }
 
 // testImages are made by the lab.
@@ -55,6 +57,12 @@ func runSuite(m *testing.M) int {
 		shared = d
 		return d, d.start()
 	})
+	var both *registries
+	suite.registries = sync.OnceValues(func() (*registries, error) {
+		started, err := startRegistries(dir)
+		both = started
+		return started, err
+	})
 	code := m.Run()
 	if shared != nil {
 		if err := shared.finish(); err != nil {
@@ -62,6 +70,11 @@ func runSuite(m *testing.M) int {
 		}
 		if code != 0 {
 			fmt.Fprintf(os.Stderr, "the end of the shared daemon's log:\n%s", shared.log.tail(200))
+		}
+	}
+	if both != nil {
+		if err := both.stop(); err != nil {
+			code = complain(err)
 		}
 	}
 	return code

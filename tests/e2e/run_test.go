@@ -20,7 +20,7 @@ func TestHelloWorld(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			hello := container("hello", "/bin/bash", "-c")
-			hello.Image, hello.Args, hello.ImagePullPolicy = suite.images.bash, []string{"echo hello world"}, v1.PullAlways
+			hello.Image, hello.Args = suite.images.bash, []string{"echo hello world"}
 			pod := newPod(hello)
 			code, text := d.must(t, http.MethodPost, "/create", encode(t, wrap(newCreate(pod))))
 			p := d.created(t, pod, code, text)
