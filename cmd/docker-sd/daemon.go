@@ -76,7 +76,7 @@ func newDaemon(ctx context.Context, settings config.Config) (*daemon, error) {
 	}
 	d := &daemon{settings: settings, listener: listener, lock: lock, host: host, observer: observer, guard: guard,
 		images: images.New(images.Config{Instance: settings.Instance, Timeout: settings.ImagePullTimeout, DockerConfig: settings.DockerConfig,
-			Observer: observer.tell}, host), gpus: gpus}
+			Observer: observer.tell, Record: filepath.Join(settings.DataRootFolder, "images.json")}, host), gpus: gpus}
 	d.node = newNode(settings, gpus.ledger)
 	return d, nil
 }
@@ -189,6 +189,7 @@ func (d *daemon) work(ctx context.Context, gate *gate) error {
 		log.G(ctx).WithError(err).Warn("not all that an earlier run left could be cleaned up")
 	}
 	group.Go(func() { d.images.Run(ctx) })
+	group.Go(func() { d.collectImages(ctx, info, manager) })
 	group.Go(func() { d.gpus.run(ctx) })
 	group.Go(func() { d.followImages(ctx, sandboxes.Refresh) })
 	sandboxes.Run(ctx)

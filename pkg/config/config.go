@@ -33,6 +33,16 @@ const (
 	ImageSharingPull ImageSharing = "pull"
 )
 
+// ImageGC says whether unused images are removed.
+type ImageGC string
+
+// The values of ImageGC.
+const (
+	ImageGCDisabled ImageGC = "disabled"
+	ImageGCDryRun   ImageGC = "dry-run"
+	ImageGCEnabled  ImageGC = "enabled"
+)
+
 // Config is the complete configuration. A value returned by Load is valid;
 // field names are those of the file's keys unless the comment says otherwise.
 type Config struct {
@@ -96,6 +106,17 @@ type Config struct {
 	ImageSharing ImageSharing
 	// ImagePullTimeout bounds one image pull; 0 is no limit.
 	ImagePullTimeout time.Duration
+	// ImageGC removes images that only docker-sd pulled; the next four settings
+	// mean what kubelet's of the same names mean.
+	ImageGC ImageGC
+	// ImageMaximumGCAge is how long an unused image stays; 0 is for ever.
+	ImageMaximumGCAge time.Duration
+	// ImageMinimumGCAge is how long an unused image stays when the disk is full.
+	ImageMinimumGCAge time.Duration
+	// ImageGCHighThresholdPercent of disk use starts a collection, 100 never.
+	ImageGCHighThresholdPercent int
+	// ImageGCLowThresholdPercent ends it; below the high one.
+	ImageGCLowThresholdPercent int
 
 	// HostPathPrefixes lists the host directories that hostPath volumes may
 	// use; absolute and cleaned.
@@ -256,10 +277,11 @@ func Default() Config {
 			VitisPath: "/tools/Xilinx/Vitis/2023.2",
 			XRTPath:   "/opt/xilinx/xrt",
 		},
-		Telemetry:              Telemetry{Endpoint: "localhost:4317"},
-		Instance:               "docker-sd",
-		SandboxBootTimeout:     time.Minute,
-		ImageSharing:           ImageSharingAuto,
+		Telemetry:          Telemetry{Endpoint: "localhost:4317"},
+		Instance:           "docker-sd",
+		SandboxBootTimeout: time.Minute,
+		ImageSharing:       ImageSharingAuto,
+		ImageGC:            ImageGCDisabled, ImageMinimumGCAge: 2 * time.Minute, ImageGCHighThresholdPercent: 85, ImageGCLowThresholdPercent: 80,
 		HostPathPrefixes:       []string{"/cvmfs"},
 		AllowPrivilegedPods:    true,
 		TrustedAnnotationFlags: true,

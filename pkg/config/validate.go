@@ -55,6 +55,8 @@ func (c Config) validateNumbers() error {
 		{"AVAILABLEDINDS", int64(c.AvailableDinds), 0, 127},
 		{"SandboxBootParallel", int64(c.SandboxBootParallel), 0, 0},
 		{"StandbySandboxes", int64(c.StandbySandboxes), -1, 0},
+		{"ImageGCHighThresholdPercent", int64(c.ImageGCHighThresholdPercent), 1, 100},
+		{"ImageGCLowThresholdPercent", int64(c.ImageGCLowThresholdPercent), 0, 99},
 		{"MaxPods", int64(c.MaxPods), 0, 0},
 		{"MaxBodyBytes", c.MaxBodyBytes, 1, 0},
 		{"MaxRequests", int64(c.Access.MaxRequests), 1, 1 << 20},
@@ -84,6 +86,8 @@ func (c Config) validateDurations() error {
 	}{
 		{"SandboxBootTimeout", c.SandboxBootTimeout, time.Millisecond},
 		{"ImagePullTimeout", c.ImagePullTimeout, 0},
+		{"ImageMaximumGCAge", c.ImageMaximumGCAge, 0},
+		{"ImageMinimumGCAge", c.ImageMinimumGCAge, 0},
 		{"GPUHoldDown", c.GPU.HoldDown, time.Second},
 		{"ShutdownTimeout", c.ShutdownTimeout, time.Millisecond},
 		{"StrayGracePeriod", c.StrayGracePeriod, time.Millisecond},
@@ -109,6 +113,16 @@ func (c Config) validateEngine() error {
 	modes := []ImageSharing{ImageSharingAuto, ImageSharingShared, ImageSharingCopy, ImageSharingPull}
 	if !slices.Contains(modes, c.ImageSharing) {
 		return invalid("ImageSharing", string(c.ImageSharing), "auto, shared, copy or pull")
+	}
+	if !slices.Contains([]ImageGC{ImageGCDisabled, ImageGCDryRun, ImageGCEnabled}, c.ImageGC) {
+		return invalid("ImageGC", string(c.ImageGC), "disabled, dry-run or enabled")
+	}
+	if c.ImageGCLowThresholdPercent >= c.ImageGCHighThresholdPercent {
+		return invalid("ImageGCLowThresholdPercent", strconv.Itoa(c.ImageGCLowThresholdPercent),
+			fmt.Sprintf("below ImageGCHighThresholdPercent, which is %d", c.ImageGCHighThresholdPercent))
+	}
+	if age := c.ImageMaximumGCAge; age > 0 && age < c.ImageMinimumGCAge {
+		return invalid("ImageMaximumGCAge", age.String(), "0s, or not below ImageMinimumGCAge "+c.ImageMinimumGCAge.String())
 	}
 	for i, subnet := range c.DockerNetworkSubnet {
 		if !subnet.IsValid() || !subnet.Addr().Is4() || subnet.Bits() < 8 || subnet.Bits() > 28 {

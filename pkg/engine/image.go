@@ -33,6 +33,22 @@ func (c *Client) Image(ctx context.Context, ref string) (Image, error) {
 	return out, nil
 }
 
+// Images lists all images that have a name or no child; only ID, Tags, Digests,
+// Size and Parent are filled.
+func (c *Client) Images(ctx context.Context) ([]Image, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
+	defer cancel()
+	found, err := c.docker.ImageList(ctx, image.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list images: %w", classify(ctx, err))
+	}
+	out := make([]Image, 0, len(found))
+	for _, one := range found {
+		out = append(out, Image{ID: one.ID, Tags: one.RepoTags, Digests: one.RepoDigests, Size: one.Size, Parent: one.ParentID})
+	}
+	return out, nil
+}
+
 // overlayFolders names the folders of an image's layers, topmost first: overlay2
 // shows them as ROOT/FOLDER/diff.
 func overlayFolders(data map[string]string) []string {
@@ -51,7 +67,7 @@ func overlayFolders(data map[string]string) []string {
 // one. Nothing is forced: ErrConflict says that a container, running or not,
 // needs it. An image that is gone is success.
 func (c *Client) RemoveImage(ctx context.Context, ref string) error {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	_, err := c.docker.ImageRemove(ctx, ref, image.RemoveOptions{PruneChildren: true})
 	if err != nil && !errdefs.IsNotFound(err) {

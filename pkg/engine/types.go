@@ -172,6 +172,9 @@ type Image struct {
 	// Layers are the names of the folders that hold its layers, topmost first,
 	// with the storage driver overlay2 only.
 	Layers []string
+	// Parent is the image that it was built on, where the engine knows; filled by
+	// Images only.
+	Parent string
 }
 
 // Network is a network's identity and its first IPv4 subnet, "" if it has none.

@@ -26,6 +26,8 @@ type Host interface {
 	List(ctx context.Context, labels ...string) ([]engine.Container, error)
 	Create(ctx context.Context, spec engine.Spec) (string, error)
 	Remove(ctx context.Context, id string) error
+	Images(ctx context.Context) ([]engine.Image, error)
+	RemoveImage(ctx context.Context, ref string) error
 }
 
 // Image that a sandbox can run.
@@ -90,6 +92,8 @@ type Config struct {
 	DockerConfig string
 	// Observer is told of pulls and copies; nil means nobody is.
 	Observer Observer
+	// Record is the file that keeps what was pulled, "" for none.
+	Record string
 }
 
 // Observer is told what images cost. Its methods must not block.
@@ -127,8 +131,8 @@ type Provider struct {
 	library      Library
 	sandboxImage string
 	changed      func()
-	life    context.Context
-	end     context.CancelFunc
+	life         context.Context
+	end          context.CancelFunc
 
 	mu     sync.Mutex
 	closed bool
@@ -140,7 +144,9 @@ type Provider struct {
 	silent map[string]time.Time
 	// holds are the host's images in use, by pod.
 	holds map[string]map[string]bool
-	wake  chan struct{}
+	// record of what was pulled, with a mutex of its own.
+	record *record
+	wake   chan struct{}
 	// dropped is when images left the library.
 	dropped map[string]time.Time
 }
@@ -151,8 +157,12 @@ func New(config Config, host Host) *Provider {
 		config.Observer = unobserved{}
 	}
 	life, end := context.WithCancel(context.Background())
+	record, err := openRecord(config.Record)
+	if err != nil {
+		log.G(life).WithError(err).Warn("starting a new record")
+	}
 	return &Provider{config: config, host: host, life: life, end: end, flights: map[task]*flight{}, silent: map[string]time.Time{},
-		holds: map[string]map[string]bool{}, dropped: map[string]time.Time{}, wake: make(chan struct{}, 1)}
+		holds: map[string]map[string]bool{}, record: record, dropped: map[string]time.Time{}, wake: make(chan struct{}, 1)}
 }
 
 // Share says that sandboxes share the layers of the host; call it before others.
@@ -179,6 +189,9 @@ func (p *Provider) onHost(ctx context.Context, want Want) (engine.Image, error) 
 	}
 	if p.inside {
 		return engine.Image{}, nil
+	}
+	if err := p.use(ctx, named.String()); err != nil {
+		return engine.Image{}, err
 	}
 	image, err := p.host.Image(ctx, named.String())
 	if err != nil && !errdefs.IsNotFound(err) {

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,9 +27,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // host is an engine in memory: images by reference, a registry that is asked by
 // Pull, and containers.
 type host struct {
-	mu         sync.Mutex
-	local      map[string]engine.Image
-	registry   map[string]engine.Image
+	mu       sync.Mutex
+	local    map[string]engine.Image
+	registry map[string]engine.Image
+	// others have no reference here.
+	others     []engine.Image
 	pulls      []engine.Credentials
 	pullErr    error
 	copies     []string
@@ -96,6 +99,19 @@ func (h *host) Remove(_ context.Context, id string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.containers, id)
+	return nil
+}
+
+func (h *host) Images(context.Context) ([]engine.Image, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return append(slices.Collect(maps.Values(h.local)), h.others...), nil
+}
+
+func (h *host) RemoveImage(_ context.Context, ref string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.local, ref)
 	return nil
 }
 

@@ -77,14 +77,19 @@ func (p *Provider) pull(ctx context.Context, named reference.Named, want Want, h
 		}
 		began := time.Now()
 		log.G(ctx).WithField("image", ref).Info("pulling image")
+		came := p.recordPull(ctx, named, had)
 		_, done := p.config.Observer.Step(asker, StepPull, "image", ref)
 		err := p.host.Pull(ctx, ref, auth, f.follow(ctx, ref))
 		done(err)
 		if err != nil {
+			came("")
 			return "", p.givenUp(ctx, ref, err)
 		}
-		if image, err := p.host.Image(ctx, ref); err == nil && image.ID != had {
-			p.config.Observer.Pulled(image.Size)
+		if image, err := p.host.Image(ctx, ref); err == nil {
+			came(image.ID)
+			if image.ID != had {
+				p.config.Observer.Pulled(image.Size)
+			}
 		}
 		fault.Point("images.pulled")
 		log.G(ctx).WithField("image", ref).WithField("after", time.Since(began).Round(time.Millisecond)).Info("image pulled")

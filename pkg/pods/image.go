@@ -113,6 +113,22 @@ func (r *runner) image(ctx context.Context) (images.Image, error) {
 	return image, err
 }
 
+// ImagesInUse lists the images of all pods that have not ended, as they name them.
+func (m *Manager) ImagesInUse() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []string
+	for _, p := range m.pods {
+		if p.hasEnded() {
+			continue
+		}
+		for _, c := range allContainers(p.spec) {
+			out = append(out, c.Image)
+		}
+	}
+	return out
+}
+
 // pullErrorShown is how long ErrImagePull stands before ImagePullBackOff takes
 // its place.
 const pullErrorShown = 2 * time.Second

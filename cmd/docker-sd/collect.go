@@ -1,0 +1,34 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"github.com/containerd/containerd/log"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+)
+
+// collectImages removes unused images until ctx ends, if the operator wants that.
+func (d *daemon) collectImages(ctx context.Context, info engine.Info, manager *pods.Manager) {
+	s := d.settings
+	if s.ImageGC == config.ImageGCDisabled {
+		return
+	}
+	c := images.Collection{DryRun: s.ImageGC == config.ImageGCDryRun, MaximumAge: s.ImageMaximumGCAge, MinimumAge: s.ImageMinimumGCAge,
+		HighThresholdPercent: s.ImageGCHighThresholdPercent, LowThresholdPercent: s.ImageGCLowThresholdPercent,
+		InUse: func() []string { return append(manager.ImagesInUse(), s.SandboxImageName()) }}
+	disk, err := images.DiskOf(info.RootDir)
+	if s.DockerHost != "" && !strings.HasPrefix(s.DockerHost, "unix://") {
+		disk, err = nil, errors.New("the engine may be on another machine")
+	}
+	if err != nil && s.ImageGCHighThresholdPercent < 100 {
+		log.G(ctx).WithError(err).Warn("images are collected by age only: the disk of the engine cannot be measured")
+	}
+	c.Disk = disk
+	d.images.Collect(ctx, c)
+}
