@@ -182,7 +182,7 @@ func (p *Pool) Return(c *Claim) {
 		return
 	}
 	p.mu.Lock()
-	if p.outdated(s) {
+	if p.outdated(s) || p.fresh() >= p.config.Size {
 		p.mu.Unlock()
 		p.discard(p.life, s.Name)
 		return

@@ -90,6 +90,32 @@ func TestPortsNeedTheirOwnBoot(t *testing.T) {
 	})
 }
 
+// TestReturnToAFullPool: what is given back when its place has been filled is
+// removed, and a pool that is renewed comes down to its size.
+func TestReturnToAFullPool(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		p := pool.New(config, host)
+		run(t, p)
+		var claims []*pool.Claim
+		for range 2 {
+			c := p.Reserve(nil)
+			claim(t, c)
+			c.Settled()
+			claims = append(claims, c)
+		}
+		advance(time.Minute)
+		wantStats(t, p, 2, 0, 0)
+		for _, c := range claims {
+			p.Return(c)
+			synctest.Wait()
+			wantSame(t, "container after Return", host.idOf(c.Name), "")
+		}
+		p.Refresh()
+		advance(time.Minute)
+		wantStats(t, p, 2, 0, 0)
+	})
+}
+
 func TestReturnPutsBack(t *testing.T) {
 	t.Run("warm", func(t *testing.T) {
 		bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {

@@ -54,7 +54,7 @@ func (p *Pool) refill(ctx context.Context) {
 	fault.Point("pool.refill.booted")
 	p.mu.Lock()
 	p.starting--
-	if p.outdated(s) {
+	if p.outdated(s) || len(p.waiting) == 0 && p.fresh() >= p.config.Size {
 		p.mu.Unlock()
 		p.discard(ctx, s.Name)
 		return
@@ -66,10 +66,10 @@ func (p *Pool) refill(ctx context.Context) {
 		return
 	}
 	p.warm = append(p.warm, s)
-	stale := p.dropStale()
+	surplus := p.dropStale()
 	p.mu.Unlock()
 	log.G(ctx).WithField("sandbox", s.Name).Debug("sandbox warm")
-	if stale != nil {
+	for _, stale := range surplus {
 		p.discard(ctx, stale.Name)
 	}
 	// It may have died between its first answer and its entry in the list.
@@ -89,15 +89,19 @@ func (p *Pool) fresh() int {
 	return n
 }
 
-// dropStale takes one stale sandbox out of a pool that has enough; the lock is held.
-func (p *Pool) dropStale() *Sandbox {
-	at := slices.IndexFunc(p.warm, func(s *Sandbox) bool { return s.epoch != p.epoch })
-	if at < 0 || len(p.warm) <= p.config.Size {
-		return nil
+// dropStale takes stale sandboxes out of a pool that has more than enough, as it
+// has when some were given back; the lock is held.
+func (p *Pool) dropStale() []*Sandbox {
+	var out []*Sandbox
+	for len(p.warm) > p.config.Size {
+		at := slices.IndexFunc(p.warm, func(s *Sandbox) bool { return s.epoch != p.epoch })
+		if at < 0 {
+			break
+		}
+		out = append(out, p.warm[at])
+		p.warm = slices.Delete(p.warm, at, at+1)
 	}
-	stale := p.warm[at]
-	p.warm = slices.Delete(p.warm, at, at+1)
-	return stale
+	return out
 }
 
 func (p *Pool) discard(ctx context.Context, name string) {

@@ -65,7 +65,6 @@ func startRegistry(binary, dir string, args ...string) (address string, stop fun
 	}
 	cmd := exec.Command(binary, append([]string{"-dir", dir}, args...)...)
 	cmd.Env = append(os.Environ(), "REGISTRY_PASSWORD="+registryPassword)
-	cmd.Stderr = os.Stderr
 	input, err := cmd.StdinPipe()
 	if err != nil {
 		return "", nil, err

@@ -36,7 +36,6 @@ func run() error {
 		Storage: configuration.Storage{"filesystem": {"rootdirectory": *dir + "/data"}},
 	}
 	config.Log.AccessLog.Disabled = true
-	config.Log.Level = "panic"
 	config.HTTP.RelativeURLs = true
 	config.HTTP.Secret = "only for tests"
 	if *user != "" {
