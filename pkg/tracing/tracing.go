@@ -91,7 +91,7 @@ func (t *Tracer) Close(ctx context.Context) error {
 // and the HTTP status as exit.code.
 func (t *Tracer) Call(ctx context.Context, name, session string) (context.Context, func(code int)) {
 	began := time.Now()
-	ctx, span := t.tracer.Start(ctx, name, trace.WithSpanKind(trace.SpanKindServer),
+	ctx, span := t.start(ctx, name, trace.WithSpanKind(trace.SpanKindServer),
 		trace.WithAttributes(attribute.Int64("start.timestamp", began.UnixMicro())))
 	if session != "" {
 		span.SetAttributes(attribute.String("interlink.session", session))
@@ -137,7 +137,7 @@ func (t *Tracer) Root(ctx context.Context, name string) (context.Context, func(e
 	if of.caller.IsValid() {
 		options = append(options, trace.WithLinks(trace.Link{SpanContext: of.caller}))
 	}
-	ctx, span := t.tracer.Start(context.WithValue(ctx, rootKey{}, of.uid), name, options...)
+	ctx, span := t.start(context.WithValue(ctx, rootKey{}, of.uid), name, options...)
 	return context.WithValue(ctx, rootKey{}, nil), ending(span)
 }
 
@@ -151,8 +151,21 @@ func (t *Tracer) Step(ctx context.Context, name string, of ...string) (context.C
 	for i := 0; i+1 < len(of); i += 2 {
 		attributes = append(attributes, attribute.String(of[i], of[i+1]))
 	}
-	ctx, span := t.tracer.Start(ctx, name, trace.WithAttributes(attributes...))
+	ctx, span := t.start(ctx, name, trace.WithAttributes(attributes...))
 	return ctx, ending(span)
+}
+
+// own is a span that libraries which find it in a context add none of their own
+// to. The engine's client would, one for every request, under names with ids in
+// them, a failed one for each look whether a sandbox is ready.
+type own struct{ trace.Span }
+
+// TracerProvider is what libraries make spans with.
+func (own) TracerProvider() trace.TracerProvider { return noop.NewTracerProvider() }
+
+func (t *Tracer) start(ctx context.Context, name string, options ...trace.SpanStartOption) (context.Context, trace.Span) {
+	ctx, span := t.tracer.Start(ctx, name, options...)
+	return trace.ContextWithSpan(ctx, own{span}), span
 }
 
 func ending(span trace.Span) func(error) {

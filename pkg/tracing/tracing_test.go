@@ -12,10 +12,12 @@ import (
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	spans "go.opentelemetry.io/proto/otlp/trace/v1"
 	"go.uber.org/goleak"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/tracing"
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/collector"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -41,37 +43,38 @@ func flush(t *testing.T, tracer *tracing.Tracer) {
 	}
 }
 
-func number(t *testing.T, span *spans.Span, key string) int64 {
+// spanOf is the last one of that name.
+func spanOf(t *testing.T, c *collector.Collector, name string) *spans.Span {
 	t.Helper()
-	for _, a := range span.Attributes {
-		if a.Key == key {
-			return a.Value.GetIntValue()
-		}
+	span := c.Span(name)
+	if span == nil {
+		t.Fatalf("no span %q came, but %v", name, c.Spans())
 	}
-	t.Fatalf("span %s has no attribute %s: %v", span.Name, key, span.Attributes)
-	return 0
+	return span
 }
 
-func text(span *spans.Span, key string) string {
-	for _, a := range span.Attributes {
-		if a.Key == key {
-			return a.Value.GetStringValue()
-		}
+func number(t *testing.T, span *spans.Span, key string) int64 {
+	t.Helper()
+	n, there := collector.Number(span.Attributes, key)
+	if !there {
+		t.Fatalf("span %s has no number %s: %v", span.Name, key, span.Attributes)
 	}
-	return ""
+	return n
 }
+
+func text(span *spans.Span, key string) string { return collector.Text(span.Attributes, key) }
 
 // A call has what dashboards for interLink's plugins look for (contract 7).
 func TestCall(t *testing.T) {
-	collector := startCollector(t)
-	tracer := newTracer(t, tracing.Collector{Endpoint: collector.address})
+	c := collector.Start(t)
+	tracer := newTracer(t, tracing.Collector{Endpoint: c.Address})
 	before := time.Now().UnixMicro()
 	_, done := tracer.Call(t.Context(), "Create", "CreatePod#7")
 	done(200)
 	_, done = tracer.Call(t.Context(), "Delete", "")
 	done(500)
 	flush(t, tracer)
-	span := collector.span(t, "Create")
+	span := spanOf(t, c, "Create")
 	start, end, duration := number(t, span, "start.timestamp"), number(t, span, "end.timestamp"), number(t, span, "duration")
 	if start < before || end < start || duration != end-start || end > time.Now().UnixMicro() {
 		t.Errorf("start %d, end %d, duration %d after %d: want microseconds of now", start, end, duration, before)
@@ -82,19 +85,19 @@ func TestCall(t *testing.T) {
 	if span.Status.GetCode() == spans.Status_STATUS_CODE_ERROR {
 		t.Error("a call that was answered is an error")
 	}
-	if failed := collector.span(t, "Delete"); failed.Status.GetCode() != spans.Status_STATUS_CODE_ERROR || number(t, failed, "exit.code") != 500 {
+	if failed := spanOf(t, c, "Delete"); failed.Status.GetCode() != spans.Status_STATUS_CODE_ERROR || number(t, failed, "exit.code") != 500 {
 		t.Errorf("a call that failed has the status %v", failed.Status)
 	}
-	if !slices.Contains(collector.services, "Plugin-one") {
-		t.Errorf("services %q, want Plugin-one", collector.services)
+	if !slices.Contains(c.Services(), "Plugin-one") {
+		t.Errorf("services %q, want Plugin-one", c.Services())
 	}
 }
 
 // The life of a pod is one trace, over a restart of docker-sd too, and its calls
 // and it name each other.
 func TestLifeOfAPod(t *testing.T) {
-	collector := startCollector(t)
-	tracer := newTracer(t, tracing.Collector{Endpoint: collector.address})
+	c := collector.Start(t)
+	tracer := newTracer(t, tracing.Collector{Endpoint: c.Address})
 	call, answered := tracer.Call(t.Context(), "Create", "")
 	tracer.About(call, uid)
 	life := tracer.Pod(t.Context(), call, uid, "physics", "fit")
@@ -111,51 +114,76 @@ func TestLifeOfAPod(t *testing.T) {
 	stray(nil)
 	flush(t, tracer)
 
-	again := newTracer(t, tracing.Collector{Endpoint: collector.address})
+	again := newTracer(t, tracing.Collector{Endpoint: c.Address})
 	_, deleted := again.Step(again.Pod(t.Context(), t.Context(), uid, "physics", "fit"), "delete")
 	deleted(nil)
 	flush(t, again)
 
-	root := collector.span(t, "pod")
+	root := spanOf(t, c, "pod")
 	if len(root.ParentSpanId) > 0 || text(root, "k8s.pod.name") != "fit" || text(root, "k8s.namespace.name") != "physics" || text(root, "k8s.pod.uid") != uid {
 		t.Errorf("the first span is %v", root)
 	}
-	parents := map[string]*spans.Span{"claim": root, "boot": collector.span(t, "claim"), "pull": root, "delete": root}
+	parents := map[string]*spans.Span{"claim": root, "boot": spanOf(t, c, "claim"), "pull": root, "delete": root}
 	for name, parent := range parents {
-		span := collector.span(t, name)
+		span := spanOf(t, c, name)
 		if hex.EncodeToString(span.TraceId) != strings.ReplaceAll(uid, "-", "") || string(span.ParentSpanId) != string(parent.SpanId) {
 			t.Errorf("span %s is in trace %x below %x, want that of the pod's uid below %s", name, span.TraceId, span.ParentSpanId, parent.Name)
 		}
 	}
-	if boot := collector.span(t, "boot"); boot.Status.GetMessage() != "no network" || text(boot, "sandbox") != "s1" {
+	if boot := spanOf(t, c, "boot"); boot.Status.GetMessage() != "no network" || text(boot, "sandbox") != "s1" {
 		t.Errorf("a boot that failed is %v", boot)
 	}
-	if pull := collector.span(t, "pull"); pull.Status.GetCode() == spans.Status_STATUS_CODE_ERROR {
+	if pull := spanOf(t, c, "pull"); pull.Status.GetCode() == spans.Status_STATUS_CODE_ERROR {
 		t.Error("a pull that nobody waits for any more is an error")
 	}
-	create := collector.span(t, "Create")
+	create := spanOf(t, c, "Create")
 	if len(root.Links) != 1 || string(root.Links[0].SpanId) != string(create.SpanId) {
 		t.Errorf("the pod links %v, want its create", root.Links)
 	}
 	if len(create.Links) != 1 || string(create.Links[0].TraceId) != string(root.TraceId) || string(create.TraceId) == string(root.TraceId) {
 		t.Errorf("the create links %v, want the pod's trace", create.Links)
 	}
-	if collector.got["boot for the pool"] != nil {
+	if c.Span("boot for the pool") != nil {
 		t.Error("a step that is of no pod and no call has a span")
+	}
+}
+
+// Libraries add no spans to ours: that of the engine has one for every request.
+func TestLibrariesAddNothing(t *testing.T) {
+	c := collector.Start(t)
+	tracer := newTracer(t, tracing.Collector{Endpoint: c.Address})
+	foreign := func(ctx context.Context) {
+		_, span := trace.SpanFromContext(ctx).TracerProvider().Tracer("library").Start(ctx, "HEAD /_ping")
+		span.End()
+	}
+	call, answered := tracer.Call(t.Context(), "Create", "")
+	foreign(call)
+	life := tracer.Pod(t.Context(), call, uid, "physics", "fit")
+	foreign(life)
+	start, started := tracer.Root(life, "pod")
+	foreign(start)
+	claim, claimed := tracer.Step(start, "claim")
+	foreign(claim)
+	claimed(nil)
+	started(nil)
+	answered(200)
+	flush(t, tracer)
+	if c.Span("HEAD /_ping") != nil || len(c.Spans()) != 3 {
+		t.Errorf("the spans are %v, want Create, pod and claim", c.Spans())
 	}
 }
 
 // Any uid names a trace.
 func TestUIDThatIsNone(t *testing.T) {
-	collector := startCollector(t)
-	tracer := newTracer(t, tracing.Collector{Endpoint: collector.address})
+	c := collector.Start(t)
+	tracer := newTracer(t, tracing.Collector{Endpoint: c.Address})
 	for _, uid := range []string{"", "static-pod", "00000000-0000-0000-0000-000000000000"} {
 		_, done := tracer.Root(tracer.Pod(t.Context(), t.Context(), uid, "n", "p"), "pod "+uid)
 		done(nil)
 	}
 	flush(t, tracer)
-	if collector.names() != 3 {
-		t.Errorf("%d spans came, want 3", collector.names())
+	if len(c.Spans()) != 3 {
+		t.Errorf("%d spans came, want 3", len(c.Spans()))
 	}
 }
 
@@ -177,8 +205,8 @@ func TestTransportSecurity(t *testing.T) {
 		"https not verified": {false, true, tracing.Collector{Endpoint: "https://", InsecureSkipVerify: true}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			collector := startCollector(t, ours.server(t, c.mutual))
-			c.collect.Endpoint += collector.address
+			taker := collector.Start(t, ours.server(t, c.mutual))
+			c.collect.Endpoint += taker.Address
 			tracer := newTracer(t, c.collect)
 			_, done := tracer.Call(t.Context(), "Status", "")
 			done(200)
@@ -189,7 +217,7 @@ func TestTransportSecurity(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), limit)
 			defer cancel()
 			_ = tracer.Close(ctx) // one that is refused is given up
-			if got := collector.names() == 1; got != c.want {
+			if got := len(taker.Spans()) == 1; got != c.want {
 				t.Errorf("a span came: %v, want %v", got, c.want)
 			}
 		})

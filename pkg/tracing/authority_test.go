@@ -1,7 +1,6 @@
 package tracing_test
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -13,81 +12,12 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
 
-	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
-	spans "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 )
-
-// fakeCollector takes spans as an OTLP collector does.
-type fakeCollector struct {
-	collector.UnimplementedTraceServiceServer
-	address string
-
-	mu       sync.Mutex
-	services []string
-	got      map[string]*spans.Span
-}
-
-// Export is the collector's only method.
-func (c *fakeCollector) Export(_ context.Context, r *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, resource := range r.ResourceSpans {
-		for _, a := range resource.Resource.Attributes {
-			if a.Key == "service.name" {
-				c.services = append(c.services, a.Value.GetStringValue())
-			}
-		}
-		for _, scope := range resource.ScopeSpans {
-			for _, span := range scope.Spans {
-				c.got[span.Name] = span
-			}
-		}
-	}
-	return &collector.ExportTraceServiceResponse{}, nil
-}
-
-func (c *fakeCollector) names() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.got)
-}
-
-// span is the last one of that name.
-func (c *fakeCollector) span(t *testing.T, name string) *spans.Span {
-	t.Helper()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.got[name] == nil {
-		t.Fatalf("no span %q came, but %v", name, c.got)
-	}
-	return c.got[name]
-}
-
-func startCollector(t *testing.T, options ...grpc.ServerOption) *fakeCollector {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &fakeCollector{address: listener.Addr().String(), got: map[string]*spans.Span{}}
-	server := grpc.NewServer(options...)
-	collector.RegisterTraceServiceServer(server, c)
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
-	t.Cleanup(func() {
-		server.Stop()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
-	return c
-}
 
 // authority signs certificates and writes them to files.
 type authority struct {
