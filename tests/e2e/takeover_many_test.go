@@ -15,7 +15,7 @@ import (
 // is logged.
 func TestManyPodsOutliveAKill(t *testing.T) {
 	t.Parallel()
-	const n = 20
+	const n = 50
 	d := ownDaemon(t, 0, nil)
 	runs, pods := make([]*podRun, n), make([]*v1.Pod, n)
 	for i := range pods {
