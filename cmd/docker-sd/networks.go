@@ -6,7 +6,6 @@ import (
 	"math/bits"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/containerd/containerd/log"
 	"github.com/prometheus/procfs"
@@ -25,7 +24,7 @@ func (d *daemon) sandboxNetworks(ctx context.Context) []netip.Prefix {
 	if len(d.settings.DockerNetworkSubnet) > 0 {
 		return d.settings.DockerNetworkSubnet
 	}
-	routes, err := hostRoutes("/proc")
+	routes, err := d.foreignRoutes(ctx)
 	if err != nil {
 		log.G(ctx).WithError(err).Debug("this machine's routes are not known")
 	}
@@ -48,9 +47,24 @@ func freeOf(routes, candidates []netip.Prefix) (netip.Prefix, bool) {
 	return netip.Prefix{}, false
 }
 
+// foreignRoutes are this machine's without those of the engine's own networks:
+// it refuses to overlap these itself, and sandboxes of an earlier run are among
+// them. The networks of another engine on this machine it does not know.
+func (d *daemon) foreignRoutes(ctx context.Context) ([]netip.Prefix, error) {
+	routes, err := hostRoutes("/proc")
+	if err != nil {
+		return nil, err
+	}
+	networks, err := d.host.ListNetworks(ctx)
+	for _, network := range networks {
+		if own, err := netip.ParsePrefix(network.Subnet); err == nil {
+			routes = slices.DeleteFunc(routes, func(route netip.Prefix) bool { return route == own.Masked() })
+		}
+	}
+	return routes, err
+}
+
 // hostRoutes are the networks that this machine reaches by a route of their own.
-// Those of the engine are left out: the engine refuses overlaps itself, and
-// sandboxes of an earlier run are among them.
 func hostRoutes(proc string) ([]netip.Prefix, error) {
 	fs, err := procfs.NewFS(proc)
 	if err != nil {
@@ -62,7 +76,7 @@ func hostRoutes(proc string) ([]netip.Prefix, error) {
 	}
 	var out []netip.Prefix
 	for _, line := range lines {
-		if line.Mask == 0 || strings.HasPrefix(line.Iface, "br-") || line.Iface == "docker0" {
+		if line.Mask == 0 {
 			continue
 		}
 		// The kernel prints addresses in network order as if they were numbers of its own.

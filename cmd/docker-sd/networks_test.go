@@ -10,12 +10,12 @@ import (
 )
 
 // routes as the kernel of a little-endian machine prints them: a default route,
-// a VPN, a LAN, two networks of the engine and a single host.
+// a VPN, a LAN, two networks of engines and a single host.
 const routeTable = `Iface	Destination	Gateway 	Flags	RefCnt	Use	Metric	Mask		MTU	Window	IRTT
 eth0	00000000	010200C0	0003	0	0	0	00000000	0	0	0
 tun0	0000D50A	00000000	0001	0	0	0	0000FFFF	0	0	0
 eth0	000200C0	00000000	0001	0	0	0	00FFFFFF	0	0	0
-br-08e230858cc9	0000645A	00000000	0001	0	0	0	F0FFFFFF	0	0	0
+br-08e230858cc9	00005A64	00000000	0001	0	0	0	F0FFFFFF	0	0	0
 docker0	000011AC	00000000	0001	0	0	0	0000FFFF	0	0	0
 eth0	070200C0	00000000	0005	0	0	0	FFFFFFFF	0	0	0
 `
@@ -32,14 +32,17 @@ func TestHostRoutes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []netip.Prefix{netip.MustParsePrefix("10.213.0.0/16"), netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("192.0.2.7/32")}
+	var want []netip.Prefix
+	for _, text := range []string{"10.213.0.0/16", "192.0.2.0/24", "100.90.0.0/28", "172.17.0.0/16", "192.0.2.7/32"} {
+		want = append(want, netip.MustParsePrefix(text))
+	}
 	same := cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
 	if diff := cmp.Diff(want, got, same); diff != "" {
 		t.Errorf("hostRoutes() (-want +got):\n%s", diff)
 	}
 	chosen, ok := freeOf(got, defaultNetworks)
-	if !ok || chosen != defaultNetworks[1] {
-		t.Errorf("freeOf() = %s, %v, want the first range that the VPN does not use", chosen, ok)
+	if !ok || chosen != defaultNetworks[2] {
+		t.Errorf("freeOf() = %s, %v, want the first range that neither the VPN nor another engine uses", chosen, ok)
 	}
 }
 
