@@ -77,8 +77,14 @@ func (p *pod) letGo(ctx context.Context, s *pool.Sandbox) *pool.Sandbox {
 		}
 		select {
 		case <-s.Gone():
-			tries.Note(ctx, "the ended pod keeps its sandbox: its logs could not be kept elsewhere", err)
-			return s
+			// It stopped once more, as when its engine is being restarted.
+			next, lost := p.find(ctx)
+			if lost != nil {
+				tries.Note(ctx, "the ended pod keeps its sandbox: its logs could not be kept elsewhere", errors.Join(err, lost))
+				return s
+			}
+			s = next
+			p.sandbox.Store(s)
 		default:
 		}
 		if tries.Failed(ctx, "the ended pod keeps its sandbox for now: its logs could not be kept elsewhere", err) != nil {

@@ -181,13 +181,18 @@ func behindFlaky(t *testing.T, pool int, settings map[string]any) (*daemon, *fla
 		t.Fatal(err)
 	}
 	d.waitReady(t)
+	d.endsSwept(t)
+	t.Cleanup(f.heal)
+	return d, f
+}
+
+// endsSwept has the daemon leave nothing once a sweep has passed, and then stops
+// it: what an engine made whose answer was lost is nobody's until then.
+func (d *daemon) endsSwept(t *testing.T) {
 	t.Cleanup(func() {
-		f.heal()
-		// The proxy ends before the daemon would, so it ends here.
 		if !d.running() {
 			return
 		}
-		// The sweep comes every minute.
 		eventually(t, runLimit, "nothing is left", func() bool {
 			left, err := d.leftovers(context.Background())
 			return err == nil && len(left) == 0
@@ -196,7 +201,6 @@ func behindFlaky(t *testing.T, pool int, settings map[string]any) (*daemon, *fla
 			t.Error(err)
 		}
 	})
-	return d, f
 }
 
 // quickly fails the test when a call that needs no engine takes long.
