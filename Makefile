@@ -26,7 +26,7 @@ all: build ## what plain make does
 build: ## bin/docker-sd; CGO_ENABLED=0 makes the light static build without GPUs
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/docker-sd ./cmd/docker-sd
 
-test: unit fuzzshort light simulateshort integration soak installable ## everything that CI runs
+test: unit fuzzshort light simulateshort integration demo soak installable ## everything that CI runs
 
 unit: ## unit tests with the race detector
 	$(GO) vet ./...

@@ -78,7 +78,7 @@ func (p *examination) findRunning(ctx context.Context) {
 		return
 	}
 	p.running = preflight.Running{Described: fmt.Sprintf("%s runs as instance %s for %s", info.Version, info.Instance, age(info.Started, time.Now())),
-		Address: info.Address, Troubles: info.Troubles}
+		Address: info.Address, Admin: info.Admin != "", Troubles: info.Troubles}
 }
 
 func (p *examination) engineAddress() string {
@@ -200,7 +200,7 @@ func (p *examination) ports() []preflight.Line {
 	if !on {
 		return lines
 	}
-	port := preflight.Port{Name: "admin address", Network: "tcp", Address: operators, Served: runs, Taken: preflight.Wrong}
+	port := preflight.Port{Name: "admin address", Network: "tcp", Address: operators, Served: p.running.Admin, Taken: preflight.Wrong}
 	if operators == config.DefaultAdminAddress {
 		port.Taken = preflight.Note // docker-sd starts without it
 	}

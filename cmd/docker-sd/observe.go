@@ -67,7 +67,7 @@ func (o *observer) listen(ctx context.Context, settings config.Config) error {
 	tcp, err := api.Listen("tcp", address)
 	switch {
 	case err == nil:
-		o.listeners = append(o.listeners, tcp)
+		o.listeners, o.info.Admin = append(o.listeners, tcp), tcp.Addr().String()
 		log.G(ctx).WithField("address", tcp.Addr().String()).Info("metrics and the status page are served")
 	case address == config.DefaultAdminAddress:
 		log.G(ctx).WithError(err).Warn("the default AdminAddress is taken; metrics and the status page are on the admin socket only, set another one")

@@ -51,6 +51,10 @@ func TestAdminAddress(t *testing.T) {
 	if err := second.listen(t.Context(), settings); err != nil || len(second.listeners) != 1 {
 		t.Errorf("listen() with the default address in use = %v with %d listeners, want the socket alone", err, len(second.listeners))
 	}
+	// A check asks which of them has the address.
+	if first, other := free.Info().Admin, second.Info().Admin; first != free.listeners[1].Addr().String() || other != "" {
+		t.Errorf("the admin addresses are %q and %q", first, other)
+	}
 }
 
 // Before the engine has answered there is something to read already.

@@ -39,6 +39,8 @@ type Info struct {
 	Started  time.Time `json:"started"`
 	// Address is where the sidecar protocol is served.
 	Address string `json:"address"`
+	// Admin is where operators are answered over TCP, empty for nowhere.
+	Admin string `json:"admin,omitempty"`
 	// Engine is the version of the host's engine, empty until it has answered.
 	Engine  string `json:"engine,omitempty"`
 	MaxPods int    `json:"maxPods"`

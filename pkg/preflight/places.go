@@ -72,7 +72,9 @@ type Running struct {
 	// Described names it, empty if none answers.
 	Described string
 	// Address is where it listens.
-	Address  string
+	Address string
+	// Admin says that it answers operators at its AdminAddress.
+	Admin    bool
 	Troubles []string
 }
 
