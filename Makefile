@@ -19,7 +19,7 @@ DECODERS = config:FuzzLoad engine:FuzzLogFrames gpu:FuzzAssignment gpu:FuzzCDISp
 	interlink:FuzzDecodeCreate interlink:FuzzDecodeDelete interlink:FuzzDecodeLogs interlink:FuzzDecodeStatus \
 	pods:FuzzFlags pods:FuzzPod pods:FuzzRecord pods:FuzzStatus
 
-.PHONY: all build test unit light integration soak modern package installable fuzz fuzzshort simulate simulateshort demo run bench pictures lint clean help
+.PHONY: all build test unit light integration crash soak modern package installable fuzz fuzzshort simulate simulateshort demo run bench pictures lint clean help
 
 all: build ## what plain make does
 
@@ -31,6 +31,7 @@ test: unit fuzzshort light simulateshort integration demo soak installable ## ev
 unit: ## unit tests with the race detector
 	$(GO) vet ./...
 	$(GO) vet -tags e2e ./tests/...
+	$(GO) vet -tags faults ./cmd/... ./pkg/fault
 	$(GO) test -race ./cmd/... ./pkg/... ./tests/...
 
 light: ## the static build and the tests of what differs in it
@@ -54,6 +55,9 @@ soak: ## random pods and kills for DURATION (3m), then a search for what leaked
 
 modern: ## chosen tests with engine 29, built from Go modules, on the host and in sandboxes
 	$(GO) run ./tests/modern
+
+crash: ## SIGKILL of docker-sd at every fault point; part of integration
+	$(LAB) -- $(GO) test -tags e2e -count=1 -timeout 20m -run '^TestCrash' ./tests/e2e/
 
 fuzz: ## FUZZ executions of every decoder (1000000 each)
 	@set -e; for decoder in $(DECODERS); do \

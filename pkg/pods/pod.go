@@ -168,7 +168,7 @@ func (p *pod) place(ctx context.Context) (*pool.Sandbox, error) {
 	if p.claim == nil && p.peek().Placed {
 		s, err := p.find(ctx)
 		if err == nil {
-			fault.Point("pods.place.found")
+			fault.Point("pods.place.adopted")
 			p.noteLoss(s)
 			err = p.settle(ctx, s)
 		}

@@ -29,6 +29,8 @@ type daemon struct {
 	config                string
 	settings              map[string]any
 	log                   *logBuffer
+	// binary to run.
+	binary string
 	// env is variables of the process beside the few that it inherits.
 	env []string
 	// engine is where its sandboxes are seen.
@@ -44,7 +46,7 @@ type daemon struct {
 // sockets below it. Settings win over the defaults of the tests.
 func newDaemon(dir string, settings map[string]any) (*daemon, error) {
 	d := &daemon{dir: dir, instance: "e2e-" + uuid.NewString()[:8], socket: filepath.Join(dir, "api.sock"),
-		config: filepath.Join(dir, "config.yaml"), log: &logBuffer{}, engine: suite.engine}
+		config: filepath.Join(dir, "config.yaml"), log: &logBuffer{}, engine: suite.engine, binary: suite.binary}
 	d.settings = map[string]any{
 		"Instance":         d.instance,
 		"Socket":           "unix://" + d.socket,
@@ -83,7 +85,7 @@ func (d *daemon) label() string    { return instanceLabel + "=" + d.instance }
 
 // launch starts the process and does not wait for it.
 func (d *daemon) launch() error {
-	cmd := exec.Command(suite.binary, "-interlinkconfigpath", d.config)
+	cmd := exec.Command(d.binary, "-interlinkconfigpath", d.config)
 	cmd.Stdout, cmd.Stderr = d.log, d.log
 	// A variable of the caller would win over the file.
 	for _, entry := range os.Environ() {

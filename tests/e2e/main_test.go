@@ -18,6 +18,8 @@ import (
 // nothing changes it afterwards.
 var suite struct {
 	binary string
+	// faulty builds the daemon that can be told where to die, at its first use.
+	faulty func() (string, error)
 	images testImages
 	engine *engineReader
 	// shared starts the daemon that most tests use, at its first use.
@@ -102,10 +104,17 @@ func prepareSuite(dir string) error {
 		return fmt.Errorf("no Docker engine answers: %w", err)
 	}
 	suite.engine = engine
-	suite.binary = filepath.Join(dir, "under-test")
-	build := exec.Command("go", "build", "-race", "-o", suite.binary, "../../cmd/docker-sd")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build docker-sd: %w\n%s", err, out)
+	suite.faulty = sync.OnceValues(func() (string, error) {
+		return build(filepath.Join(dir, "faulty"), "-tags", "faults")
+	})
+	suite.binary, err = build(filepath.Join(dir, "under-test"), "-race")
+	return err
+}
+
+func build(binary string, flags ...string) (string, error) {
+	args := append([]string{"build", "-o", binary}, flags...)
+	if out, err := exec.Command("go", append(args, "../../cmd/docker-sd")...).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build docker-sd: %w\n%s", err, out)
 	}
-	return nil
+	return binary, nil
 }
