@@ -47,7 +47,7 @@ simulateshort:
 	$(GO) run ./tests/simulate -short
 
 integration: ## the daemon against a real engine, through HTTP
-	$(LAB) -- $(GO) test -tags e2e -count=1 -timeout 20m -skip '^TestSoak$$' ./tests/e2e/...
+	$(LAB) -- $(GO) test -tags e2e -count=1 -timeout 60m -skip '^TestSoak$$' ./tests/e2e/...
 
 DURATION ?= 3m
 soak: ## random pods and kills for DURATION (3m), then a search for what leaked

@@ -157,6 +157,8 @@ func (d *daemon) descriptors(t *testing.T) int {
 var (
 	goroutineHead = regexp.MustCompile(`(?m)^goroutine \d+[^\n]*\n(?:[^\n]+\n)*`)
 	createdBy     = regexp.MustCompile(`(?m)^created by (\S+)`)
+	// inGroup is what a goroutine of a group does.
+	inGroup = regexp.MustCompile(`(?m)^(\S+)\([^\n]*\n[^\n]+\nsync\.\(\*WaitGroup\)\.Go\.func1`)
 )
 
 // goroutines counts the daemon's goroutines by where they began. It asks for the
@@ -174,6 +176,9 @@ func (d *daemon) goroutines(t *testing.T) map[string]int {
 		where := "main"
 		if by := createdBy.FindStringSubmatch(stack); by != nil {
 			where = by[1]
+		}
+		if does := inGroup.FindStringSubmatch(stack); does != nil {
+			where = does[1]
 		}
 		// Connections to the engines come and go; descriptors bound them.
 		if !strings.HasPrefix(where, "net/http.") {
