@@ -145,6 +145,9 @@ func New(config Config, host Host) *Pool {
 // generation is a digest of all that shapes a sandbox.
 func generation(c Config, h Hardware) string {
 	c.Size, c.Standby, c.Parallel, c.BootTimeout, c.StrayGrace, c.StrayDryRun = 0, 0, 0, 0, 0, false
+	// Where an address comes from makes it no other sandbox, and the default range
+	// may be another one at each start.
+	c.Subnets = nil
 	shape, err := json.Marshal([]any{c, h, bootScript, engineFlags, Capabilities})
 	if err != nil {
 		panic(err) // plain structs of strings and numbers

@@ -105,6 +105,7 @@ func TestRestoreForgivesHowManyAndHowLong(t *testing.T) {
 	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
 		earlier := fill(t, host, config)
 		config.Size, config.Parallel, config.BootTimeout, config.StrayGrace = 5, 1, time.Hour, time.Hour
+		config.Subnets = []netip.Prefix{netip.MustParsePrefix("198.18.0.0/19")}
 		p := restored(t, host, config)
 		wantStats(t, p, 2, 0, 0)
 		wantSame(t, "containers", host.names(), earlier)
