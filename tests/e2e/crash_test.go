@@ -74,7 +74,9 @@ func newCrashRun(t *testing.T, at crash) *crashRun {
 	if err != nil {
 		t.Fatal(err)
 	}
-	settings := map[string]any{"AVAILABLEDINDS": at.pool, "StandbySandboxes": at.standby}
+	// What the engine makes for a call that docker-sd did not live to see answered is
+	// found by a sweep, a minute later at most.
+	settings := map[string]any{"AVAILABLEDINDS": at.pool, "StandbySandboxes": at.standby, "StrayGracePeriod": "1s"}
 	if at.sharing != "" {
 		settings["ImageSharing"] = at.sharing
 	}

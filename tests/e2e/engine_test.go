@@ -176,11 +176,19 @@ func (e *engineReader) kill(ctx context.Context, id string) error {
 	return e.call(ctx, "POST", "/containers/"+id+"/kill", nil)
 }
 
+// removeNetwork waits for a container in it whose removal is in progress.
 func (e *engineReader) removeNetwork(ctx context.Context, id string) error {
-	if err := e.call(ctx, "DELETE", "/networks/"+id, nil); err != nil && !errors.Is(err, errNotThere) {
-		return err
+	deadline := time.Now().Add(20 * time.Second)
+	for {
+		err := e.call(ctx, "DELETE", "/networks/"+id, nil)
+		if err == nil || errors.Is(err, errNotThere) {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return err
+		}
+		<-time.After(5 * tickPeriod)
 	}
-	return nil
 }
 
 // removeInstance removes everything that carries an instance's label.
