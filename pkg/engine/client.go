@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -121,6 +122,15 @@ func (c *Client) Info(ctx context.Context) (Info, error) {
 		out.Runtimes = append(out.Runtimes, name)
 	}
 	return out, nil
+}
+
+// NotSent says of an error that the engine was not there to get the request, so
+// that it cannot have begun what was asked of it.
+func NotSent(err error) bool {
+	var dial *net.OpError
+	// The SDK turns a refused connection into a sentence and keeps nothing else.
+	return errors.As(err, &dial) && dial.Op == "dial" ||
+		err != nil && strings.Contains(err.Error(), "Cannot connect to the Docker daemon")
 }
 
 // classify gives the class "unavailable" to an engine that is away or does not

@@ -31,6 +31,8 @@ type runner struct {
 	attempt int
 	// resume says that an instance may exist from before a restart of docker-sd.
 	resume bool
+	// unsure says that the engine died while it was told to start the instance.
+	unsure bool
 	// began is when the present instance was started, by a clock that nobody sets.
 	began time.Time
 }
@@ -199,6 +201,12 @@ func (r *runner) attemptOnce(ctx context.Context) (v1.ContainerStateTerminated, 
 		return r.ended(seen.State), nil
 	}
 	adopted := seen.State.Alive()
+	if !adopted && r.unsure && r.p.spec.Spec.RestartPolicy == v1.RestartPolicyNever {
+		// An engine that dies between starting a process and noting it forgets that it did.
+		r.p.setInstance(r.spec.Name, seen.ID)
+		return r.ended(engine.State{ExitCode: 128, FinishedAt: time.Now(),
+			Error: "the sandbox's engine died while it started the container; whether it ran is not known, so it is not started again"}), nil
+	}
 	if !adopted {
 		step, done := r.p.step(ctx, StepStartContainer, "container", r.spec.Name)
 		err := r.s.Engine.Start(step, seen.ID)

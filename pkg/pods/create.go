@@ -123,6 +123,7 @@ func expandStrict(s string, lookup func(string) (string, bool)) (string, error) 
 // a start error must not leave a pod waiting (contract 9, conformance).
 func (r *runner) startFailed(ctx context.Context, id string, cause error) (v1.ContainerStateTerminated, error) {
 	if ctx.Err() != nil || errdefs.IsUnavailable(cause) {
+		r.unsure = r.unsure || !engine.NotSent(cause)
 		return v1.ContainerStateTerminated{}, cause
 	}
 	seen, err := r.s.Engine.Inspect(ctx, id)

@@ -31,8 +31,8 @@ writable_cgroups() {
 # A private data root over the host's layers: metadata is copied, and only what
 # leads to a layer's files points at the shared store. Copied in the reverse of
 # the order in which an engine writes, so that whatever is named has already been
-# written. A host may have a thousand layers, so a process is started for each
-# kind of thing and none for a layer.
+# written. A host may have a thousand layers, so as few processes as possible are
+# started for each.
 share_images() {
 	from=$DOCKER_SD_STORE/image/overlay2
 	to=$data/image/overlay2
@@ -51,12 +51,13 @@ share_images() {
 	done
 	[ $# -gt 0 ] || return 0
 	mkdir -p "$@"
-	# The engine mounts a layer by its short name, which is a link in the store too.
-	ln -s "$DOCKER_SD_STORE"/overlay2/l/* "$data/overlay2/l/"
+	# Short names of layers, which lead to the long ones beside them.
+	cp -a "$DOCKER_SD_STORE/overlay2/l/." "$data/overlay2/l/" || true
 	for work; do
 		layer=${work%/work}
 		shared=$DOCKER_SD_STORE/overlay2/${layer##*/}
 		: >"$layer/committed"
+		ln -s "$shared/diff" "$layer/diff"
 		link= lower=
 		read -r link <"$shared/link" || true
 		printf %s "$link" >"$layer/link"
@@ -66,26 +67,13 @@ share_images() {
 	done
 }
 
-# Layers by their long names: no container is started from them, but docker save
-# reads them, so they may come while the engine boots.
-link_layers() {
-	for layer in "$data"/overlay2/*/committed; do
-		layer=${layer%/committed}
-		[ ! -d "$DOCKER_SD_STORE/overlay2/${layer##*/}" ] || ln -s "$DOCKER_SD_STORE/overlay2/${layer##*/}/diff" "$layer/diff" || true
-	done
-}
-
 # What the host mounts later below a shared path reaches the pod's containers,
 # where they ask for it (mountPropagation HostToContainer).
 mount --make-rshared /
 writable_cgroups
 # A standby waits here: the pipe's other end is closed when it is needed.
 if [ -p "${DOCKER_SD_GO:-}" ]; then read -r _ <"$DOCKER_SD_GO" || true; fi
-links=
-if [ -n "${DOCKER_SD_STORE:-}" ] && [ ! -e $data/overlay2 ]; then
-	share_images
-	links=wanted
-fi
+if [ -n "${DOCKER_SD_STORE:-}" ] && [ ! -e $data/overlay2 ]; then share_images; fi
 
 # dockerd is a child, not the first process: containers outlive its crash
 # (live-restore) and the loop brings it back.
@@ -99,8 +87,6 @@ while :; do
 	# first container, for 4 MB.
 	GOGC=400 dockerd --host="unix://$DOCKER_SD_SOCKET" --data-root=$data "$@" &
 	engine=$!
-	[ -z "$links" ] || link_layers
-	links=
 	wait $engine || true
 	echo "docker-sd: the sandbox's engine ended, starting it again" >&2
 	sleep 1

@@ -112,7 +112,7 @@ func TestShareImages(t *testing.T) {
 	for name, argv := range shells(t) {
 		t.Run(name, func(t *testing.T) {
 			store, data, cwd := hostStore(t), filepath.Join(t.TempDir(), "data"), t.TempDir()
-			shell(t, argv, functions(t)+"cd "+cwd+"\ndata=$TEST_DATA\nshare_images\nlink_layers\n", "DOCKER_SD_STORE="+store, "TEST_DATA="+data)
+			shell(t, argv, functions(t)+"cd "+cwd+"\ndata=$TEST_DATA\nshare_images\n", "DOCKER_SD_STORE="+store, "TEST_DATA="+data)
 			got := map[string]string{}
 			for _, id := range []string{"base", "top"} {
 				for _, file := range []string{"link", "lower", "committed"} {
@@ -165,7 +165,7 @@ func TestShareImagesOfAnEmptyStore(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			shell(t, argv, functions(t)+"data=$TEST_DATA\nshare_images\nlink_layers\n", "DOCKER_SD_STORE="+store, "TEST_DATA="+data)
+			shell(t, argv, functions(t)+"data=$TEST_DATA\nshare_images\n", "DOCKER_SD_STORE="+store, "TEST_DATA="+data)
 			entries, err := os.ReadDir(filepath.Join(data, "overlay2"))
 			if err != nil || len(entries) != 1 || entries[0].Name() != "l" {
 				t.Errorf("layers of an empty store: %v, %v, want only the folder for short links", entries, err)

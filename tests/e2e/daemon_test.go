@@ -54,6 +54,7 @@ func newDaemon(dir string, settings map[string]any) (*daemon, error) {
 		"SandboxImage":     suite.images.sandbox,
 		"HostPathPrefixes": []string{d.hostPath()},
 		"StandbySandboxes": 0,
+		"AdminAddress":     "off", // one port for all of them
 		"VerboseLogging":   true,
 	}
 	for key, value := range settings {
