@@ -1,5 +1,5 @@
 # Runs as the first process of a sandbox, in whatever image provides dockerd.
-# Everything here needs only a POSIX shell with mount, cp, mkdir and ln.
+# Everything here needs only a POSIX shell with mount, umount, cp, mkdir and ln.
 # DOCKER_SD_SOCKET  socket of the inner engine, in a folder shared with the host
 # DOCKER_SD_GO      named pipe to wait at before anything is started, if it is there
 # DOCKER_SD_STORE   the image store to share, mounted read-only ("" = none)
@@ -67,6 +67,22 @@ share_images() {
 	done
 }
 
+# Below the host's store the roots of its other containers are mounted, writable,
+# as they start, and an engine gives what is in its data root no other
+# propagation than one that shows them here.
+private_store() {
+	while read -r _ _ _ _ at _; do
+		case $at in
+		"$DOCKER_SD_STORE" | "$DOCKER_SD_STORE/image" | "$DOCKER_SD_STORE/overlay2") mount --make-private "$at" ;;
+		"$DOCKER_SD_STORE"/*) umount -l "$at" ;;
+		esac
+	done </proc/self/mountinfo
+}
+
+if [ -n "${DOCKER_SD_STORE:-}" ]; then
+	private_store
+	private_store # what came before the first had made them private
+fi
 # What the host mounts later below a shared path reaches the pod's containers,
 # where they ask for it (mountPropagation HostToContainer).
 mount --make-rshared /

@@ -105,9 +105,7 @@ func TestBurst(t *testing.T) {
 	}
 	for i, p := range runs {
 		p.waitRunning()
-		if got, want := p.logs("c", logOptions{}), fmt.Sprintf("pod %d\n", i); got != want {
-			t.Errorf("log of pod %d = %q", i, got)
-		}
+		p.waitLog("c", fmt.Sprintf("pod %d\n", i))
 	}
 	if answer := d.poll(t, pods...); len(answer) != n {
 		t.Errorf("status of %d pods has %d entries", n, len(answer))

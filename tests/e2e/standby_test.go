@@ -52,9 +52,7 @@ func TestStandby(t *testing.T) {
 	}
 	for i, r := range runs {
 		r.waitPhase(v1.PodRunning)
-		if got, want := r.logs("c", logOptions{}), fmt.Sprintf("pod %d\n", i); got != want {
-			t.Errorf("log %q, want %q", got, want)
-		}
+		r.waitLog("c", fmt.Sprintf("pod %d\n", i))
 	}
 	containers, err := suite.engine.containers(t.Context(), d.label())
 	if err != nil {
