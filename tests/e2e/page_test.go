@@ -193,6 +193,7 @@ func TestStatusPageEscapes(t *testing.T) {
 	server := httptest.NewServer(admin.New(admin.Config{Source: hostile{}, Metrics: http.NotFoundHandler()}).Handler())
 	t.Cleanup(server.Close)
 	b := openTab(t, server.URL+"/")
+	b.goesLive(server.URL + "/")
 	b.shows("#pods", hostileText)
 	ask[bool](b, `document.querySelector("main").innerHTML = "", true`)
 	b.shows("#pods", hostileText)
