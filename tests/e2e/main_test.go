@@ -39,7 +39,7 @@ func TestMain(m *testing.M) { os.Exit(runSuite(m)) }
 func runSuite(m *testing.M) int {
 	flag.Parse()
 	// Most tests wait for containers, so more of them than cores can run.
-	if err := flag.Set("test.parallel", "4"); err != nil {
+	if err := flag.Set("test.parallel", "3"); err != nil {
 		return complain(err)
 	}
 	dir, err := os.MkdirTemp("/tmp", "ds")
