@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -148,7 +149,14 @@ func TestCreateIsIdempotent(t *testing.T) {
 	if got := decodeCreate(t, pod, code, text).PodJID; got != p.jid {
 		t.Errorf("a later create was answered with JID %s, want %s", got, p.jid)
 	}
-	if runs, err := os.ReadFile(filepath.Join(dir, "runs")); err != nil || string(runs) != "once\n" {
+	runs, err := "", error(nil)
+	eventually(t, runLimit, "the container has written that it ran", func() bool {
+		var text []byte
+		text, err = os.ReadFile(filepath.Join(dir, "runs"))
+		runs = string(text)
+		return runs != ""
+	}, func() string { return fmt.Sprint(err) })
+	if runs != "once\n" {
 		t.Errorf("runs = %q, %v", runs, err)
 	}
 	// A sandbox too many would be claimed by nobody, and is found when the shared
