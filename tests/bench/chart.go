@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/go-analyze/charts"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/figures"
 )
 
 // barHeight and chartWidth are in pixels.
@@ -18,9 +20,9 @@ const (
 
 // ratios are the figures that a chart can show side by side: docker-sd's, with
 // what they cost relative to the plain engine.
-func ratios(figures []Figure) []Figure {
+func ratios(measured []Figure) []Figure {
 	var out []Figure
-	for _, f := range figures {
+	for _, f := range measured {
 		if f.Ratio > 0 && !strings.HasPrefix(f.Name, "plain_") {
 			out = append(out, f)
 		}
@@ -29,8 +31,8 @@ func ratios(figures []Figure) []Figure {
 }
 
 // writeChart draws the ratios as horizontal bars, the first figure on top.
-func writeChart(path string, figures []Figure) error {
-	shown := ratios(figures)
+func writeChart(path string, measured []Figure) error {
+	shown := ratios(measured)
 	if len(shown) == 0 {
 		return fmt.Errorf("draw %s: there is no figure with a ratio", path)
 	}
@@ -38,7 +40,7 @@ func writeChart(path string, figures []Figure) error {
 	for i, f := range shown {
 		at := len(shown) - 1 - i
 		values[at] = f.Ratio
-		names[at] = fmt.Sprintf("%s  %s %s", f.Name, number(f.P50), f.Unit)
+		names[at] = fmt.Sprintf("%s  %s %s", f.Name, figures.Number(f.P50), f.Unit)
 	}
 	option := charts.NewBarChartOptionWithData([][]float64{values})
 	option.Horizontal = true

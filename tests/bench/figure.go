@@ -1,14 +1,13 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"math"
-	"os"
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/figures"
 )
 
 // Figure is one measured quantity of docker-sd or of the plain engine.
@@ -25,16 +24,6 @@ type Figure struct {
 	Samples []float64 `json:"samples"`
 }
 
-// percentile is the nearest-rank percentile of samples, NaN if there are none.
-func percentile(samples []float64, p float64) float64 {
-	if len(samples) == 0 {
-		return math.NaN()
-	}
-	sorted := slices.Sorted(slices.Values(samples))
-	rank := int(math.Ceil(p / 100 * float64(len(sorted))))
-	return sorted[min(max(rank, 1), len(sorted))-1]
-}
-
 func milliseconds(durations []time.Duration) []float64 {
 	out := make([]float64, len(durations))
 	for i, d := range durations {
@@ -49,19 +38,7 @@ func (f Figure) line() string {
 	if f.Ratio > 0 {
 		ratio = strconv.FormatFloat(f.Ratio, 'f', 2, 64)
 	}
-	return fmt.Sprintf("bench %s %s %s %s %s", f.Name, number(f.P50), number(f.P99), f.Unit, ratio)
-}
-
-// number keeps three significant digits of small values and no decimals of
-// large ones.
-func number(v float64) string {
-	switch {
-	case v >= 100:
-		return strconv.FormatFloat(v, 'f', 0, 64)
-	case v >= 10:
-		return strconv.FormatFloat(v, 'f', 1, 64)
-	}
-	return strconv.FormatFloat(v, 'f', 2, 64)
+	return fmt.Sprintf("bench %s %s %s %s %s", f.Name, figures.Number(f.P50), figures.Number(f.P99), f.Unit, ratio)
 }
 
 // report collects the figures of a run and prints each as it comes.
@@ -72,7 +49,7 @@ type report struct {
 
 // add records a figure and its ratio to the one named against, "" for none.
 func (r *report) add(name, unit string, samples []float64, against string) {
-	f := Figure{Name: name, Unit: unit, Samples: samples, P50: percentile(samples, 50), P99: percentile(samples, 99)}
+	f := Figure{Name: name, Unit: unit, Samples: samples, P50: figures.Percentile(samples, 50), P99: figures.Percentile(samples, 99)}
 	if base, found := r.find(against); found && base.P50 > 0 {
 		f.Ratio, f.Against = f.P50/base.P50, against
 	}
@@ -99,15 +76,4 @@ type document struct {
 	Engine  string    `json:"engine"`
 	CPUs    int       `json:"cpus"`
 	Figures []Figure  `json:"figures"`
-}
-
-func writeJSON(path string, d document) error {
-	body, err := json.MarshalIndent(d, "", " ")
-	if err != nil {
-		return fmt.Errorf("encode the figures: %w", err)
-	}
-	if err := os.WriteFile(path, append(body, '\n'), 0o644); err != nil {
-		return fmt.Errorf("write the figures: %w", err)
-	}
-	return nil
 }

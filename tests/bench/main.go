@@ -28,6 +28,8 @@ import (
 	"runtime"
 	"syscall"
 	"time"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/figures"
 )
 
 // runTimeout bounds a whole run.
@@ -158,7 +160,7 @@ func (b *bench) measure(ctx context.Context) error {
 		}
 	}
 	if b.json != "" {
-		if err := writeJSON(b.json, document{Taken: time.Now().UTC(), Quick: b.quick,
+		if err := figures.Write(b.json, document{Taken: time.Now().UTC(), Quick: b.quick,
 			Engine: version.Version, CPUs: runtime.NumCPU(), Figures: b.report.figures}); err != nil {
 			return err
 		}

@@ -1,16 +1,15 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/figures"
 )
 
 // Figure is one measured quantity.
@@ -64,32 +63,12 @@ func (s *samples) figures() []Figure {
 	out := kinds()
 	for i := range out {
 		values := s.seen[out[i].Name]
-		out[i].Samples = len(values)
-		out[i].P50, out[i].P99, out[i].Max = percentile(values, 50), percentile(values, 99), percentile(values, 100)
+		if out[i].Samples = len(values); len(values) == 0 {
+			continue
+		}
+		out[i].P50, out[i].P99, out[i].Max = figures.Percentile(values, 50), figures.Percentile(values, 99), slices.Max(values)
 	}
 	return out
-}
-
-// percentile is the nearest-rank percentile of values, 0 if there are none.
-func percentile(values []float64, p float64) float64 {
-	if len(values) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(values))
-	rank := int(math.Ceil(p / 100 * float64(len(sorted))))
-	return sorted[min(max(rank, 1), len(sorted))-1]
-}
-
-// number keeps three significant digits of small values and no decimals of
-// large ones.
-func number(v float64) string {
-	switch {
-	case v >= 100:
-		return strconv.FormatFloat(v, 'f', 0, 64)
-	case v >= 10:
-		return strconv.FormatFloat(v, 'f', 1, 64)
-	}
-	return strconv.FormatFloat(v, 'f', 2, 64)
 }
 
 // document is the JSON file, and what the table in the docs is made from.
@@ -107,19 +86,8 @@ type document struct {
 
 func (d document) print(w io.Writer) {
 	for _, f := range d.Figures {
-		fmt.Fprintf(w, "simulate %s %s %s %s\n", f.Name, number(f.P50), number(f.P99), f.Unit)
+		fmt.Fprintf(w, "simulate %s %s %s %s\n", f.Name, figures.Number(f.P50), figures.Number(f.P99), f.Unit)
 	}
-}
-
-func (d document) writeJSON(path string) error {
-	body, err := json.MarshalIndent(d, "", " ")
-	if err != nil {
-		return fmt.Errorf("encode the figures: %w", err)
-	}
-	if err := os.WriteFile(path, append(body, '\n'), 0o644); err != nil {
-		return fmt.Errorf("write the figures: %w", err)
-	}
-	return nil
 }
 
 // table is what stands in the docs.
@@ -128,7 +96,7 @@ func (d document) table() string {
 		"clients and the engines that pretend; %d polls of running pods caused no call to an engine.\n\n"+
 		"| | p50 | p99 | max | |\n|---|---:|---:|---:|---|\n", d.Nodes, d.Running, d.Pods, d.CPUs, d.Polls)
 	for _, f := range d.Figures {
-		out += fmt.Sprintf("| %s | %s | %s | %s | %s |\n", f.What, number(f.P50), number(f.P99), number(f.Max), f.Unit)
+		out += fmt.Sprintf("| %s | %s | %s | %s | %s |\n", f.What, figures.Number(f.P50), figures.Number(f.P99), figures.Number(f.Max), f.Unit)
 	}
 	return out
 }

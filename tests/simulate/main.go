@@ -18,6 +18,8 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/figures"
 )
 
 // runTimeout bounds a whole run.
@@ -83,7 +85,7 @@ func run(args []string) error {
 	result.print(os.Stdout)
 	problems := []error{os.RemoveAll(dir)}
 	if o.json != "" {
-		problems = append(problems, result.writeJSON(o.json))
+		problems = append(problems, figures.Write(o.json, result))
 	}
 	if o.docs != "" {
 		problems = append(problems, result.writeDocs(o.docs))
