@@ -169,22 +169,31 @@ func (d *daemon) visibleStarts(ctx context.Context) error {
 // measureEmpty takes starts of pods whose sandbox is booted for them.
 func (b *bench) measureEmpty(ctx context.Context) error {
 	return b.withDaemon(ctx, 0, func(d *daemon) error {
-		var starts []time.Duration
-		for i := range b.times(6, 30) + 1 {
-			s, err := d.start(ctx, b.newPod(b.image, ""))
-			if err != nil {
-				return err
-			}
-			if i > 0 {
-				starts = append(starts, s.started.Sub(s.sent))
-			}
-			if err := d.remove(ctx, s); err != nil {
-				return err
-			}
-		}
-		b.report.addTimes("create_running_empty_pool", starts, base)
-		return nil
+		return d.measureStarts(ctx, "create_running_empty_pool", b.times(6, 30))
 	})
+}
+
+// measureStarts takes starts one after the other, each with the pool full again,
+// and throws the first away.
+func (d *daemon) measureStarts(ctx context.Context, name string, times int) error {
+	var starts []time.Duration
+	for i := range times + 1 {
+		if err := d.awaitWarm(ctx); err != nil {
+			return err
+		}
+		s, err := d.start(ctx, d.b.newPod(d.b.image, ""))
+		if err != nil {
+			return err
+		}
+		if i > 0 {
+			starts = append(starts, s.started.Sub(s.sent))
+		}
+		if err := d.remove(ctx, s); err != nil {
+			return err
+		}
+	}
+	d.b.report.addTimes(name, starts, base)
+	return nil
 }
 
 // measureGrowth takes warm starts with more and more pods present.
@@ -200,23 +209,9 @@ func (b *bench) measureGrowth(ctx context.Context) error {
 				return err
 			}
 			present = level
-			var starts []time.Duration
-			for i := range b.times(4, 20) + 1 {
-				if err := d.awaitWarm(ctx); err != nil {
-					return err
-				}
-				s, err := d.start(ctx, b.newPod(b.image, ""))
-				if err != nil {
-					return err
-				}
-				if i > 0 {
-					starts = append(starts, s.started.Sub(s.sent))
-				}
-				if err := d.remove(ctx, s); err != nil {
-					return err
-				}
+			if err := d.measureStarts(ctx, fmt.Sprintf("create_running_warm_%d_present", level), b.times(4, 20)); err != nil {
+				return err
 			}
-			b.report.addTimes(fmt.Sprintf("create_running_warm_%d_present", level), starts, base)
 		}
 		return nil
 	})
