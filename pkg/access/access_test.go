@@ -1,24 +1,17 @@
 package access_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/containerd/containerd/log"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/access"
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/certificates"
 )
 
 func TestMain(m *testing.M) {
@@ -29,21 +22,6 @@ func TestMain(m *testing.M) {
 }
 
 const token = "0123456789abcdef-the-token"
-
-// put writes a file as people do who replace one in use: under another name
-// first, so that nobody reads half of it.
-func put(t *testing.T, path, text string, mode os.FileMode) {
-	t.Helper()
-	if err := os.WriteFile(path+".new", []byte(text), mode); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(path+".new", mode); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		t.Fatal(err)
-	}
-}
 
 func TestOpenToken_Refuses(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -62,7 +40,7 @@ func TestOpenToken_Refuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "token")
-			put(t, path, c.text, c.mode)
+			certificates.Replace(t, path, c.text, c.mode)
 			_, err := access.OpenToken(path)
 			if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "BearerTokenFile") {
 				t.Errorf("got %v, want %q", err, c.want)
@@ -82,7 +60,7 @@ func TestOpenToken_Refuses(t *testing.T) {
 
 func TestToken(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "token")
-	put(t, path, token+"\n", 0o640)
+	certificates.Replace(t, path, token+"\n", 0o640)
 	opened, err := access.OpenToken(path)
 	if err != nil {
 		t.Fatal(err)
@@ -100,14 +78,14 @@ func TestToken(t *testing.T) {
 		want(header, allowed)
 	}
 	second := strings.ToUpper(token)
-	put(t, path, second, 0o600)
+	certificates.Replace(t, path, second, 0o600)
 	want("Bearer "+token, false)
 	want("Bearer "+second, true)
 	// What cannot be used leaves the last good one.
-	put(t, path, "short", 0o600)
+	certificates.Replace(t, path, "short", 0o600)
 	want("Bearer "+second, true)
 	want("Bearer short", false)
-	put(t, path, token, 0o644)
+	certificates.Replace(t, path, token, 0o644)
 	want("Bearer "+token, false)
 	if err := os.Chmod(path, 0o600); err != nil {
 		t.Fatal(err)
@@ -117,57 +95,6 @@ func TestToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	want("Bearer "+token, true)
-}
-
-// issuer signs certificates for one name.
-type issuer struct {
-	cert *x509.Certificate
-	key  *ecdsa.PrivateKey
-}
-
-func newIssuer(t *testing.T, name string) issuer {
-	t.Helper()
-	return sign(t, name, nil)
-}
-
-func sign(t *testing.T, name string, by *issuer) issuer {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: by == nil, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
-	self := issuer{template, key}
-	if by == nil {
-		by = &self
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, by.cert, &key.PublicKey, by.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if self.cert, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
-	return self
-}
-
-func (i issuer) certPEM() string {
-	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: i.cert.Raw}))
-}
-
-func (i issuer) keyPEM(t *testing.T) string {
-	t.Helper()
-	der, err := x509.MarshalPKCS8PrivateKey(i.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
-}
-
-func (i issuer) pair() tls.Certificate {
-	return tls.Certificate{Certificate: [][]byte{i.cert.Raw}, PrivateKey: i.key}
 }
 
 // shake does one handshake and returns the name that the server shows.
@@ -197,17 +124,17 @@ func shake(t *testing.T, server, client *tls.Config) (string, error) {
 func TestServerTLS(t *testing.T) {
 	dir := t.TempDir()
 	files := access.Files{Cert: filepath.Join(dir, "cert"), Key: filepath.Join(dir, "key"), ClientCA: filepath.Join(dir, "ca")}
-	first, second := newIssuer(t, "first"), newIssuer(t, "second")
-	clients, others := newIssuer(t, "clients"), newIssuer(t, "others")
-	put(t, files.Cert, first.certPEM(), 0o644)
-	put(t, files.Key, first.keyPEM(t), 0o600)
-	put(t, files.ClientCA, clients.certPEM(), 0o644)
+	first, second := certificates.New(t, "first", nil), certificates.New(t, "second", nil)
+	clients, others := certificates.New(t, "clients", nil), certificates.New(t, "others", nil)
+	certificates.Replace(t, files.Cert, first.PEM(), 0o644)
+	certificates.Replace(t, files.Key, first.KeyPEM(t), 0o600)
+	certificates.Replace(t, files.ClientCA, clients.PEM(), 0o644)
 	server, err := access.ServerTLS(files)
 	if err != nil {
 		t.Fatal(err)
 	}
-	client := func(by issuer, version uint16) *tls.Config {
-		return &tls.Config{InsecureSkipVerify: true, MaxVersion: version, Certificates: []tls.Certificate{sign(t, "caller", &by).pair()}}
+	client := func(by *certificates.Issued, version uint16) *tls.Config {
+		return &tls.Config{InsecureSkipVerify: true, MaxVersion: version, Certificates: []tls.Certificate{certificates.New(t, "caller", by).Pair()}}
 	}
 	check := func(what string, config *tls.Config, want string) {
 		t.Helper()
@@ -221,33 +148,33 @@ func TestServerTLS(t *testing.T) {
 	check("a stranger's certificate", client(others, 0), "")
 	check("no certificate", &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}, "")
 	// Between the two writes the files do not fit: the earlier ones stay.
-	put(t, files.Cert, second.certPEM(), 0o644)
+	certificates.Replace(t, files.Cert, second.PEM(), 0o644)
 	check("half of a change", client(clients, 0), "first")
-	put(t, files.Key, second.keyPEM(t), 0o600)
+	certificates.Replace(t, files.Key, second.KeyPEM(t), 0o600)
 	check("a change", client(clients, 0), "second")
-	put(t, files.ClientCA, others.certPEM(), 0o644)
+	certificates.Replace(t, files.ClientCA, others.PEM(), 0o644)
 	check("another CA", client(others, 0), "second")
 	check("the earlier CA's", client(clients, 0), "")
 }
 
 func TestServerTLS_Refuses(t *testing.T) {
-	good := newIssuer(t, "good")
+	good := certificates.New(t, "good", nil)
 	for name, c := range map[string]struct {
 		cert, key, ca string
 		mode          os.FileMode
 		want          string
 	}{
-		"key for all":       {good.certPEM(), good.keyPEM(t), good.certPEM(), 0o644, "TLSKeyFile: everybody"},
-		"no certificate":    {"x", good.keyPEM(t), good.certPEM(), 0o600, "TLSCertFile"},
-		"another's key":     {good.certPEM(), newIssuer(t, "x").keyPEM(t), good.certPEM(), 0o600, "TLSKeyFile"},
-		"no CA certificate": {good.certPEM(), good.keyPEM(t), "x", 0o600, "TLSClientCAFile"},
+		"key for all":       {good.PEM(), good.KeyPEM(t), good.PEM(), 0o644, "TLSKeyFile: everybody"},
+		"no certificate":    {"x", good.KeyPEM(t), good.PEM(), 0o600, "TLSCertFile"},
+		"another's key":     {good.PEM(), certificates.New(t, "x", nil).KeyPEM(t), good.PEM(), 0o600, "TLSKeyFile"},
+		"no CA certificate": {good.PEM(), good.KeyPEM(t), "x", 0o600, "TLSClientCAFile"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			files := access.Files{Cert: filepath.Join(dir, "cert"), Key: filepath.Join(dir, "key"), ClientCA: filepath.Join(dir, "ca")}
-			put(t, files.Cert, c.cert, 0o644)
-			put(t, files.Key, c.key, c.mode)
-			put(t, files.ClientCA, c.ca, 0o644)
+			certificates.Replace(t, files.Cert, c.cert, 0o644)
+			certificates.Replace(t, files.Key, c.key, c.mode)
+			certificates.Replace(t, files.ClientCA, c.ca, 0o644)
 			if _, err := access.ServerTLS(files); err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}

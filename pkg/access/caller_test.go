@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/access"
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/certificates"
 )
 
 // A caller with the server's files trusts its certificate and no other.
@@ -14,12 +15,10 @@ func TestCallerTLS(t *testing.T) {
 	of := func(name string) access.Files {
 		return access.Files{Cert: filepath.Join(dir, name+".cert"), Key: filepath.Join(dir, name+".key"), ClientCA: filepath.Join(dir, "ca")}
 	}
-	authority := newIssuer(t, "authority")
-	put(t, filepath.Join(dir, "ca"), authority.certPEM(), 0o644)
-	for name, by := range map[string]*issuer{"ours": &authority, "other": nil, "caller": &authority} {
-		made := sign(t, name, by)
-		put(t, of(name).Cert, made.certPEM(), 0o644)
-		put(t, of(name).Key, made.keyPEM(t), 0o600)
+	authority := certificates.New(t, "authority", nil)
+	certificates.Replace(t, filepath.Join(dir, "ca"), authority.PEM(), 0o644)
+	for name, by := range map[string]*certificates.Issued{"ours": authority, "other": nil, "caller": authority} {
+		certificates.New(t, name, by).Write(t, of(name).Cert, of(name).Key)
 	}
 	for name, c := range map[string]struct {
 		server, trusts string
@@ -55,11 +54,11 @@ func TestCallerTLS(t *testing.T) {
 
 func TestReadToken(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "token")
-	put(t, path, "0123456789abcdef\n", 0o600)
+	certificates.Replace(t, path, "0123456789abcdef\n", 0o600)
 	if token, err := access.ReadToken(path); err != nil || token != "0123456789abcdef" {
 		t.Errorf("ReadToken() = %q, %v", token, err)
 	}
-	put(t, path, "short", 0o600)
+	certificates.Replace(t, path, "short", 0o600)
 	if token, err := access.ReadToken(path); err == nil || token != "" {
 		t.Errorf("ReadToken() of a bad file = %q, %v", token, err)
 	}

@@ -189,8 +189,8 @@ func TestUIDThatIsNone(t *testing.T) {
 
 func TestTransportSecurity(t *testing.T) {
 	ours, other := newAuthority(t), newAuthority(t)
-	cert, key := ours.sign(t, "client", false)
-	foreignCert, foreignKey := other.sign(t, "client", false)
+	cert, key := ours.sign(t, "client")
+	foreignCert, foreignKey := other.sign(t, "client")
 	for name, c := range map[string]struct {
 		mutual  bool
 		want    bool
@@ -272,8 +272,8 @@ func TestSwitchedOff(t *testing.T) {
 // What is wrong is said with the name of the variable.
 func TestConfigErrors(t *testing.T) {
 	a := newAuthority(t)
-	cert, _ := a.sign(t, "client", false)
-	_, otherKey := a.sign(t, "other", false)
+	cert, _ := a.sign(t, "client")
+	_, otherKey := a.sign(t, "other")
 	empty := filepath.Join(t.TempDir(), "empty")
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)

@@ -4,14 +4,7 @@ package e2e_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -19,41 +12,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/certificates"
 )
-
-// writeCertificate makes a self-signed certificate for a name, with its key, and
-// puts both in the place of those that are there.
-func writeCertificate(t *testing.T, cert, key, name string) tls.Certificate {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	writeFile(t, key, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})))
-	writeFile(t, cert, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: private}
-}
-
-// writeFile replaces a file as a whole.
-func writeFile(t *testing.T, path, text string) {
-	t.Helper()
-	if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
-		t.Fatal(err)
-	}
-}
 
 // TestAccess: TLS with certificates of callers and a token, changed while
 // docker-sd runs.
@@ -61,9 +22,11 @@ func TestAccess(t *testing.T) {
 	t.Parallel()
 	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": 0, "Socket": "", "SidecarPort": 0, "SidecarURL": "https://127.0.0.1"})
 	path := func(name string) string { return filepath.Join(d.dir, name) }
-	writeCertificate(t, path("cert"), path("key"), "first")
-	caller := writeCertificate(t, path("ca"), path("ca-key"), "caller")
-	writeFile(t, path("token"), "the-first-token-of-all\n")
+	certificates.New(t, "first", nil).Write(t, path("cert"), path("key"))
+	authority := certificates.New(t, "caller", nil)
+	authority.Write(t, path("ca"), path("ca-key"))
+	caller := authority.Pair()
+	certificates.Replace(t, path("token"), "the-first-token-of-all\n", 0o600)
 	for key, name := range map[string]string{"TLSCertFile": "cert", "TLSKeyFile": "key", "TLSClientCAFile": "ca", "BearerTokenFile": "token"} {
 		d.settings[key] = path(name)
 	}
@@ -109,8 +72,8 @@ func TestAccess(t *testing.T) {
 	if first, second := ping("the-first-token-of-all"), ping("the-second-token-of-all"); first != 200 || second != 401 {
 		t.Errorf("answers %d with the token and %d with another", first, second)
 	}
-	writeCertificate(t, path("cert"), path("key"), "second")
-	writeFile(t, path("token"), "the-second-token-of-all\n")
+	certificates.New(t, "second", nil).Write(t, path("cert"), path("key"))
+	certificates.Replace(t, path("token"), "the-second-token-of-all\n", 0o600)
 	if shown, err := ask(caller); shown != "second" || err != nil {
 		t.Errorf("after the change the server shows %q, %v", shown, err)
 	}
@@ -142,7 +105,7 @@ func TestTokenForAll(t *testing.T) {
 	t.Parallel()
 	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": 0})
 	path := filepath.Join(d.dir, "token")
-	writeFile(t, path, "a-token-that-all-can-read")
+	certificates.Replace(t, path, "a-token-that-all-can-read", 0o600)
 	if err := os.Chmod(path, 0o644); err != nil {
 		t.Fatal(err)
 	}

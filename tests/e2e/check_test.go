@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/preflight"
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/certificates"
 )
 
 // command runs docker-sd with the daemon's configuration and returns what it
@@ -224,8 +225,8 @@ func TestLogsWithTokenAndTLS(t *testing.T) {
 	t.Parallel()
 	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": 0, "AdminAddress": "off"})
 	path := func(name string) string { return filepath.Join(d.dir, name) }
-	writeCertificate(t, path("cert"), path("key"), "docker-sd")
-	writeFile(t, path("token"), "the-only-token-of-all\n")
+	certificates.New(t, "docker-sd", nil).Write(t, path("cert"), path("key"))
+	certificates.Replace(t, path("token"), "the-only-token-of-all\n", 0o600)
 	for key, name := range map[string]string{"TLSCertFile": "cert", "TLSKeyFile": "key", "BearerTokenFile": "token"} {
 		d.settings[key] = path(name)
 	}
@@ -245,7 +246,7 @@ func TestLogsWithTokenAndTLS(t *testing.T) {
 		out, _, code := d.command(t, "logs", string(pod.UID))
 		return code == 0 && out == "told\n"
 	}, d.log.String)
-	writeCertificate(t, path("other"), path("other-key"), "somebody")
+	certificates.New(t, "somebody", nil).Write(t, path("other"), path("other-key"))
 	d.settings["TLSCertFile"], d.settings["TLSKeyFile"] = path("other"), path("other-key")
 	if err := d.writeConfig(); err != nil {
 		t.Fatal(err)
