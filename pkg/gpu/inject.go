@@ -138,21 +138,12 @@ type Injector struct {
 // Container returns what a container needs for exactly these devices, which may
 // be none.
 func (i Injector) Container(devices []Device) (Injection, error) {
-	nvidia, others := byVendor(devices)
-	in := i.plain(others)
-	if len(nvidia) == 0 {
-		return in.merge(Void()), nil
+	in, nvidia, err := i.inject(devices, Strategy.Container)
+	if err != nil || len(nvidia) == 0 || i.Sharing.Strategy != SharingMPS {
+		return in, err
 	}
-	if i.NVIDIA == nil {
-		return Injection{}, errNoStrategy()
-	}
-	own, err := i.NVIDIA.Container(nvidia)
-	if err != nil {
-		return Injection{}, err
-	}
-	in = in.merge(own)
-	if i.Sharing.Strategy == SharingMPS && i.Sharing.Replicas(nvidia[0].Resource) > 1 {
-		in = in.merge(i.MPS.inject(nvidia, i.Sharing.Replicas(nvidia[0].Resource)))
+	if replicas := i.Sharing.Replicas(nvidia[0].Resource); replicas > 1 {
+		in = in.merge(i.MPS.inject(nvidia, replicas))
 	}
 	return in, nil
 }
@@ -160,23 +151,30 @@ func (i Injector) Container(devices []Device) (Injection, error) {
 // Sandbox returns what a sandbox needs so that its containers can have any of
 // the devices.
 func (i Injector) Sandbox(devices []Device) (Injection, error) {
+	in, nvidia, err := i.inject(devices, Strategy.Sandbox)
+	if err != nil || len(nvidia) == 0 || i.Sharing.Strategy != SharingMPS {
+		return in, err
+	}
+	in.Mounts = union(in.Mounts, []Mount{{Source: i.MPS.PipeDir, Target: i.MPS.PipeDir}, {Source: i.MPS.ShmDir, Target: i.MPS.ShmDir}})
+	return in, nil
+}
+
+// inject gives NVIDIA's devices by a method of the strategy, the others by their
+// nodes, and tells which are NVIDIA's.
+func (i Injector) inject(devices []Device, by func(Strategy, []Device) (Injection, error)) (Injection, []Device, error) {
 	nvidia, others := byVendor(devices)
 	in := i.plain(others)
 	if len(nvidia) == 0 {
-		return in.merge(Void()), nil
+		return in.merge(Void()), nil, nil
 	}
 	if i.NVIDIA == nil {
-		return Injection{}, errNoStrategy()
+		return Injection{}, nil, errNoStrategy()
 	}
-	own, err := i.NVIDIA.Sandbox(nvidia)
+	own, err := by(i.NVIDIA, nvidia)
 	if err != nil {
-		return Injection{}, err
+		return Injection{}, nil, err
 	}
-	in = in.merge(own)
-	if i.Sharing.Strategy == SharingMPS {
-		in.Mounts = union(in.Mounts, []Mount{{Source: i.MPS.PipeDir, Target: i.MPS.PipeDir}, {Source: i.MPS.ShmDir, Target: i.MPS.ShmDir}})
-	}
-	return in, nil
+	return in.merge(own), nvidia, nil
 }
 
 func errNoStrategy() error {
