@@ -182,14 +182,14 @@ func (p *Pool) Return(c *Claim) {
 		return
 	}
 	p.mu.Lock()
-	if p.outdated(s) || p.fresh() >= p.config.Size {
+	if len(c.ports) > 0 || p.outdated(s) || p.fresh() >= p.config.Size {
 		p.mu.Unlock()
 		p.discard(p.life, s.Name)
 		return
 	}
 	p.warm = append(p.warm, s)
 	p.mu.Unlock()
-	if len(c.ports) > 0 || closed(s.gone) {
+	if closed(s.gone) {
 		p.lost(s)
 	}
 }

@@ -16,13 +16,7 @@ func TestClaimThatIsGivenUpLeavesNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
 				config.Parallel = 1
-				release := make(chan struct{})
-				host.faults(func(_ context.Context, call, _ string) error {
-					if call == "Start" {
-						<-release
-					}
-					return nil
-				})
+				release := heldStarts(host)
 				p := pool.New(config, host)
 				defer p.Close()
 				errs := make(chan error, 2)

@@ -103,13 +103,7 @@ func TestFailingRefillsBackOffAndRecover(t *testing.T) {
 func TestRunEndsWithoutLeftovers(t *testing.T) {
 	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
 		config.Size, config.Parallel = 3, 3
-		release := make(chan struct{})
-		host.faults(func(_ context.Context, call, _ string) error {
-			if call == "Start" {
-				<-release
-			}
-			return nil
-		})
+		release := heldStarts(host)
 		p := pool.New(config, host)
 		stop := run(t, p)
 		stopped := make(chan struct{})

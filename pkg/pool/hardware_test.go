@@ -61,13 +61,7 @@ func TestOtherHardwareReplacesAll(t *testing.T) {
 func TestBootUnderWayMissesNewHardware(t *testing.T) {
 	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
 		config.Size, config.Parallel = 1, 1
-		release := make(chan struct{})
-		host.faults(func(_ context.Context, call, _ string) error {
-			if call == "Start" {
-				<-release
-			}
-			return nil
-		})
+		release := heldStarts(host)
 		p := pool.New(config, host)
 		run(t, p)
 		p.SetHardware(oneGPU)

@@ -280,6 +280,7 @@ func (p *Pool) Retire(ctx context.Context, name string) error {
 	p.subnets.give(name)
 	return nil
 }
+
 func (p *Pool) disown(name string, again bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -127,13 +127,7 @@ func TestFillsAndRefills(t *testing.T) {
 func TestBootsAtMostParallel(t *testing.T) {
 	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
 		config.Size, config.Parallel = 6, 2
-		release := make(chan struct{})
-		host.faults(func(_ context.Context, call, _ string) error {
-			if call == "Start" {
-				<-release
-			}
-			return nil
-		})
+		release := heldStarts(host)
 		p := pool.New(config, host)
 		run(t, p)
 		for done := range 3 {

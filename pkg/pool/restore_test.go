@@ -227,28 +227,6 @@ func TestRestoreRetires(t *testing.T) {
 	}
 }
 
-// TestSweepRetires: what Retire could not remove goes with the next sweep, and the
-// folder stays.
-func TestSweepRetires(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
-		config.Size = 0
-		p := pool.New(config, host)
-		run(t, p)
-		s := claim(t, p.Reserve(nil))
-		host.faults(failing("Remove", errdefs.ErrUnavailable))
-		if err := p.Retire(t.Context(), s.Name); err == nil {
-			t.Fatal("Retire() of a container that cannot be removed succeeded")
-		}
-		host.faults(nil)
-		advance(2 * time.Minute)
-		wantSame(t, "containers", host.names(), []string(nil))
-		wantSame(t, "networks", host.networkNames(), []string(nil))
-		if _, err := os.Stat(s.PodDir()); err != nil {
-			t.Errorf("the folder of an ended pod: %v", err)
-		}
-	})
-}
-
 // TestAssignAfterRestore: whoever finds its sandbox again cannot know whether it
 // has its pod's name already.
 func TestAssignAfterRestore(t *testing.T) {
@@ -347,70 +325,6 @@ func TestCheckInstance(t *testing.T) {
 	})
 }
 
-func TestSweep(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
-		config.Size = 1
-		p := pool.New(config, host)
-		run(t, p)
-		claimed := claim(t, p.Reserve(nil))
-		synctest.Wait()
-		labels := func(name string) map[string]string {
-			out := maps.Clone(host.containers[claimed.ID].Labels)
-			out[engine.LabelSandbox] = name
-			return out
-		}
-		stray, network := uuid.NewString()+"_dind", uuid.NewString()+"_dind"
-		if _, err := host.Create(t.Context(), engine.Spec{Name: stray, Labels: labels(stray)}); err != nil {
-			t.Fatal(err)
-		}
-		if err := host.CreateNetwork(t.Context(), pool.NetworkName(network), "", labels(network)); err != nil {
-			t.Fatal(err)
-		}
-		advance(config.StrayGrace - time.Minute)
-		if host.idOf(stray) == "" || len(host.networkNames()) != 3 {
-			t.Error("a young stray was removed; its owner may be about to claim it")
-		}
-		advance(2 * time.Minute)
-		wantSame(t, "stray", host.idOf(stray), "")
-		wantSame(t, "networks", len(host.networkNames()), 2)
-		advance(time.Hour)
-		if host.idOf(claimed.Name) == "" {
-			t.Error("a claimed sandbox was swept away")
-		}
-		wantStats(t, p, 1, 0, 0)
-	})
-}
-
-// TestSweepGoesByWhatItSaw: a stray whose time stamp is long past, after the
-// clock was set or the engine's differs, gets its grace period all the same.
-func TestSweepGoesByWhatItSaw(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
-		config.Size = 0
-		for name, age := range map[string]time.Duration{"long ago": time.Hour, "to come": -time.Hour} {
-			p := pool.New(config, host)
-			stop := run(t, p)
-			stray := uuid.NewString() + "_dind"
-			id, err := host.Create(t.Context(), engine.Spec{Name: stray, Labels: map[string]string{
-				engine.LabelInstance: "test", engine.LabelSandbox: stray, engine.LabelFolder: config.Dir}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			host.mu.Lock()
-			host.containers[id].Created = time.Now().Add(-age)
-			host.mu.Unlock()
-			advance(config.StrayGrace - time.Minute)
-			if host.idOf(stray) == "" {
-				t.Errorf("a stray made %s was removed before its grace period was over", name)
-			}
-			advance(3 * time.Minute)
-			if host.idOf(stray) != "" {
-				t.Errorf("a stray made %s is still there", name)
-			}
-			stop()
-		}
-	})
-}
-
 // TestRestoreSparesAPodsSandbox: records may be missing because their folder is,
 // and its pods run.
 func TestRestoreSparesAPodsSandbox(t *testing.T) {
@@ -438,58 +352,4 @@ func TestRestoreSparesAPodsSandbox(t *testing.T) {
 		wantSame(t, "containers", host.names(), []string(nil))
 		wantSame(t, "folders", folders(t, config), 0)
 	})
-}
-
-// restart is run for a pool that takes over what is there.
-func restart(t *testing.T, p *pool.Pool) (stop func()) {
-	t.Helper()
-	p.Keep(nil)
-	if err := p.Restore(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	return run(t, p)
-}
-
-func TestStrayDryRun(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
-		config.Size = 1
-		warm := fill(t, host, config)
-		// Of other settings, so that it cannot rejoin.
-		config.Image, config.Size, config.StrayDryRun = "docker:30-dind", 0, true
-		if err := os.MkdirAll(filepath.Join(config.Dir, "0123456789abcdef"), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		stop := restart(t, pool.New(config, host))
-		advance(2 * config.StrayGrace)
-		stop()
-		wantSame(t, "containers of a dry run", host.names(), warm)
-		wantSame(t, "networks of a dry run", host.networkNames(), []string{pool.NetworkName(warm[0])})
-		wantSame(t, "folders of a dry run", folders(t, config), 2)
-		config.StrayDryRun = false
-		restart(t, pool.New(config, host))()
-		wantSame(t, "containers", host.names(), []string(nil))
-		wantSame(t, "folders", folders(t, config), 0)
-	})
-}
-
-func TestSweepLeavesWhatIsNoSandbox(t *testing.T) {
-	for name, label := range map[string]string{"empty label": "", "path": "../../elsewhere", "parent": ".."} {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
-				config.Size = 1
-				removed := map[string]bool{}
-				config.RemoveFolder = func(path string) error { removed[path] = true; return nil }
-				p := pool.New(config, host)
-				run(t, p)
-				if _, err := host.Create(t.Context(), engine.Spec{Name: "odd", Labels: map[string]string{
-					engine.LabelInstance: "test", engine.LabelSandbox: label, engine.LabelFolder: config.Dir}}); err != nil {
-					t.Fatal(err)
-				}
-				advance(time.Hour)
-				if len(removed) > 0 {
-					t.Errorf("folders %v were removed for the sandbox label %q", removed, label)
-				}
-			})
-		})
-	}
 }
