@@ -142,7 +142,7 @@ func TestCollect_ByDisk(t *testing.T) {
 					if _, err := p.OnHost(t.Context(), images.Want{Ref: name}); err != nil {
 						t.Fatal(err)
 					}
-					time.Sleep(hour)
+					advance(hour)
 				}
 				c := images.Collection{HighThresholdPercent: 85, LowThresholdPercent: 80, MinimumAge: test.minimum,
 					InUse: func() []string { return nil }, Disk: func() (images.Disk, error) {

@@ -84,6 +84,12 @@ func TestPull_EndsWithItsLastWaiter(t *testing.T) {
 	})
 }
 
+// advance lets the fake clock run and waits until nothing moves any more.
+func advance(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
 func TestPull_TellsHowFarItIs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSlow()
@@ -96,15 +102,15 @@ func TestPull_TellsHowFarItIs(t *testing.T) {
 			done <- err
 		}()
 		report := <-s.began
-		time.Sleep(50 * time.Millisecond) // so that nothing falls on a full second
+		advance(50 * time.Millisecond) // so that nothing falls on a full second
 		for i := range int64(30) {
 			report(engine.PullProgress{Done: i * 4e7, Total: 12e8, Unsized: 1})
-			time.Sleep(100 * time.Millisecond)
+			advance(100 * time.Millisecond)
 		}
 		report(engine.PullProgress{Done: 12e8, Total: 12e8})
-		time.Sleep(2 * time.Second)
+		advance(2 * time.Second)
 		report(engine.PullProgress{Done: 12e8, Total: 12e8, Unpacking: true})
-		time.Sleep(2 * time.Second)
+		advance(2 * time.Second)
 		close(s.let)
 		if err := <-done; err != nil {
 			t.Fatal(err)

@@ -169,18 +169,18 @@ func TestLibrary_FollowsTheHost(t *testing.T) {
 				t.Errorf("the library has %s, want %s", got, want)
 			}
 		}
-		time.Sleep(time.Minute)
+		advance(time.Minute)
 		now("sha256:a sha256:b sha256:box sha256:c sha256:kept")
 		h.forget("sha256:a", "sha256:b", "sha256:c")
 		before := changes()
-		time.Sleep(20 * time.Minute)
+		advance(20 * time.Minute)
 		now("sha256:b sha256:box sha256:c sha256:kept")
 		if changes() != before+1 {
 			t.Errorf("sandboxes were renewed %d times", changes()-before)
 		}
 		p.Drop("one")
 		p.Drop("two")
-		time.Sleep(20 * time.Minute)
+		advance(20 * time.Minute)
 		now("sha256:box sha256:kept")
 		if held := h.held(); held != "" {
 			t.Errorf("containers hold %s on the host", held)
