@@ -173,13 +173,19 @@ func TestBodyIsCutOff(t *testing.T) {
 	}
 }
 
-func TestShutdownLetsCallsEnd(t *testing.T) {
-	entered, release := make(chan struct{}), make(chan struct{})
-	s := readyServer(fakePods{delete: func(context.Context, types.UID, *int64) error {
+// slowDelete is a server whose one delete tells that it has begun, and ends when
+// it is released.
+func slowDelete() (s *api.Server, entered, release chan struct{}) {
+	entered, release = make(chan struct{}), make(chan struct{})
+	return readyServer(fakePods{delete: func(context.Context, types.UID, *int64) error {
 		close(entered)
 		<-release
 		return nil
-	}})
+	}}), entered, release
+}
+
+func TestShutdownLetsCallsEnd(t *testing.T) {
+	s, entered, release := slowDelete()
 	url := serve(t, s)
 	var calls sync.WaitGroup
 	calls.Go(func() {
@@ -214,12 +220,7 @@ func TestShutdownLetsCallsEnd(t *testing.T) {
 }
 
 func TestShutdownEndsWithItsContext(t *testing.T) {
-	entered, release := make(chan struct{}), make(chan struct{})
-	s := readyServer(fakePods{delete: func(context.Context, types.UID, *int64) error {
-		close(entered)
-		<-release
-		return nil
-	}})
+	s, entered, release := slowDelete()
 	url := serve(t, s)
 	var calls sync.WaitGroup
 	calls.Go(func() {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -190,21 +191,29 @@ func TestWaitEndsWithItsCaller(t *testing.T) {
 	}
 }
 
+// upgraded answers with a stream as the engine does for an exec, and then does
+// with the connection what it is told to.
+func upgraded(t *testing.T, stream string, then func(net.Conn)) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		conn, buffered, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		buffered.WriteString("HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n" + stream)
+		buffered.Flush()
+		if then != nil {
+			then(conn)
+		}
+	}
+}
+
 func TestExec(t *testing.T) {
 	asked := 0
 	client, _ := serve(t, map[string]http.HandlerFunc{
 		"POST /containers/x/exec": says(201, `{"Id":"e"}`),
-		"POST /exec/e/start": func(w http.ResponseWriter, _ *http.Request) {
-			conn, buffered, err := http.NewResponseController(w).Hijack()
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer conn.Close()
-			buffered.WriteString("HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n" +
-				frame(1, "out ") + frame(2, "err ") + frame(1, "out"))
-			buffered.Flush()
-		},
+		"POST /exec/e/start":      upgraded(t, frame(1, "out ")+frame(2, "err ")+frame(1, "out"), nil),
 		"GET /exec/e/json": func(w http.ResponseWriter, r *http.Request) {
 			asked++
 			says(200, fmt.Sprintf(`{"ID":"e","Running":%t,"ExitCode":%d}`, asked < 3, min(asked-1, 2)*21))(w, r)
@@ -224,18 +233,10 @@ func TestExecEndsWithItsCaller(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	client, _ := serve(t, map[string]http.HandlerFunc{
 		"POST /containers/x/exec": says(201, `{"Id":"e"}`),
-		"POST /exec/e/start": func(w http.ResponseWriter, _ *http.Request) {
-			conn, buffered, err := http.NewResponseController(w).Hijack()
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			defer conn.Close()
-			buffered.WriteString("HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
-			buffered.Flush()
+		"POST /exec/e/start": upgraded(t, "", func(conn net.Conn) {
 			cancel()
 			io.Copy(io.Discard, conn)
-		},
+		}),
 	})
 	if _, err := client.Exec(ctx, "x", []string{"sleep"}, io.Discard); !errors.Is(err, context.Canceled) {
 		t.Errorf("Exec() = %v, want context.Canceled", err)

@@ -214,13 +214,9 @@ func TestWarmSandboxesAreUsedAgain(t *testing.T) {
 	d.waitWarm(t, 2)
 }
 
-// TestLostWhileAway: a pod whose sandbox vanished while the daemon was down is
-// reported as lost, and its delete cleans up.
-func TestLostWhileAway(t *testing.T) {
-	t.Parallel()
-	d := ownDaemon(t, 0, nil)
-	p := d.run(t, newPod(shell("c", untilStopped)))
-	p.waitRunning()
+// loseSandboxes removes them all while the daemon is down.
+func (d *daemon) loseSandboxes(t *testing.T) {
+	t.Helper()
 	if err := d.stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -231,6 +227,16 @@ func TestLostWhileAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.waitReady(t)
+}
+
+// TestLostWhileAway: a pod whose sandbox vanished while the daemon was down is
+// reported as lost, and its delete cleans up.
+func TestLostWhileAway(t *testing.T) {
+	t.Parallel()
+	d := ownDaemon(t, 0, nil)
+	p := d.run(t, newPod(shell("c", untilStopped)))
+	p.waitRunning()
+	d.loseSandboxes(t)
 	end := p.waitPhase(v1.PodFailed).container("c").State.Terminated
 	if end.ExitCode != 137 || end.Reason != "ContainerStatusUnknown" || end.Message == "" {
 		t.Errorf("end = %+v", end)
@@ -246,16 +252,7 @@ func TestLostWhileAwayStartsOver(t *testing.T) {
 	pod.Spec.RestartPolicy = v1.RestartPolicyAlways
 	p := d.run(t, pod)
 	before := p.waitRunning().container("c")
-	if err := d.stop(); err != nil {
-		t.Fatal(err)
-	}
-	if err := suite.engine.removeInstance(t.Context(), d.instance); err != nil {
-		t.Fatal(err)
-	}
-	if err := d.start(); err != nil {
-		t.Fatal(err)
-	}
-	d.waitReady(t)
+	d.loseSandboxes(t)
 	after := p.waitRunning().container("c")
 	if after.ContainerID == before.ContainerID || after.RestartCount != 1 {
 		t.Errorf("container %+v, before it was %+v", after, before)
