@@ -85,6 +85,7 @@ func TestNobodyListens(t *testing.T) {
 		"nets":    func() error { _, err := c.ListNetworks(ctx); return err },
 		"written": func() error { _, err := c.WrittenBytes(ctx, "x"); return err },
 		"events":  func() error { return c.WatchImages(ctx, time.Second, func() {}) },
+		"memory":  func() error { _, err := c.RanOutOfMemory(ctx, "x", time.Now(), 0); return err },
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := call(); !errdefs.IsUnavailable(err) {

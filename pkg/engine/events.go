@@ -49,3 +49,27 @@ func (c *Client) WatchImages(ctx context.Context, settle time.Duration, arrived 
 		}
 	}
 }
+
+// RanOutOfMemory says whether the kernel killed a process of a container for want
+// of memory between since and now, or within the given time from now: an engine
+// may hear of it after the container's end, and then its state does not tell.
+func (c *Client) RanOutOfMemory(ctx context.Context, id string, since time.Time, within time.Duration) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, within+c.limit)
+	defer cancel()
+	messages, errs := c.docker.Events(ctx, events.ListOptions{Since: unixTime(since), Until: unixTime(time.Now().Add(within)),
+		Filters: filters.NewArgs(filters.Arg("container", id), filters.Arg("event", string(events.ActionOOM)))})
+	select {
+	case <-messages:
+		return true, nil
+	case err := <-errs:
+		if errors.Is(err, io.EOF) {
+			return false, nil
+		}
+		return false, fmt.Errorf("ask for events of container %s: %w", id, classify(ctx, err))
+	}
+}
+
+// unixTime is a moment as the engine's options take it.
+func unixTime(t time.Time) string {
+	return fmt.Sprintf("%d.%09d", t.Unix(), t.Nanosecond())
+}

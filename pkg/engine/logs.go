@@ -88,7 +88,7 @@ func (c *Client) readLog(ctx context.Context, id string, options LogOptions, tai
 		request.Tail = strconv.Itoa(tail)
 	}
 	if !options.Since.IsZero() {
-		request.Since = fmt.Sprintf("%d.%09d", options.Since.Unix(), options.Since.Nanosecond())
+		request.Since = unixTime(options.Since)
 	}
 	ctx, silence, end := listen(ctx, c.limit)
 	defer end()

@@ -167,3 +167,28 @@ func TestWatchImages(t *testing.T) {
 		t.Error("WatchImages() of a caller that left succeeded")
 	}
 }
+
+func TestRanOutOfMemory(t *testing.T) {
+	for name, c := range map[string]struct {
+		body string
+		want bool
+	}{
+		"the engine heard of it": {`{"Type":"container","Action":"oom","Actor":{"ID":"x"}}`, true},
+		"it did not":             {"", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var query url.Values
+			client, _ := serve(t, map[string]http.HandlerFunc{"GET /events": func(w http.ResponseWriter, r *http.Request) {
+				query = r.URL.Query()
+				io.WriteString(w, c.body)
+			}})
+			got, err := client.RanOutOfMemory(t.Context(), "x", time.Unix(5, 6), time.Second)
+			if got != c.want || err != nil {
+				t.Errorf("RanOutOfMemory() = %t, %v, want %t", got, err, c.want)
+			}
+			if query.Get("since") != "5.000000006" || query.Get("until") == "" || query.Get("filters") != `{"container":{"x":true},"event":{"oom":true}}` {
+				t.Errorf("it asked with %v", query)
+			}
+		})
+	}
+}

@@ -121,6 +121,28 @@ func (a *attendant) kill(ctx context.Context, r *runner, why string, grace *int6
 	r.p.stopContainer(ctx, r.s, r.spec, period)
 }
 
+// oomNotice is how long after a container's end its engine may still hear that
+// the kernel had killed it for its memory: moments, on a machine with much to do.
+const oomNotice = 500 * time.Millisecond
+
+// askWhy completes the state of a container that was killed while it had a bound
+// on its memory. An engine that learns of the reason only after the end leaves it
+// out: one of forty on a quiet machine (20.10).
+func (r *runner) askWhy(ctx context.Context, id string, state engine.State) engine.State {
+	if state.ExitCode != sigkilled || state.OOMKilled || state.StartedAt.IsZero() || r.spec.Resources.Limits.Memory().IsZero() {
+		return state
+	}
+	killed, err := r.s.Engine.RanOutOfMemory(ctx, id, state.StartedAt, oomNotice)
+	if err != nil {
+		log.G(ctx).WithError(err).Debug("the engine does not tell why the container was killed")
+	}
+	state.OOMKilled = killed
+	return state
+}
+
+// sigkilled is the exit code of a process that SIGKILL ended.
+const sigkilled = 137
+
 // ended describes an end as kubelet does. The caller overwrites the reason, so
 // what matters is in the message as well (contract 2.2).
 func (r *runner) ended(state engine.State) v1.ContainerStateTerminated {
@@ -150,6 +172,11 @@ func (r *runner) ended(state engine.State) v1.ContainerStateTerminated {
 	case state.Error != "":
 		end.Reason = "StartError"
 		end.Message = state.Error
+	case state.ExitCode == sigkilled && !r.spec.Resources.Limits.Memory().IsZero():
+		// One of forty again has no such event at all.
+		end.Reason = "Error"
+		end.Message = "the container was killed (SIGKILL); if it used more memory than its limit of " +
+			r.spec.Resources.Limits.Memory().String() + ", that is why"
 	case state.ExitCode != 0:
 		end.Reason = "Error"
 	}

@@ -198,7 +198,7 @@ func (r *runner) attemptOnce(ctx context.Context) (v1.ContainerStateTerminated, 
 	}
 	if seen.State.Status == engine.StatusExited || seen.State.Status == engine.StatusDead {
 		r.p.setInstance(r.spec.Name, seen.ID)
-		return r.ended(seen.State), nil
+		return r.ended(r.askWhy(ctx, seen.ID, seen.State)), nil
 	}
 	adopted := seen.State.Alive()
 	if !adopted && r.unsure && r.p.spec.Spec.RestartPolicy == v1.RestartPolicyNever {
@@ -285,10 +285,11 @@ func (r *runner) watch(ctx context.Context, seen engine.Container, adopted bool)
 		if err == nil {
 			fault.Point("pods.container.ended")
 			attached.stop()
-			end := r.ended(state)
-			if attached.killed != "" {
-				end.Message = attached.killed
+			if attached.killed == "" {
+				return r.ended(r.askWhy(ctx, seen.ID, state)), nil
 			}
+			end := r.ended(state)
+			end.Message = attached.killed
 			return end, nil
 		}
 		if ctx.Err() != nil {
