@@ -37,7 +37,7 @@ func TestConfig_SandboxImageName(t *testing.T) {
 
 func TestConfig_BootParallel(t *testing.T) {
 	cfg := config.Default()
-	if got, want := cfg.BootParallel(), runtime.NumCPU(); got != want {
+	if got, want := cfg.BootParallel(), 2*runtime.NumCPU(); got != want {
 		t.Errorf("default: got %d, want %d", got, want)
 	}
 	cfg.SandboxBootParallel = 7

@@ -151,7 +151,7 @@ func (c *Claim) boot(ctx context.Context) (*Sandbox, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("wait for a turn to boot sandbox %s: %w", c.Name, ctx.Err())
 	}
-	return p.bootNoted(ctx, c.Name, c.ports)
+	return p.bootNoted(ctx, making{name: c.Name, ports: c.ports, anew: c.alone})
 }
 
 // withdraw ends a claim's waiting; it returns the sandbox that it was handed at

@@ -7,7 +7,6 @@ import (
 
 	"github.com/containerd/containerd/log"
 
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 )
 
@@ -41,7 +40,7 @@ func (p *Pool) refill(ctx context.Context) {
 		p.count(&p.starting, -1)
 		return
 	}
-	s, err := p.bootNoted(ctx, newName(), nil)
+	s, err := p.bootNoted(ctx, making{name: newName()})
 	if err == nil && p.Stats().Waiting == 0 {
 		if err := s.prime(ctx); err != nil {
 			log.G(ctx).WithField("sandbox", s.Name).WithError(err).Debug("sandbox not primed, its first container will start slower")
@@ -120,9 +119,9 @@ func (p *Pool) Refresh() {
 }
 
 // bootNoted boots and remembers how that went. The caller holds a slot.
-func (p *Pool) bootNoted(ctx context.Context, name string, ports []engine.Port) (*Sandbox, error) {
-	step, done := p.config.Observer.Step(ctx, StepBoot, "sandbox", name)
-	s, err := p.boot(step, name, ports)
+func (p *Pool) bootNoted(ctx context.Context, m making) (*Sandbox, error) {
+	step, done := p.config.Observer.Step(ctx, StepBoot, "sandbox", m.name)
+	s, err := p.boot(step, m)
 	done(err)
 	p.mu.Lock()
 	if ctx.Err() == nil {

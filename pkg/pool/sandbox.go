@@ -103,19 +103,20 @@ func socketPath(dir string) string { return filepath.Join(dir, "docker.sock") }
 // boot makes a sandbox, from a standby if there is one, which has a name of its
 // own, and returns when its engine answers. What a failed boot made is removed
 // again.
-func (p *Pool) boot(ctx context.Context, name string, ports []engine.Port) (*Sandbox, error) {
-	for len(ports) == 0 {
+func (p *Pool) boot(ctx context.Context, m making) (*Sandbox, error) {
+	for len(m.ports) == 0 {
 		from := p.takeStandby()
 		if from == nil {
 			break
 		}
-		s, err := p.rouse(ctx, from)
+		s, err := p.rouse(ctx, from, m.anew)
 		if err == nil || ctx.Err() != nil {
 			return s, err
 		}
 		log.G(ctx).WithField("sandbox", from.name).WithError(err).Warn("a standby sandbox could not be woken, another one is made")
 	}
-	return p.bootShaped(ctx, making{name: name, ports: ports, shape: p.currentShape()})
+	m.shape = p.currentShape()
+	return p.bootShaped(ctx, m)
 }
 
 // making is what a sandbox's container is made from.
@@ -125,6 +126,9 @@ type making struct {
 	shape shape
 	// standby leaves its engine for later.
 	standby bool
+	// anew wants the host's images as they are now: the pool may not have heard of
+	// the last one yet.
+	anew bool
 }
 
 func (p *Pool) bootShaped(ctx context.Context, m making) (*Sandbox, error) {

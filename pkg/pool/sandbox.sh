@@ -1,7 +1,8 @@
 # Runs as the first process of a sandbox, in whatever image provides dockerd.
 # Everything here needs only a POSIX shell with mount, umount, cp, mkdir and ln.
 # DOCKER_SD_SOCKET  socket of the inner engine, in a folder shared with the host
-# DOCKER_SD_GO      named pipe to wait at before anything is started, if it is there
+# DOCKER_SD_GO      named pipe to wait at before the engine is started, if it is there;
+#                   "current" from it: the images are still those of the beginning
 # DOCKER_SD_STORE   the image store to share, mounted read-only ("" = none)
 set -eu
 
@@ -67,6 +68,10 @@ share_images() {
 	done
 }
 
+share_once() {
+	if [ -n "${DOCKER_SD_STORE:-}" ] && [ ! -e $data/overlay2 ]; then share_images; fi
+}
+
 # Below the host's store the roots of its other containers are mounted, writable,
 # as they start, and an engine gives what is in its data root no other
 # propagation than one that shows them here.
@@ -87,9 +92,15 @@ fi
 # where they ask for it (mountPropagation HostToContainer).
 mount --make-rshared /
 writable_cgroups
-# A standby waits here: the pipe's other end is closed when it is needed.
-if [ -p "${DOCKER_SD_GO:-}" ]; then read -r _ <"$DOCKER_SD_GO" || true; fi
-if [ -n "${DOCKER_SD_STORE:-}" ] && [ ! -e $data/overlay2 ]; then share_images; fi
+# A standby waits here: the pipe's other end is closed when it is needed. What can
+# be done before is done before, for the burst that it stands by for.
+if [ -p "${DOCKER_SD_GO:-}" ]; then
+	share_once
+	word=
+	read -r word <"$DOCKER_SD_GO" || true
+	[ "$word" = current ] || [ -z "${DOCKER_SD_STORE:-}" ] || rm -rf $data/image $data/overlay2
+fi
+share_once
 
 # dockerd is a child, not the first process: containers outlive its crash
 # (live-restore) and the loop brings it back.

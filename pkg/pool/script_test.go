@@ -174,6 +174,27 @@ func TestShareImagesOfAnEmptyStore(t *testing.T) {
 	}
 }
 
+// TestShareOnce: what was shared stays, also when a sandbox is started again.
+func TestShareOnce(t *testing.T) {
+	for name, argv := range shells(t) {
+		t.Run(name, func(t *testing.T) {
+			store, data := hostStore(t), filepath.Join(t.TempDir(), "data")
+			script := functions(t) + "data=$TEST_DATA\nshare_once\n"
+			shell(t, argv, script, "DOCKER_SD_STORE="+store, "TEST_DATA="+data)
+			own := filepath.Join(data, "overlay2", "own")
+			write(t, own, "of the sandbox")
+			shell(t, argv, script, "DOCKER_SD_STORE="+store, "TEST_DATA="+data)
+			if _, err := os.Stat(own); err != nil {
+				t.Error(err)
+			}
+			shell(t, argv, script, "TEST_DATA="+filepath.Join(data, "none"))
+			if _, err := os.Stat(filepath.Join(data, "none")); err == nil {
+				t.Error("a data root was made although nothing is shared")
+			}
+		})
+	}
+}
+
 // TestShareImagesBeforeAnyImport: a store that has never had an image leaves the
 // data root to the engine.
 func TestShareImagesBeforeAnyImport(t *testing.T) {

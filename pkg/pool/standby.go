@@ -23,10 +23,12 @@ const standbySuffix = "_standby"
 
 // standby is a sandbox that lacks only its engine: container, network and
 // processes are there, which is half of what a boot costs, in a tenth of the
-// memory of a warm one. Images are shared when it is woken, so it never becomes
-// stale.
+// memory of a warm one. It shares the host's images while it waits, and anew when
+// it is woken if there may be others, so it never becomes stale.
 type standby struct {
 	name, id, generation string
+	// epoch of the host's images that it shares, never that of a pool if unknown.
+	epoch int
 }
 
 func standbyName(name string) string { return strings.TrimSuffix(name, nameSuffix) + standbySuffix }
@@ -67,7 +69,7 @@ func (p *Pool) prepare(ctx context.Context) {
 	defer p.mu.Unlock()
 	p.preparing = false
 	if err == nil {
-		p.standbys = append(p.standbys, &standby{name: name, id: id, generation: shape.generation})
+		p.standbys = append(p.standbys, &standby{name: name, id: id, generation: shape.generation, epoch: shape.epoch})
 		return
 	}
 	p.standbyAfter = time.Now().Add(standbyRetry)
@@ -95,12 +97,14 @@ func (p *Pool) takeStandby() *standby {
 const wakeLimit = 5 * time.Second
 
 // rouse starts the engine of a standby and returns when it answers. What cannot
-// be woken is removed.
-func (p *Pool) rouse(ctx context.Context, from *standby) (*Sandbox, error) {
+// be woken is removed. With anew it looks at the host's images again, whatever the
+// pool knows of them.
+func (p *Pool) rouse(ctx context.Context, from *standby, anew bool) (*Sandbox, error) {
 	bounded, cancel := context.WithTimeout(ctx, p.config.BootTimeout)
 	defer cancel()
 	shape := p.currentShape()
-	err := awaken(bounded, p.folder(from.name), func() error { return p.running(bounded, from.id) })
+	current := !anew && from.epoch == shape.epoch
+	err := awaken(bounded, p.folder(from.name), current, func() error { return p.running(bounded, from.id) })
 	if err == nil {
 		fault.Point("pool.standby.woken")
 		// The engine boots meanwhile. A name that stays as it was is no harm to the pod,
@@ -132,10 +136,11 @@ func makePipe(dir string, wanted bool) error {
 	return nil
 }
 
-// awaken lets the boot script go on. The pipe goes first: a standby is what still
-// has one, whoever looks after a crash, and the script takes the closing of the
-// pipe for the word. alive is asked when nobody reads from the pipe.
-func awaken(ctx context.Context, dir string, alive func() error) error {
+// awaken lets the boot script go on, and tells it whether the images that it
+// shared are still the host's. The pipe goes first: a standby is what still has
+// one, whoever looks after a crash, and the script takes the closing of the pipe
+// for the word. alive is asked when nobody reads from the pipe.
+func awaken(ctx context.Context, dir string, current bool, alive func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, wakeLimit)
 	defer cancel()
 	tick := time.NewTicker(readyPoll)
@@ -144,7 +149,11 @@ func awaken(ctx context.Context, dir string, alive func() error) error {
 		// Not blocking: a pipe that nobody reads, as that of a dead container, is an error.
 		pipe, err := os.OpenFile(goPath(dir), os.O_WRONLY|unix.O_NONBLOCK, 0)
 		if err == nil {
-			return errors.Join(os.Remove(goPath(dir)), pipe.Close())
+			err = os.Remove(goPath(dir))
+			if current && err == nil {
+				_, err = pipe.WriteString("current\n")
+			}
+			return errors.Join(err, pipe.Close())
 		}
 		if !errors.Is(err, unix.ENXIO) {
 			return err
@@ -185,7 +194,7 @@ func (p *Pool) rejoinStandby(c engine.Container) bool {
 		return false
 	}
 	p.known[name] = true
-	p.standbys = append(p.standbys, &standby{name: name, id: c.ID, generation: p.generation})
+	p.standbys = append(p.standbys, &standby{name: name, id: c.ID, generation: p.generation, epoch: p.epoch - 1})
 	return true
 }
 

@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
@@ -62,6 +64,56 @@ func TestStandbyServesAnEmptyPool(t *testing.T) {
 		synctest.Wait()
 		wantStats(t, p, 2, 0, 0)
 		wantStandby(t, p, host, 3)
+	})
+}
+
+// told is what a standby was woken with.
+func told(t *testing.T, host *fakeHost, s *pool.Sandbox) string {
+	t.Helper()
+	raw, err := host.containers[s.ID].pipe.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	word := make([]byte, 100)
+	if err := raw.Read(func(fd uintptr) bool {
+		n, err := unix.Read(int(fd), word)
+		if err != nil && !errors.Is(err, unix.EAGAIN) { // nothing was written, and our own end is open
+			t.Error(err)
+		}
+		word = word[:max(n, 0)]
+		return true
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return string(word)
+}
+
+// TestStandbyIsToldOfImages: it keeps what it shared of the host's images only
+// where they are certainly those of now.
+func TestStandbyIsToldOfImages(t *testing.T) {
+	empty := func(p *pool.Pool) { p.Reserve(nil).Settled(); p.Reserve(nil).Settled() }
+	for name, c := range map[string]struct {
+		claim func(p *pool.Pool) *pool.Claim
+		want  string
+	}{
+		"the same images": {func(p *pool.Pool) *pool.Claim { empty(p); return p.Reserve(nil) }, "current\n"},
+		"other images":    {func(p *pool.Pool) *pool.Claim { empty(p); p.Refresh(); return p.Reserve(nil) }, ""},
+		"not known yet":   {func(p *pool.Pool) *pool.Claim { return p.ReserveFresh(nil) }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			standbys(t, func(t *testing.T, host *fakeHost, config pool.Config, p *pool.Pool) {
+				wantSame(t, "it was woken with", told(t, host, claim(t, c.claim(p))), c.want)
+			})
+		})
+	}
+	t.Run("of an earlier run", func(t *testing.T) {
+		bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+			config.Standby = 1
+			fill(t, host, config)
+			p := restored(t, host, config)
+			empty(p)
+			wantSame(t, "it was woken with", told(t, host, claim(t, p.Reserve(nil))), "")
+		})
 	})
 }
 
