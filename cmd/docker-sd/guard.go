@@ -37,8 +37,7 @@ func newGuard(settings config.Access) (guard, error) {
 
 // warn says what is missing where a network can reach this host's containers.
 func (g guard) warn(ctx context.Context, address net.Addr) {
-	tcp, network := address.(*net.TCPAddr)
-	if !network || tcp.IP.IsLoopback() {
+	if !wide(address) {
 		return
 	}
 	logger := log.G(ctx).WithField("address", address.String())
@@ -49,4 +48,10 @@ func (g guard) warn(ctx context.Context, address net.Addr) {
 	case g.tls == nil:
 		logger.Warn("docker-sd listens wider than loopback without TLS: whoever sees the traffic learns the token and the secrets of pods. Set TLSCertFile and TLSKeyFile")
 	}
+}
+
+// wide says whether more than this host reaches an address.
+func wide(address net.Addr) bool {
+	tcp, network := address.(*net.TCPAddr)
+	return network && !tcp.IP.IsLoopback()
 }

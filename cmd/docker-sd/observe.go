@@ -69,6 +69,10 @@ func (o *observer) listen(ctx context.Context, settings config.Config) error {
 	case err == nil:
 		o.listeners, o.info.Admin = append(o.listeners, tcp), tcp.Addr().String()
 		log.G(ctx).WithField("address", tcp.Addr().String()).Info("metrics and the status page are served")
+		if wide(tcp.Addr()) {
+			log.G(ctx).WithField("address", tcp.Addr().String()).Warn("whoever reaches AdminAddress can read the names of pods and images, and nobody is asked who they are; " +
+				"set it to a loopback address, or let nobody but your monitoring through")
+		}
 	case address == config.DefaultAdminAddress:
 		log.G(ctx).WithError(err).Warn("the default AdminAddress is taken; metrics and the status page are on the admin socket only, set another one")
 	default:
@@ -146,7 +150,7 @@ func (o *observer) Pods() admin.Pods {
 	manager := o.pods
 	o.mu.Unlock()
 	if manager == nil {
-		return admin.Pods{Pods: []pods.View{}}
+		return admin.Pods{Pods: []pods.View{}, Starting: true}
 	}
 	return admin.Pods{Pods: manager.List()}
 }
@@ -159,6 +163,7 @@ func (o *observer) Pool() admin.Pool {
 	sandboxes := o.pool
 	o.mu.Unlock()
 	if sandboxes == nil {
+		out.Starting = true
 		return out
 	}
 	stats := sandboxes.Stats()

@@ -39,11 +39,26 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // Info says which docker-sd answers.
 func (c *Client) Info(ctx context.Context) (Info, error) { return get[Info](ctx, c, PathInfo) }
 
-// Pods lists the pods.
-func (c *Client) Pods(ctx context.Context) (Pods, error) { return get[Pods](ctx, c, PathPods) }
+// errStarting is told apart from an empty answer: what docker-sd has is not lost.
+var errStarting = fmt.Errorf("docker-sd is starting and has not looked at its pods and sandboxes yet, ask again in a moment: %w", errdefs.ErrUnavailable)
 
-// Pool describes the sandboxes.
-func (c *Client) Pool(ctx context.Context) (Pool, error) { return get[Pool](ctx, c, PathPool) }
+// Pods lists the pods. It fails with ErrUnavailable while docker-sd starts.
+func (c *Client) Pods(ctx context.Context) (Pods, error) {
+	pods, err := get[Pods](ctx, c, PathPods)
+	if err == nil && pods.Starting {
+		err = errStarting
+	}
+	return pods, err
+}
+
+// Pool describes the sandboxes. It fails with ErrUnavailable while docker-sd starts.
+func (c *Client) Pool(ctx context.Context) (Pool, error) {
+	pool, err := get[Pool](ctx, c, PathPool)
+	if err == nil && pool.Starting {
+		err = errStarting
+	}
+	return pool, err
+}
 
 // GPUs lists the accelerators.
 func (c *Client) GPUs(ctx context.Context) (gpu.Snapshot, error) {

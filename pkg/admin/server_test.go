@@ -189,6 +189,26 @@ func TestClient(t *testing.T) {
 	check(events, source.Events(), err)
 }
 
+// early is a docker-sd that has not looked yet.
+type early struct{ fixed }
+
+func (early) Pods() admin.Pods { return admin.Pods{Pods: []pods.View{}, Starting: true} }
+func (early) Pool() admin.Pool { return admin.Pool{Sandboxes: []admin.Sandbox{}, Starting: true} }
+
+// What is not known yet is not told as nothing.
+func TestClientWhileStarting(t *testing.T) {
+	dir := shortDir(t)
+	start(t, early{}, "unix", filepath.Join(dir, admin.SocketName))
+	client := admin.NewClient(dir)
+	defer client.Close()
+	if _, err := client.Pods(t.Context()); !errdefs.IsUnavailable(err) || !strings.Contains(err.Error(), "is starting") {
+		t.Errorf("Pods() = %v, want ErrUnavailable in words", err)
+	}
+	if _, err := client.Pool(t.Context()); !errdefs.IsUnavailable(err) {
+		t.Errorf("Pool() = %v, want ErrUnavailable", err)
+	}
+}
+
 func TestClientErrors(t *testing.T) {
 	dir := shortDir(t)
 	client := admin.NewClient(dir)

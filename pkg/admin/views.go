@@ -51,6 +51,8 @@ type Info struct {
 // Pods is every pod that is kept, ordered by namespace and name.
 type Pods struct {
 	Pods []pods.View `json:"pods"`
+	// Starting says that docker-sd has not looked yet, so none is listed.
+	Starting bool `json:"starting,omitempty"`
 }
 
 // Pool counts the sandboxes and lists those that exist.
@@ -67,6 +69,8 @@ type Pool struct {
 	// Error is the last failed boot's, empty after one that succeeded.
 	Error     string    `json:"error,omitempty"`
 	Sandboxes []Sandbox `json:"sandboxes"`
+	// Starting says that docker-sd has not looked yet, so none is listed.
+	Starting bool `json:"starting,omitempty"`
 }
 
 // States of a Sandbox.

@@ -72,9 +72,12 @@ func (s *Server) handle(h handler) http.Handler {
 			return
 		}
 		code = statusCode(err)
-		if logger = logger.WithField("code", code).WithError(err); code >= http.StatusInternalServerError {
+		switch logger = logger.WithField("code", code).WithError(err); {
+		case code == http.StatusServiceUnavailable:
+			logger.Warn("call put off") // the caller asks again
+		case code >= http.StatusInternalServerError:
 			logger.Error("call failed")
-		} else {
+		default:
 			logger.Info("call refused")
 		}
 		if code == http.StatusUnauthorized {

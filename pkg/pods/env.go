@@ -148,7 +148,11 @@ func divide(q, divisor resource.Quantity) string {
 	if by <= 0 {
 		return q.String()
 	}
-	return strconv.FormatInt((milli+by-1)/by, 10)
+	quotient := milli / by
+	if milli%by > 0 {
+		quotient++
+	}
+	return strconv.FormatInt(quotient, 10)
 }
 
 func findContainer(pod *v1.Pod, name string) *v1.Container {
