@@ -30,6 +30,7 @@ var arrows = map[string][]string{
 	"tracing":   {},
 	"site":      {},
 	"volumes":   {},
+	"writeback": {},
 }
 
 // owners are modules that only one of our packages may import.

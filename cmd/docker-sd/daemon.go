@@ -25,6 +25,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/writeback"
 )
 
 // daemon is the parts of docker-sd and the order of their lives.
@@ -191,6 +192,9 @@ func (d *daemon) work(ctx context.Context, gate *gate) error {
 	group.Go(func() { d.images.Run(ctx) })
 	group.Go(func() { d.collectImages(ctx, info, manager) })
 	group.Go(func() { d.gpus.run(ctx) })
+	if d.settings.WritebackLimit > 0 {
+		group.Go(func() { writeback.Run(ctx, info.RootDir, d.settings.WritebackLimit) })
+	}
 	group.Go(func() { d.followImages(ctx, sandboxes.Refresh) })
 	sandboxes.Run(ctx)
 	return nil

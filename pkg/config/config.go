@@ -143,6 +143,8 @@ type Config struct {
 	MaxBodyBytes int64
 	// MaxLogFollowers is the number of log streams followed at once.
 	MaxLogFollowers int
+	// WritebackLimit is how many bytes may wait for the host's disks, 0 for any.
+	WritebackLimit int64
 	// ContainerLogMaxSize is the size in bytes at which a container's log file is rotated.
 	ContainerLogMaxSize int64
 	// ContainerLogMaxFiles is the number of log files kept per container, 1 or more.
@@ -291,6 +293,7 @@ func Default() Config {
 		MaxBodyBytes:           64 << 20,
 		MaxLogFollowers:        256,
 		ContainerLogMaxSize:    100 << 20,
+		WritebackLimit:         64 << 20,
 		ContainerLogMaxFiles:   5,
 		ShutdownTimeout:        20 * time.Second,
 		StrayGracePeriod:       5 * time.Minute,

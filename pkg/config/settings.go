@@ -55,6 +55,7 @@ func (c *Config) settings() []setting {
 		{"SandboxBootParallel", "", &c.SandboxBootParallel},
 		{"StandbySandboxes", "", &c.StandbySandboxes},
 		{"ImageSharing", "", (*string)(&c.ImageSharing)},
+		{"WritebackLimit", "", (*byteCount)(&c.WritebackLimit)},
 		{"ImagePullTimeout", "", &c.ImagePullTimeout},
 		{"ImageGC", "", (*string)(&c.ImageGC)},
 		{"ImageMaximumGCAge", "", &c.ImageMaximumGCAge},

@@ -63,6 +63,7 @@ func (c Config) validateNumbers() error {
 		{"MaxRequestMemory", c.Access.MaxRequestMemory, 1, 0},
 		{"MaxLogFollowers", int64(c.MaxLogFollowers), 0, 1 << 20},
 		{"ContainerLogMaxSize", c.ContainerLogMaxSize, 1, 0},
+		{"WritebackLimit", c.WritebackLimit, 0, 0},
 		{"ContainerLogMaxFiles", int64(c.ContainerLogMaxFiles), 1, 0},
 	} {
 		if n.value >= n.min && (n.max == 0 || n.value <= n.max) {

@@ -1,0 +1,108 @@
+// Package writeback keeps what waits for the disk small.
+//
+// An engine unmounts an overlay for every container that it makes, and the kernel
+// then writes out all that anybody has written to the file system below it. With
+// an image of 1 GB that has just arrived a start on the plain engine takes 0.64 s
+// instead of 0.11, and by default the kernel lets a tenth of the memory wait.
+package writeback
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/log"
+	"golang.org/x/sys/unix"
+)
+
+// period between two looks; a disk writes some 100 MB in it.
+const period = 250 * time.Millisecond
+
+// keeper has the disk write what waits for it.
+type keeper struct {
+	limit int64
+	// waiting says how many bytes of the host's do.
+	waiting func() (int64, error)
+	// flush returns when those of the file system are written.
+	flush func() error
+}
+
+// Run has the file system that dir is on written out whenever more than limit
+// bytes wait for the host's disks, until ctx ends. Without a dir that can be seen
+// from here it returns at once.
+func Run(ctx context.Context, dir string, limit int64) {
+	if _, err := os.Stat(dir); err != nil {
+		log.G(ctx).WithError(err).Info("the engine's data folder cannot be seen from here: starts of pods wait for the disk while much is written, " +
+			"unless the host has a small vm.dirty_background_bytes")
+		return
+	}
+	k := keeper{limit: limit, waiting: dirty, flush: func() error { return syncFileSystem(dir) }}
+	if err := k.run(ctx); err != nil {
+		log.G(ctx).WithError(err).Warn("what waits for the disk is not kept small, so starts of pods may wait for it")
+	}
+}
+
+func (k keeper) run(ctx context.Context) error {
+	tick := time.NewTicker(period)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		n, err := k.waiting()
+		if err == nil && n > k.limit {
+			err = k.flush()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+const meminfo = "/proc/meminfo"
+
+// dirty is what waits for all of the host's disks.
+func dirty() (int64, error) {
+	text, err := os.ReadFile(meminfo)
+	if err != nil {
+		return 0, err
+	}
+	return parse(text)
+}
+
+func parse(text []byte) (int64, error) {
+	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
+		value, found := strings.CutPrefix(lines.Text(), "Dirty:")
+		if !found {
+			continue
+		}
+		kilobytes, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(value, "kB")), 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("read %s: %w", meminfo, err)
+		}
+		return kilobytes << 10, nil
+	}
+	return 0, errors.New(meminfo + " does not say what is dirty")
+}
+
+// syncFileSystem opens the folder anew each time, so that its file system can be
+// unmounted meanwhile.
+func syncFileSystem(dir string) error {
+	folder, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	err = unix.Syncfs(int(folder.Fd()))
+	if err != nil {
+		err = fmt.Errorf("write out the file system of %s: %w", dir, err)
+	}
+	return errors.Join(err, folder.Close())
+}
