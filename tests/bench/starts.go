@@ -209,6 +209,9 @@ func (b *bench) measureGrowth(ctx context.Context) error {
 				return err
 			}
 			present = level
+			if err := d.memory(ctx, fmt.Sprintf("%d_present", level)); err != nil {
+				return err
+			}
 			if err := d.measureStarts(ctx, fmt.Sprintf("create_running_warm_%d_present", level), b.times(4, 20)); err != nil {
 				return err
 			}

@@ -32,7 +32,7 @@ func running(name, image string, ago time.Duration) pods.ContainerView {
 }
 
 func (example) Pods() admin.Pods {
-	code := int32(1)
+	code := int32(137)
 	sandbox := func(v pods.View, n string) pods.View {
 		v.Sandbox, v.IP, v.Booted = "5b0f1c"+n+"2-4c1d-4f3e-8a9b-7e2d3c4b5a6"+n+"_dind", "10.213.0."+n+"2", v.Created
 		return v
@@ -95,6 +95,6 @@ func (example) Events() admin.Events {
 		event(40*time.Minute, "started", "genomics", "align-reads-7k2xq", "bwa", "attempt 0"),
 		event(time.Hour, "restarting", "physics", "fit-b9d4c", "fit", "delay 10s, exitCode 134, reason Error"),
 		{Time: before(4 * time.Hour), What: "sandbox swept", Sandbox: "d2f4a6c8-1b3d-4e5f-8a7b-9c0d1e2f3a4b_dind"},
-		event(5*time.Hour, "ended", "weather", "forecast-28a1", "model", "exitCode 1, reason OOMKilled"),
+		event(5*time.Hour, "ended", "weather", "forecast-28a1", "model", "exitCode 137, reason OOMKilled"),
 	}}
 }
