@@ -86,8 +86,9 @@ demo: build ## two pods from create to delete, on a real engine
 run: build ## docker-sd in the foreground with config.yaml
 	$(LAB) -- sh -c 'INTERLINKCONFIGPATH=config.yaml SANDBOXIMAGE=$${SANDBOXIMAGE:-$$DOCKER_SD_TEST_SANDBOX} exec bin/docker-sd'
 
-bench: build ## figures against the plain engine
-	$(LAB) -- $(GO) run ./tests/bench
+bench: ## figures against the plain engine, a quarter of an hour; draws docs/img/bench.svg
+	mkdir -p bin
+	$(LAB) -- $(GO) run ./tests/bench -big -json bin/bench.json -svg docs/img/bench.svg
 
 pictures: build ## docs/img, on a machine that has nothing else to do
 	$(LAB) -- $(GO) run ./tests/pictures
