@@ -347,5 +347,5 @@ func (r *runner) retire(ctx context.Context) error {
 	}
 }
 
-// previousSuffix of the name of a container's last but one instance.
+// previousSuffix is that of the instance before the present one.
 const previousSuffix = "-previous"

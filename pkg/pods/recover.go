@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/log"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
@@ -26,10 +27,10 @@ func awaitAdopted(ctx context.Context, adopting []*pod) {
 	}
 }
 
-// Recover takes over the pods of an earlier run: it reads the records and
-// starts a goroutine for each. Before any of them runs, keep is told which
-// sandboxes they hold; of those with false only the folder. A record that cannot be read is logged and left alone,
-// and so is its pod's sandbox.
+// Recover takes over the pods of an earlier run: it reads the records and starts
+// a goroutine for each. Before any of them runs, keep is told which sandboxes they
+// hold; of those with false only the folder. A record that cannot be read is
+// logged and left alone, and so is its pod's sandbox.
 func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bool)) error {
 	if err := m.store.open(); err != nil {
 		return err
@@ -54,29 +55,9 @@ func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bo
 	keep(claimed)
 	var adopting []*pod
 	for _, r := range records {
-		if _, deleted := buried[r.Pod.UID]; deleted && !r.Gone {
-			// The crash came between the tombstone and the record.
-			r.Gone, r.Grace = true, int64(gracePeriod(r.Pod, nil)/time.Second)
-		}
-		if r.Gone {
-			buried[r.Pod.UID] = time.Now()
-			// The crash may have come between the record and the tombstone.
-			problems = errors.Join(problems, m.store.bury(r.Pod.UID))
-		}
-		p := m.newPod(r.Pod)
-		p.resumed = true
-		p.kept.Store(r)
-		close(p.admitted)
+		p, err := m.takeOver(r, buried)
+		problems = errors.Join(problems, err)
 		adopting = append(adopting, p)
-		// A pod that is being deleted may still run: its devices are not free yet.
-		if r.Final == nil {
-			if err := m.accelerators.Claim(string(r.Pod.UID), r.Devices); err != nil {
-				problems = errors.Join(problems, err)
-			}
-		}
-		m.mu.Lock()
-		m.pods[r.Pod.UID] = p
-		m.mu.Unlock()
 	}
 	m.mu.Lock()
 	m.buried = buried
@@ -89,4 +70,29 @@ func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bo
 		log.G(ctx).WithError(problems).Error("some pods of an earlier run could not be taken over")
 	}
 	return nil
+}
+
+// takeOver makes the pod of a record, which does not run yet, and settles whether
+// it was deleted: a crash may have come between its record and its tombstone.
+func (m *Manager) takeOver(r *record, buried map[types.UID]time.Time) (*pod, error) {
+	var problems []error
+	if _, deleted := buried[r.Pod.UID]; deleted && !r.Gone {
+		r.Gone, r.Grace = true, int64(gracePeriod(r.Pod, nil)/time.Second)
+	}
+	if r.Gone {
+		buried[r.Pod.UID] = time.Now()
+		problems = append(problems, m.store.bury(r.Pod.UID))
+	}
+	p := m.newPod(r.Pod)
+	p.resumed = true
+	p.kept.Store(r)
+	close(p.admitted)
+	// A pod that is being deleted may still run: its devices are not free yet.
+	if r.Final == nil {
+		problems = append(problems, m.accelerators.Claim(string(r.Pod.UID), r.Devices))
+	}
+	m.mu.Lock()
+	m.pods[r.Pod.UID] = p
+	m.mu.Unlock()
+	return p, errors.Join(problems...)
 }

@@ -45,11 +45,11 @@ func (p *pod) serve(ctx context.Context, s *pool.Sandbox) error {
 	defer stopMeasuring()
 	watching.Go(func() { p.watchUsage(measured, s, set, cancel) })
 	// Sidecars live until the main containers have ended, not longer.
-	sidecars := &sidecars{}
-	defer sidecars.wait()
+	var sidecars sync.WaitGroup
+	defer sidecars.Wait()
 	side, stopSidecars := context.WithCancel(ctx)
 	defer stopSidecars()
-	ok, err := p.initialize(ctx, side, s, set, sidecars)
+	ok, err := p.initialize(ctx, side, s, set, &sidecars)
 	if err != nil {
 		return causeOr(ctx, err)
 	}
@@ -60,7 +60,7 @@ func (p *pod) serve(ctx context.Context, s *pool.Sandbox) error {
 		return causeOr(ctx, err)
 	}
 	stopSidecars()
-	sidecars.wait()
+	sidecars.Wait()
 	p.stopSidecars(ctx, s, gracePeriod(p.spec, nil))
 	return causeOr(ctx, nil)
 }
@@ -100,11 +100,6 @@ func causeOr(ctx context.Context, err error) error {
 	}
 	return err
 }
-
-// sidecars waits for the goroutines of native sidecars.
-type sidecars struct{ group sync.WaitGroup }
-
-func (s *sidecars) wait() { s.group.Wait() }
 
 // bound ends the context when the sandbox stops or the pod's deadline passes.
 func (p *pod) bound(ctx context.Context, s *pool.Sandbox, cancel context.CancelCauseFunc) (stop func()) {
@@ -240,7 +235,7 @@ func (p *pod) inSandbox(ctx context.Context, s *pool.Sandbox, argv ...string) er
 }
 
 // initialize is runInits as a step of the pod's start.
-func (p *pod) initialize(ctx, side context.Context, s *pool.Sandbox, set *volumes.Set, running *sidecars) (bool, error) {
+func (p *pod) initialize(ctx, side context.Context, s *pool.Sandbox, set *volumes.Set, running *sync.WaitGroup) (bool, error) {
 	if len(p.spec.Spec.InitContainers) == 0 {
 		return true, nil
 	}
@@ -252,11 +247,11 @@ func (p *pod) initialize(ctx, side context.Context, s *pool.Sandbox, set *volume
 
 // runInits runs the init containers in order. It returns false when one of them
 // failed for good.
-func (p *pod) runInits(ctx, side context.Context, s *pool.Sandbox, set *volumes.Set, running *sidecars) (bool, error) {
+func (p *pod) runInits(ctx, side context.Context, s *pool.Sandbox, set *volumes.Set, running *sync.WaitGroup) (bool, error) {
 	for i := range p.spec.Spec.InitContainers {
 		c := p.runner(&p.spec.Spec.InitContainers[i], s, set)
 		if isSidecar(c.spec) {
-			running.group.Go(func() {
+			running.Go(func() {
 				if _, err := c.run(side); err != nil && side.Err() == nil {
 					log.G(ctx).WithField("container", c.spec.Name).WithError(err).Warn("sidecar failed")
 				}
