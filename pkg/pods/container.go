@@ -31,8 +31,9 @@ type runner struct {
 	attempt int
 	// resume says that an instance may exist from before a restart of docker-sd.
 	resume bool
-	// unsure says that the engine died while it was told to start the instance.
-	unsure bool
+	// made says that this docker-sd made the instance, unsure that the engine died
+	// while it was told to start it.
+	made, unsure bool
 	// began is when the present instance was started, by a clock that nobody sets.
 	began time.Time
 }
@@ -195,14 +196,14 @@ func (r *runner) attemptOnce(ctx context.Context) (v1.ContainerStateTerminated, 
 		if seen.ID, err = r.create(ctx); err != nil {
 			return none, err
 		}
+		r.made = true
 	}
 	if seen.State.Status == engine.StatusExited || seen.State.Status == engine.StatusDead {
 		r.p.setInstance(r.spec.Name, seen.ID)
 		return r.ended(r.askWhy(ctx, seen.ID, seen.State)), nil
 	}
 	adopted := seen.State.Alive()
-	if !adopted && r.unsure && r.p.spec.Spec.RestartPolicy == v1.RestartPolicyNever {
-		// An engine that dies between starting a process and noting it forgets that it did.
+	if !adopted && r.mayHaveRun(seen) {
 		r.p.setInstance(r.spec.Name, seen.ID)
 		return r.ended(engine.State{ExitCode: 128, FinishedAt: time.Now(),
 			Error: "the sandbox's engine died while it started the container; whether it ran is not known, so it is not started again"}), nil
@@ -225,6 +226,21 @@ func (r *runner) attemptOnce(ctx context.Context) (v1.ContainerStateTerminated, 
 		r.began = time.Now().Add(-max(time.Since(seen.State.StartedAt), 0))
 	}
 	return r.watch(ctx, seen, adopted)
+}
+
+// mayHaveRun says of an instance that the engine calls created that it may have
+// run all the same, in a pod that must not run twice: an engine that dies between
+// starting a process and noting it forgets that it did. Of an earlier docker-sd
+// nobody knows whether it had told the engine to.
+func (r *runner) mayHaveRun(seen engine.Container) bool {
+	if r.p.spec.Spec.RestartPolicy != v1.RestartPolicyNever {
+		return false
+	}
+	if r.unsure || r.made || !r.p.resumed {
+		return r.unsure
+	}
+	began, err := r.s.EngineStarted()
+	return err == nil && began.After(seen.Created)
 }
 
 // find returns the instance that an earlier docker-sd left, if any.

@@ -1,8 +1,15 @@
 package pods
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
+
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
 // TestTrap4Delays are kubelet's.
@@ -18,5 +25,46 @@ func TestTrap4Delays(t *testing.T) {
 	}
 	if got := d.next(time.Minute); got != 10*time.Second {
 		t.Errorf("the one after: %s", got)
+	}
+}
+
+// TestMayHaveRun: a container that the engine calls created is started unless its
+// pod never restarts and nobody knows whether it has run.
+func TestMayHaveRun(t *testing.T) {
+	s := &pool.Sandbox{Dir: t.TempDir()}
+	socket := filepath.Join(s.Dir, "docker.sock")
+	if err := os.WriteFile(socket, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	began, err := s.EngineStarted()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, after := engine.Container{Created: began.Add(-time.Second)}, engine.Container{Created: began.Add(time.Second)}
+	for name, c := range map[string]struct {
+		policy             v1.RestartPolicy
+		resumed, made, odd bool
+		seen               engine.Container
+		want               bool
+	}{
+		"made by this docker-sd":              {v1.RestartPolicyNever, true, true, false, before, false},
+		"the engine died at its start":        {v1.RestartPolicyNever, true, true, true, before, true},
+		"that may run again":                  {v1.RestartPolicyOnFailure, true, true, true, before, false},
+		"an earlier one's, by this engine":    {v1.RestartPolicyNever, true, false, false, after, false},
+		"an earlier one's, by another engine": {v1.RestartPolicyNever, true, false, false, before, true},
+		"of a pod that may run again":         {v1.RestartPolicyAlways, true, false, false, before, false},
+		"without a crash between":             {v1.RestartPolicyNever, false, false, false, before, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pod := plainPod()
+			pod.Spec.RestartPolicy = c.policy
+			p := New(Config{Dir: t.TempDir()}, nil, nil, nil, nil).newPod(pod)
+			p.resumed = c.resumed
+			r := p.runner(&pod.Spec.Containers[0], s, nil)
+			r.made, r.unsure = c.made, c.odd
+			if got := r.mayHaveRun(c.seen); got != c.want {
+				t.Errorf("mayHaveRun() = %t, want %t", got, c.want)
+			}
+		})
 	}
 }

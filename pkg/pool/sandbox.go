@@ -89,6 +89,16 @@ func (s *Sandbox) Gone() <-chan struct{} { return s.gone }
 // PodDir is the folder for the pod's volumes, at the same path inside.
 func (s *Sandbox) PodDir() string { return filepath.Join(s.Dir, "pod") }
 
+// EngineStarted is when the sandbox's engine began to listen: the boot script has
+// it make its socket anew each time.
+func (s *Sandbox) EngineStarted() (time.Time, error) {
+	info, err := os.Stat(socketPath(s.Dir))
+	if err != nil {
+		return time.Time{}, err
+	}
+	return info.ModTime(), nil
+}
+
 // NetworkName of a sandbox (contract 8.1).
 func NetworkName(sandbox string) string { return sandbox + "_network" }
 

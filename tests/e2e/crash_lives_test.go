@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 
 	v1 "k8s.io/api/core/v1"
 )
@@ -40,6 +41,30 @@ func podEnds(c *crashRun) {
 	p := c.create(c.endingPod())
 	c.died(c.point())
 	c.endWell(p)
+}
+
+// engineDiesToo is the life of a pod whose sandbox's engine dies while docker-sd
+// is away: nobody knows any more whether the container that it had made was
+// started, so it is not started again.
+func engineDiesToo(c *crashRun) {
+	c.arm(c.point())
+	p := c.create(c.endingPod())
+	c.died(c.point())
+	for _, pid := range c.d.innerEngines(c.t.Errorf) {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			c.t.Error(err)
+		}
+	}
+	c.resume()
+	c.find(p)
+	end := p.waitPhase(v1.PodFailed).container("main").State.Terminated
+	if end.ExitCode != 128 || !strings.Contains(end.Message, "whether it ran is not known") {
+		c.t.Errorf("end = %+v", end)
+	}
+	c.checkMarks(map[string]int{"init": 1, "main": 0})
+	c.sandboxLetGo(p)
+	p.delete(5)
+	c.gone(p)
 }
 
 // imageIsPulled is the life of a pod whose image has to come from a registry.

@@ -53,6 +53,7 @@ var crashes = []crash{
 	{at: "pods.container.ended", life: podEnds},
 	{at: "pods.init.ended", life: podEnds},
 	{at: "pods.container.created#2", life: podEnds},
+	{at: "pods.container.created#2", life: engineDiesToo},
 	{at: "pods.container.started#2", life: podEnds},
 	{at: "pods.container.ended#2", life: podEnds},
 	{at: "pods.container.hooked", life: podIsDeleted},

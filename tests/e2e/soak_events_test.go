@@ -197,7 +197,7 @@ func (s *soak) wantOneStart(p *soakPod) {
 	seen := map[string]bool{}
 	for line := range strings.Lines(string(text)) {
 		if seen[line] {
-			s.t.Errorf("%s ran container %s twice", p, strings.TrimSpace(line))
+			s.t.Errorf("%s ran container %s twice: %s\n%s", p, strings.TrimSpace(line), text, s.d.log.about(string(p.pod.UID)))
 		}
 		seen[line] = true
 	}
