@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -144,9 +143,6 @@ func (d *daemon) run(ctx context.Context) error {
 	return err
 }
 
-// gcPercent bounds the heap to one and a half of what is in use.
-const gcPercent = 50
-
 // work takes over earlier pods, lets calls in, and keeps the pool warm.
 func (d *daemon) work(ctx context.Context, gate *gate) error {
 	info, ok := d.awaitEngine(ctx)
@@ -196,8 +192,6 @@ func (d *daemon) work(ctx context.Context, gate *gate) error {
 	group.Go(func() { d.images.Run(ctx) })
 	group.Go(func() { d.collectImages(ctx, info, manager) })
 	group.Go(func() { d.gpus.run(ctx) })
-	// Its work is small and its pods are many: half as much garbage is worth the time.
-	debug.SetGCPercent(gcPercent)
 	if d.settings.WritebackLimit > 0 {
 		group.Go(func() { writeback.Run(ctx, info.RootDir, d.settings.WritebackLimit) })
 	}

@@ -346,24 +346,6 @@ func (p *Pool) connect(ctx context.Context, name, id string) (_ *Sandbox, err er
 	return s, nil
 }
 
-// prime runs a container that does nothing, in a sandbox that waits in the pool:
-// the first one after a boot takes half as long again as those after it, and it
-// should not be a pod's. It needs the sandbox's own image inside, which is there
-// when layers are shared. Failing is no harm.
-func (s *Sandbox) prime(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	id, err := s.Engine.Create(ctx, engine.Spec{Image: s.Image, Entrypoint: []string{"/bin/sh", "-c", ":"}, Network: "host"})
-	if err != nil {
-		return err
-	}
-	fault.Point("pool.prime.created")
-	if err = s.Engine.Start(ctx, id); err == nil {
-		_, err = s.Engine.Wait(ctx, id)
-	}
-	return errors.Join(err, s.Engine.Remove(context.WithoutCancel(ctx), id))
-}
-
 // lastWords are the last lines of a sandbox's log, for the error message.
 func (p *Pool) lastWords(ctx context.Context, id string) string {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)

@@ -109,18 +109,18 @@ func newFront(t *testing.T, locked bool) *front {
 	if locked {
 		behind = both.locked
 	}
-	proxy := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: behind})
-	proxy.FlushInterval = -1
+	through := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: behind})
+	through.FlushInterval = -1
 	// A client that goes away in the middle is what some tests are about.
-	proxy.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) }
-	f := &front{seen: map[string]int{}, pass: proxy.ServeHTTP}
+	through.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) }
+	f := &front{seen: map[string]int{}, pass: through.ServeHTTP}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()
 		f.seen[r.Method+" "+r.URL.Path]++
 		spoil := f.spoil
 		f.mu.Unlock()
 		if spoil == nil || !spoil(w, r) {
-			proxy.ServeHTTP(w, r)
+			through.ServeHTTP(w, r)
 		}
 	}))
 	f.address = server.Listener.Addr().String()
