@@ -20,7 +20,7 @@ type options struct {
 
 // load reads the configuration that the flags and the environment name.
 func (o *options) load() (config.Config, []string, error) {
-	settings, warnings, err := config.Load(config.Path(o.path, o.getenv), o.getenv)
+	settings, warnings, err := config.Load(config.Path(o.path, o.getenv, config.DefaultPaths()), o.getenv)
 	return settings.WithFlags(o.verbose, o.errorsOnly), warnings, err
 }
 
@@ -50,7 +50,7 @@ func newRoot(getenv func(string) string) *cobra.Command {
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	flags := root.PersistentFlags()
-	flags.StringVar(&o.path, "interlinkconfigpath", "", "configuration file (default $"+config.PathVariable+", then "+config.DefaultPath+")")
+	flags.StringVar(&o.path, "interlinkconfigpath", "", "configuration file (default "+config.PathHelp()+")")
 	flags.BoolVar(&o.verbose, "verbose", false, "log at debug level, whatever the configuration says")
 	flags.BoolVar(&o.errorsOnly, "errorsonly", false, "log errors only, whatever the configuration says")
 	root.AddCommand(newCheck(o), newHealth(o), newPods(o), newPool(o), newGPUs(o), newLogs(o), newVersion(o), newDrain(o), newGenerate())

@@ -34,18 +34,23 @@ func writeFile(tb testing.TB, text string) string {
 
 func TestPath(t *testing.T) {
 	set := env(map[string]string{"INTERLINKCONFIGPATH": "/from/env.yaml"})
+	there, absent, other := writeFile(t, ""), filepath.Join(t.TempDir(), "absent.yaml"), filepath.Join(t.TempDir(), "other.yaml")
 	for _, tt := range []struct {
-		name   string
-		flag   string
-		getenv func(string) string
-		want   string
+		name     string
+		flag     string
+		getenv   func(string) string
+		defaults []string
+		want     string
 	}{
-		{"flag first", "/from/flag.yaml", set, "/from/flag.yaml"},
-		{"then the variable", "", set, "/from/env.yaml"},
-		{"then the default", "", noEnv, "/etc/interlink/InterLinkConfig.yaml"},
+		{"flag first", "/from/flag.yaml", set, []string{there}, "/from/flag.yaml"},
+		{"then the variable", "", set, []string{there}, "/from/env.yaml"},
+		{"then the first default", "", noEnv, []string{there, absent}, there},
+		{"then one that is there", "", noEnv, []string{absent, there}, there},
+		{"the last if there is none", "", noEnv, []string{absent, other}, other},
+		{"that of 2024 is the last", "", noEnv, config.DefaultPaths()[1:], "/etc/interlink/InterLinkConfig.yaml"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := config.Path(tt.flag, tt.getenv); got != tt.want {
+			if got := config.Path(tt.flag, tt.getenv, tt.defaults); got != tt.want {
 				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
