@@ -30,7 +30,7 @@ var arrows = map[string][]string{
 	"tracing":   {},
 	"site":      {},
 	"volumes":   {},
-	"writeback": {},
+	"writeback": {"retry"},
 }
 
 // owners are modules that only one of our packages may import.

@@ -19,6 +19,8 @@ import (
 
 	"github.com/containerd/containerd/log"
 	"golang.org/x/sys/unix"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
 
 // period between two looks; a disk writes some 100 MB in it.
@@ -43,28 +45,36 @@ func Run(ctx context.Context, dir string, limit int64) {
 		return
 	}
 	k := keeper{limit: limit, waiting: dirty, flush: func() error { return syncFileSystem(dir) }}
-	if err := k.run(ctx); err != nil {
-		log.G(ctx).WithError(err).Warn("what waits for the disk is not kept small, so starts of pods may wait for it")
-	}
+	k.run(ctx)
 }
 
-func (k keeper) run(ctx context.Context) error {
+// longestPause is between two tries where what waits cannot be told or written.
+const longestPause = time.Minute
+
+func (k keeper) run(ctx context.Context) {
+	tries := retry.New(period, longestPause)
 	tick := time.NewTicker(period)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-tick.C:
 		}
-		n, err := k.waiting()
-		if err == nil && n > k.limit {
-			err = k.flush()
-		}
-		if err != nil {
-			return err
+		if err := k.look(); err == nil {
+			tries.Succeeded(ctx, "what waits for the disk is kept small again")
+		} else if tries.Failed(ctx, "what waits for the disk is not kept small, trying again: starts of pods may wait for it", err) != nil {
+			return
 		}
 	}
+}
+
+func (k keeper) look() error {
+	n, err := k.waiting()
+	if err == nil && n > k.limit {
+		err = k.flush()
+	}
+	return err
 }
 
 const meminfo = "/proc/meminfo"
