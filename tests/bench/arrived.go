@@ -21,7 +21,7 @@ func (b *bench) measureArrived(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return b.withDaemon(ctx, 3, func(d *daemon) error {
+	return b.withDaemon(ctx, usual(3), func(d *daemon) error {
 		if err := d.arrived(ctx, "create_running_image_arrived", layer, 1<<16, b.times(4, 20)); err != nil {
 			return err
 		}

@@ -30,7 +30,7 @@ func (b *bench) measureBursts(ctx context.Context) error {
 		b.report.addTimes(plainBurstName(size), walls, "")
 	}
 	for _, pool := range []int{3, 10} {
-		err := b.withDaemon(ctx, pool, func(d *daemon) error {
+		err := b.withDaemon(ctx, usual(pool), func(d *daemon) error {
 			for _, size := range sizes {
 				if b.quick && size > 10 && pool < 10 {
 					continue // half a minute for what the large pool shows as well

@@ -18,7 +18,7 @@ import (
 // measureLogs takes reads of one line and of 100 MB, against reading the log
 // endpoint of the very engine that holds the log, and the status of real pods.
 func (b *bench) measureLogs(ctx context.Context) error {
-	return b.withDaemon(ctx, 3, func(d *daemon) error {
+	return b.withDaemon(ctx, usual(3), func(d *daemon) error {
 		short, err := d.startWriter(ctx, "echo hello")
 		if err != nil {
 			return err
@@ -180,7 +180,7 @@ func (b *bench) measureKnown(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		d, err := b.startDaemon(ctx, 0, pods)
+		d, err := b.startDaemon(ctx, sizes{}, pods)
 		if err != nil {
 			return err
 		}

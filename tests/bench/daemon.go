@@ -18,15 +18,21 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
+// sizes are how many sandboxes docker-sd keeps warm, and how many more standing by.
+type sizes struct{ pool, standby int }
+
+// usual is what docker-sd has standing by if nobody says otherwise.
+func usual(pool int) sizes { return sizes{pool: pool, standby: 4 * pool} }
+
 // daemon is one run of docker-sd with its own data folder and instance name.
 type daemon struct {
 	b    *bench
 	dir  string
 	data string
-	pool int
-	api  *caller
-	cmd  *exec.Cmd
-	log  *os.File
+	sizes
+	api *caller
+	cmd *exec.Cmd
+	log *os.File
 	// ended is closed when the process has ended.
 	ended chan struct{}
 	// warmSeen are sandboxes that were seen ready before they were claimed.
@@ -45,18 +51,18 @@ func build(ctx context.Context, dir string) (string, error) {
 	return binary, nil
 }
 
-// startDaemon starts docker-sd with a pool of the given size and pods that it
+// startDaemon starts docker-sd with a pool of the given sizes and pods that it
 // finds recorded, and returns when it serves and the pool is warm.
-func (b *bench) startDaemon(ctx context.Context, pool int, recorded []*v1.Pod) (*daemon, error) {
+func (b *bench) startDaemon(ctx context.Context, of sizes, recorded []*v1.Pod) (*daemon, error) {
 	b.daemons++
 	dir := filepath.Join(b.dir, fmt.Sprintf("d%d", b.daemons))
-	d := &daemon{b: b, dir: dir, data: filepath.Join(dir, "data"), pool: pool, ended: make(chan struct{}), warmSeen: map[string]bool{}, claimed: map[string]bool{}}
+	d := &daemon{b: b, dir: dir, data: filepath.Join(dir, "data"), sizes: of, ended: make(chan struct{}), warmSeen: map[string]bool{}, claimed: map[string]bool{}}
 	if err := writeRecords(d.data, recorded); err != nil {
 		return nil, err
 	}
 	socket := "unix://" + filepath.Join(dir, "s.sock")
 	settings, err := yaml.Marshal(map[string]any{
-		"Socket": socket, "DataRootFolder": d.data, "Instance": b.instance, "AVAILABLEDINDS": pool,
+		"Socket": socket, "DataRootFolder": d.data, "Instance": b.instance, "AVAILABLEDINDS": of.pool, "StandbySandboxes": of.standby,
 		"SandboxImage": b.sandbox, "DOCKER_HOST": b.host, "MaxPods": 2000,
 		"HostPathPrefixes": []string{b.signals.dir},
 		// The log of 100 MB must not be rotated away before it is read.
@@ -151,15 +157,12 @@ func (d *daemon) awaitServing(ctx context.Context) error {
 	})
 }
 
-// standbys is how many sandboxes docker-sd has standing by for each warm one.
-const standbys = 4
-
 // awaitWarm returns when the pool is full: as many sandboxes that no pod holds
-// answer as it has places, and as many stand by as belong to them.
+// answer as it has places, and as many stand by as should.
 func (d *daemon) awaitWarm(ctx context.Context) error {
 	return poll(ctx, "wait for a warm pool (log: "+d.log.Name()+")", 3*time.Minute, 20*time.Millisecond, func() (bool, error) {
 		warm, standby, err := d.waiting(ctx)
-		return err == nil && warm >= d.pool && standby >= standbys*d.pool, err
+		return err == nil && warm >= d.pool && standby >= d.standby, err
 	})
 }
 
@@ -173,7 +176,7 @@ func (d *daemon) awaitSettled(ctx context.Context) error {
 	var since time.Time
 	return poll(ctx, "wait for a settled pool (log: "+d.log.Name()+")", 3*time.Minute, 50*time.Millisecond, func() (bool, error) {
 		warm, standby, err := d.waiting(ctx)
-		if err != nil || warm < d.pool || standby < standbys*d.pool {
+		if err != nil || warm < d.pool || standby < d.standby {
 			return false, err
 		}
 		found, err := d.b.containers(ctx, instanceLabel+"="+d.b.instance)

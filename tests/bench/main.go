@@ -180,8 +180,8 @@ func (b *bench) times(quick, full int) int {
 }
 
 // withDaemon runs a part with a docker-sd of its own and removes all of it.
-func (b *bench) withDaemon(ctx context.Context, pool int, do func(*daemon) error) error {
-	d, err := b.startDaemon(ctx, pool, nil)
+func (b *bench) withDaemon(ctx context.Context, of sizes, do func(*daemon) error) error {
+	d, err := b.startDaemon(ctx, of, nil)
 	if err != nil {
 		return err
 	}

@@ -70,7 +70,7 @@ const warmUps = 2
 // measureWarm takes the figures of a docker-sd with a warm pool. Plain starts
 // are measured in between, so that both sides see the same machine.
 func (b *bench) measureWarm(ctx context.Context) error {
-	return b.withDaemon(ctx, 3, func(d *daemon) error {
+	return b.withDaemon(ctx, usual(3), func(d *daemon) error {
 		if err := d.idle(ctx, "3_warm"); err != nil {
 			return err
 		}
@@ -90,11 +90,8 @@ func (d *daemon) warmStarts(ctx context.Context) error {
 		if err := d.awaitWarm(ctx); err != nil {
 			return err
 		}
-		id, plainRun, _, err := d.b.plainStart(ctx, "host")
+		plainRun, err := d.b.plainBeside(ctx)
 		if err != nil {
-			return err
-		}
-		if err := d.b.removePlain(ctx, id); err != nil {
 			return err
 		}
 		s, err := d.start(ctx, d.b.newPod(d.b.image, ""))
@@ -166,39 +163,70 @@ func (d *daemon) visibleStarts(ctx context.Context) error {
 	return nil
 }
 
-// measureEmpty takes starts of pods whose sandbox is booted for them.
-func (b *bench) measureEmpty(ctx context.Context) error {
-	return b.withDaemon(ctx, 0, func(d *daemon) error {
-		return d.measureStarts(ctx, "create_running_empty_pool", b.times(6, 30))
-	})
+// plainBeside is one plain start amid those of docker-sd, so that both see the same
+// machine.
+func (b *bench) plainBeside(ctx context.Context) (time.Duration, error) {
+	id, running, _, err := b.plainStart(ctx, "host")
+	if err != nil {
+		return 0, err
+	}
+	return running, b.removePlain(ctx, id)
 }
 
-// measureStarts takes starts one after the other, each with the pool full again,
-// and throws the first away.
-func (d *daemon) measureStarts(ctx context.Context, name string, times int) error {
+// measureEmpty takes starts of pods that find no warm sandbox: theirs is made for
+// them, or woken where one stands by. Plain starts are measured in between.
+func (b *bench) measureEmpty(ctx context.Context) error {
+	for _, c := range []struct {
+		name string
+		of   sizes
+	}{{"create_running_empty_pool", sizes{}}, {"create_running_standby", sizes{standby: 2}}} {
+		err := b.withDaemon(ctx, c.of, func(d *daemon) error {
+			var plainTimes []time.Duration
+			starts, err := d.takeStarts(ctx, b.times(6, 30), func() error {
+				plainRun, err := b.plainBeside(ctx)
+				plainTimes = append(plainTimes, plainRun)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			beside := "plain_start_host_beside_" + c.name
+			b.report.addTimes(beside, plainTimes, base)
+			b.report.addTimes(c.name, starts, beside)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeStarts takes starts one after the other, each with the pool full again and
+// after what comes before it, and throws the first away.
+func (d *daemon) takeStarts(ctx context.Context, times int, before func() error) ([]time.Duration, error) {
 	var starts []time.Duration
 	for i := range times + 1 {
-		if err := d.awaitWarm(ctx); err != nil {
-			return err
+		if err := errors.Join(d.awaitWarm(ctx), before()); err != nil {
+			return nil, err
 		}
 		s, err := d.start(ctx, d.b.newPod(d.b.image, ""))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if i > 0 {
 			starts = append(starts, s.started.Sub(s.sent))
 		}
 		if err := d.remove(ctx, s); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	d.b.report.addTimes(name, starts, base)
-	return nil
+	return starts, nil
 }
 
 // measureGrowth takes warm starts with more and more pods present.
 func (b *bench) measureGrowth(ctx context.Context) error {
-	return b.withDaemon(ctx, 3, func(d *daemon) error {
+	return b.withDaemon(ctx, usual(3), func(d *daemon) error {
 		present := 0
 		levels := []int{1, 10}
 		if !b.quick {
@@ -212,9 +240,11 @@ func (b *bench) measureGrowth(ctx context.Context) error {
 			if err := d.memory(ctx, fmt.Sprintf("%d_present", level)); err != nil {
 				return err
 			}
-			if err := d.measureStarts(ctx, fmt.Sprintf("create_running_warm_%d_present", level), b.times(4, 20)); err != nil {
+			starts, err := d.takeStarts(ctx, b.times(4, 20), func() error { return nil })
+			if err != nil {
 				return err
 			}
+			b.report.addTimes(fmt.Sprintf("create_running_warm_%d_present", level), starts, base)
 		}
 		return nil
 	})
