@@ -52,3 +52,31 @@ func (c *Client) ListNetworks(ctx context.Context, labels ...string) ([]Network,
 	}
 	return out, nil
 }
+
+// noNetwork is the engine's name for the network of a container that has none.
+const noNetwork = "none"
+
+// Join connects a container to a network, and to no other. One that was made
+// without a network (Spec.Network "none") gets it while it runs. Connected already
+// is success.
+func (c *Client) Join(ctx context.Context, name, id string) error {
+	seen, err := c.Inspect(ctx, id)
+	if err != nil {
+		return err
+	}
+	if _, joined := seen.IPs[name]; joined {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
+	defer cancel()
+	// An engine connects nothing to a container that has none.
+	if _, isolated := seen.IPs[noNetwork]; isolated {
+		if err := c.docker.NetworkDisconnect(ctx, noNetwork, id, false); err != nil {
+			return fmt.Errorf("connect container to network %s: %w", name, classify(ctx, err))
+		}
+	}
+	if err := c.docker.NetworkConnect(ctx, name, id, nil); err != nil {
+		return fmt.Errorf("connect container to network %s: %w", name, classify(ctx, err))
+	}
+	return nil
+}

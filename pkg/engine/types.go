@@ -92,7 +92,7 @@ type Mount struct {
 	// NonRecursive leaves out what is mounted below Source.
 	NonRecursive bool
 	Volume       bool
-	// Instance that a named volume belongs to, if this mount makes it.
+	// Instance that a volume belongs to, if this mount makes it.
 	Instance  string
 	Tmpfs     bool
 	SizeBytes int64

@@ -202,3 +202,12 @@ func closed(c <-chan struct{}) bool {
 		return false
 	}
 }
+
+// Actual is the name of the sandbox that Sandbox has returned, "" if it has not.
+// It is another one than Name where one was ready first.
+func (c *Claim) Actual() string {
+	if c.got == nil {
+		return ""
+	}
+	return c.got.Name
+}

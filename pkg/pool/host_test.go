@@ -88,7 +88,7 @@ func (h *fakeHost) Create(ctx context.Context, spec engine.Spec) (string, error)
 	id := fmt.Sprintf("container-%d", h.made)
 	h.containers[id] = &fakeContainer{spec: spec, stopped: make(chan struct{}), Container: engine.Container{
 		ID: id, Name: spec.Name, Image: spec.Image, ImageID: "sha256:sandbox", Labels: spec.Labels, Created: time.Now(),
-		State: engine.State{Status: engine.StatusCreated}, IPs: map[string]string{spec.Network: fmt.Sprintf("10.0.0.%d", h.made)}}}
+		State: engine.State{Status: engine.StatusCreated}, IPs: map[string]string{spec.Network: ""}}}
 	return id, nil
 }
 
@@ -261,6 +261,24 @@ func (h *fakeHost) CreateNetwork(ctx context.Context, name, subnet string, label
 		}
 	}
 	h.networks[name] = engine.Network{ID: name, Name: name, Labels: labels, Subnet: subnet, Created: time.Now()}
+	return nil
+}
+
+// Join has an engine give the container an address.
+func (h *fakeHost) Join(ctx context.Context, network, id string) error {
+	if err := h.enter(ctx, "Join", id); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c := h.containers[id]
+	if c == nil {
+		return errdefs.ErrNotFound
+	}
+	if _, found := h.networks[network]; !found {
+		return fmt.Errorf("network %s: %w", network, errdefs.ErrNotFound)
+	}
+	c.IPs = map[string]string{network: "10.0.0." + strings.TrimPrefix(id, "container-")}
 	return nil
 }
 

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/google/uuid"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
@@ -36,6 +37,7 @@ type Host interface {
 	Rename(context.Context, string, string) error
 	Wait(context.Context, string) (engine.State, error)
 	CreateNetwork(ctx context.Context, name, subnet string, labels map[string]string) error
+	Join(ctx context.Context, network, id string) error
 	RemoveNetwork(context.Context, string) error
 	ListNetworks(context.Context, ...string) ([]engine.Network, error)
 }
@@ -229,9 +231,28 @@ func (p *Pool) Assign(ctx context.Context, s *Sandbox, podUID string) error {
 // AssignedName is the name of the sandbox container of a pod (contract 8.1).
 func AssignedName(podUID string) string { return podUID + nameSuffix }
 
+// Named returns the sandbox whose container Assign gave a pod's name, "" if there
+// is none.
+func (p *Pool) Named(ctx context.Context, podUID string) (string, error) {
+	found, err := p.host.List(ctx, engine.LabelInstance+"="+p.config.Instance, engine.LabelSandbox)
+	if err != nil {
+		return "", fmt.Errorf("find the sandbox of pod %s: %w", podUID, err)
+	}
+	for _, c := range found {
+		if c.Name == AssignedName(podUID) {
+			return c.Labels[engine.LabelSandbox], nil
+		}
+	}
+	return "", nil
+}
+
 // Destroy removes a sandbox's container, network and folder, whichever of them
 // exist. It may be repeated.
 func (p *Pool) Destroy(ctx context.Context, name string) error {
+	if !IsName(name) {
+		// Its folder would be that of all sandboxes.
+		return fmt.Errorf("destroy sandbox %q: %w", name, errdefs.ErrInvalidArgument)
+	}
 	err := p.Retire(ctx, name)
 	if err == nil {
 		if err = p.config.RemoveFolder(p.folder(name)); err != nil {
@@ -304,7 +325,8 @@ func (p *Pool) Close() {
 	p.watchers.Wait()
 }
 
-func isPoolName(name string) bool {
+// IsName says whether a text can be a sandbox's name.
+func IsName(name string) bool {
 	id, found := strings.CutSuffix(name, nameSuffix)
 	return found && uuid.Validate(id) == nil
 }

@@ -75,6 +75,12 @@ func (p *Pool) markSubnets(ctx context.Context) error {
 	return nil
 }
 
+// own are the labels of what is this pool's: whatever a docker-sd of the same name
+// makes, that was not there yet for CheckInstance, is not its to remove.
+func (p *Pool) own() []string {
+	return []string{engine.LabelInstance + "=" + p.config.Instance, engine.LabelSandbox, engine.LabelFolder + "=" + p.config.Dir}
+}
+
 // Keep notes the sandboxes that pods of an earlier run hold, by pool name or by
 // the name that Assign gave them. False stands for a sandbox that was to be
 // retired: its folder stays, and Restore removes what else there is.
@@ -89,12 +95,11 @@ func (p *Pool) Keep(claimed map[string]bool) {
 // holds. One that was a pod's stays for StrayGrace: its record may have been lost
 // with a data folder that is not mounted. Keep comes before it, Run after it.
 func (p *Pool) Restore(ctx context.Context) error {
-	label := engine.LabelInstance + "=" + p.config.Instance
-	containers, err := p.host.List(ctx, label, engine.LabelSandbox)
+	containers, err := p.host.List(ctx, p.own()...)
 	if err != nil {
 		return fmt.Errorf("find earlier sandboxes: %w", err)
 	}
-	networks, err := p.host.ListNetworks(ctx, label, engine.LabelSandbox)
+	networks, err := p.host.ListNetworks(ctx, p.own()...)
 	if err != nil {
 		return fmt.Errorf("find earlier networks: %w", err)
 	}
@@ -119,7 +124,7 @@ func (p *Pool) Restore(ctx context.Context) error {
 	var problems []error
 	for name, used := range used {
 		switch {
-		case !isPoolName(name) || p.knows(name):
+		case !IsName(name) || p.knows(name):
 		case p.retired(name):
 			problems = append(problems, p.Retire(ctx, name))
 		case used:
@@ -138,7 +143,7 @@ func (p *Pool) Restore(ctx context.Context) error {
 // rejoin takes a running, never assigned sandbox of the same settings back as warm.
 func (p *Pool) rejoin(ctx context.Context, c engine.Container) {
 	name := c.Labels[engine.LabelSandbox]
-	if c.Name != name || c.State.Status != engine.StatusRunning || !isPoolName(name) ||
+	if c.Name != name || c.State.Status != engine.StatusRunning || !IsName(name) ||
 		c.Labels[engine.LabelGeneration] != p.currentShape().generation || p.Stats().Warm >= p.config.Size {
 		return
 	}
@@ -185,12 +190,11 @@ func (p *Pool) sweepEvery(ctx context.Context) {
 }
 
 func (p *Pool) sweep(ctx context.Context) error {
-	label := engine.LabelInstance + "=" + p.config.Instance
-	containers, err := p.host.List(ctx, label, engine.LabelSandbox)
+	containers, err := p.host.List(ctx, p.own()...)
 	if err != nil {
 		return err
 	}
-	networks, err := p.host.ListNetworks(ctx, label, engine.LabelSandbox)
+	networks, err := p.host.ListNetworks(ctx, p.own()...)
 	if err != nil {
 		return err
 	}
@@ -208,7 +212,7 @@ func (p *Pool) sweep(ctx context.Context) error {
 	problems := p.sweepCondemned(ctx)
 	for name, created := range born {
 		switch {
-		case !isPoolName(name) || p.knows(name):
+		case !IsName(name) || p.knows(name):
 		case p.retired(name):
 			problems = append(problems, p.Retire(ctx, name))
 		case time.Since(p.stray(name, created)) >= p.config.StrayGrace:

@@ -13,6 +13,7 @@ import (
 
 	"github.com/containerd/containerd/log"
 	"github.com/containerd/errdefs"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
@@ -207,7 +208,9 @@ func (p *Pool) make(ctx context.Context, m making) (string, error) {
 	}
 	fault.Point("pool.boot.network")
 	spec := p.spec(name, dir, labels)
-	spec.Ports = m.ports
+	if spec.Ports = m.ports; len(m.ports) == 0 {
+		spec.Network = "none"
+	}
 	if m.standby {
 		spec.Name = standbyName(name)
 	}
@@ -217,6 +220,9 @@ func (p *Pool) make(ctx context.Context, m making) (string, error) {
 	if err == nil && caller.Err() == nil {
 		err = p.host.Start(ctx, id)
 		fault.Point("pool.boot.started")
+	}
+	if err == nil && m.standby {
+		err = p.join(ctx, name, id)
 	}
 	return id, errors.Join(err, caller.Err())
 }
@@ -285,7 +291,7 @@ func (p *Pool) spec(name, dir string, labels map[string]string) engine.Spec {
 	spec := c.engineSpec(name, dir, labels)
 	spec.Network = NetworkName(name)
 	spec.Env = append(spec.Env, "DOCKER_SD_GO="+goPath(dir))
-	spec.Mounts = append(spec.Mounts, engine.Mount{Target: dataPath, Volume: true})
+	spec.Mounts = append(spec.Mounts, engine.Mount{Target: dataPath, Volume: true, Instance: c.Instance})
 	switch {
 	case c.StoreVolume != "":
 		spec.Env = append(spec.Env, "DOCKER_SD_STORE="+storePath)
@@ -323,6 +329,8 @@ func (p *Pool) connect(ctx context.Context, name, id string) (_ *Sandbox, err er
 		}
 	}()
 	p.watch(watch, stop, s)
+	var joining errgroup.Group
+	joining.Go(func() error { return p.join(ctx, name, id) })
 	tick := time.NewTicker(readyPoll)
 	defer tick.Stop()
 	for inner.Ping(ctx) != nil {
@@ -334,6 +342,9 @@ func (p *Pool) connect(ctx context.Context, name, id string) (_ *Sandbox, err er
 		case <-tick.C:
 		}
 	}
+	if err := joining.Wait(); err != nil {
+		return nil, err
+	}
 	seen, err := p.host.Inspect(ctx, id)
 	if err != nil {
 		return nil, err
@@ -344,6 +355,16 @@ func (p *Pool) connect(ctx context.Context, name, id string) (_ *Sandbox, err er
 		s.Image = StoredName(seen.ImageID)
 	}
 	return s, nil
+}
+
+// join gives a sandbox its network. That takes as long as the boot of its engine, and
+// so both are done at once.
+func (p *Pool) join(ctx context.Context, name, id string) error {
+	err := p.host.Join(ctx, NetworkName(name), id)
+	if err == nil {
+		fault.Point("pool.boot.joined")
+	}
+	return err
 }
 
 // lastWords are the last lines of a sandbox's log, for the error message.

@@ -66,30 +66,33 @@ func (p *Pool) prepare(ctx context.Context) {
 	}
 	fault.Point("pool.standby.made")
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.preparing = false
-	if err == nil {
+	outdated := shape.generation != p.generation
+	switch {
+	case err != nil:
+		p.standbyAfter = time.Now().Add(standbyRetry)
+	case !outdated:
 		p.standbys = append(p.standbys, &standby{name: name, id: id, generation: shape.generation, epoch: shape.epoch})
-		return
 	}
-	p.standbyAfter = time.Now().Add(standbyRetry)
-	if ctx.Err() == nil {
+	p.mu.Unlock()
+	if err == nil && outdated {
+		p.discard(ctx, name)
+	}
+	if err != nil && ctx.Err() == nil {
 		log.G(ctx).WithError(err).Warn("a standby sandbox could not be made")
 	}
 }
 
-// takeStandby takes one that has what pods may be given now, if there is one.
+// takeStandby takes one, if there is one. All have what pods may be given now.
 func (p *Pool) takeStandby() *standby {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for len(p.standbys) > 0 {
-		s := p.standbys[0]
-		p.standbys = p.standbys[1:]
-		if s.generation == p.generation {
-			return s
-		}
+	if len(p.standbys) == 0 {
+		return nil
 	}
-	return nil
+	s := p.standbys[0]
+	p.standbys = p.standbys[1:]
+	return s
 }
 
 // wakeLimit is how long a standby may take to begin: it has nothing to do but to
@@ -182,7 +185,7 @@ func (p *Pool) running(ctx context.Context, id string) error {
 // was one.
 func (p *Pool) rejoinStandby(c engine.Container) bool {
 	name := c.Labels[engine.LabelSandbox]
-	if c.Name != standbyName(name) || !isPoolName(name) || c.State.Status != engine.StatusRunning {
+	if c.Name != standbyName(name) || !IsName(name) || c.State.Status != engine.StatusRunning {
 		return false
 	}
 	if info, err := os.Stat(goPath(p.folder(name))); err != nil || info.Mode().Type() != os.ModeNamedPipe {
