@@ -27,7 +27,7 @@ func (p *pod) findInstances(ctx context.Context, s *pool.Sandbox) {
 			}
 			p.setInstance(r.spec.Name, seen.ID)
 			p.m.images.Hold(string(p.spec.UID), seen.ImageID)
-			if !p.hasEnded() {
+			if !p.hasEnded() && p.peek().Verdict == nil {
 				r.adopt(seen)
 			}
 		}

@@ -11,12 +11,14 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/log"
+	"github.com/containerd/errdefs"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/probes"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
 
 // attendant runs the postStart hook and the probes of one running instance.
@@ -104,10 +106,22 @@ func hadToStart(c *v1.Container, began time.Time) bool {
 	return time.Since(began) > time.Duration(window)*time.Second
 }
 
+// kill stops the instance, and tries again until it has: an engine may be away just
+// then, and nobody else would.
 func (a *attendant) kill(ctx context.Context, r *runner, why string, grace *int64) {
 	now, _ := r.p.instance(r.spec.Name)
-	if seen, err := r.s.Engine.Inspect(ctx, now.id); err != nil || !seen.State.Alive() {
-		return // it ended by itself meanwhile, which is its own reason
+	tries := retry.New(time.Second, 5*time.Second)
+	for {
+		seen, err := r.s.Engine.Inspect(ctx, now.id)
+		if err == nil && seen.State.Alive() {
+			break
+		}
+		if err == nil || errdefs.IsNotFound(err) {
+			return // it ended by itself meanwhile, which is its own reason
+		}
+		if tries.Failed(ctx, "a container that is to be stopped cannot be looked at, trying again", err) != nil {
+			return
+		}
 	}
 	a.killed = why
 	// Not why: a probe's output may hold what must not be logged.
@@ -118,7 +132,12 @@ func (a *attendant) kill(ctx context.Context, r *runner, why string, grace *int6
 	if grace != nil {
 		period = time.Duration(*grace) * time.Second
 	}
-	r.p.stopContainer(ctx, r.s, r.spec, period)
+	for {
+		err := r.p.stopContainer(ctx, r.s, r.spec, period)
+		if err == nil || tries.Failed(ctx, "a container could not be stopped, trying again", err) != nil {
+			return
+		}
+	}
 }
 
 // oomNotice is how long after a container's end its engine may still hear that

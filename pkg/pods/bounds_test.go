@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -52,5 +53,24 @@ func TestEndedPodsAreBounded(t *testing.T) {
 	delete(m.pods, numbered(0))
 	if _, fresh, err := m.enter(plainPod()); !fresh || err != nil {
 		t.Errorf("after a delete: %v, %v", fresh, err)
+	}
+}
+
+// TestPortsOfEndedPods: the scheduler gives the port of a pod that has ended to the
+// next one, and a refused create is final.
+func TestPortsOfEndedPods(t *testing.T) {
+	m := New(Config{Dir: t.TempDir()}, nil, nil, ailing{}, nil)
+	defer m.Close()
+	spec := plainPod()
+	spec.Spec.Containers[0].Ports = []v1.ContainerPort{{ContainerPort: 80, HostPort: 8080}}
+	holder := m.newPod(spec)
+	m.pods[spec.UID] = holder
+	wanted := hostPorts(spec)
+	if err := m.portConflict(wanted); !errdefs.IsConflict(err) {
+		t.Errorf("of a pod that runs: %v", err)
+	}
+	holder.end()
+	if err := m.portConflict(wanted); err != nil {
+		t.Errorf("of a pod that has ended: %v", err)
 	}
 }

@@ -17,7 +17,6 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/probes"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
 // runner runs one container of a pod through all its restarts. It belongs to
@@ -26,7 +25,7 @@ type runner struct {
 	p       *pod
 	spec    *v1.Container
 	s       *pool.Sandbox
-	set     *volumes.Set
+	set     *pendingSet
 	init    bool
 	attempt int
 	// resume says that an instance may exist from before a restart of docker-sd.
@@ -38,7 +37,7 @@ type runner struct {
 	began time.Time
 }
 
-func (p *pod) runner(c *v1.Container, s *pool.Sandbox, set *volumes.Set) *runner {
+func (p *pod) runner(c *v1.Container, s *pool.Sandbox, set *pendingSet) *runner {
 	r := &runner{p: p, spec: c, s: s, set: set, resume: p.resumed}
 	if p.startedOver {
 		statuses, _ := p.snapshot()
@@ -98,17 +97,6 @@ func (r *runner) run(ctx context.Context) (v1.ContainerStateTerminated, error) {
 // endFields say how a container ended; its message may hold what it wrote.
 func endFields(end v1.ContainerStateTerminated) log.Fields {
 	return log.Fields{"exitCode": end.ExitCode, "reason": end.Reason}
-}
-
-// overBefore is how the container ended for good in a sandbox that was lost since:
-// it does not run again only because the others do. Init containers do.
-func (r *runner) overBefore() *v1.ContainerStateTerminated {
-	statuses, _ := r.p.snapshot()
-	end := statuses[r.spec.Name].State.Terminated
-	if !r.p.startedOver || r.init || end == nil || r.restarts(*end) {
-		return nil
-	}
-	return end
 }
 
 // restarts applies the container's own rules and policy, then the pod's. A
@@ -209,6 +197,10 @@ func (r *runner) attemptOnce(ctx context.Context) (v1.ContainerStateTerminated, 
 			Error: "the sandbox's engine died while it started the container; whether it ran is not known, so it is not started again"}), nil
 	}
 	if !adopted {
+		// Also one that was made before: its volumes may have gone with its sandbox.
+		if _, err := r.set.wait(ctx); err != nil {
+			return none, err
+		}
 		step, done := r.p.step(ctx, StepStartContainer, "container", r.spec.Name)
 		err := r.s.Engine.Start(step, seen.ID)
 		done(err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
 // create makes the container's next instance. It waits for the image as long
@@ -23,6 +24,10 @@ func (r *runner) create(ctx context.Context) (string, error) {
 		return "", err
 	}
 	r.p.m.images.Hold(string(r.p.spec.UID), image.HostID)
+	set, err := r.set.wait(ctx)
+	if err != nil {
+		return "", err
+	}
 	env := newEnvironment(r.p.spec, r.spec, r.s.IP)
 	if len(env.skipped) > 0 && r.attempt == 0 {
 		log.G(ctx).WithField("container", r.spec.Name).WithField("names", env.skipped).
@@ -42,7 +47,7 @@ func (r *runner) create(ctx context.Context) (string, error) {
 	if err := checkNonRoot(r.p.spec, r.spec, spec.User, image.User); err != nil {
 		return "", err
 	}
-	if spec.Mounts, err = r.mounts(env); err != nil {
+	if spec.Mounts, err = r.mounts(set, env); err != nil {
 		return "", err
 	}
 	if err := r.p.m.accelerators.Inject(r.p.peek().Devices, r.spec.Name, image.Env, &spec); err != nil {
@@ -53,9 +58,7 @@ func (r *runner) create(ctx context.Context) (string, error) {
 	id, err := r.s.Engine.Create(step, spec)
 	done(err)
 	if errdefs.IsConflict(err) || errdefs.IsAlreadyExists(err) {
-		// Made by a call whose answer was lost.
-		seen, err := r.s.Engine.Inspect(ctx, spec.Name)
-		return seen.ID, err
+		id, err = r.madeBefore(ctx, spec.Name)
 	}
 	if err != nil {
 		return "", err
@@ -65,6 +68,16 @@ func (r *runner) create(ctx context.Context) (string, error) {
 		s.ContainerID, s.ImageID, s.RestartCount = engineID(id), image.Name(), int32(r.attempt)
 	})
 	return id, nil
+}
+
+// madeBefore finds a container whose name is taken: it was made by a call whose
+// answer was lost. An engine takes the name first, and may still be at the rest.
+func (r *runner) madeBefore(ctx context.Context, name string) (string, error) {
+	seen, err := r.s.Engine.Inspect(ctx, name)
+	if errdefs.IsNotFound(err) {
+		err = fmt.Errorf("container %s is still being made: %w", name, errdefs.ErrUnavailable)
+	}
+	return seen.ID, err
 }
 
 // pause waits, unless ctx ends first.
@@ -77,8 +90,8 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func (r *runner) mounts(env environment) ([]engine.Mount, error) {
-	planned, err := r.set.Mounts(r.spec, func(s string) (string, error) { return expandStrict(s, env.lookup) })
+func (r *runner) mounts(set *volumes.Set, env environment) ([]engine.Mount, error) {
+	planned, err := set.Mounts(r.spec, func(s string) (string, error) { return expandStrict(s, env.lookup) })
 	if err != nil {
 		return nil, err
 	}

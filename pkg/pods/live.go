@@ -3,7 +3,6 @@ package pods
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/containerd/containerd/log"
@@ -28,12 +27,13 @@ func (p *pod) live(ctx context.Context) *pool.Sandbox {
 		p.locate()
 		return nil
 	}
+	p.state.restoreOver(r.Over)
 	if p.claim != nil {
 		p.fetchImages(ctx)
 		fault.Point("pods.images.fetched")
 	}
 	s, err := p.placeFirst(ctx)
-	if err != nil && ctx.Err() == nil && r.Final == nil && p.spec.Spec.RestartPolicy != v1.RestartPolicyNever {
+	if err != nil && ctx.Err() == nil && r.Final == nil && r.Verdict == nil && p.spec.Spec.RestartPolicy != v1.RestartPolicyNever {
 		p.lookedUp()
 		s, err = p.startOver(ctx, err)
 	}
@@ -49,14 +49,19 @@ func (p *pod) live(ctx context.Context) *pool.Sandbox {
 		return nil // only its logs are lost
 	case err != nil:
 		p.report(ctx, EventLost, "", nil)
-		p.fail(ctx, v1.ContainerStateTerminated{ExitCode: 137, Reason: reasonUnknown,
-			Message: "the sandbox of this pod was lost while docker-sd was away: " + err.Error()})
+		p.failLost(ctx, r.Verdict, err)
 		return nil
+	case r.Final == nil && r.Verdict != nil:
+		if p.endWith(ctx, s, *r.Verdict); ctx.Err() != nil {
+			return s
+		}
 	case r.Final == nil:
 		if s, err = p.keepServing(ctx, s); ctx.Err() != nil {
 			return s
 		}
-		p.outcome(ctx, s, err)
+		if p.outcome(ctx, s, err); ctx.Err() != nil {
+			return s
+		}
 	}
 	return p.letGo(ctx, s)
 }
@@ -210,11 +215,11 @@ func (p *pod) startOver(ctx context.Context, why error) (*pool.Sandbox, error) {
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	old := p.peek().Sandbox
+	old, over := p.peek().Sandbox, p.overStatuses()
 	claim := p.m.sandboxes.Reserve(hostPorts(p.spec))
 	tries := retry.New(time.Second, 15*time.Second)
 	for {
-		err := p.change(func(r *record) { r.Former, r.Sandbox, r.Placed = old, claim.Name, false })
+		err := p.change(func(r *record) { r.Former, r.Sandbox, r.Placed, r.Over = old, claim.Name, false, over })
 		if err == nil {
 			break
 		}
@@ -248,26 +253,5 @@ func (p *pod) dropFormer(ctx context.Context) {
 	}
 	if err := p.m.sandboxes.Destroy(ctx, former); err != nil && ctx.Err() == nil {
 		log.G(ctx).WithField("sandbox", former).WithError(err).Warn("the lost sandbox is left to the sweep")
-	}
-}
-
-// outcome turns how serving ended into the pod's final state.
-func (p *pod) outcome(ctx context.Context, s *pool.Sandbox, err error) {
-	over := &evicted{}
-	switch {
-	case err == nil:
-		p.conclude(ctx)
-	case errors.Is(err, errGone):
-		p.fail(ctx, v1.ContainerStateTerminated{ExitCode: 137, Reason: reasonUnknown, Message: lossMessage})
-	case errors.As(err, &over):
-		p.stopAll(p.m.life, s, gracePeriod(p.spec, nil))
-		p.fail(ctx, v1.ContainerStateTerminated{ExitCode: 137, Reason: "Evicted", Message: "Evicted: " + over.message})
-	case errors.Is(err, errDeadline):
-		p.stopAll(p.m.life, s, gracePeriod(p.spec, nil))
-		p.fail(ctx, v1.ContainerStateTerminated{ExitCode: 137, Reason: "DeadlineExceeded",
-			Message: fmt.Sprintf("DeadlineExceeded: %s (%d)", errDeadline, *p.spec.Spec.ActiveDeadlineSeconds)})
-	default:
-		p.stopAll(p.m.life, s, gracePeriod(p.spec, nil))
-		p.fail(ctx, v1.ContainerStateTerminated{ExitCode: 128, Reason: "CreateContainerError", Message: err.Error()})
 	}
 }

@@ -30,6 +30,8 @@ type Sandboxes interface {
 	Rebook(name string, ports []engine.Port) *pool.Claim
 	Adopt(ctx context.Context, name string) (*pool.Sandbox, error)
 	Assign(ctx context.Context, s *pool.Sandbox, podUID string) error
+	// Named finds the sandbox that Assign gave the pod's name, "" if there is none.
+	Named(ctx context.Context, podUID string) (string, error)
 	Return(claim *pool.Claim)
 	Destroy(ctx context.Context, name string) error
 	// Retire removes all of a sandbox but its folder.
@@ -115,6 +117,9 @@ type Manager struct {
 	pods   map[types.UID]*pod
 	buried map[types.UID]time.Time
 	asked  map[types.UID]time.Time
+	// refused are pods of an earlier run whose records are refused. They go on, nobody
+	// looks after them, and their status is left as it was last told.
+	refused map[types.UID]*record
 }
 
 // New makes a Manager that refuses all calls until Recover has run.
@@ -138,7 +143,7 @@ func (m *Manager) Close() {
 // Create admits a pod and starts it in the background; the answer is the pod's
 // JID. A pod that is known already starts nothing and gets the same answer
 // (contract 1.4). Errors: ErrInvalidArgument names the field at fault,
-// ErrFailedPrecondition is a deleted UID, ErrResourceExhausted a full node.
+// ErrFailedPrecondition is a deleted UID or one whose record is refused, ErrResourceExhausted a full node.
 func (m *Manager) Create(ctx context.Context, spec *v1.Pod, data volumes.Data) (string, error) {
 	if err := m.validate(ctx, spec, data); err != nil {
 		return "", err
@@ -188,6 +193,9 @@ func (m *Manager) enter(spec *v1.Pod) (p *pod, fresh bool, err error) {
 	if p, known := m.pods[spec.UID]; known {
 		return p, false, nil
 	}
+	if m.refused[spec.UID] != nil {
+		return nil, false, errRefused(spec.UID)
+	}
 	if active := m.active(); active >= m.config.MaxPods {
 		return nil, false, fmt.Errorf("this node runs %d pods, as many as MaxPods allows: %w", active, errdefs.ErrResourceExhausted)
 	}
@@ -224,14 +232,15 @@ func (m *Manager) admit(ctx context.Context, p *pod, data volumes.Data) error {
 	fault.Point("pods.create.equipped")
 	p.claim = m.sandboxes.Reserve(hostPorts(p.spec))
 	fault.Point("pods.create.claimed")
+	m.store.unbury(uid) // one that has served would end the pod at the next start
 	err = p.change(func(r *record) {
 		r.Data, r.Devices = data, devices
 		r.JID, r.Sandbox, r.Placed = p.claim.Name, p.claim.Name, p.claim.Warm()
 	})
 	if err != nil {
-		m.drop(p)
 		m.accelerators.Release(string(uid))
 		m.sandboxes.Return(p.claim)
+		m.drop(p) // last: a repeated create must not get what is being given back
 		return fmt.Errorf("the pod was refused because its record could not be written: %w: %w", err, errdefs.ErrUnavailable)
 	}
 	fault.Point("pods.create.recorded")
@@ -263,84 +272,25 @@ func (m *Manager) drop(p *pod) {
 	delete(m.pods, p.spec.UID)
 }
 
-// Delete ends a pod and returns at once; the teardown goes on behind it and is
-// repeated until nothing is left. A pod that is not known, or being deleted
-// already, is success (contract 4). grace is nil or the delete's own period in
-// seconds.
-func (m *Manager) Delete(ctx context.Context, uid types.UID, grace *int64) error {
-	if err := ValidateUID(string(uid)); err != nil {
-		return err
-	}
-	m.mu.Lock()
-	p, known := m.pods[uid]
-	expired := m.expired()
-	_, again := m.buried[uid]
-	full := !known && !again && len(m.buried) >= maxBuried
-	if !full {
-		m.buried[uid] = time.Now()
-	}
-	m.mu.Unlock()
-	for _, old := range expired {
-		m.store.unbury(old)
-	}
-	if full {
-		return fmt.Errorf("%d deleted pods are remembered, too many for one that this node never had; try again after TombstonePeriod: %w",
-			maxBuried, errdefs.ErrResourceExhausted)
-	}
-	ctx = log.WithLogger(ctx, log.G(ctx).WithField("pod", uid))
-	fault.Point("pods.delete.asked")
-	if known {
-		if err := m.condemn(ctx, p, grace); err != nil {
-			return err
-		}
-	}
-	if err := m.store.bury(uid); err != nil {
-		// A full disk must not keep a pod alive; the tombstone holds in memory.
-		log.G(ctx).WithError(err).Warn("a delete will be forgotten at the next restart")
-	}
-	fault.Point("pods.delete.buried")
-	return nil
-}
-
-// condemn writes down that a pod is to go, and tells its goroutine.
-func (m *Manager) condemn(ctx context.Context, p *pod, grace *int64) error {
-	select {
-	case <-p.admitted:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if p.admitErr != nil || p.peek().Gone {
-		return nil
-	}
-	err := p.note(func(r *record) {
-		r.Gone, r.Grace = true, int64(gracePeriod(p.spec, grace)/time.Second)
-	})
-	if err != nil {
-		log.G(ctx).WithError(err).Warn("a delete in progress would not survive a restart")
-	}
-	p.tell(log.WithLogger(p.life, log.G(ctx).WithFields(fieldsOf(p.spec))), EventDeleting, "", log.Fields{"grace": p.peek().Grace})
-	fault.Point("pods.delete.recorded")
-	p.cancel(errDeleted)
-	return nil
-}
-
 // lostAfter is how long a pod that is only known from polls may wait for its
 // create (contract 2.3).
 const lostAfter = 10 * time.Minute
 
-// Status reports on one pod; false means that there is nothing to say, because
-// it was deleted or has not been found again yet after a restart. It never asks an engine and never waits.
+// Status reports on one pod; false means that there is nothing to say, because it
+// was deleted, has not been found again yet after a restart, or has a record that
+// cannot be read. It never asks an engine and never waits.
 func (m *Manager) Status(spec *v1.Pod) (Report, bool) {
 	m.mu.Lock()
 	p, known := m.pods[spec.UID]
 	_, deleted := m.buried[spec.UID]
+	_, refused := m.refused[spec.UID]
 	var first time.Time
 	if !known && !deleted {
 		first = m.firstAsked(spec.UID)
 	}
 	m.mu.Unlock()
 	switch {
-	case deleted, known && !closed(p.adopted):
+	case deleted, refused, known && !closed(p.adopted):
 		return Report{}, false
 	case known:
 		statuses, ended := p.snapshot()

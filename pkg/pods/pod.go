@@ -3,9 +3,6 @@ package pods
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -297,67 +294,6 @@ func (p *pod) conclude(ctx context.Context) {
 	fault.Point("pods.outcome.released")
 	p.running(errNeverRan)
 	p.tell(ctx, EventEnded, "", p.outcomeFields())
-}
-
-// teardown removes all that the pod ever had, and tries again until it is gone:
-// nobody upstream asks a second time (contract 4).
-func (p *pod) teardown(ctx context.Context, s *pool.Sandbox) {
-	tries := retry.New(time.Second, 30*time.Second)
-	r := p.peek()
-	if s == nil && p.claim == nil && r.Placed && r.Final == nil {
-		// A sandbox that cannot be found or asked any more is removed as it is.
-		if s, _ = p.m.sandboxes.Adopt(ctx, r.Sandbox); s != nil {
-			p.findInstances(ctx, s)
-		}
-	}
-	if s != nil && r.Final == nil {
-		p.stopAll(ctx, s, time.Duration(r.Grace)*time.Second)
-	}
-	if ctx.Err() != nil {
-		return // the containers keep their grace; the next run goes on here
-	}
-	for {
-		err := p.erase(ctx)
-		if err == nil {
-			fault.Point("pods.delete.erased")
-			// Not before: a container that could not be stopped goes with its sandbox.
-			p.m.accelerators.Release(string(p.spec.UID))
-			fault.Point("pods.delete.released")
-			p.m.images.Drop(string(p.spec.UID))
-			p.m.drop(p)
-			p.tell(ctx, EventDeleted, "", nil)
-			return
-		}
-		if tries.Failed(ctx, "the pod could not be removed, trying again", err) != nil {
-			return // the record brings the next run back to this
-		}
-	}
-}
-
-func (p *pod) erase(ctx context.Context) error {
-	name := p.peek().Sandbox
-	var problems []error
-	problems = append(problems, p.m.sandboxes.Destroy(ctx, name))
-	if former := p.peek().Former; former != "" {
-		problems = append(problems, p.m.sandboxes.Destroy(ctx, former))
-	}
-	fault.Point("pods.delete.destroyed")
-	if err := os.Remove(p.link()); err != nil && !errors.Is(err, os.ErrNotExist) {
-		problems = append(problems, fmt.Errorf("remove the pod's folder name: %w", err))
-	}
-	fault.Point("pods.delete.unlinked")
-	problems = append(problems, os.RemoveAll(p.archiveDir()))
-	fault.Point("pods.delete.unarchived")
-	if err := errors.Join(problems...); err != nil {
-		return err
-	}
-	return p.m.store.remove(p.spec.UID)
-}
-
-// link is where operators look for a pod's files (contract 8.1); the files are
-// in the sandbox's folder, so that no sandbox sees another pod's.
-func (p *pod) link() string {
-	return filepath.Join(p.m.config.Dir, p.spec.Namespace+"-"+string(p.spec.UID))
 }
 
 // gracePeriod is how long containers have to stop: the lesser of what the pod

@@ -46,6 +46,12 @@ type record struct {
 	Grace int64 `json:"grace,omitempty"`
 	// Final holds the containers' last statuses once the pod has ended.
 	Final []v1.ContainerStatus `json:"final,omitempty"`
+	// Over holds the statuses of containers that had ended for good in a sandbox that
+	// was lost since: they do not run again with the others.
+	Over []v1.ContainerStatus `json:"over,omitempty"`
+	// Verdict is what the pod is being ended with, such as its deadline: whatever its
+	// containers make of being stopped.
+	Verdict *v1.ContainerStateTerminated `json:"verdict,omitempty"`
 	// Archived says that the logs are files and the sandbox was let go.
 	Archived bool `json:"archived,omitempty"`
 }
@@ -119,10 +125,11 @@ func (s store) remove(uid types.UID) error {
 	return nil
 }
 
-// load reads every record. One that cannot be read is reported beside the
-// others (problem), and its file is left for a person to look at. err means that
-// nothing could be read at all.
-func (s store) load() (out []*record, unreadable []types.UID, problem, err error) {
+// load reads every record. Those that it refuses are reported beside the others
+// (problem), as far as they can be read, and their files are left for a person to
+// look at. err means that nothing could be read at all.
+func (s store) load() (out []*record, refused map[types.UID]*record, problem, err error) {
+	refused = map[types.UID]*record{}
 	entries, err := os.ReadDir(filepath.Join(s.dir, "records"))
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("read the records: %w", err)
@@ -141,28 +148,13 @@ func (s store) load() (out []*record, unreadable []types.UID, problem, err error
 		}
 		if err != nil {
 			problems = append(problems, fmt.Errorf("record %s: %w", path, err))
-			unreadable = append(unreadable, types.UID(strings.TrimSuffix(entry.Name(), ".json")))
+			uid := types.UID(strings.TrimSuffix(entry.Name(), ".json"))
+			refused[uid] = s.salvage(uid)
 			continue
 		}
 		out = append(out, r)
 	}
-	return out, unreadable, errors.Join(problems...), nil
-}
-
-// devicesOf reads what a record that is refused says of its pod's devices, as far
-// as that can be read at all.
-func (s store) devicesOf(uid types.UID) json.RawMessage {
-	var e struct {
-		Record struct {
-			Devices json.RawMessage `json:"devices"`
-			Final   json.RawMessage `json:"final"`
-		} `json:"record"`
-	}
-	file, err := os.ReadFile(s.recordPath(uid))
-	if err != nil || json.Unmarshal(file, &e) != nil || e.Record.Final != nil {
-		return nil
-	}
-	return e.Record.Devices
+	return out, refused, errors.Join(problems...), nil
 }
 
 func readRecord(path string) (*record, error) {

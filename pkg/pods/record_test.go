@@ -52,9 +52,9 @@ func openStore(t *testing.T) store {
 // one loads a store that holds one good record.
 func one(t *testing.T, s store) *record {
 	t.Helper()
-	got, unreadable, problem, err := s.load()
-	if err != nil || problem != nil || len(unreadable) > 0 || len(got) != 1 {
-		t.Fatalf("loaded %d records, unreadable %v, problem %v, error %v", len(got), unreadable, problem, err)
+	got, refused, problem, err := s.load()
+	if err != nil || problem != nil || len(refused) > 0 || len(got) != 1 {
+		t.Fatalf("loaded %d records, refused %v, problem %v, error %v", len(got), refused, problem, err)
 	}
 	return got[0]
 }
@@ -164,15 +164,15 @@ func TestRecordRefused(t *testing.T) {
 			if err := os.WriteFile(path, []byte(c.file), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			got, unreadable, problem, err := s.load()
+			got, refused, problem, err := s.load()
 			if err != nil || len(got) != 1 || got[0].Pod.UID != other.Pod.UID {
 				t.Fatalf("the other pod's record was not loaded: %d records, %v", len(got), err)
 			}
 			if want := "record " + path + ": " + c.want; sentence(problem) != want {
 				t.Errorf("\n got %v\nwant %s", problem, want)
 			}
-			if len(unreadable) != 1 || unreadable[0] != testUID {
-				t.Errorf("unreadable %v", unreadable)
+			if len(refused) != 1 || refused[testUID] == nil || refused[testUID].Pod.UID != testUID {
+				t.Errorf("refused %v", refused)
 			}
 			if left, err := os.ReadFile(path); err != nil || string(left) != c.file {
 				t.Errorf("the file was not left as it was: %v", err)

@@ -29,8 +29,9 @@ func awaitAdopted(ctx context.Context, adopting []*pod) {
 
 // Recover takes over the pods of an earlier run: it reads the records and starts
 // a goroutine for each. Before any of them runs, keep is told which sandboxes they
-// hold; of those with false only the folder. A record that cannot be read is
-// logged and left alone, and so is its pod's sandbox.
+// hold; of those with false only the folder. A record that is
+// refused is logged and left alone, and so is all that its pod holds until the pod
+// is deleted.
 func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bool)) error {
 	if err := m.store.open(); err != nil {
 		return err
@@ -39,18 +40,28 @@ func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bo
 	if err != nil {
 		return err
 	}
-	records, unreadable, problems, err := m.store.load()
+	records, refused, problems, err := m.store.load()
 	if err != nil {
 		return err
 	}
 	claimed := map[string]bool{}
-	for _, uid := range unreadable {
+	for uid, r := range refused {
+		if _, deleted := buried[uid]; deleted {
+			records = append(records, r)
+			delete(refused, uid)
+		}
 		claimed[pool.AssignedName(string(uid))] = true
-		// Its pod may run: nobody else gets what it holds until a person has looked.
-		problems = errors.Join(problems, m.accelerators.Claim(string(uid), m.store.devicesOf(uid)))
+		if r.Sandbox != "" {
+			claimed[r.Sandbox] = true
+		}
+		if r.Final == nil {
+			problems = errors.Join(problems, m.accelerators.Claim(string(uid), r.Devices))
+		}
 	}
 	for _, r := range records {
-		claimed[r.Sandbox] = !r.Archived
+		if r.Sandbox != "" {
+			claimed[r.Sandbox] = !r.Archived
+		}
 	}
 	keep(claimed)
 	var adopting []*pod
@@ -60,7 +71,7 @@ func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bo
 		adopting = append(adopting, p)
 	}
 	m.mu.Lock()
-	m.buried = buried
+	m.buried, m.refused = buried, refused
 	m.mu.Unlock()
 	for _, p := range adopting {
 		m.start(ctx, p)
@@ -70,6 +81,15 @@ func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bo
 		log.G(ctx).WithError(problems).Error("some pods of an earlier run could not be taken over")
 	}
 	return nil
+}
+
+// resume makes the pod of a record, which does not run yet.
+func (m *Manager) resume(r *record) *pod {
+	p := m.newPod(r.Pod)
+	p.resumed = true
+	p.kept.Store(r)
+	close(p.admitted)
+	return p
 }
 
 // takeOver makes the pod of a record, which does not run yet, and settles whether
@@ -83,10 +103,7 @@ func (m *Manager) takeOver(r *record, buried map[types.UID]time.Time) (*pod, err
 		buried[r.Pod.UID] = time.Now()
 		problems = append(problems, m.store.bury(r.Pod.UID))
 	}
-	p := m.newPod(r.Pod)
-	p.resumed = true
-	p.kept.Store(r)
-	close(p.admitted)
+	p := m.resume(r)
 	// A pod that is being deleted may still run: its devices are not free yet.
 	if r.Final == nil {
 		problems = append(problems, m.accelerators.Claim(string(r.Pod.UID), r.Devices))

@@ -112,9 +112,13 @@ func sameHostPort(a, b engine.Port) bool {
 		(a.HostIP == b.HostIP || anywhere(a.HostIP) || anywhere(b.HostIP))
 }
 
-// portConflict finds a pod that holds one of the ports; the lock is held.
+// portConflict finds a pod that holds one of the ports; the lock is held. One that
+// has ended holds none for the scheduler, and lets go of them here with its sandbox.
 func (m *Manager) portConflict(wanted []engine.Port) error {
 	for uid, other := range m.pods {
+		if other.hasEnded() {
+			continue
+		}
 		for _, held := range hostPorts(other.spec) {
 			for _, port := range wanted {
 				if sameHostPort(held, port) {

@@ -33,17 +33,19 @@ func (p *pod) serve(ctx context.Context, s *pool.Sandbox) error {
 	stop := p.bound(ctx, s, cancel)
 	defer stop()
 
-	step, done := p.step(ctx, StepVolumes)
-	set, err := p.prepareUntil(step, s)
-	done(err)
-	if err != nil {
-		return causeOr(ctx, err)
-	}
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	measured, stopMeasuring := context.WithCancel(ctx)
 	defer stopMeasuring()
+	set := newPendingSet()
 	watching.Go(func() { p.watchUsage(measured, s, set, cancel) })
+	if p.resumed {
+		// What runs already is looked after whether its volumes can be made ready again
+		// or not; only what is to be made waits for them.
+		watching.Go(func() { set.fill(p.makeReady(measured, s)) })
+	} else if err := set.fill(p.makeReady(ctx, s)); err != nil {
+		return causeOr(ctx, err)
+	}
 	// Sidecars live until the main containers have ended, not longer.
 	var sidecars sync.WaitGroup
 	defer sidecars.Wait()
@@ -61,18 +63,54 @@ func (p *pod) serve(ctx context.Context, s *pool.Sandbox) error {
 	}
 	stopSidecars()
 	sidecars.Wait()
-	p.stopSidecars(ctx, s, gracePeriod(p.spec, nil))
+	if err := p.stopSidecars(ctx, s, gracePeriod(p.spec, nil)); err != nil && ctx.Err() == nil {
+		log.G(ctx).WithError(err).Warn("not all sidecars could be stopped, they go with the pod's sandbox")
+	}
 	return causeOr(ctx, nil)
 }
 
 // runMains runs the main containers side by side until all have ended for good.
-func (p *pod) runMains(ctx context.Context, s *pool.Sandbox, set *volumes.Set) error {
+func (p *pod) runMains(ctx context.Context, s *pool.Sandbox, set *pendingSet) error {
 	var mains errgroup.Group
 	for i := range p.spec.Spec.Containers {
 		c := p.runner(&p.spec.Spec.Containers[i], s, set)
 		mains.Go(func() error { _, err := c.run(ctx); return err })
 	}
 	return mains.Wait()
+}
+
+// pendingSet is a pod's volumes once they are ready.
+type pendingSet struct {
+	ready chan struct{}
+	set   *volumes.Set
+	err   error
+}
+
+func newPendingSet() *pendingSet { return &pendingSet{ready: make(chan struct{})} }
+
+// fill ends the waiting, once.
+func (v *pendingSet) fill(set *volumes.Set, err error) error {
+	v.set, v.err = set, err
+	close(v.ready)
+	return err
+}
+
+// wait returns the volumes, or why there are none.
+func (v *pendingSet) wait(ctx context.Context) (*volumes.Set, error) {
+	select {
+	case <-v.ready:
+		return v.set, v.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// makeReady is prepareUntil as a step of the pod's start.
+func (p *pod) makeReady(ctx context.Context, s *pool.Sandbox) (*volumes.Set, error) {
+	step, done := p.step(ctx, StepVolumes)
+	set, err := p.prepareUntil(step, s)
+	done(err)
+	return set, err
 }
 
 // prepareUntil tries again where another try may help: when an engine is away,
@@ -225,6 +263,10 @@ func (p *pod) inSandbox(ctx context.Context, s *pool.Sandbox, argv ...string) er
 	defer cancel()
 	var out bytes.Buffer
 	code, err := p.m.host.Exec(ctx, s.ID, argv, &out)
+	if errdefs.IsConflict(err) || errdefs.IsNotFound(err) {
+		// It does not run any more, which its watcher may not have heard yet.
+		return fmt.Errorf("%w: run %s in it: %w", errGone, argv[0], err)
+	}
 	if err != nil {
 		return fmt.Errorf("run %s in the sandbox: %w", argv[0], err)
 	}
@@ -235,7 +277,7 @@ func (p *pod) inSandbox(ctx context.Context, s *pool.Sandbox, argv ...string) er
 }
 
 // initialize is runInits as a step of the pod's start.
-func (p *pod) initialize(ctx, side context.Context, s *pool.Sandbox, set *volumes.Set, running *sync.WaitGroup) (bool, error) {
+func (p *pod) initialize(ctx, side context.Context, s *pool.Sandbox, set *pendingSet, running *sync.WaitGroup) (bool, error) {
 	if len(p.spec.Spec.InitContainers) == 0 {
 		return true, nil
 	}
@@ -247,7 +289,7 @@ func (p *pod) initialize(ctx, side context.Context, s *pool.Sandbox, set *volume
 
 // runInits runs the init containers in order. It returns false when one of them
 // failed for good.
-func (p *pod) runInits(ctx, side context.Context, s *pool.Sandbox, set *volumes.Set, running *sync.WaitGroup) (bool, error) {
+func (p *pod) runInits(ctx, side context.Context, s *pool.Sandbox, set *pendingSet, running *sync.WaitGroup) (bool, error) {
 	for i := range p.spec.Spec.InitContainers {
 		c := p.runner(&p.spec.Spec.InitContainers[i], s, set)
 		if isSidecar(c.spec) {
@@ -294,71 +336,4 @@ func (p *pod) awaitStarted(ctx context.Context, container string) bool {
 		case <-now.changed:
 		}
 	}
-}
-
-// stopAll ends the pod's containers: the main ones side by side, then the
-// sidecars in the reverse of their order, all within the grace period.
-func (p *pod) stopAll(ctx context.Context, s *pool.Sandbox, grace time.Duration) {
-	deadline := time.Now().Add(grace)
-	var stopping sync.WaitGroup
-	for _, c := range plainContainers(p.spec) {
-		stopping.Go(func() { p.stopContainer(ctx, s, c, time.Until(deadline)) })
-	}
-	stopping.Wait()
-	p.stopSidecars(ctx, s, time.Until(deadline))
-}
-
-func (p *pod) stopSidecars(ctx context.Context, s *pool.Sandbox, grace time.Duration) {
-	deadline := time.Now().Add(grace)
-	inits := p.spec.Spec.InitContainers
-	for i := len(inits) - 1; i >= 0; i-- {
-		if isSidecar(&inits[i]) {
-			p.stopContainer(ctx, s, &inits[i], time.Until(deadline))
-		}
-	}
-}
-
-func plainContainers(pod *v1.Pod) []*v1.Container {
-	var out []*v1.Container
-	for i := range pod.Spec.InitContainers {
-		if !isSidecar(&pod.Spec.InitContainers[i]) {
-			out = append(out, &pod.Spec.InitContainers[i])
-		}
-	}
-	for i := range pod.Spec.Containers {
-		out = append(out, &pod.Spec.Containers[i])
-	}
-	return out
-}
-
-// stopContainer runs the preStop hook, then SIGTERM, then SIGKILL, within grace.
-// The sandbox is removed or the container inspected afterwards, so a failure
-// here is only worth a line in the log.
-func (p *pod) stopContainer(ctx context.Context, s *pool.Sandbox, c *v1.Container, grace time.Duration) {
-	now, _ := p.instance(c.Name)
-	if now.id == "" {
-		return
-	}
-	seen, err := s.Engine.Inspect(ctx, now.id)
-	if err != nil || !seen.State.Alive() {
-		if err != nil && !errdefs.IsNotFound(err) {
-			log.G(ctx).WithField("container", c.Name).WithError(err).Warn("container could not be stopped")
-		}
-		return
-	}
-	deadline := time.Now().Add(grace)
-	if c.Lifecycle != nil && c.Lifecycle.PreStop != nil && grace > 0 {
-		hook, cancel := context.WithTimeout(ctx, grace)
-		if err := p.target(s, c, now.id).Hook(hook, c.Lifecycle.PreStop); err != nil {
-			log.G(ctx).WithField("container", c.Name).WithError(err).Warn("preStop hook failed")
-		}
-		cancel()
-		fault.Point("pods.stop.hooked")
-	}
-	// Kubelet leaves two seconds for the signal however long the hook took.
-	remaining := max(time.Until(deadline), min(grace, 2*time.Second), 0)
-	if err := s.Engine.Stop(ctx, now.id, remaining); err != nil {
-		log.G(ctx).WithField("container", c.Name).WithError(err).Warn("container could not be stopped")
-	}
-	fault.Point("pods.stop.stopped")
 }

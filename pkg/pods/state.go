@@ -130,6 +130,17 @@ func (s *state) restore(final []v1.ContainerStatus) {
 	s.broadcast()
 }
 
+// restoreOver takes over the statuses of containers that ended for good earlier.
+func (s *state) restoreOver(statuses []v1.ContainerStatus) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, status := range statuses {
+		s.statuses[status.Name] = status
+		s.over[status.Name] = true
+	}
+	s.broadcast()
+}
+
 // forgetInstances drops the engine's ids, which a new sandbox does not know.
 func (s *state) forgetInstances() {
 	s.mu.Lock()

@@ -24,8 +24,12 @@ func (e *evicted) Error() string { return e.message }
 
 // watchUsage evicts the pod when an emptyDir outgrows its sizeLimit or a
 // container its ephemeral-storage limit. It returns when ctx ends.
-func (p *pod) watchUsage(ctx context.Context, s *pool.Sandbox, set *volumes.Set, evict context.CancelCauseFunc) {
+func (p *pod) watchUsage(ctx context.Context, s *pool.Sandbox, pending *pendingSet, evict context.CancelCauseFunc) {
 	if !limitsStorage(p.spec) {
+		return
+	}
+	set, err := pending.wait(ctx)
+	if err != nil {
 		return
 	}
 	tick := time.NewTicker(usagePeriod)

@@ -37,7 +37,9 @@ func podEnds(c *crashRun) {
 	if c.pool > 0 {
 		c.d.waitWarm(c.t, c.pool)
 	}
-	eventually(c.t, runLimit, "sandboxes stand by", func() bool { return len(c.d.standbys(c.t)) == c.standby }, nil)
+	if c.standby > 0 {
+		c.d.waitStandbys(c.t, c.standby)
+	}
 	p := c.create(c.endingPod())
 	c.died(c.point())
 	c.endWell(p)
@@ -265,4 +267,25 @@ func imageArrives(c *crashRun) {
 	c.died(c.point())
 	c.endWell(p)
 	suite.engine.removeImage(c.t, name)
+}
+
+// podIsOverdue is the life of a pod that is ended by its deadline, although its
+// container makes a success of being stopped.
+func podIsOverdue(c *crashRun) {
+	pod := c.pod(nil, []v1.Container{shell("main", "trap 'exit 0' TERM; echo main >>/marks/main; while :; do usleep 50000; done")})
+	seconds := int64(2)
+	pod.Spec.ActiveDeadlineSeconds = &seconds
+	c.arm(c.point())
+	p := c.create(pod)
+	c.died(c.point())
+	c.resume()
+	c.find(p)
+	end := p.waitPhase(v1.PodFailed).container("main").State.Terminated
+	if end.ExitCode != 137 || !strings.Contains(end.Message, "DeadlineExceeded") {
+		c.t.Errorf("end = %+v", end)
+	}
+	c.checkMarks(map[string]int{"main": 1})
+	c.sandboxLetGo(p)
+	p.delete(5)
+	c.gone(p)
 }

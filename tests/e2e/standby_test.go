@@ -28,6 +28,16 @@ func (d *daemon) standbys(t *testing.T) map[string]string {
 	return out
 }
 
+// waitStandbys waits until docker-sd itself counts so many that stand by: their
+// containers are there a moment before.
+func (d *daemon) waitStandbys(t *testing.T, n int) {
+	t.Helper()
+	eventually(t, runLimit, "sandboxes stand by", func() bool {
+		sandboxes, err := d.operator(t).Pool(t.Context())
+		return err == nil && sandboxes.Standby == n
+	}, d.log.String)
+}
+
 // TestStandby: sandboxes that were made ahead, without their engine, serve a
 // burst, outlive a SIGKILL of docker-sd, and are replaced.
 func TestStandby(t *testing.T) {

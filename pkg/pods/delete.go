@@ -1,0 +1,81 @@
+package pods
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/containerd/containerd/log"
+	"github.com/containerd/errdefs"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
+)
+
+// Delete ends a pod and returns at once; the teardown goes on behind it and is
+// repeated until nothing is left. A pod that is not known, or being deleted
+// already, is success (contract 4). grace is nil or the delete's own period in
+// seconds.
+func (m *Manager) Delete(ctx context.Context, uid types.UID, grace *int64) error {
+	if err := ValidateUID(string(uid)); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	p, known := m.pods[uid]
+	var refused *pod
+	if !known {
+		refused = m.condemnRefused(uid, grace)
+	}
+	expired := m.expired()
+	_, again := m.buried[uid]
+	full := !known && refused == nil && !again && len(m.buried) >= maxBuried
+	if !full {
+		m.buried[uid] = time.Now()
+	}
+	m.mu.Unlock()
+	for _, old := range expired {
+		m.store.unbury(old)
+	}
+	if full {
+		return fmt.Errorf("%d deleted pods are remembered, too many for one that this node never had; try again after TombstonePeriod: %w",
+			maxBuried, errdefs.ErrResourceExhausted)
+	}
+	ctx = log.WithLogger(ctx, log.G(ctx).WithField("pod", uid))
+	fault.Point("pods.delete.asked")
+	if known {
+		if err := m.condemn(ctx, p, grace); err != nil {
+			return err
+		}
+	}
+	if refused != nil {
+		m.removeRefused(ctx, refused)
+	}
+	if err := m.store.bury(uid); err != nil {
+		// A full disk must not keep a pod alive; the tombstone holds in memory.
+		log.G(ctx).WithError(err).Warn("a delete will be forgotten at the next restart")
+	}
+	fault.Point("pods.delete.buried")
+	return nil
+}
+
+// condemn writes down that a pod is to go, and tells its goroutine.
+func (m *Manager) condemn(ctx context.Context, p *pod, grace *int64) error {
+	select {
+	case <-p.admitted:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if p.admitErr != nil || p.peek().Gone {
+		return nil
+	}
+	err := p.note(func(r *record) {
+		r.Gone, r.Grace = true, int64(gracePeriod(p.spec, grace)/time.Second)
+	})
+	if err != nil {
+		log.G(ctx).WithError(err).Warn("a delete in progress would not survive a restart")
+	}
+	p.tell(log.WithLogger(p.life, log.G(ctx).WithFields(fieldsOf(p.spec))), EventDeleting, "", log.Fields{"grace": p.peek().Grace})
+	fault.Point("pods.delete.recorded")
+	p.cancel(errDeleted)
+	return nil
+}

@@ -1,0 +1,118 @@
+package pods
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/containerd/containerd/log"
+	"github.com/containerd/errdefs"
+	"golang.org/x/sync/errgroup"
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
+)
+
+// stopAll ends the pod's containers: the main ones side by side, then the
+// sidecars in the reverse of their order, all within the grace period. An error
+// says that one of them may run on.
+func (p *pod) stopAll(ctx context.Context, s *pool.Sandbox, grace time.Duration) error {
+	deadline := time.Now().Add(grace)
+	var stopping errgroup.Group
+	for _, c := range plainContainers(p.spec) {
+		stopping.Go(func() error { return p.stopContainer(ctx, s, c, time.Until(deadline)) })
+	}
+	return errors.Join(stopping.Wait(), p.stopSidecars(ctx, s, time.Until(deadline)))
+}
+
+func (p *pod) stopSidecars(ctx context.Context, s *pool.Sandbox, grace time.Duration) error {
+	deadline := time.Now().Add(grace)
+	inits := p.spec.Spec.InitContainers
+	var problems []error
+	for i := len(inits) - 1; i >= 0; i-- {
+		if isSidecar(&inits[i]) {
+			problems = append(problems, p.stopContainer(ctx, s, &inits[i], time.Until(deadline)))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+func plainContainers(pod *v1.Pod) []*v1.Container {
+	var out []*v1.Container
+	for i := range pod.Spec.InitContainers {
+		if !isSidecar(&pod.Spec.InitContainers[i]) {
+			out = append(out, &pod.Spec.InitContainers[i])
+		}
+	}
+	for i := range pod.Spec.Containers {
+		out = append(out, &pod.Spec.Containers[i])
+	}
+	return out
+}
+
+// engineReturns is how long after a container's grace an engine is waited for that
+// is away: a sandbox brings its own back within two seconds.
+const engineReturns = 5 * time.Second
+
+// stopContainer runs the preStop hook, then SIGTERM, then SIGKILL, within grace. An
+// engine that is away meanwhile is asked again. An error says that the container
+// may run on; one that is gone, or whose sandbox is, does not.
+func (p *pod) stopContainer(ctx context.Context, s *pool.Sandbox, c *v1.Container, grace time.Duration) error {
+	now, _ := p.instance(c.Name)
+	if now.id == "" {
+		return nil
+	}
+	deadline := time.Now().Add(grace)
+	ctx, cancel := context.WithDeadline(ctx, deadline.Add(engineReturns))
+	defer cancel()
+	var seen engine.Container
+	err := untilAnswered(ctx, s, func() (err error) {
+		seen, err = s.Engine.Inspect(ctx, now.id)
+		return err
+	})
+	if errdefs.IsNotFound(err) || err == nil && !seen.State.Alive() {
+		return nil
+	}
+	if err == nil {
+		p.runPreStop(ctx, s, c, now.id, grace)
+		err = untilAnswered(ctx, s, func() error {
+			// Kubelet leaves two seconds for the signal however long the hook took.
+			return s.Engine.Stop(ctx, now.id, max(time.Until(deadline), min(grace, 2*time.Second), 0))
+		})
+	}
+	if err != nil && !closed(s.Gone()) {
+		return fmt.Errorf("stop container %s: %w", c.Name, err)
+	}
+	fault.Point("pods.stop.stopped")
+	return nil
+}
+
+// runPreStop runs a container's hook. Its failure does not keep the container from
+// being stopped.
+func (p *pod) runPreStop(ctx context.Context, s *pool.Sandbox, c *v1.Container, id string, grace time.Duration) {
+	if c.Lifecycle == nil || c.Lifecycle.PreStop == nil || grace <= 0 {
+		return
+	}
+	hook, cancel := context.WithTimeout(ctx, grace)
+	defer cancel()
+	if err := p.target(s, c, id).Hook(hook, c.Lifecycle.PreStop); err != nil {
+		log.G(ctx).WithField("container", c.Name).WithError(err).Warn("preStop hook failed")
+	}
+	fault.Point("pods.stop.hooked")
+}
+
+// untilAnswered repeats a call to a sandbox's engine while that is away, unless ctx
+// or the sandbox ends.
+func untilAnswered(ctx context.Context, s *pool.Sandbox, call func() error) error {
+	tries := retry.New(200*time.Millisecond, 2*time.Second)
+	for {
+		err := call()
+		if !errdefs.IsUnavailable(err) || closed(s.Gone()) || tries.Wait(ctx) != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package pods
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/containerd/containerd/log"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
+)
+
+// teardown removes all that the pod ever had, and tries again until it is gone:
+// nobody upstream asks a second time (contract 4).
+func (p *pod) teardown(ctx context.Context, s *pool.Sandbox) {
+	tries := retry.New(time.Second, 30*time.Second)
+	r := p.peek()
+	if s == nil && p.claim == nil && r.Placed && r.Final == nil {
+		// A sandbox that cannot be found or asked any more is removed as it is.
+		if s, _ = p.m.sandboxes.Adopt(ctx, r.Sandbox); s != nil {
+			p.findInstances(ctx, s)
+		}
+	}
+	if s != nil && r.Final == nil {
+		if err := p.stopAll(ctx, s, time.Duration(r.Grace)*time.Second); err != nil && ctx.Err() == nil {
+			log.G(ctx).WithError(err).Warn("not all containers of the pod could be stopped, they go with its sandbox")
+		}
+	}
+	if ctx.Err() != nil {
+		return // the containers keep their grace; the next run goes on here
+	}
+	for {
+		err := p.erase(ctx)
+		if err == nil {
+			fault.Point("pods.delete.erased")
+			// Not before: a container that could not be stopped goes with its sandbox.
+			p.m.accelerators.Release(string(p.spec.UID))
+			fault.Point("pods.delete.released")
+			p.m.images.Drop(string(p.spec.UID))
+			p.m.drop(p)
+			p.tell(ctx, EventDeleted, "", nil)
+			return
+		}
+		if tries.Failed(ctx, "the pod could not be removed, trying again", err) != nil {
+			return // the record brings the next run back to this
+		}
+	}
+}
+
+func (p *pod) erase(ctx context.Context) error {
+	names, err := p.sandboxNames(ctx)
+	problems := []error{err}
+	for _, name := range names {
+		problems = append(problems, p.m.sandboxes.Destroy(ctx, name))
+	}
+	fault.Point("pods.delete.destroyed")
+	problems = append(problems, p.unlink())
+	fault.Point("pods.delete.unlinked")
+	problems = append(problems, os.RemoveAll(p.archiveDir()))
+	fault.Point("pods.delete.unarchived")
+	if err := errors.Join(problems...); err != nil {
+		return err
+	}
+	return p.m.store.remove(p.spec.UID)
+}
+
+// sandboxNames are those of all sandboxes that are the pod's: a claim may have got
+// another one than is on disk yet, and a record that is refused may name none.
+func (p *pod) sandboxNames(ctx context.Context) ([]string, error) {
+	r := p.peek()
+	names := []string{r.Sandbox, r.Former}
+	if p.claim != nil {
+		names = append(names, p.claim.Actual())
+	}
+	var err error
+	if r.Sandbox == "" {
+		var named string
+		named, err = p.m.sandboxes.Named(ctx, string(p.spec.UID))
+		names = append(names, named)
+	}
+	slices.Sort(names)
+	return slices.DeleteFunc(slices.Compact(names), func(name string) bool { return name == "" }), err
+}
+
+// unlink removes the pod's link, whatever the namespace in its name where a record
+// that is refused does not tell it.
+func (p *pod) unlink() error {
+	links := []string{p.link()}
+	if p.spec.Namespace == "" {
+		// The pattern is a UID behind a star, and so never a bad one.
+		links, _ = filepath.Glob(filepath.Join(p.m.config.Dir, "*-"+string(p.spec.UID)))
+	}
+	for _, link := range links {
+		if err := os.Remove(link); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("remove the pod's folder name: %w", err)
+		}
+	}
+	return nil
+}
+
+// link is where operators look for a pod's files (contract 8.1); the files are
+// in the sandbox's folder, so that no sandbox sees another pod's.
+func (p *pod) link() string {
+	return filepath.Join(p.m.config.Dir, p.spec.Namespace+"-"+string(p.spec.UID))
+}
