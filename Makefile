@@ -15,9 +15,9 @@ LAB      = $(GO) run ./tests/lab
 # Executions per decoder of `make fuzz`, and of the short form in `make test`.
 FUZZ       ?= 1000000
 FUZZ_SHORT ?= 2000
-DECODERS = config:FuzzLoad engine:FuzzLogFrames gpu:FuzzAssignment gpu:FuzzCDISpec images:FuzzKeysOf \
+DECODERS = api:FuzzRoutes config:FuzzLoad engine:FuzzLogFrames gpu:FuzzAssignment gpu:FuzzCDISpec images:FuzzKeysOf \
 	interlink:FuzzDecodeCreate interlink:FuzzDecodeDelete interlink:FuzzDecodeLogs interlink:FuzzDecodeStatus \
-	pods:FuzzFlags pods:FuzzPod pods:FuzzRecord pods:FuzzStatus
+	pods:FuzzFlags pods:FuzzPod pods:FuzzRecord pods:FuzzStatus volumes:FuzzItemPath
 
 .PHONY: all build test unit light integration crash soak modern package installable fuzz fuzzshort simulate simulateshort demo run bench pictures lint clean help
 
