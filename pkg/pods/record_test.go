@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +19,18 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
-// fullRecord has every field, and strings that an encoder may harm.
+// laterRecord has every field of today, also those that the first version 1 lacked.
+func laterRecord() *record {
+	r := fullRecord()
+	r.Former, r.Archived = "1e5a_dind", true
+	r.Began = moment{Boot: "b5a7", Up: 90 * time.Second}
+	r.Over = []v1.ContainerStatus{{Name: "main", State: endedState(0), ContainerID: "docker://c"}}
+	r.Verdict = endedState(137).Terminated
+	return r
+}
+
+// fullRecord has every field of the first version 1, and strings that an encoder
+// may harm.
 func fullRecord() *record {
 	const awkward = "<a href='x'>&amp; \"q\" \\ \u2028 \u00e4\n\t$(A) \x01"
 	pod := plainPod()
@@ -114,14 +126,23 @@ func TestRecordIsPrivate(t *testing.T) {
 	}
 }
 
-// TestRecordVersion1 must pass for ever: the file was written by version 1, and
-// pods that it describes may run when docker-sd is upgraded.
+// TestRecordVersion1 must pass for ever: the files were written by version 1, and
+// pods that they describe may run when docker-sd is upgraded. A field that is new
+// gets another file; one that is there is never changed.
 func TestRecordVersion1(t *testing.T) {
-	got, err := readRecord("testdata/record-v1.json")
-	if err != nil {
-		t.Fatal(err)
+	for file, want := range map[string]*record{"record-v1.json": fullRecord(), "record-v1-later.json": laterRecord()} {
+		got, err := readRecord(filepath.Join("testdata", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, want, got)
 	}
-	same(t, fullRecord(), got)
+	all := reflect.ValueOf(*laterRecord())
+	for i := range all.NumField() {
+		if all.Field(i).IsZero() {
+			t.Errorf("no file has a value for field %s", all.Type().Field(i).Name)
+		}
+	}
 }
 
 // sealed is a file as save would write it, with a content of any kind.
