@@ -62,13 +62,19 @@ func Connect(host string, observers ...func(Call)) (*Client, error) {
 	return &Client{docker: c, limit: callTimeout, asked: waitPeriod, quiet: silenceLimit}, nil
 }
 
+// idleConnections that are kept for the next calls: as many as calls are made at
+// once, since Go's default of two has all others dial anew.
+const idleConnections = 64
+
 // transport is our own: the SDK's keeps six idle connections and closes them
-// after a fixed time; a pod's wait and log calls need no such limits.
+// after a fixed time; a pod's wait and log calls need no such limits. Idle ones
+// go soon, since each engine of a sandbox has a transport.
 func transport(network, address string) *http.Transport {
 	dialer := &net.Dialer{Timeout: 10 * time.Second}
 	return &http.Transport{
-		DisableCompression: true,
-		IdleConnTimeout:    30 * time.Second,
+		DisableCompression:  true,
+		MaxIdleConnsPerHost: idleConnections,
+		IdleConnTimeout:     30 * time.Second,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			conn, err := dialer.DialContext(ctx, network, address)
 			if err == nil && ctx.Value(hijacked{}) != nil {

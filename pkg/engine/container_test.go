@@ -194,7 +194,9 @@ func TestWaitEndsWithItsCaller(t *testing.T) {
 // upgraded answers with a stream as the engine does for an exec, and then does
 // with the connection what it is told to.
 func upgraded(t *testing.T, stream string, then func(net.Conn)) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
+	return func(w http.ResponseWriter, r *http.Request) {
+		// What is left unread would have the connection reset when it is closed.
+		_, _ = io.Copy(io.Discard, r.Body)
 		conn, buffered, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			t.Error(err)

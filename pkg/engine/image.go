@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -76,17 +77,19 @@ func (c *Client) RemoveImage(ctx context.Context, ref string) error {
 	return nil
 }
 
-// Credentials of a registry; the zero value is anonymous.
-type Credentials struct{ User, Password, Server string }
+// Credentials of a registry: a password, or an identity token, from which the
+// engine gets itself the access tokens that it needs. The zero value is anonymous.
+type Credentials struct{ User, Password, IdentityToken, Server string }
 
 // Pull fetches an image from its registry and returns when it is complete.
 // report, unless nil, is told how far it is; it must not block. What the
-// registry itself refused is ErrNotFound or ErrPermissionDenied.
+// registry itself refused is ErrNotFound or ErrPermissionDenied, or both where
+// it does not tell a stranger what it has.
 func (c *Client) Pull(ctx context.Context, ref string, auth Credentials, report func(PullProgress)) error {
 	options := image.PullOptions{}
 	if auth != (Credentials{}) {
 		encoded, err := registry.EncodeAuthConfig(registry.AuthConfig{
-			Username: auth.User, Password: auth.Password, ServerAddress: auth.Server})
+			Username: auth.User, Password: auth.Password, IdentityToken: auth.IdentityToken, ServerAddress: auth.Server})
 		if err != nil {
 			return fmt.Errorf("encode the credentials of registry %s: %w", auth.Server, err)
 		}
@@ -111,15 +114,20 @@ func (c *Client) Pull(ctx context.Context, ref string, auth Credentials, report 
 	return nil
 }
 
+// refusals are the words of registries that want other credentials, or any.
+var refusals = []string{"unauthorized", "401 Unauthorized", "no basic auth credentials", "authentication required", "denied", "403 Forbidden"}
+
 // refused gives a class to a registry's refusal, which engines pass on as text.
 func refused(err error) error {
-	if errdefs.IsNotFound(err) || errdefs.IsUnavailable(err) || errors.Is(err, context.Canceled) {
+	if errdefs.IsUnavailable(err) || errors.Is(err, context.Canceled) {
 		return err
 	}
-	for _, words := range []string{"unauthorized", "no basic auth credentials", "authentication required", "denied", "403 Forbidden"} {
-		if strings.Contains(err.Error(), words) {
-			return fmt.Errorf("%w: %w", errdefs.ErrPermissionDenied, err)
-		}
+	words := refusals
+	if errdefs.IsNotFound(err) {
+		words = []string{"pull access denied"} // the engine's, for "denied"
+	}
+	if slices.ContainsFunc(words, func(word string) bool { return strings.Contains(err.Error(), word) }) {
+		return fmt.Errorf("%w: %w", errdefs.ErrPermissionDenied, err)
 	}
 	return err
 }

@@ -156,7 +156,7 @@ func (p *Provider) unused(ctx context.Context, c Collection, now time.Time) ([]i
 	if err != nil {
 		return nil, err
 	}
-	seen := p.record.snapshot()
+	seen, skipped := p.record.snapshot(), p.record.skipped(now, c.period())
 	ours := map[string]map[string]bool{}
 	for ref, entry := range seen {
 		if ours[entry.ID] == nil {
@@ -187,11 +187,40 @@ func (p *Provider) unused(ctx context.Context, c Collection, now time.Time) ([]i
 		if inUse[ref] || inUse[entry.ID] {
 			entry.Used = now
 		} else {
+			entry.Used = earlier(entry.Used.Add(skipped), now)
 			out = append(out, idle{ref: ref, id: entry.ID, size: image.Size, used: entry.Used})
 		}
+		entry.Unused = max(now.Sub(entry.Used), 0)
 		settled[ref] = entry
 	}
-	return out, p.record.settle(seen, settled)
+	if err := p.record.settle(seen, settled); err != nil {
+		return nil, err
+	}
+	p.record.looksAgain(now)
+	return out, nil
+}
+
+// skipped is how much of the time since the last round makes no image older: what
+// is more than a period and by how much a round may be late. While rounds fail, the
+// engine is away and nobody can use an image.
+func (r *record) skipped(now time.Time, period time.Duration) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return max(now.Sub(r.looked)-period-period/2, 0)
+}
+
+// looksAgain notes a round of which the record has the ages.
+func (r *record) looksAgain(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.looked = now
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // settle writes what a round has found, and leaves alone what changed meanwhile.

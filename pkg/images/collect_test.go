@@ -142,7 +142,10 @@ func TestCollect_ByDisk(t *testing.T) {
 					if _, err := p.OnHost(t.Context(), images.Want{Ref: name}); err != nil {
 						t.Fatal(err)
 					}
-					advance(hour)
+					// Rounds make them older.
+					ctx, cancel := context.WithTimeout(t.Context(), hour)
+					p.Collect(ctx, images.Collection{HighThresholdPercent: 100, InUse: func() []string { return nil }})
+					cancel()
 				}
 				c := images.Collection{HighThresholdPercent: 85, LowThresholdPercent: 80, MinimumAge: test.minimum,
 					InUse: func() []string { return nil }, Disk: func() (images.Disk, error) {
@@ -170,9 +173,9 @@ func TestCollect_ByDisk(t *testing.T) {
 // killed while it pulled.
 func TestCollect_AfterRestart(t *testing.T) {
 	for name, record := range map[string]string{
-		"complete":  `{"docker.io/library/app:1":{"id":"sha256:new","repository":"docker.io/library/app","used":"1999-01-01T00:00:00Z"}}`,
-		"under way": `{"docker.io/library/app:1":{"before":["sha256:x"],"repository":"docker.io/library/app","used":"1999-01-01T00:00:00Z"}}`,
-		"there":     `{"docker.io/library/app:1":{"before":["sha256:new"],"repository":"docker.io/library/app","used":"1999-01-01T00:00:00Z"}}`,
+		"complete":  `{"docker.io/library/app:1":{"id":"sha256:new","repository":"docker.io/library/app","used":"1999-01-01T00:00:00Z","unused":3600000000000}}`,
+		"under way": `{"docker.io/library/app:1":{"before":["sha256:x"],"repository":"docker.io/library/app","used":"1999-01-01T00:00:00Z","unused":3600000000000}}`,
+		"there":     `{"docker.io/library/app:1":{"before":["sha256:new"],"repository":"docker.io/library/app","used":"1999-01-01T00:00:00Z","unused":3600000000000}}`,
 		"broken":    `{"docker.io`,
 	} {
 		t.Run(name, func(t *testing.T) {

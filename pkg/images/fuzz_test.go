@@ -3,6 +3,7 @@ package images_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
@@ -14,7 +15,8 @@ import (
 // and never has this host run a credential helper.
 func FuzzKeysOf(f *testing.F) {
 	for _, text := range []string{`{"auths":{"r.example":{"auth":"bWU6c2VjcmV0"}}}`, `{"auths":{"r.example":{"username":"me","password":"p"}}}`,
-		`{"auths":{"r.example":{"identitytoken":"t"}}}`, `{"auths":{"r.example":{"auth":"!"}}}`, `{"credsStore":"x","credHelpers":{"r.example":"y"}}`, `{"auths":null}`, `[]`, ``} {
+		`{"auths":{"r.example":{"identitytoken":"t"}}}`, `{"auths":{"r.example":{"auth":"!"}}}`,
+		`{"auths":{"https://r.example/v1/":{"auth":"bWU6c2VjcmV0"},"r.example/team":{"auth":"bWU6c2VjcmV0"},"r.example/team/app/x":{"auth":"!"}}}`, `{"credsStore":"x","credHelpers":{"r.example":"y"}}`, `{"auths":null}`, `[]`, ``} {
 		f.Add([]byte(text), "r.example")
 	}
 	// Helpers that leave a trace, under the names that somebody may come to.
@@ -33,12 +35,17 @@ func FuzzKeysOf(f *testing.F) {
 		if len(keys) > 1 {
 			t.Fatalf("%d keys of one secret", len(keys))
 		}
-		found, err := keys.Credentials(host)
-		if err == nil && found.Server != "" && found.Server != host {
-			t.Fatalf("credentials for %q were given for %q", found.Server, host)
+		found, err := keys.Credentials(host, "team/app")
+		for _, one := range found {
+			if one.Server != host {
+				t.Fatalf("credentials for %q were given for %q", one.Server, host)
+			}
+			if one.User+one.Password+one.IdentityToken == "" {
+				t.Fatal("credentials with nothing in them")
+			}
 		}
-		if err != nil && found.User+found.Password != "" {
-			t.Fatal("credentials and an error")
+		if err != nil && !strings.Contains(err.Error(), host) {
+			t.Fatalf("the error does not name the registry: %v", err)
 		}
 		if len(keys) == 1 && (keys[0].CredentialsStore != "" || len(keys[0].CredentialHelpers) > 0) {
 			t.Fatal("a pod's secret names programs to run")

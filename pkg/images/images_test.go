@@ -54,8 +54,10 @@ func (h *host) Pull(ctx context.Context, ref string, auth engine.Credentials, re
 		select {
 		case <-h.gate:
 		case <-ctx.Done():
-			return ctx.Err()
 		}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err() // also where the gate is open by now
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -2,16 +2,12 @@ package images
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
 	"time"
 
 	"github.com/containerd/containerd/log"
 	"github.com/containerd/errdefs"
-	"github.com/cpuguy83/dockercfg"
 	"github.com/distribution/reference"
 	v1 "k8s.io/api/core/v1"
 
@@ -20,55 +16,16 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
-// Keyring holds registry credentials, in the form of Docker's own configuration.
-type Keyring []dockercfg.Config
-
-// KeysOf reads the credentials among secrets that came with a pod. interLink
-// sends the secrets that a pod mounts, not its imagePullSecrets (contract 5).
-func KeysOf(secrets map[string]v1.Secret) Keyring {
-	var keys Keyring
-	for _, secret := range secrets {
-		if secret.Type != v1.SecretTypeDockerConfigJson {
-			continue
-		}
-		var config dockercfg.Config
-		if json.Unmarshal(secret.Data[v1.DockerConfigJsonKey], &config) == nil {
-			// A pod's secret must not name programs that this host would run.
-			config.CredentialsStore, config.CredentialHelpers = "", nil
-			keys = append(keys, config)
-		}
-	}
-	return keys
-}
-
-// credentials for a registry; none is not an error, since images may be public.
-func (k Keyring) credentials(host string) (engine.Credentials, error) {
-	server := dockercfg.ResolveRegistryHost(host)
-	for i := range k {
-		_, listed := k[i].AuthConfigs[server]
-		if _, helped := k[i].CredentialHelpers[server]; !listed && !helped && k[i].CredentialsStore == "" {
-			continue // the library would look for a helper that nobody named
-		}
-		user, password, err := k[i].GetRegistryCredentials(server)
-		if err != nil && !errors.Is(err, dockercfg.ErrCredentialsNotFound) {
-			return engine.Credentials{}, fmt.Errorf("look for credentials of registry %s: %w", host, err)
-		}
-		if user != "" || password != "" {
-			return engine.Credentials{User: user, Password: password, Server: host}, nil
-		}
-	}
-	return engine.Credentials{}, nil
-}
-
 // pull brings an image to the host, once for all who wait for it. had is the id
 // of the one that the host has under that name, if any.
 func (p *Provider) pull(ctx context.Context, named reference.Named, want Want, had string) error {
-	auth, err := p.credentials(named, want)
-	if err != nil {
-		return err
-	}
+	return p.authorized(ctx, named, want, func(auth engine.Credentials) error { return p.pullAs(ctx, auth, named, want, had) })
+}
+
+// pullAs is pull with certain credentials.
+func (p *Provider) pullAs(ctx context.Context, auth engine.Credentials, named reference.Named, want Want, had string) error {
 	ref, asker := named.String(), ctx
-	_, err = p.shared(ctx, task{what: "pull", ref: ref, auth: auth}, want.Tell, func(ctx context.Context, f *flight) (string, error) {
+	_, err := p.shared(ctx, task{what: "pull", ref: ref, auth: auth}, want.Tell, func(ctx context.Context, f *flight) (string, error) {
 		if had == "" {
 			// It may have come between our look and this flight.
 			if _, err := p.host.Image(ctx, ref); err == nil {
@@ -109,13 +66,47 @@ func (p *Provider) givenUp(ctx context.Context, ref string, err error) error {
 	return err
 }
 
-// credentials are the pod's own for this registry, else those of docker-sd.
-func (p *Provider) credentials(named reference.Named, want Want) (engine.Credentials, error) {
+// authorized does what needs an image's registry, with the credentials that match
+// the image one after the other for as long as the registry refuses them: those of
+// the pod, then docker-sd's own. Where there are none it is done without.
+func (p *Provider) authorized(ctx context.Context, named reference.Named, want Want, do func(engine.Credentials) error) error {
 	own, err := p.ownKeys()
 	if err != nil {
-		return engine.Credentials{}, err
+		return err
 	}
-	return append(append(Keyring{}, want.Keys...), own...).credentials(reference.Domain(named))
+	host, tried := reference.Domain(named), map[engine.Credentials]bool{}
+	var problems []error
+	for _, keys := range []Keyring{want.Keys, own} {
+		for auth, err := range keys.credentials(host, reference.Path(named)) {
+			if err == nil && tried[auth] {
+				continue
+			}
+			if err == nil {
+				tried[auth] = true
+				if err = do(auth); !errdefs.IsPermissionDenied(err) {
+					tellPassed(ctx, named, problems)
+					return err
+				}
+			}
+			problems = append(problems, err)
+		}
+	}
+	switch len(problems) {
+	case 0:
+		return do(engine.Credentials{})
+	case 1:
+		return problems[0]
+	}
+	return fmt.Errorf("none of %d credentials for image %s is of use: %w", len(problems), named, errors.Join(problems...))
+}
+
+// tellPassed logs why others were tried after the first credentials: nobody else
+// is told once one of them has come further.
+func tellPassed(ctx context.Context, named reference.Named, problems []error) {
+	if len(problems) > 0 {
+		log.G(ctx).WithField("image", named.String()).WithError(errors.Join(problems...)).
+			Info("the first credentials for an image were of no use, others were tried")
+	}
 }
 
 // pullInside has the sandbox's own engine pull an image.
@@ -128,17 +119,16 @@ func (p *Provider) pullInside(ctx context.Context, s *pool.Sandbox, want Want) (
 	if err == nil && want.Policy != v1.PullAlways || err != nil && !errdefs.IsNotFound(err) {
 		return usable(inside, inside), err
 	}
-	auth, err := p.credentials(named, want)
-	if err != nil {
-		return Image{}, err
-	}
-	t := task{what: "pull", where: s.Name, ref: named.String(), auth: auth}
 	asker := ctx
-	if _, err := p.shared(ctx, t, want.Tell, func(ctx context.Context, f *flight) (string, error) {
-		_, done := p.config.Observer.Step(asker, StepPull, "image", t.ref, "sandbox", s.Name)
-		err := s.Engine.Pull(ctx, t.ref, auth, f.follow(ctx, t.ref))
-		done(err)
-		return "", err
+	if err := p.authorized(ctx, named, want, func(auth engine.Credentials) error {
+		t := task{what: "pull", where: s.Name, ref: named.String(), auth: auth}
+		_, err := p.shared(ctx, t, want.Tell, func(ctx context.Context, f *flight) (string, error) {
+			_, done := p.config.Observer.Step(asker, StepPull, "image", t.ref, "sandbox", s.Name)
+			err := s.Engine.Pull(ctx, t.ref, auth, f.follow(ctx, t.ref))
+			done(err)
+			return "", err
+		})
+		return err
 	}); err != nil {
 		if ctx.Err() != nil || errdefs.IsUnavailable(err) {
 			return Image{}, err
@@ -147,23 +137,6 @@ func (p *Provider) pullInside(ctx context.Context, s *pool.Sandbox, want Want) (
 	}
 	inside, err = s.Engine.Image(ctx, named.String())
 	return usable(inside, inside), err
-}
-
-// ownKeys reads Docker's configuration file anew each time: people log in and
-// out of registries while docker-sd runs.
-func (p *Provider) ownKeys() (Keyring, error) {
-	if p.config.DockerConfig == "" {
-		return nil, nil
-	}
-	var config dockercfg.Config
-	err := dockercfg.FromFile(filepath.Join(p.config.DockerConfig, "config.json"), &config)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read registry credentials from %s: %w", p.config.DockerConfig, err)
-	}
-	return Keyring{config}, nil
 }
 
 // silence is how long a registry that did not answer is left alone.

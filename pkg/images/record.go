@@ -1,6 +1,7 @@
 package images
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,8 +27,13 @@ type pulled struct {
 	// it is complete: one of them is not ours, whatever its name.
 	Before []string `json:"before,omitempty"`
 	// Repository that it came from.
-	Repository string    `json:"repository"`
-	Used       time.Time `json:"used"`
+	Repository string `json:"repository"`
+	// Used is when it was last used. What a file says of that is only good for the
+	// order of uses: the clock may have been set since.
+	Used time.Time `json:"used"`
+	// Unused is its age in the last round of the collection, measured by a clock
+	// that nobody sets.
+	Unused time.Duration `json:"unused,omitempty"`
 }
 
 // record is the pulled images by reference, or by id for one that has lost its
@@ -38,6 +44,9 @@ type record struct {
 
 	mu     sync.Mutex
 	images map[string]pulled
+	// looked is when a round of the collection last came to its end, or when the
+	// record was read.
+	looked time.Time
 	// used is when an image was last asked for.
 	used map[string]time.Time
 	// removing are images that are being removed; the channel is closed at the end.
@@ -46,7 +55,7 @@ type record struct {
 
 // openRecord reads the file; "" keeps the record in memory only.
 func openRecord(path string) (*record, error) {
-	r := &record{path: path, images: map[string]pulled{}, used: map[string]time.Time{}, removing: map[string]chan struct{}{}}
+	r := &record{path: path, images: map[string]pulled{}, looked: time.Now(), used: map[string]time.Time{}, removing: map[string]chan struct{}{}}
 	if path == "" {
 		return r, nil
 	}
@@ -57,11 +66,30 @@ func openRecord(path string) (*record, error) {
 	if err == nil {
 		err = json.Unmarshal(content, &r.images)
 	}
+	if err == nil && r.images == nil {
+		err = errors.New("it holds nothing")
+	}
 	if err != nil {
 		r.images = map[string]pulled{}
 		return r, fmt.Errorf("read the record of pulled images: those from before will not be collected: %w", err)
 	}
+	resume(r.images, r.looked)
 	return r, nil
+}
+
+// resume has images of an earlier process go on with the age that they had there,
+// by this process's clock. What passed between the two does not count, since only
+// a clock that may have been set knows it. Images of one age differ by as little
+// as keeps the order of their use.
+func resume(images map[string]pulled, now time.Time) {
+	latest := slices.SortedFunc(maps.Keys(images), func(a, b string) int {
+		return cmp.Or(images[b].Used.Compare(images[a].Used), cmp.Compare(b, a))
+	})
+	for i, ref := range latest {
+		entry := images[ref]
+		entry.Used = now.Add(-max(entry.Unused, 0) - time.Duration(i))
+		images[ref] = entry
+	}
 }
 
 func (r *record) snapshot() map[string]pulled {
