@@ -90,7 +90,7 @@ func (b *bench) plainBurst(ctx context.Context, size int) (time.Duration, error)
 	began := time.Now()
 	for range size {
 		group.Go(func() error {
-			id, _, _, err := b.plainStart(groupCtx, "host")
+			id, _, _, err := b.plainStart(groupCtx, b.image, "host")
 			mu.Lock()
 			defer mu.Unlock()
 			ids = append(ids, id)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
@@ -26,21 +27,17 @@ func (b *bench) measureLogs(ctx context.Context) error {
 		if err := d.logs(ctx, short, "line", 1, b.times(100, 1000)); err != nil {
 			return err
 		}
-		if err := d.statuses(ctx, []*v1.Pod{short.pod}); err != nil {
+		if err := d.statuses(ctx, "status_1", []*v1.Pod{short.pod}, b.times(100, 1000)); err != nil {
 			return err
 		}
 		nine, _, err := d.startMany(ctx, 9)
 		if err != nil {
 			return err
 		}
-		pods := []*v1.Pod{short.pod}
-		for _, s := range nine {
-			pods = append(pods, s.pod)
-		}
 		if err := d.awaitWarm(ctx); err != nil {
 			return err
 		}
-		if err := d.statuses(ctx, pods); err != nil {
+		if err := d.statuses(ctx, "status_10", append(podsOf(nine), short.pod), b.times(100, 1000)); err != nil {
 			return err
 		}
 		if err := d.remove(ctx, nine...); err != nil {
@@ -115,33 +112,61 @@ func (d *daemon) logs(ctx context.Context, s *sample, name string, want int64, n
 
 // containerID is the pod's container in the engine of its sandbox.
 func (d *daemon) containerID(ctx context.Context, pod *v1.Pod) (string, error) {
-	var id string
-	err := poll(ctx, "wait for the container's id", 10*time.Second, 5*time.Millisecond, func() (bool, error) {
-		var answer []interlink.PodStatus
-		if err := d.api.call(ctx, http.MethodPost, "/status", []*v1.Pod{pod}, &answer); err != nil {
-			return false, err
-		}
-		if len(answer) != 1 || len(answer[0].Containers) != 1 {
-			return false, errors.New("the status lists no container")
-		}
-		_, err := fmt.Sscanf(answer[0].Containers[0].ContainerID, "docker://%s", &id)
-		return err == nil, err
-	})
-	return id, err
+	body, err := statusBody([]*v1.Pod{pod})
+	if err != nil {
+		return "", err
+	}
+	found, err := d.awaitRunning(ctx, body, 1)
+	return strings.TrimPrefix(found[string(pod.UID)].ContainerID, "docker://"), err
 }
 
-// statuses asks for pods that docker-sd knows, each described as fully as an
-// interLink server does it.
-func (d *daemon) statuses(ctx context.Context, pods []*v1.Pod) error {
+// awaitRunning returns the containers by pod as soon as a status of n pods says
+// that all of them run.
+func (d *daemon) awaitRunning(ctx context.Context, body []byte, n int) (map[string]v1.ContainerStatus, error) {
+	var found map[string]v1.ContainerStatus
+	err := poll(ctx, "wait until all containers run (log: "+d.log.Name()+")", time.Minute, 5*time.Millisecond, func() (bool, error) {
+		var answer []interlink.PodStatus
+		err := d.api.raw(ctx, http.MethodPost, "/status", body, &answer)
+		if err == nil {
+			found, err = runningContainers(answer, n)
+		}
+		return err == nil, err
+	})
+	return found, err
+}
+
+// runningContainers are the containers by pod in the status of n pods of one
+// container each. It fails unless all of them run.
+func runningContainers(answer []interlink.PodStatus, n int) (map[string]v1.ContainerStatus, error) {
+	out := map[string]v1.ContainerStatus{}
+	for _, status := range answer {
+		if len(status.Containers) != 1 || status.Containers[0].State.Running == nil || status.Containers[0].ContainerID == "" {
+			return nil, fmt.Errorf("pod %s has not one running container: %+v", status.UID, status.Containers)
+		}
+		out[status.UID] = status.Containers[0]
+	}
+	if len(out) != n {
+		return nil, fmt.Errorf("the status lists %d pods of %d", len(out), n)
+	}
+	return out, nil
+}
+
+// statusBody asks for pods, each described as fully as an interLink server does it.
+func statusBody(pods []*v1.Pod) ([]byte, error) {
 	full, err := recordedPods(len(pods))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for i, pod := range pods {
 		full[i].UID, full[i].Name, full[i].Namespace = pod.UID, pod.Name, pod.Namespace
 		full[i].Spec.Containers = pod.Spec.Containers
 	}
-	body, err := json.Marshal(full)
+	return json.Marshal(full)
+}
+
+// statuses asks n times for pods that docker-sd knows.
+func (d *daemon) statuses(ctx context.Context, name string, pods []*v1.Pod, n int) error {
+	body, err := statusBody(pods)
 	if err != nil {
 		return err
 	}
@@ -159,7 +184,7 @@ func (d *daemon) statuses(ctx context.Context, pods []*v1.Pod) error {
 		}
 	}
 	var times []time.Duration
-	for i := range d.b.times(100, 1000) + 10*warmUps {
+	for i := range n + 10*warmUps {
 		began := time.Now()
 		if _, err := d.api.drain(ctx, http.MethodPost, "/status", body); err != nil {
 			return err
@@ -168,7 +193,7 @@ func (d *daemon) statuses(ctx context.Context, pods []*v1.Pod) error {
 			times = append(times, time.Since(began))
 		}
 	}
-	d.b.report.addTimes(fmt.Sprintf("status_%d", len(pods)), times, base)
+	d.b.report.addTimes(name, times, base)
 	return nil
 }
 
@@ -194,15 +219,15 @@ func (b *bench) measureKnown(ctx context.Context) error {
 
 func (d *daemon) knownPods(ctx context.Context, pods []*v1.Pod) error {
 	if len(pods) == 100 {
-		if err := d.memory(ctx, "100_recorded"); err != nil {
+		if err := d.memory("100_recorded"); err != nil {
 			return err
 		}
 	}
-	if err := d.statuses(ctx, pods); err != nil {
+	if err := d.statuses(ctx, fmt.Sprintf("status_%d", len(pods)), pods, d.b.times(100, 1000)); err != nil {
 		return err
 	}
 	if len(pods) == 100 {
-		return d.memory(ctx, "100_recorded_busy")
+		return d.memory("100_recorded_busy")
 	}
 	return nil
 }

@@ -26,9 +26,8 @@ func usual(pool int) sizes { return sizes{pool: pool, standby: 4 * pool} }
 
 // daemon is one run of docker-sd with its own data folder and instance name.
 type daemon struct {
-	b    *bench
-	dir  string
-	data string
+	b            *bench
+	data, config string
 	sizes
 	api *caller
 	cmd *exec.Cmd
@@ -56,23 +55,14 @@ func build(ctx context.Context, dir string) (string, error) {
 func (b *bench) startDaemon(ctx context.Context, of sizes, recorded []*v1.Pod) (*daemon, error) {
 	b.daemons++
 	dir := filepath.Join(b.dir, fmt.Sprintf("d%d", b.daemons))
-	d := &daemon{b: b, dir: dir, data: filepath.Join(dir, "data"), sizes: of, ended: make(chan struct{}), warmSeen: map[string]bool{}, claimed: map[string]bool{}}
+	d := &daemon{b: b, data: filepath.Join(dir, "data"), config: filepath.Join(dir, "config.yaml"), sizes: of,
+		warmSeen: map[string]bool{}, claimed: map[string]bool{}}
 	if err := writeRecords(d.data, recorded); err != nil {
 		return nil, err
 	}
 	socket := "unix://" + filepath.Join(dir, "s.sock")
-	settings, err := yaml.Marshal(map[string]any{
-		"Socket": socket, "DataRootFolder": d.data, "Instance": b.instance, "AVAILABLEDINDS": of.pool, "StandbySandboxes": of.standby,
-		"SandboxImage": b.sandbox, "DOCKER_HOST": b.host, "MaxPods": 2000,
-		"HostPathPrefixes": []string{b.signals.dir},
-		// The log of 100 MB must not be rotated away before it is read.
-		"ContainerLogMaxSize": "1Gi",
-	})
+	err := d.configure(socket)
 	if err != nil {
-		return nil, err
-	}
-	config := filepath.Join(dir, "config.yaml")
-	if err := os.WriteFile(config, settings, 0o600); err != nil {
 		return nil, err
 	}
 	if d.api, err = newCaller("docker-sd", socket); err != nil {
@@ -81,20 +71,62 @@ func (b *bench) startDaemon(ctx context.Context, of sizes, recorded []*v1.Pod) (
 	if d.log, err = os.Create(filepath.Join(dir, "log")); err != nil {
 		return nil, err
 	}
-	d.cmd = exec.Command(b.binary, "-interlinkconfigpath", config)
-	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
-	d.cmd.Env = environment()
-	if err := d.cmd.Start(); err != nil {
-		return nil, errors.Join(fmt.Errorf("start docker-sd: %w", err), d.log.Close())
+	if err := d.launch(); err != nil {
+		return nil, errors.Join(err, d.log.Close())
 	}
-	go func() {
-		defer close(d.ended)
-		_ = d.cmd.Wait()
-	}()
 	if err := errors.Join(d.awaitServing(ctx), d.awaitWarm(ctx)); err != nil {
 		return nil, errors.Join(err, d.stop(ctx))
 	}
 	return d, nil
+}
+
+// configure writes the configuration file.
+func (d *daemon) configure(socket string) error {
+	settings, err := yaml.Marshal(map[string]any{
+		"Socket": socket, "DataRootFolder": d.data, "Instance": d.b.instance, "AVAILABLEDINDS": d.pool, "StandbySandboxes": d.standby,
+		"SandboxImage": d.b.sandbox, "DOCKER_HOST": d.b.host, "MaxPods": 2000,
+		"HostPathPrefixes": []string{d.b.signals.dir},
+		// The log of 100 MB must not be rotated away before it is read.
+		"ContainerLogMaxSize": "1Gi",
+	})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(d.config, settings, 0o600)
+}
+
+// launch starts the process, also again after kill.
+func (d *daemon) launch() error {
+	cmd, ended := exec.Command(d.b.binary, "-interlinkconfigpath", d.config), make(chan struct{})
+	cmd.Stdout, cmd.Stderr = d.log, d.log
+	cmd.Env = environment()
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start docker-sd: %w", err)
+	}
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait()
+	}()
+	d.cmd, d.ended = cmd, ended
+	return nil
+}
+
+// kill ends the process with SIGKILL and leaves all that it made.
+func (d *daemon) kill(ctx context.Context) error {
+	if err := d.unexpectedEnd(); err != nil {
+		return err
+	}
+	if err := d.cmd.Process.Kill(); err != nil {
+		return fmt.Errorf("kill docker-sd: %w", err)
+	}
+	select {
+	case <-d.ended:
+	case <-ctx.Done():
+		return fmt.Errorf("wait for the end of docker-sd: %w", ctx.Err())
+	}
+	// A call over a connection to the dead process would fail.
+	d.api.close()
+	return nil
 }
 
 // unexpectedEnd says that the process ended although nobody stopped it.

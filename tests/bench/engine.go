@@ -132,9 +132,9 @@ type plainHost struct {
 }
 
 // startPlain creates and starts a container and returns its id.
-func (b *bench) startPlain(ctx context.Context, network string, command []string) (string, error) {
+func (b *bench) startPlain(ctx context.Context, image, network string, command []string) (string, error) {
 	var created struct{ ID string }
-	err := b.engine.call(ctx, http.MethodPost, "/containers/create", plain{Image: b.image, Cmd: command,
+	err := b.engine.call(ctx, http.MethodPost, "/containers/create", plain{Image: image, Cmd: command,
 		Labels:     map[string]string{plainLabel: b.instance},
 		HostConfig: plainHost{NetworkMode: network, Binds: []string{b.signals.dir + ":" + signalMount}}}, &created)
 	if err != nil {
@@ -206,4 +206,9 @@ func (b *bench) importImage(ctx context.Context, repo, tag string, layer io.Read
 		err = fmt.Errorf("import image %s:%s: %s", repo, tag, text)
 	}
 	return err
+}
+
+// removeImage removes what importImage made, also after the end of the run.
+func (b *bench) removeImage(ctx context.Context, ref string) error {
+	return b.engine.call(context.WithoutCancel(ctx), http.MethodDelete, "/images/"+url.PathEscape(ref)+"?force=1", nil, nil)
 }

@@ -17,8 +17,9 @@ func TestReport(t *testing.T) {
 	r.addTimes("plain", []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 100 * time.Millisecond}, "plain")
 	r.addTimes("pod", []time.Duration{131234 * time.Microsecond}, "plain")
 	r.addTimes("answer", []time.Duration{1234 * time.Microsecond}, "absent")
-	r.add("memory", "MiB", []float64{31.26}, "")
-	want := "bench plain 100 200 ms -\nbench pod 131 131 ms 1.31\nbench answer 1.23 1.23 ms -\nbench memory 31.3 31.3 MiB -\n"
+	r.addMemory("memory", usage{resident: 61_054, private: 2000}, 2)
+	want := "bench plain 100 200 ms -\nbench pod 131 131 ms 1.31\nbench answer 1.23 1.23 ms -\nbench memory_resident 31.3 31.3 MB -\n" +
+		"bench memory_private 1.02 1.02 MB -\n"
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("lines (-want +got):\n%s", diff)
 	}
@@ -32,7 +33,7 @@ func TestWriteChart(t *testing.T) {
 	figures := []Figure{
 		{Name: "plain_start_bridge", P50: 110, Unit: "ms", Ratio: 1.1},
 		{Name: "create_running_warm", P50: 120, Unit: "ms", Ratio: 1.23},
-		{Name: "memory", P50: 30, Unit: "MiB"},
+		{Name: "memory", P50: 30, Unit: "MB"},
 	}
 	if err := writeChart(path, figures); err != nil {
 		t.Fatal(err)

@@ -64,6 +64,12 @@ func TestParseMemory(t *testing.T) {
 	}
 }
 
+func TestMegabytes(t *testing.T) {
+	if got := megabytes(1_000_000); got != 1024 {
+		t.Errorf("megabytes of a million KiB = %v, want 1024", got)
+	}
+}
+
 func TestParseTicks(t *testing.T) {
 	tests := []struct {
 		name, stat string

@@ -12,7 +12,9 @@
 //
 // A start is measured to the first act of the container's own process, on both
 // sides; see signals. The status of 100 and 500 pods is that of recorded pods
-// without a sandbox each; see records.
+// without a sandbox each; see records. What ends in N_present was taken with N
+// pods running beside it, of which takeover is from the start of docker-sd after
+// a SIGKILL to a status with all of them. Memory is in megabytes of 10^6 bytes.
 package main
 
 import (
@@ -52,7 +54,7 @@ func run(args []string) error {
 	var o options
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.BoolVar(&o.quick, "quick", false, "fewer repetitions, no bursts of 200 and no growth to 100 pods")
-	flags.BoolVar(&o.big, "big", false, "also an image of 1 GB that arrives after the pool was warmed")
+	flags.BoolVar(&o.big, "big", false, "also an image of 1 GB, there before the pool is warmed and arriving after it")
 	flags.StringVar(&o.json, "json", "", "write the figures to this `file`")
 	flags.StringVar(&o.svg, "svg", "", "draw the ratios into this `file`")
 	flags.StringVar(&o.only, "only", "", "run one `part` after the plain starts: "+partNames())

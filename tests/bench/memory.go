@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,26 +18,38 @@ import (
 // the processes; resident memory counts shared pages once per process.
 type usage struct{ resident, private int64 }
 
-// memory reports docker-sd's memory, or that of a waiting sandbox summed over its
-// processes.
-func (d *daemon) memory(ctx context.Context, of string) error {
-	pids := []int{d.cmd.Process.Pid}
-	name := "memory_docker_sd_" + of
-	if of == "warm_sandbox" || of == "standby_sandbox" {
-		name = "memory_" + of
-		found, err := d.sandboxPIDs(ctx, of == "standby_sandbox")
-		if err != nil {
-			return err
-		}
-		pids = found[0]
-	}
-	used, err := memoryOf(pids)
+// megabytes are of 10^6 bytes, as the limits are stated.
+func megabytes(kib int64) float64 { return float64(kib) * 1024 / 1e6 }
+
+// memory reports docker-sd's memory.
+func (d *daemon) memory(of string) error {
+	used, err := memoryOf([]int{d.cmd.Process.Pid})
 	if err != nil {
 		return err
 	}
-	d.b.report.add(name+"_resident", "MiB", []float64{float64(used.resident) / 1024}, "")
-	d.b.report.add(name+"_private", "MiB", []float64{float64(used.private) / 1024}, "")
+	d.b.report.addMemory("memory_docker_sd_"+of, used, 1)
 	return nil
+}
+
+// sandboxMemory reports the memory of a sandbox that is warm or stands by, summed
+// over its processes. It is the mean of all such sandboxes, which differ.
+func (d *daemon) sandboxMemory(ctx context.Context, name string, standby bool) error {
+	found, err := d.sandboxPIDs(ctx, standby)
+	if err != nil {
+		return err
+	}
+	used, err := memoryOf(slices.Concat(found...))
+	if err != nil {
+		return err
+	}
+	d.b.report.addMemory("memory_"+name, used, len(found))
+	return nil
+}
+
+// addMemory reports one of n equal parts.
+func (r *report) addMemory(name string, used usage, n int) {
+	r.add(name+"_resident", "MB", []float64{megabytes(used.resident) / float64(n)}, "")
+	r.add(name+"_private", "MB", []float64{megabytes(used.private) / float64(n)}, "")
 }
 
 // sandboxPIDs are the processes of each sandbox that is warm or stands by, as the
@@ -144,35 +157,47 @@ func (d *daemon) idle(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	sandboxes = append(sandboxes, standing...)
-	var inside []int
-	for _, pids := range sandboxes {
-		inside = append(inside, pids...)
-	}
-	var before, after [2]int64
-	read := func(into *[2]int64) error {
-		var errs [2]error
-		into[0], errs[0] = ticksOf([]int{d.cmd.Process.Pid})
-		into[1], errs[1] = ticksOf(inside)
-		return errors.Join(errs[0], errs[1])
-	}
-	if err := read(&before); err != nil {
+	taken, err := watch(ctx, []int{d.cmd.Process.Pid}, slices.Concat(append(sandboxes, standing...)...))
+	if err != nil {
 		return err
+	}
+	d.b.report.add("cpu_idle_docker_sd", "%", taken[:1], "")
+	d.b.report.add("cpu_idle_sandboxes_"+name, "%", taken[1:], "")
+	return nil
+}
+
+// watch returns what each group of processes takes of one processor, in percent.
+func watch(ctx context.Context, groups ...[]int) ([]float64, error) {
+	before, err := ticksOfEach(groups)
+	if err != nil {
+		return nil, err
 	}
 	select {
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	case <-time.After(idlePeriod):
 	}
-	if err := read(&after); err != nil {
-		return err
+	after, err := ticksOfEach(groups)
+	if err != nil {
+		return nil, err
 	}
-	percent := func(i int) float64 {
-		return 100 * float64(after[i]-before[i]) / ticksPerSecond / idlePeriod.Seconds()
+	out := make([]float64, len(groups))
+	for i := range groups {
+		out[i] = 100 * float64(after[i]-before[i]) / ticksPerSecond / idlePeriod.Seconds()
 	}
-	d.b.report.add("cpu_idle_docker_sd", "%", []float64{percent(0)}, "")
-	d.b.report.add("cpu_idle_sandboxes_"+name, "%", []float64{percent(1)}, "")
-	return nil
+	return out, nil
+}
+
+func ticksOfEach(groups [][]int) ([]int64, error) {
+	out := make([]int64, len(groups))
+	for i, pids := range groups {
+		ticks, err := ticksOf(pids)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = ticks
+	}
+	return out, nil
 }
 
 func ticksOf(pids []int) (int64, error) {

@@ -163,13 +163,21 @@ func (d *daemon) startMany(ctx context.Context, n int) ([]*sample, time.Duration
 	return samples, last.Sub(began), nil
 }
 
+func podsOf(samples []*sample) []*v1.Pod {
+	out := make([]*v1.Pod, len(samples))
+	for i, s := range samples {
+		out[i] = s.pod
+	}
+	return out
+}
+
 // plainStart is a create and a start on the plain engine: the container's id,
 // when its process ran, and when the start call returned.
-func (b *bench) plainStart(ctx context.Context, network string) (id string, running, returned time.Duration, err error) {
+func (b *bench) plainStart(ctx context.Context, image, network string) (id string, running, returned time.Duration, err error) {
 	name := uuid.NewString()
 	wait := b.signals.expect(name)
 	sent := time.Now()
-	if id, err = b.startPlain(ctx, network, command(name, "")); err != nil {
+	if id, err = b.startPlain(ctx, image, network, command(name, "")); err != nil {
 		return id, 0, 0, err
 	}
 	returned = time.Since(sent)

@@ -30,7 +30,7 @@ func (b *bench) measurePlain(ctx context.Context) error {
 		}
 		var running, returned, removed []time.Duration
 		for i := range n + warmUps {
-			id, run, back, err := b.plainStart(ctx, network)
+			id, run, back, err := b.plainStart(ctx, b.image, network)
 			if err != nil {
 				return err
 			}
@@ -70,11 +70,11 @@ const warmUps = 2
 // measureWarm takes the figures of a docker-sd with a warm pool. Plain starts
 // are measured in between, so that both sides see the same machine.
 func (b *bench) measureWarm(ctx context.Context) error {
-	return b.withDaemon(ctx, usual(3), func(d *daemon) error {
+	err := b.withDaemon(ctx, usual(3), func(d *daemon) error {
 		if err := d.idle(ctx, "3_warm"); err != nil {
 			return err
 		}
-		if err := errors.Join(d.memory(ctx, "warm_sandbox"), d.memory(ctx, "standby_sandbox")); err != nil {
+		if err := errors.Join(d.sandboxMemory(ctx, "warm_sandbox", false), d.sandboxMemory(ctx, "standby_sandbox", true)); err != nil {
 			return err
 		}
 		if err := d.warmStarts(ctx); err != nil {
@@ -82,49 +82,29 @@ func (b *bench) measureWarm(ctx context.Context) error {
 		}
 		return d.visibleStarts(ctx)
 	})
+	if err != nil || !b.big {
+		return err
+	}
+	return b.measureLarge(ctx)
 }
 
 func (d *daemon) warmStarts(ctx context.Context) error {
-	var plainTimes, answers, starts, deletes, gone []time.Duration
-	for i := range d.b.times(10, 60) + warmUps {
-		if err := d.awaitWarm(ctx); err != nil {
-			return err
-		}
-		plainRun, err := d.b.plainBeside(ctx)
-		if err != nil {
-			return err
-		}
-		s, err := d.start(ctx, d.b.newPod(d.b.image, ""))
-		if err != nil {
-			return err
-		}
-		if !s.warm {
-			return fmt.Errorf("pod %s got sandbox %s, which had not been seen warm", s.pod.UID, s.jid)
-		}
-		// The replacement boots now; a delete is measured without it.
-		if err := d.awaitWarm(ctx); err != nil {
-			return err
-		}
-		began := time.Now()
-		answer, err := d.delete(ctx, s.pod)
-		if err != nil {
-			return err
-		}
-		if err := d.awaitGone(ctx, s.pod); err != nil {
-			return err
-		}
-		if i >= warmUps {
-			plainTimes, answers, starts = append(plainTimes, plainRun), append(answers, s.answered.Sub(s.sent)), append(starts, s.started.Sub(s.sent))
-			deletes, gone = append(deletes, answer), append(gone, time.Since(began))
-		}
+	const beside = "plain_start_host_interleaved"
+	plainTimes, t, err := d.takeBeside(ctx, d.b.image, d.b.times(10, 60))
+	if err != nil {
+		return err
 	}
-	r := &d.b.report
-	r.addTimes("plain_start_host_interleaved", plainTimes, base)
-	r.addTimes("create_answer", answers, base)
-	r.addTimes("create_running_warm", starts, "plain_start_host_interleaved")
-	r.addTimes("delete_answer", deletes, base)
-	r.addTimes("delete_gone", gone, base)
+	d.b.report.addTimes(beside, plainTimes, base)
+	d.b.report.addWarm(t, "", beside)
 	return nil
+}
+
+// addWarm reports a series from a warm pool; the starts are compared with against.
+func (r *report) addWarm(t taken, suffix, against string) {
+	r.addTimes("create_answer"+suffix, t.answers, base)
+	r.addTimes("create_running_warm"+suffix, t.starts, against)
+	r.addTimes("delete_answer"+suffix, t.deletes, base)
+	r.addTimes("delete_gone"+suffix, t.gone, base)
 }
 
 // visibleStarts measures to the moment at which a caller of /status can know,
@@ -163,37 +143,15 @@ func (d *daemon) visibleStarts(ctx context.Context) error {
 	return nil
 }
 
-// plainBeside is one plain start amid those of docker-sd, so that both see the same
-// machine.
-func (b *bench) plainBeside(ctx context.Context) (time.Duration, error) {
-	id, running, _, err := b.plainStart(ctx, "host")
-	if err != nil {
-		return 0, err
-	}
-	return running, b.removePlain(ctx, id)
-}
-
 // measureEmpty takes starts of pods that find no warm sandbox: theirs is made for
-// them, or woken where one stands by. Plain starts are measured in between.
+// them, or woken where one stands by.
 func (b *bench) measureEmpty(ctx context.Context) error {
 	for _, c := range []struct {
 		name string
 		of   sizes
 	}{{"create_running_empty_pool", sizes{}}, {"create_running_standby", sizes{standby: 2}}} {
 		err := b.withDaemon(ctx, c.of, func(d *daemon) error {
-			var plainTimes []time.Duration
-			starts, err := d.takeStarts(ctx, b.times(6, 30), func() error {
-				plainRun, err := b.plainBeside(ctx)
-				plainTimes = append(plainTimes, plainRun)
-				return err
-			})
-			if err != nil {
-				return err
-			}
-			beside := "plain_start_host_beside_" + c.name
-			b.report.addTimes(beside, plainTimes, base)
-			b.report.addTimes(c.name, starts, beside)
-			return nil
+			return d.startsBeside(ctx, c.name, b.image, b.times(6, 30))
 		})
 		if err != nil {
 			return err
@@ -202,50 +160,72 @@ func (b *bench) measureEmpty(ctx context.Context) error {
 	return nil
 }
 
-// takeStarts takes starts one after the other, each with the pool full again and
-// after what comes before it, and throws the first away.
-func (d *daemon) takeStarts(ctx context.Context, times int, before func() error) ([]time.Duration, error) {
-	var starts []time.Duration
-	for i := range times + 1 {
-		if err := errors.Join(d.awaitWarm(ctx), before()); err != nil {
-			return nil, err
-		}
-		s, err := d.start(ctx, d.b.newPod(d.b.image, ""))
-		if err != nil {
-			return nil, err
-		}
-		if i > 0 {
-			starts = append(starts, s.started.Sub(s.sent))
-		}
-		if err := d.remove(ctx, s); err != nil {
-			return nil, err
-		}
+// startsBeside reports starts from an image relative to plain ones in between.
+func (d *daemon) startsBeside(ctx context.Context, name, image string, times int) error {
+	plainTimes, t, err := d.takeBeside(ctx, image, times)
+	if err != nil {
+		return err
 	}
-	return starts, nil
+	beside := "plain_start_host_beside_" + name
+	d.b.report.addTimes(beside, plainTimes, base)
+	d.b.report.addTimes(name, t.starts, beside)
+	return nil
 }
 
-// measureGrowth takes warm starts with more and more pods present.
-func (b *bench) measureGrowth(ctx context.Context) error {
-	return b.withDaemon(ctx, usual(3), func(d *daemon) error {
-		present := 0
-		levels := []int{1, 10}
-		if !b.quick {
-			levels = append(levels, 100)
+// takeBeside is takeStarts with a plain start from the same image before each, so
+// that both see the same machine.
+func (d *daemon) takeBeside(ctx context.Context, image string, times int) ([]time.Duration, taken, error) {
+	var plainTimes []time.Duration
+	t, err := d.takeStarts(ctx, image, times, func() error {
+		id, running, _, err := d.b.plainStart(ctx, image, "host")
+		if err != nil {
+			return err
 		}
-		for _, level := range levels {
-			if _, _, err := d.startMany(ctx, level-present); err != nil {
-				return err
-			}
-			present = level
-			if err := d.memory(ctx, fmt.Sprintf("%d_present", level)); err != nil {
-				return err
-			}
-			starts, err := d.takeStarts(ctx, b.times(4, 20), func() error { return nil })
-			if err != nil {
-				return err
-			}
-			b.report.addTimes(fmt.Sprintf("create_running_warm_%d_present", level), starts, base)
-		}
-		return nil
+		plainTimes = append(plainTimes, running)
+		return d.b.removePlain(ctx, id)
 	})
+	return plainTimes[min(warmUps, len(plainTimes)):], t, err
+}
+
+// taken are the times of pods that were started and deleted one after the other:
+// from the create to its answer and to the start of the process, and from the
+// delete to its answer and until nothing was left.
+type taken struct{ answers, starts, deletes, gone []time.Duration }
+
+// takeStarts starts and deletes pods one after the other, each with the pool full
+// again and after what comes before it, and throws the first two away.
+func (d *daemon) takeStarts(ctx context.Context, image string, times int, before func() error) (taken, error) {
+	var t taken
+	for i := range times + warmUps {
+		if err := d.awaitWarm(ctx); err != nil {
+			return t, err
+		}
+		if err := before(); err != nil {
+			return t, err
+		}
+		s, err := d.start(ctx, d.b.newPod(image, ""))
+		if err != nil {
+			return t, err
+		}
+		if d.pool > 0 && !s.warm {
+			return t, fmt.Errorf("pod %s got sandbox %s, which had not been seen warm", s.pod.UID, s.jid)
+		}
+		// The replacement boots now; a delete is measured without it.
+		if err := d.awaitWarm(ctx); err != nil {
+			return t, err
+		}
+		began := time.Now()
+		answer, err := d.delete(ctx, s.pod)
+		if err != nil {
+			return t, err
+		}
+		if err := d.awaitGone(ctx, s.pod); err != nil {
+			return t, err
+		}
+		if i >= warmUps {
+			t.answers, t.starts = append(t.answers, s.answered.Sub(s.sent)), append(t.starts, s.started.Sub(s.sent))
+			t.deletes, t.gone = append(t.deletes, answer), append(t.gone, time.Since(began))
+		}
+	}
+	return t, nil
 }
