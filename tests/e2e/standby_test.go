@@ -45,6 +45,7 @@ func TestStandby(t *testing.T) {
 	const standing = 3
 	d := ownDaemon(t, 1, map[string]any{"StandbySandboxes": standing})
 	d.waitWarm(t, 1)
+	d.waitStandbys(t, standing)
 	before := d.standbys(t)
 	if err := d.kill(); err != nil {
 		t.Fatal(err)
@@ -53,6 +54,7 @@ func TestStandby(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.waitWarm(t, 1)
+	d.waitStandbys(t, standing) // taken back; a create may come before that
 	if after := d.standbys(t); !maps.Equal(before, after) || len(after) != standing {
 		t.Fatalf("standbys after a SIGKILL: %v, want those of before: %v", after, before)
 	}
