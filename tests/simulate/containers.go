@@ -24,6 +24,8 @@ type container struct {
 	finished time.Time
 	// ended is closed while the container does not run.
 	ended chan struct{}
+	// network that it is in, by name; "" for none at all.
+	network string
 	// inner is the engine of a sandbox.
 	inner *fakeEngine
 }
@@ -68,6 +70,7 @@ func (e *fakeEngine) createContainer(w http.ResponseWriter, r *http.Request) {
 	if c.name == "" {
 		c.name = c.id[:12]
 	}
+	c.network = c.config.HostConfig.NetworkMode
 	e.mu.Lock()
 	taken := e.find(c.name) != nil
 	if !taken {
@@ -200,14 +203,14 @@ func (e *fakeEngine) inspect(c *container, _ *http.Request) func(http.ResponseWr
 	body := map[string]any{"Id": c.id, "Name": "/" + c.name, "Image": imageID, "Created": c.created.Format(time.RFC3339Nano),
 		"State": state, "HostConfig": map[string]any{},
 		"Config":          map[string]any{"Image": c.config.Image, "Labels": c.config.Labels, "Env": c.config.Env},
-		"NetworkSettings": map[string]any{"Networks": map[string]any{c.config.HostConfig.NetworkMode: map[string]string{"IPAddress": e.address(c)}}}}
+		"NetworkSettings": map[string]any{"Networks": map[string]any{c.network: map[string]string{"IPAddress": e.address(c)}}}}
 	return func(w http.ResponseWriter) { answer(w, http.StatusOK, body) }
 }
 
 // address is the first behind the gateway's; the lock is held.
 func (e *fakeEngine) address(c *container) string {
 	for _, n := range e.networks {
-		if n.Name != c.config.HostConfig.NetworkMode || len(n.IPAM.Config) == 0 {
+		if n.Name != c.network || len(n.IPAM.Config) == 0 {
 			continue
 		}
 		if prefix, err := netip.ParsePrefix(n.IPAM.Config[0].Subnet); err == nil {

@@ -61,7 +61,10 @@ func (e *fakeEngine) routes() http.Handler {
 		networksCall:                   e.listNetworks,
 		"POST /networks/create":        e.createNetwork,
 		"DELETE /networks/{id}":        e.removeNetwork,
-		"GET /images/{name...}":        e.image,
+		// A container has one network at most.
+		"POST /networks/{id}/disconnect": e.moving(func(*http.Request) string { return "" }),
+		"POST /networks/{id}/connect":    e.moving(func(r *http.Request) string { return r.PathValue("id") }),
+		"GET /images/{name...}":          e.image,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			e.calls.note(pattern)
@@ -203,6 +206,27 @@ func (e *fakeEngine) removeNetwork(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// moving puts the container that a request names into another network.
+func (e *fakeEngine) moving(to func(*http.Request) string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var body struct{ Container string }
+		if !read(w, r, &body) {
+			return
+		}
+		e.mu.Lock()
+		c := e.find(body.Container)
+		if c != nil {
+			c.network = to(r)
+		}
+		e.mu.Unlock()
+		if c == nil {
+			refuse(w, http.StatusNotFound, "No such container: "+body.Container)
+			return
+		}
+		w.WriteHeader(http.StatusOK)
+	}
 }
 
 func newID() string {
