@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"bytes"
 	"context"
 	_ "embed"
 	"errors"
@@ -17,7 +16,6 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
 
 //go:embed sandbox.sh
@@ -366,43 +364,3 @@ func (p *Pool) join(ctx context.Context, name, id string) error {
 	}
 	return err
 }
-
-// lastWords are the last lines of a sandbox's log, for the error message.
-func (p *Pool) lastWords(ctx context.Context, id string) string {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	var log bytes.Buffer
-	if err := p.host.Logs(ctx, id, engine.LogOptions{Tail: 3}, &log); err != nil || log.Len() == 0 {
-		return ""
-	}
-	return ": " + strings.Join(strings.Fields(log.String()), " ")
-}
-
-// watch closes s.gone when the container stops. It outlives an engine that
-// goes away for a while: only a clear answer ends it.
-func (p *Pool) watch(ctx context.Context, stop context.CancelFunc, s *Sandbox) {
-	p.watchers.Go(func() {
-		defer stop()
-		tries := retry.New(watchAgain, 5*time.Second)
-		for {
-			began := time.Now()
-			_, err := p.host.Wait(ctx, s.ID)
-			if err == nil || errdefs.IsNotFound(err) {
-				close(s.gone)
-				s.Engine.Close()
-				p.lost(s)
-				return
-			}
-			if time.Since(began) > time.Minute {
-				tries = retry.New(watchAgain, 5*time.Second)
-			}
-			// Not logged: others tell of an engine that is away, once for all sandboxes.
-			if tries.Wait(ctx) != nil {
-				return
-			}
-		}
-	})
-}
-
-// watchAgain is how soon after a break an engine is asked for a sandbox again.
-const watchAgain = 200 * time.Millisecond
