@@ -42,7 +42,7 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
-	body, err := read(s, w, r, otherValue, interlink.DecodeStatus)
+	body, err := read(s, w, r, otherValue, s.polls.Decode)
 	if err != nil {
 		return err
 	}
@@ -58,8 +58,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
 		return fmt.Errorf("docker-sd is taking over the pods of its last run: %w", errdefs.ErrUnavailable)
 	}
 	out := make([]interlink.PodStatus, 0, len(asked))
-	for i := range asked {
-		pod := &asked[i]
+	for _, pod := range asked {
 		report, known := s.config.Pods.Status(pod)
 		if !known {
 			continue

@@ -141,7 +141,7 @@ func TestListenRefuses(t *testing.T) {
 }
 
 // serve answers on a free port until the test ends.
-func serve(t *testing.T, s *api.Server) (url string) {
+func serve(t testing.TB, s *api.Server) (url string) {
 	t.Helper()
 	listener, err := api.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -3,6 +3,8 @@ package interlink_test
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
+	"regexp"
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
@@ -18,7 +20,12 @@ func polled(b *testing.B, pods int) []byte {
 	if err := json.Unmarshal(body(b, "status-running-pod"), &one); err != nil {
 		b.Fatal(err)
 	}
-	return append(append([]byte("["), bytes.Join(bytes.Split(bytes.Repeat(append(one[0], 0), pods), []byte{0})[:pods], []byte(","))...), ']')
+	uid := regexp.MustCompile(`"uid": *"[^"]*"`)
+	list := make([][]byte, pods)
+	for i := range list {
+		list[i] = uid.ReplaceAll(one[0], fmt.Appendf(nil, `"uid":"pod-%d"`, i))
+	}
+	return append(append([]byte("["), bytes.Join(list, []byte(","))...), ']')
 }
 
 func BenchmarkDecodeStatus(b *testing.B) {
@@ -31,6 +38,40 @@ func BenchmarkDecodeStatus(b *testing.B) {
 			b.Fatal(len(pods), err)
 		}
 	}
+}
+
+// BenchmarkPolls is polls in which no, one, every second or every pod has changed.
+func BenchmarkPolls(b *testing.B) {
+	for _, c := range []struct {
+		name  string
+		every int
+	}{{"none", 0}, {"one", 100}, {"half", 2}, {"all", 1}} {
+		b.Run(c.name, func(b *testing.B) {
+			texts := [2][]byte{polled(b, 100), changed(polled(b, 100), c.every)}
+			var polls interlink.Polls
+			b.SetBytes(int64(len(texts[0])))
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				if pods, err := polls.Decode(texts[i%2]); err != nil || len(pods) != 100 {
+					b.Fatal(len(pods), err)
+				}
+				i++
+			}
+		})
+	}
+}
+
+// changed gives every so-and-so-many-th pod another resource version.
+func changed(text []byte, every int) []byte {
+	const field = `"resourceVersion"`
+	parts := bytes.SplitAfter(text, []byte(field+`: "`))
+	for i := range parts {
+		if i > 0 && every > 0 && i%every == 0 {
+			parts[i][0] = '9' - (parts[i][0]-'0')%2
+		}
+	}
+	return bytes.Join(parts, nil)
 }
 
 func BenchmarkEncodeStatus(b *testing.B) {

@@ -157,8 +157,7 @@ func FuzzStatus(f *testing.F) {
 			return
 		}
 		m := New(Config{MaxPods: 1}, nil, nil, nil, nil)
-		for i := range polled {
-			spec := &polled[i]
+		for _, spec := range polled {
 			wantEach(t, spec, uniform(spec, waiting(reasonCreating, "")))
 			if got, _ := m.Status(spec); len(got.Containers) != len(spec.Spec.Containers) {
 				t.Fatalf("%d of %d containers of an unknown pod", len(got.Containers), len(spec.Spec.Containers))
