@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/binary"
@@ -101,7 +102,7 @@ func (c *Client) readLog(ctx context.Context, id string, options LogOptions, tai
 	if options.Follow {
 		err = read(stream)
 	} else {
-		err = read(owed{stream, silence})
+		err = read(&gathered{Reader: owed{stream, silence}})
 	}
 	if err != nil {
 		return fmt.Errorf("read container log: %w", silent(ctx, err))
@@ -109,9 +110,38 @@ func (c *Client) readLog(ctx context.Context, id string, options LogOptions, tai
 	return nil
 }
 
+// gathered reads a long log in pieces that are worth a system call. An engine
+// writes line by line; who takes each line at once is woken for each, and slows
+// down the engine, which has to wake it.
+type gathered struct {
+	io.Reader
+	total int64
+	last  int
+}
+
+const (
+	// gatherAfter is how many bytes are read as they come: short logs do not wait.
+	gatherAfter = 64 << 10
+	// gatherBelow is how many bytes were too few to ask again at once.
+	gatherBelow = 2 << 10
+	// gatherPause is the time for more: at most what the socket holds meanwhile.
+	gatherPause = 500 * time.Microsecond
+)
+
+func (g *gathered) Read(b []byte) (int, error) {
+	if g.total > gatherAfter && g.last < gatherBelow {
+		time.Sleep(gatherPause)
+	}
+	n, err := g.Reader.Read(b)
+	g.total, g.last = g.total+int64(n), n
+	return n, err
+}
+
 // eachPiece calls visit with each piece of a framed log and the stream that it
 // was written to. A piece is at most 16 KiB and its stamp.
-func eachPiece(stream io.Reader, visit func(from byte, text []byte) error) error {
+func eachPiece(unbuffered io.Reader, visit func(from byte, text []byte) error) error {
+	// An engine sends a line at a time, and owed has its price for each read.
+	stream := bufio.NewReaderSize(unbuffered, readBuffer)
 	var header [8]byte
 	var text []byte
 	for {
@@ -136,6 +166,9 @@ func eachPiece(stream io.Reader, visit func(from byte, text []byte) error) error
 		}
 	}
 }
+
+// readBuffer of a log in bytes.
+const readBuffer = 32 << 10
 
 // maxPiece is far above what an engine sends; a TTY's log read as a framed one
 // would show up as more.
