@@ -23,7 +23,7 @@ func (b *bench) measureArrived(ctx context.Context) error {
 		return err
 	}
 	return b.withDaemon(ctx, usual(3), func(d *daemon) error {
-		if err := d.arrived(ctx, "create_running_image_arrived", layer, 1<<16, b.times(4, 20)); err != nil {
+		if err := d.arrived(ctx, "create_running_image_arrived", layer, 1<<16, b.times(4, 8)); err != nil {
 			return err
 		}
 		if !b.big {
@@ -76,7 +76,7 @@ func (b *bench) measureLarge(ctx context.Context) error {
 		if err := d.awaitSettled(ctx); err != nil {
 			return err
 		}
-		return d.startsBeside(ctx, "create_running_warm_1gb", repo+":"+tag, b.times(4, 20))
+		return d.startsBeside(ctx, "create_running_warm_1gb", repo+":"+tag, b.times(4, 8))
 	})
 	return errors.Join(err, b.removeImage(ctx, repo+":"+tag))
 }

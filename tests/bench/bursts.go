@@ -51,7 +51,7 @@ func (b *bench) measureBursts(ctx context.Context) error {
 // burstTimes is how often a burst is repeated: the large ones take minutes.
 func (b *bench) burstTimes(size int) int {
 	if size <= 10 {
-		return b.times(1, 5)
+		return b.times(1, 3)
 	}
 	if size <= 50 {
 		return b.times(1, 2)

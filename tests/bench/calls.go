@@ -48,7 +48,7 @@ func (b *bench) measureLogs(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return d.logs(ctx, long, "100mb", largeLog, b.times(2, 9))
+		return d.logs(ctx, long, "100mb", largeLog, b.times(2, 7))
 	})
 }
 

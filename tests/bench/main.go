@@ -35,7 +35,7 @@ import (
 )
 
 // runTimeout bounds a whole run.
-const runTimeout = 40 * time.Minute
+const runTimeout = 90 * time.Minute
 
 type options struct {
 	quick, big bool

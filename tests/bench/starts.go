@@ -18,7 +18,7 @@ const base = "plain_start_host"
 
 // measurePlain takes the plain engine's own starts.
 func (b *bench) measurePlain(ctx context.Context) error {
-	n := b.times(15, 60)
+	n := b.times(15, 30)
 	bridge, err := b.bridge(ctx)
 	if err != nil {
 		return err
@@ -90,7 +90,7 @@ func (b *bench) measureWarm(ctx context.Context) error {
 
 func (d *daemon) warmStarts(ctx context.Context) error {
 	const beside = "plain_start_host_interleaved"
-	plainTimes, t, err := d.takeBeside(ctx, d.b.image, d.b.times(10, 60))
+	plainTimes, t, err := d.takeBeside(ctx, d.b.image, d.b.times(10, 30))
 	if err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func (r *report) addWarm(t taken, suffix, against string) {
 // only from the start of the process on, so that polls do not slow that down.
 func (d *daemon) visibleStarts(ctx context.Context) error {
 	var seen []time.Duration
-	for i := range d.b.times(4, 25) + 1 {
+	for i := range d.b.times(4, 10) + 1 {
 		if err := d.awaitWarm(ctx); err != nil {
 			return err
 		}
@@ -151,7 +151,7 @@ func (b *bench) measureEmpty(ctx context.Context) error {
 		of   sizes
 	}{{"create_running_empty_pool", sizes{}}, {"create_running_standby", sizes{standby: 2}}} {
 		err := b.withDaemon(ctx, c.of, func(d *daemon) error {
-			return d.startsBeside(ctx, c.name, b.image, b.times(6, 30))
+			return d.startsBeside(ctx, c.name, b.image, b.times(6, 12))
 		})
 		if err != nil {
 			return err
