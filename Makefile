@@ -59,10 +59,13 @@ modern: ## chosen tests with engine 29, built from Go modules, on the host and i
 crash: ## SIGKILL of docker-sd at every fault point; part of integration
 	$(LAB) -- $(GO) test -tags e2e -count=1 -timeout 20m -run '^TestCrash' ./tests/e2e/
 
+# As many workers as cores and one thread for each: workers of many threads wait
+# for one another, and did half as many executions.
+CORES = $(shell nproc)
 fuzz: ## FUZZ executions of every decoder (1000000 each)
 	@set -e; for decoder in $(DECODERS); do \
 		echo "$$decoder, $(FUZZ) executions"; \
-		$(GO) test "./pkg/$${decoder%:*}" -run '^$$' -fuzz "^$${decoder#*:}\$$" -fuzztime $(FUZZ)x -fuzzminimizetime 100x; \
+		GOMAXPROCS=1 $(GO) test -p $(CORES) -parallel $(CORES) "./pkg/$${decoder%:*}" -run '^$$' -fuzz "^$${decoder#*:}\$$" -fuzztime $(FUZZ)x -fuzzminimizetime 100x; \
 	done
 
 fuzzshort:
