@@ -25,7 +25,7 @@ func (l *lines) Read(b []byte) (int, error) {
 	}
 	come := min(int(time.Since(l.began)/l.every), l.total)
 	if come == l.sent {
-		time.Sleep(l.every)
+		<-time.After(l.every)
 		come++
 	}
 	n := min(come-l.sent, len(b)/len(l.line))
