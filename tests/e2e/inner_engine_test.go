@@ -88,7 +88,7 @@ func TestInnerEngineHangs(t *testing.T) {
 // its pod up, ends the containers in there first. Their owner starts others.
 func TestHungSandboxIsNotLeftRunning(t *testing.T) {
 	t.Parallel()
-	d := ownDaemon(t, 0, map[string]any{"StandbySandboxes": 0, "SandboxBootTimeout": "2s"})
+	d := ownDaemon(t, 0, map[string]any{"StandbySandboxes": 0, "SandboxBootTimeout": "10s"})
 	p, dir := d.beating(t)
 	d.tell(t, syscall.SIGSTOP)
 	if err := d.kill(); err != nil {

@@ -24,7 +24,7 @@ import (
 const (
 	tickPeriod = 20 * time.Millisecond
 	// runLimit is more than any pod here needs, on a busy machine.
-	runLimit = 90 * time.Second
+	runLimit = 3 * time.Minute
 )
 
 // eventually waits for a condition and fails the test when it does not come
