@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/tests/certificates"
 )
@@ -36,7 +35,7 @@ func TestAccess(t *testing.T) {
 	if err := d.launch(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 20*time.Second, "the log names a loopback address", func() bool {
+	eventually(t, runLimit, "the log names a loopback address", func() bool {
 		return listening.MatchString(d.log.String())
 	}, d.log.String)
 	address := listening.FindStringSubmatch(d.log.String())[1]
@@ -95,7 +94,7 @@ func TestWideWarning(t *testing.T) {
 	if err := d.launch(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 20*time.Second, "a warning", func() bool {
+	eventually(t, runLimit, "a warning", func() bool {
 		return strings.Contains(d.log.String(), "WHOEVER REACHES THIS ADDRESS CAN RUN CONTAINERS ON THIS HOST")
 	}, d.log.String)
 }

@@ -96,7 +96,7 @@ func TestEventsOfAPod(t *testing.T) {
 	p := d.run(t, pod)
 	p.waitPhase(v1.PodFailed)
 	p.delete(0)
-	p.waitGone(runLimit)
+	p.waitGone()
 	want := []string{"pod created", "pod placed", "container init started", "container init ended", "container main started",
 		"container main ended", "pod ended", "pod deleting", "pod deleted"}
 	var got []string

@@ -17,7 +17,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/preflight"
 	"github.com/intertwin-eu/interlink-docker-plugin/tests/certificates"
@@ -27,7 +26,7 @@ import (
 // printed and its exit code.
 func (d *daemon) command(t *testing.T, args ...string) (out, errs string, code int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), runLimit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, suite.binary, append([]string{"-interlinkconfigpath", d.config}, args...)...)
 	var stdout, stderr bytes.Buffer

@@ -27,7 +27,7 @@ type client struct {
 
 // newClient talks over a unix socket.
 func newClient(socket string) *client {
-	dialer := &net.Dialer{Timeout: 5 * time.Second}
+	dialer := &net.Dialer{Timeout: runLimit}
 	return &client{base: "http://unix", http: &http.Client{Transport: &http.Transport{
 		MaxIdleConnsPerHost: 8, IdleConnTimeout: 30 * time.Second,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

@@ -197,7 +197,7 @@ func (c *crashRun) find(p *podRun) {
 // gone waits for the end of a deleted pod, for which nobody asks again.
 func (c *crashRun) gone(p *podRun) {
 	c.t.Helper()
-	p.waitGone(runLimit)
+	p.waitGone()
 	c.refused(p)
 	// Nor does the next run forget that it was deleted.
 	if err := c.d.stop(); err != nil {

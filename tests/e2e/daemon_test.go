@@ -112,7 +112,7 @@ func (d *daemon) start() error {
 	if err := d.launch(); err != nil {
 		return err
 	}
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(runLimit)
 	tick := time.NewTicker(tickPeriod)
 	defer tick.Stop()
 	for {
@@ -153,7 +153,7 @@ func (d *daemon) signal(s os.Signal) error {
 	select {
 	case <-d.exited:
 		return nil
-	case <-time.After(60 * time.Second):
+	case <-time.After(runLimit):
 		return errors.Join(fmt.Errorf("docker-sd did not end after %s", s), d.cmd.Process.Kill())
 	}
 }
@@ -176,7 +176,7 @@ func (d *daemon) kill() error { return d.signal(syscall.SIGKILL) }
 // all that carries its label.
 func (d *daemon) finish() error {
 	problems := []error{}
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*runLimit)
 	defer cancel()
 	if d.running() {
 		problems = append(problems, d.idle(ctx), d.stop())
@@ -192,7 +192,7 @@ func (d *daemon) finish() error {
 func (d *daemon) idle(ctx context.Context) error {
 	tick := time.NewTicker(5 * tickPeriod)
 	defer tick.Stop()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(runLimit)
 	for {
 		left, err := d.leftovers(ctx)
 		if err != nil {

@@ -128,7 +128,7 @@ func TestDataFolderFails(t *testing.T) {
 			if !c.restarts {
 				victim.waitFor("the pod whose sandbox was killed runs again", again)
 			}
-			leaving.waitGone(runLimit)
+			leaving.waitGone()
 			eventually(t, runLimit, "the ended pod lets go of its sandbox", func() bool {
 				found, err := ending.find(t.Context())
 				return err == nil && len(found) == 0

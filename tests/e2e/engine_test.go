@@ -40,9 +40,9 @@ func newEngineReader(host string) (*engineReader, error) {
 	if !found || network != "unix" && network != "tcp" {
 		return nil, fmt.Errorf("DOCKER_HOST %q is neither unix:// nor tcp://", host)
 	}
-	dialer := &net.Dialer{Timeout: 5 * time.Second}
+	dialer := &net.Dialer{Timeout: runLimit}
 	dial := func() (net.Conn, error) { return dialer.Dial(network, address) }
-	return &engineReader{dial: dial, http: &http.Client{Timeout: time.Minute, Transport: &http.Transport{
+	return &engineReader{dial: dial, http: &http.Client{Timeout: runLimit, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return dialer.DialContext(ctx, network, address)
 		}}}}, nil
@@ -178,7 +178,7 @@ func (e *engineReader) kill(ctx context.Context, id string) error {
 
 // removeNetwork waits for a container in it whose removal is in progress.
 func (e *engineReader) removeNetwork(ctx context.Context, id string) error {
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(runLimit)
 	for {
 		err := e.call(ctx, "DELETE", "/networks/"+id, nil)
 		if err == nil || errors.Is(err, errNotThere) {

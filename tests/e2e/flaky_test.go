@@ -208,7 +208,7 @@ func quickly(t *testing.T, what string, call func()) {
 	t.Helper()
 	began := time.Now()
 	call()
-	if took := time.Since(began); took > 2*time.Second {
+	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("%s took %s while the engine did not answer", what, took)
 	}
 }

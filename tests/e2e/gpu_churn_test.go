@@ -47,7 +47,7 @@ func TestGPU_ChurnWithCrashes(t *testing.T) {
 		})
 	}
 	for kill := range churnKills {
-		eventually(t, 3*time.Minute, "more pods were taken", func() bool {
+		eventually(t, runLimit, "more pods were taken", func() bool {
 			return c.so().taken >= (kill+1)*churnPods/(churnKills+1) || t.Failed()
 		}, func() string { return fmt.Sprintf("%+v", c.so()) })
 		if err := d.kill(); err != nil {

@@ -15,7 +15,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
@@ -204,9 +203,9 @@ func (d *daemon) total(t *testing.T) int {
 	return -1
 }
 
-func (d *daemon) waitTotal(t *testing.T, want int, limit time.Duration) {
+func (d *daemon) waitTotal(t *testing.T, want int) {
 	t.Helper()
-	eventually(t, limit, fmt.Sprintf("the ping tells of %d GPUs", want), func() bool { return d.total(t) == want },
+	eventually(t, runLimit, fmt.Sprintf("the ping tells of %d GPUs", want), func() bool { return d.total(t) == want },
 		func() string { return fmt.Sprint(d.total(t)) })
 }
 

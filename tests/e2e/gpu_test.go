@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	v1 "k8s.io/api/core/v1"
@@ -24,7 +23,7 @@ const gpuLook = `ls /dev; echo visible=$NVIDIA_VISIBLE_DEVICES; echo path=$LD_LI
 func TestGPU_ContainersSeeTheirDevices(t *testing.T) {
 	g := newFakeGPUs(t, 3)
 	d := ownDaemon(t, 1, g.settings(nil))
-	d.waitTotal(t, 3, 10*time.Second)
+	d.waitTotal(t, 3)
 	asks := withGPUs(shell("two", gpuLook+"; touch "+driverFolder+"/libcuda.so.1 2>&1"), 2)
 	asks.Env = []v1.EnvVar{{Name: "LD_LIBRARY_PATH", Value: "/own"}, {Name: "NVIDIA_VISIBLE_DEVICES", Value: "all"}}
 	greedy := shell("none", gpuLook)
@@ -83,7 +82,7 @@ func TestGPU_SwitchedOff(t *testing.T) {
 
 func TestGPU_NoUsableDriver(t *testing.T) {
 	d := ownDaemon(t, 0, map[string]any{"GPUENABLED": 1, "GPULibraryPath": "/nonexistent/libnvidia-ml.so.1"})
-	d.waitTotal(t, 0, 10*time.Second)
+	d.waitTotal(t, 0)
 	if said := d.log.about("zero NVIDIA GPUs"); strings.Count(said, "\n") != 1 {
 		t.Errorf("said %q, want it once", said)
 	}
@@ -96,7 +95,7 @@ func TestGPU_NoUsableDriver(t *testing.T) {
 func TestGPU_StrategyThatCannotWork(t *testing.T) {
 	g := newFakeGPUs(t, 2)
 	d := ownDaemon(t, 1, g.settings(map[string]any{"GPUStrategy": "cdi"}))
-	d.waitTotal(t, 0, 10*time.Second)
+	d.waitTotal(t, 0)
 	if said := d.log.about("GPU-0"); !strings.Contains(said, "does not support CDI") {
 		t.Errorf("said %q", said)
 	}
@@ -198,7 +197,7 @@ func TestGPU_GivenBack(t *testing.T) {
 func TestGPU_Faults(t *testing.T) {
 	g := newFakeGPUs(t, 3)
 	d := ownDaemon(t, 1, g.settings(map[string]any{"GPUIgnoredXIDs": []int{94}}))
-	d.waitTotal(t, 3, 10*time.Second)
+	d.waitTotal(t, 3)
 	p := d.run(t, newPod(withGPUs(shell("c", "trap 'exit 3' TERM; while :; do sleep 1 & wait $!; done"), 2), shell("other", untilStopped)))
 	p.waitRunning()
 	given := p.given("c")
@@ -207,7 +206,7 @@ func TestGPU_Faults(t *testing.T) {
 	g.xid(g.index(given[0]), 31)
 	g.xid(g.index(given[0]), 94)
 	g.xid(g.index(given[1]), 79)
-	d.waitTotal(t, 2, 6*time.Second)
+	d.waitTotal(t, 2)
 	trouble := given[1] + " (Test GPU) failed: XID 79 (GPU has fallen off the bus)"
 	seen := p.status()
 	healths := map[v1.ResourceID]v1.ResourceHealthStatus{}
@@ -239,7 +238,7 @@ func TestGPU_Faults(t *testing.T) {
 	if got := ended.container("other").State.Terminated.Message; strings.Contains(got, trouble) {
 		t.Errorf("message of a container without GPUs = %q", got)
 	}
-	d.waitTotal(t, 3, 15*time.Second)
+	d.waitTotal(t, 3)
 	again := p.status().container("c").State.Terminated.Message
 	if !strings.Contains(again, trouble) || strings.Count(again, "XID") != 1 {
 		t.Errorf("message after the hold-down = %q, want the fault once", again)
@@ -255,12 +254,12 @@ func TestGPU_ForeignUse(t *testing.T) {
 	p.waitRunning()
 	held := g.index(p.given("c")[0])
 	end := g.process(1-held, os.Getpid())
-	d.waitTotal(t, 1, 15*time.Second)
+	d.waitTotal(t, 1)
 	if got := d.refusedCreate(t, newPod(withGPUs(shell("c", "true"), 1))); !strings.Contains(got, "0 of 2 free: 1 in use by pods, 1 used by other processes on the host") {
 		t.Errorf("refused with %q", got)
 	}
 	end()
-	d.waitTotal(t, 2, 15*time.Second)
+	d.waitTotal(t, 2)
 
 	sandbox := p.sandbox()
 	var top struct{ Processes [][]string }
@@ -312,7 +311,7 @@ func TestGPU_RestartKeeps(t *testing.T) {
 		t.Errorf("%v was given twice", got)
 	}
 	p.waitRunning()
-	stubborn.waitGone(runLimit)
+	stubborn.waitGone()
 	d.runSoon(t, func() *v1.Pod { return newPod(withGPUs(shell("c", "true"), 2)) }).waitPhase(v1.PodSucceeded)
 }
 
@@ -321,10 +320,10 @@ func TestGPU_RestartKeeps(t *testing.T) {
 func TestGPU_DevicesCome(t *testing.T) {
 	g := newFakeGPUs(t, 1)
 	d := ownDaemon(t, 1, g.settings(nil))
-	d.waitTotal(t, 1, 10*time.Second)
+	d.waitTotal(t, 1)
 	before := slices.Collect(maps.Keys(d.waitWarm(t, 1)))
 	g.set(3)
-	d.waitTotal(t, 3, 10*time.Second)
+	d.waitTotal(t, 3)
 	p := d.run(t, newPod(withGPUs(shell("c", gpuLook), 3)))
 	if diff := cmp.Diff(g.nodes([]string{"GPU-0", "GPU-1", "GPU-2"}), g.seen(p.output())); diff != "" {
 		t.Errorf("devices (-want +got):\n%s", diff)
@@ -339,7 +338,7 @@ func TestGPU_DevicesCome(t *testing.T) {
 	g.n = 4
 	g.writeHost()
 	g.mu.Unlock()
-	eventually(t, 15*time.Second, "the log says why", func() bool {
+	eventually(t, runLimit, "the log says why", func() bool {
 		return strings.Contains(d.log.about("GPU-3"), "does not have GPU-3")
 	}, nil)
 	if got := d.total(t); got != 3 {

@@ -122,7 +122,7 @@ func (e *hostEngine) stop() error {
 	select {
 	case <-e.exited:
 		return nil
-	case <-time.After(60 * time.Second):
+	case <-time.After(runLimit):
 		return errors.Join(fmt.Errorf("the engine did not end: %s", e.log()), e.cmd.Process.Kill())
 	}
 }
@@ -208,7 +208,7 @@ func TestHostEngineRestarts(t *testing.T) {
 		t.Errorf("log of a pod from the outage = %q", got)
 	}
 	waits.delete(0)
-	waits.waitGone(runLimit)
+	waits.waitGone()
 	for p, was := range before {
 		got := p.status().container("c")
 		if got.State.Running == nil || got.ContainerID != was.ContainerID || got.RestartCount != 0 {
@@ -242,7 +242,7 @@ func TestHostEngineRestarts(t *testing.T) {
 		}, d.log.String)
 		d.waitWarmBeside(t, 1)
 		never.delete(0)
-		never.waitGone(runLimit)
+		never.waitGone()
 		never = start(v1.RestartPolicyNever)
 		never.waitRunning()
 	}

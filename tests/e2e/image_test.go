@@ -68,7 +68,7 @@ func newSidecar(t *testing.T, image string, settings map[string]any) *sidecarRun
 		if t.Failed() {
 			t.Logf("the container's log:\n%s", s.output())
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), runLimit)
 		defer cancel()
 		if err := suite.engine.removeContainer(ctx, s.name); err != nil {
 			t.Error(err)
@@ -218,14 +218,14 @@ func buildImage(t *testing.T, dockerfile, stage string, files map[string]string,
 func buildTarget(t *testing.T, dockerfile, target, image string, args map[string]string, tree []byte) {
 	t.Helper()
 	query := url.Values{"t": {image}, "target": {target}, "buildargs": {string(encode(t, args))}, "rm": {"1"}, "forcerm": {"1"}}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), runLimit)
 	defer cancel()
 	var out bytes.Buffer
 	if err := post(ctx, "/build?"+query.Encode(), "application/x-tar", bytes.NewReader(tree), &out); err != nil {
 		t.Fatalf("build %s: %v\n%s", dockerfile, err, out.String())
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), runLimit)
 		defer cancel()
 		if err := suite.engine.call(ctx, http.MethodDelete, "/images/"+image+"?force=1", nil); err != nil {
 			t.Errorf("remove the image: %v", err)
@@ -283,10 +283,10 @@ func TestSidecarImage(t *testing.T) {
 		t.Errorf("the container was %s and is %s, restarted %d times", before.ContainerID, after.ContainerID, after.RestartCount)
 	}
 	long.delete(1)
-	long.waitGone(runLimit)
+	long.waitGone()
 	short.delete(1)
-	short.waitGone(runLimit)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	short.waitGone()
+	ctx, cancel := context.WithTimeout(t.Context(), runLimit)
 	defer cancel()
 	if err := s.idle(ctx); err != nil {
 		t.Error(err)

@@ -10,7 +10,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	v1 "k8s.io/api/core/v1"
 )
@@ -26,7 +25,7 @@ func TestPodsReachNothingOfTheHost(t *testing.T) {
 	if err := d.launch(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 20*time.Second, "both ports in the log", func() bool {
+	eventually(t, runLimit, "both ports in the log", func() bool {
 		return len(served.FindAllString(d.log.String(), -1)) >= 2
 	}, d.log.String)
 	ports := []string{}

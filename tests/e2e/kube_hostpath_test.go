@@ -157,7 +157,7 @@ func kubeClaims(t *testing.T, d kubeDaemon) {
 	p := d.run(t, pod)
 	p.checkLooks(looks)
 	p.delete(0)
-	p.waitGone(runLimit)
+	p.waitGone()
 	// The data of a claim outlives the pod.
 	if got, err := os.ReadFile(filepath.Join(d.claim, "f")); err != nil || string(got) != "data\n" {
 		t.Errorf("the claim's file = %q, %v", got, err)

@@ -89,7 +89,7 @@ func kubeSidecarsAtDelete(t *testing.T, d kubeDaemon) {
 		t.Errorf("with sidecars running the pod is %s: %s", p.pod.Status.Phase, encode(t, seen.InitContainers))
 	}
 	p.delete(10)
-	p.waitGone(runLimit)
+	p.waitGone()
 	checkOrder(t, dir, "one", "a", "two", "b", "main", "main stops", "b stops", "a stops")
 }
 

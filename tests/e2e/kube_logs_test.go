@@ -37,7 +37,7 @@ func kubeLogsUntilDelete(t *testing.T, d kubeDaemon) {
 		t.Errorf("previous log = %q", got)
 	}
 	p.delete(0)
-	p.waitGone(runLimit)
+	p.waitGone()
 	eventually(t, runLimit, "no file has the pod's uid in its name but its tombstone", func() bool {
 		return len(d.filesOf(t, string(p.pod.UID))) == 0
 	}, func() string { return strings.Join(d.filesOf(t, string(p.pod.UID)), ", ") })

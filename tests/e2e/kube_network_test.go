@@ -90,7 +90,7 @@ func freePort(t *testing.T) int {
 // fetch asks the host's own address until it is answered.
 func fetch(t *testing.T, port int) string {
 	t.Helper()
-	call := &http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	call := &http.Client{Timeout: time.Minute, Transport: &http.Transport{DisableKeepAlives: true}}
 	var text []byte
 	eventually(t, runLimit, "the port answers on 127.0.0.1", func() bool {
 		response, err := call.Get(fmt.Sprintf("http://127.0.0.1:%d/", port))
@@ -123,7 +123,7 @@ func kubeHostPort(t *testing.T, d kubeDaemon) {
 		t.Errorf("a second pod with the port was answered with %d %s", code, text)
 	}
 	first.delete(0)
-	first.waitGone(runLimit)
+	first.waitGone()
 	third := d.run(t, serving("third"))
 	third.waitRunning()
 	if got := fetch(t, port); got != "third\n" {

@@ -50,7 +50,7 @@ func kubeSecretsOnHost(t *testing.T, d kubeDaemon) {
 		}
 	}
 	p.delete(0)
-	p.waitGone(runLimit)
+	p.waitGone()
 	if left := filesWith(t, d.data(), marker); len(left) > 0 {
 		t.Errorf("the secret is still in %v", left)
 	}

@@ -120,7 +120,7 @@ func (d *daemon) cycle(t *testing.T, i int) []string {
 		t.Errorf("look at the sandboxes: %v", err)
 	}
 	p.delete(2)
-	p.waitGone(runLimit)
+	p.waitGone()
 	return volumes(sandboxes)
 }
 

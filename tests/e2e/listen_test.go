@@ -22,7 +22,7 @@ func (d *daemon) failsToStart(t *testing.T, words ...string) {
 	}
 	select {
 	case <-d.exited:
-	case <-time.After(20 * time.Second):
+	case <-time.After(runLimit):
 		t.Fatalf("docker-sd runs although it must not: %s", d.log.tail(20))
 	}
 	if code := d.cmd.ProcessState.ExitCode(); code != 1 {
@@ -98,7 +98,7 @@ var listening = regexp.MustCompile(`docker-sd is listening.* address="?(127\.0\.
 
 // overTCP is a client for a host and port.
 func overTCP(address string) *client {
-	return &client{http: &http.Client{Timeout: time.Minute, Transport: &http.Transport{}}, base: "http://" + address}
+	return &client{http: &http.Client{Timeout: runLimit, Transport: &http.Transport{}}, base: "http://" + address}
 }
 
 func TestPortListensOnLoopback(t *testing.T) {
@@ -107,7 +107,7 @@ func TestPortListensOnLoopback(t *testing.T) {
 	if err := d.launch(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 20*time.Second, "the log names a loopback address", func() bool {
+	eventually(t, runLimit, "the log names a loopback address", func() bool {
 		return listening.MatchString(d.log.String())
 	}, d.log.String)
 	address := listening.FindStringSubmatch(d.log.String())[1]

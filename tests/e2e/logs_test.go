@@ -201,7 +201,7 @@ func TestFollowEndsWithDelete(t *testing.T) {
 				if err != nil {
 					t.Errorf("the followed log broke: %v", err)
 				}
-			case <-time.After(20 * time.Second):
+			case <-time.After(runLimit):
 				t.Error("the followed log did not end with the pod")
 			}
 		})
@@ -218,7 +218,7 @@ func TestFollowersThatLeave(t *testing.T) {
 	for range 5 {
 		ctx, leave := context.WithCancel(t.Context())
 		var body io.ReadCloser
-		eventually(t, 20*time.Second, "a follower's place is free again", func() bool {
+		eventually(t, runLimit, "a follower's place is free again", func() bool {
 			response, err := d.send(ctx, http.MethodGet, "/getLogs", logBody(t, p.pod, "c", logOptions{Follow: true}), apiHeaders())
 			if err != nil {
 				t.Fatal(err)

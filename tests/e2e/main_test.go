@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
-	"time"
 )
 
 // suite is what all tests share. TestMain fills it before the first test and
@@ -98,7 +97,7 @@ func prepareSuite(dir string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), runLimit)
 	defer cancel()
 	if err := engine.ping(ctx); err != nil {
 		return fmt.Errorf("no Docker engine answers: %w", err)

@@ -201,12 +201,12 @@ func TestMalformedRequests(t *testing.T) {
 // raw sends bytes over a connection of their own and returns the code of the
 // answer, "none" if there is none.
 func (d *daemon) raw(text []byte, whole bool) (code string, err error) {
-	conn, err := net.DialTimeout("unix", d.socket, 10*time.Second)
+	conn, err := net.DialTimeout("unix", d.socket, runLimit)
 	if err != nil {
 		return "none", err
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(runLimit)); err != nil {
 		return "none", err
 	}
 	// The server may answer and close before it has read all.
@@ -217,7 +217,7 @@ func (d *daemon) raw(text []byte, whole bool) (code string, err error) {
 	line, err := bufio.NewReader(conn).ReadString('\n')
 	if err != nil {
 		if netErr, ok := err.(net.Error); ok && netErr.Timeout() {
-			return "none", fmt.Errorf("no answer in 30 s: %w", err)
+			return "none", fmt.Errorf("no answer in %s: %w", runLimit, err)
 		}
 		return "none", nil // cut off, which is an answer to bytes that are no request
 	}

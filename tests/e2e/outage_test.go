@@ -64,7 +64,7 @@ func TestEngineHangs(t *testing.T) {
 			t.Errorf("log = %q", got)
 		}
 	}
-	leaving.waitGone(runLimit)
+	leaving.waitGone()
 	if got := living.status().container("c"); got.State.Running == nil || got.RestartCount != 0 {
 		t.Errorf("the pod that ran is %+v", got)
 	}
@@ -173,5 +173,5 @@ func TestSlowEngine(t *testing.T) {
 		t.Errorf("log = %q", got)
 	}
 	p.delete(0)
-	p.waitGone(runLimit)
+	p.waitGone()
 }

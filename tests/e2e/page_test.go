@@ -66,7 +66,7 @@ func (b *tab) goesLive(address string) {
 		if strings.Contains(b.text("#live"), "live") {
 			return true
 		}
-		if time.Since(loaded) > 15*time.Second {
+		if time.Since(loaded) > time.Minute {
 			loaded = time.Now()
 			if err := chromedp.Do(b.ctx, chromedp.Navigate(address)); err != nil {
 				b.t.Log(err)
@@ -85,7 +85,7 @@ func (b *tab) complain(text string) {
 // ask evaluates an expression in the page.
 func ask[T any](b *tab, expression string) T {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(b.ctx, runLimit)
 	defer cancel()
 	value, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
 	if err != nil {

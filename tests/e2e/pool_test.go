@@ -114,7 +114,7 @@ func TestBurst(t *testing.T) {
 		p.delete(0)
 	}
 	for _, p := range runs {
-		p.waitGone(runLimit)
+		p.waitGone()
 	}
 	d.waitWarm(t, 3)
 }
@@ -202,6 +202,6 @@ func TestMaxPods(t *testing.T) {
 	p := d.run(t, newPod(shell("c", "true")))
 	d.refused(t, "one pod too many", "/create", encode(t, newCreate(newPod(shell("c", "true")))), http.StatusTooManyRequests)
 	p.delete(0)
-	p.waitGone(runLimit)
+	p.waitGone()
 	d.run(t, newPod(shell("c", "true"))).waitPhase(v1.PodSucceeded)
 }

@@ -294,14 +294,14 @@ func TestPullIsGivenUp(t *testing.T) {
 		})
 	}
 	first.delete(0)
-	first.waitGone(30 * time.Second)
+	first.waitGone()
 	if len(gone) != 0 {
 		t.Error("the pull was given up although a pod waits for it")
 	}
 	second.delete(0)
 	select {
 	case <-gone:
-	case <-time.After(30 * time.Second):
+	case <-time.After(runLimit):
 		t.Error("the engine goes on pulling although nobody waits")
 	}
 	if suite.engine.hasImage(t, image.ref) {

@@ -106,7 +106,7 @@ func TestLogIsDiscreet(t *testing.T) {
 		p.delete(1)
 	}
 	for _, p := range runs {
-		p.waitGone(runLimit)
+		p.waitGone()
 	}
 	for _, marker := range markers {
 		if lines := d.log.about(marker); lines != "" {

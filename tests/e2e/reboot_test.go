@@ -85,10 +85,10 @@ func TestHostReboots(t *testing.T) {
 	lost.waitLog("c", "wiped\n")
 	for _, p := range pods {
 		p.delete(0)
-		p.waitGone(runLimit)
+		p.waitGone()
 	}
 	lost.delete(0)
-	lost.waitGone(runLimit)
+	lost.waitGone()
 	d.waitWarm(t, 1)
 }
 

@@ -58,7 +58,7 @@ func TestRefusedRecordOfALivePod(t *testing.T) {
 				t.Errorf("it ran %q, %v", runs, err)
 			}
 			p.delete(1)
-			p.waitGone(runLimit)
+			p.waitGone()
 		})
 	}
 }
@@ -126,7 +126,7 @@ func TestDoneStaysDone(t *testing.T) {
 	d.waitReady(t)
 	p.waitFor("it is as it was", halfDone)
 	p.delete(0)
-	p.waitGone(runLimit)
+	p.waitGone()
 	if n := runs("done"); n != 1 {
 		t.Errorf("the container that had succeeded ran %d times", n)
 	}

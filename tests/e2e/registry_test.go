@@ -291,7 +291,7 @@ func (e *engineReader) post(t *testing.T, path string, headers map[string]string
 func (e *engineReader) removeImage(t *testing.T, refs ...string) {
 	t.Helper()
 	for _, ref := range refs {
-		deadline := time.Now().Add(20 * time.Second)
+		deadline := time.Now().Add(runLimit)
 		for {
 			err := e.call(context.Background(), http.MethodDelete, "/images/"+ref, nil)
 			if err == nil || errors.Is(err, errNotThere) {

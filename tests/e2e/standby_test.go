@@ -82,7 +82,7 @@ func TestStandby(t *testing.T) {
 	}
 	for _, r := range runs {
 		r.delete(0)
-		r.waitGone(runLimit)
+		r.waitGone()
 	}
 	d.waitWarm(t, 1) // and as many stand by, or it would wait for ever
 }

@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	v1 "k8s.io/api/core/v1"
@@ -40,7 +39,7 @@ func lateImage(t *testing.T) (image, value string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		ctx, cancel := context.WithTimeout(context.Background(), runLimit)
 		defer cancel()
 		if err := suite.engine.call(ctx, "DELETE", "/images/"+image+"?force=1", nil); err != nil {
 			t.Error(err)

@@ -61,7 +61,7 @@ func TestSystemdIsTold(t *testing.T) {
 	p.waitPhase(v1.PodRunning)
 	await("WATCHDOG=1\nSTATUS=1 pods have a sandbox, ")
 	p.delete(1)
-	p.waitGone(runLimit)
+	p.waitGone()
 	if err := d.stop(); err != nil {
 		t.Fatal(err)
 	}

@@ -47,6 +47,6 @@ func TestManyPodsOutliveAKill(t *testing.T) {
 		p.delete(0)
 	}
 	for _, p := range runs {
-		p.waitGone(runLimit)
+		p.waitGone()
 	}
 }

@@ -37,7 +37,7 @@ func TestTracing(t *testing.T) {
 	second.waitPhase(v1.PodSucceeded)
 	for _, p := range []*podRun{first, second} {
 		p.delete(0)
-		p.waitGone(runLimit)
+		p.waitGone()
 	}
 	// An end sends what waits.
 	if err := d.stop(); err != nil {
