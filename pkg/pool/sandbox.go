@@ -201,13 +201,22 @@ func (p *Pool) make(ctx context.Context, m making) (string, error) {
 	fault.Point("pool.boot.folder")
 	labels := map[string]string{engine.LabelInstance: p.config.Instance, engine.LabelSandbox: name,
 		engine.LabelGeneration: shape.generation, engine.LabelFolder: p.config.Dir}
-	if err := p.makeNetwork(ctx, name, labels); err != nil {
+	subnet, err := p.subnets.take(name)
+	if err != nil {
 		return "", err
 	}
-	fault.Point("pool.boot.network")
+	var network errgroup.Group
+	network.Go(func() error {
+		err := p.makeNetwork(ctx, name, subnet, labels)
+		fault.Point("pool.boot.network")
+		return err
+	})
 	spec := p.spec(name, dir, labels)
 	if spec.Ports = m.ports; len(m.ports) == 0 {
+		// It is connected later: its network is made while it is made and started.
 		spec.Network = "none"
+	} else if err := network.Wait(); err != nil {
+		return "", err
 	}
 	if m.standby {
 		spec.Name = standbyName(name)
@@ -219,31 +228,32 @@ func (p *Pool) make(ctx context.Context, m making) (string, error) {
 		err = p.host.Start(ctx, id)
 		fault.Point("pool.boot.started")
 	}
+	err = errors.Join(err, network.Wait())
 	if err == nil && m.standby {
 		err = p.join(ctx, name, id)
 	}
 	return id, errors.Join(err, caller.Err())
 }
 
-// makeNetwork makes the sandbox's network in the first free range that nobody
-// else uses: other networks of the engine's are seen only by its refusal.
-func (p *Pool) makeNetwork(ctx context.Context, name string, labels map[string]string) error {
-	var err error
-	for range p.subnets.left() + 1 {
-		var subnet string
+// makeNetwork makes the sandbox's network in a range, or in the first free one that
+// nobody else uses: other networks of the engine's are seen only by its refusal.
+func (p *Pool) makeNetwork(ctx context.Context, name, subnet string, labels map[string]string) error {
+	for left := p.subnets.left(); ; left-- {
+		err := p.host.CreateNetwork(ctx, NetworkName(name), subnet, labels)
+		if errdefs.IsConflict(err) {
+			return nil
+		}
+		if subnet == "" || !errdefs.IsPermissionDenied(err) {
+			return err
+		}
+		p.subnets.pass(name)
+		if left <= 0 {
+			return err
+		}
 		if subnet, err = p.subnets.take(name); err != nil {
 			return err
 		}
-		err = p.host.CreateNetwork(ctx, NetworkName(name), subnet, labels)
-		if subnet == "" || !errdefs.IsPermissionDenied(err) {
-			break
-		}
-		p.subnets.pass(name)
 	}
-	if errdefs.IsConflict(err) {
-		return nil
-	}
-	return err
 }
 
 // create makes the container, fetching its image when the host has none.

@@ -1,5 +1,6 @@
 # Runs as the first process of a sandbox, in whatever image provides dockerd.
-# Everything here needs only a POSIX shell with mount, umount, cp, mkdir and ln.
+# Everything here needs only a POSIX shell with mount, umount, cat, cp, cut, mkdir
+# and ln.
 # DOCKER_SD_SOCKET  socket of the inner engine, in a folder shared with the host
 # DOCKER_SD_GO      named pipe to wait at before the engine is started, if it is there;
 #                   "current" from it: the images are still those of the beginning
@@ -8,12 +9,16 @@ set -eu
 
 data=/var/lib/docker
 
+# Where things are mounted, spaces as \040. The shell's read would take a system call
+# for each byte of it.
+mount_points() { cut -d ' ' -f 5 /proc/self/mountinfo; }
+
 # An unprivileged container gets its cgroups read-only; the inner engine has to
 # make children in them. The bounds of the sandbox itself stay out of reach.
 writable_cgroups() {
-	while read -r _ _ _ _ at _; do
+	for at in $(mount_points); do
 		case $at in /sys/fs/cgroup | /sys/fs/cgroup/*) mount -o remount,bind,rw "$at" ;; esac
-	done </proc/self/mountinfo
+	done
 	[ -f /sys/fs/cgroup/cgroup.controllers ] || return 0
 	# cgroup v2 gives controllers to children only while no process sits in the
 	# parent; an exec into the sandbox can put one back, hence the retries.
@@ -76,12 +81,12 @@ share_once() {
 # as they start, and an engine gives what is in its data root no other
 # propagation than one that shows them here.
 private_store() {
-	while read -r _ _ _ _ at _; do
+	for at in $(mount_points); do
 		case $at in
 		"$DOCKER_SD_STORE" | "$DOCKER_SD_STORE/image" | "$DOCKER_SD_STORE/overlay2") mount --make-private "$at" ;;
 		"$DOCKER_SD_STORE"/*) umount -l "$at" ;;
 		esac
-	done </proc/self/mountinfo
+	done
 }
 
 if [ -n "${DOCKER_SD_STORE:-}" ]; then
@@ -91,16 +96,19 @@ fi
 # What the host mounts later below a shared path reaches the pod's containers,
 # where they ask for it (mountPropagation HostToContainer).
 mount --make-rshared /
-writable_cgroups
+writable_cgroups &
+cgroups=$!
+share_once
+# Before the pipe: the end of a child interrupts the opening of it.
+wait $cgroups
 # A standby waits here: the pipe's other end is closed when it is needed. What can
 # be done before is done before, for the burst that it stands by for.
 if [ -p "${DOCKER_SD_GO:-}" ]; then
-	share_once
 	word=
 	read -r word <"$DOCKER_SD_GO" || true
 	[ "$word" = current ] || [ -z "${DOCKER_SD_STORE:-}" ] || rm -rf $data/image $data/overlay2
+	share_once
 fi
-share_once
 
 # dockerd is a child, not the first process: containers outlive its crash
 # (live-restore) and the loop brings it back.
