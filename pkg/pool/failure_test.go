@@ -69,6 +69,34 @@ func TestFailedBootLeavesNothing(t *testing.T) {
 	}
 }
 
+// TestFailedBootWaitsForItsCalls: what is removed has no call under way for it.
+func TestFailedBootWaitsForItsCalls(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		var joining atomic.Bool
+		host.mute = true
+		host.faults(func(ctx context.Context, call, subject string) error {
+			switch call {
+			case "Join":
+				joining.Store(true)
+				host.kill(subject)
+				<-ctx.Done()
+				joining.Store(false)
+				return ctx.Err()
+			case "Remove", "RemoveNetwork":
+				if joining.Load() {
+					t.Errorf("%s of %s while it is given its network", call, subject)
+				}
+			}
+			return nil
+		})
+		p := pool.New(config, host)
+		defer p.Close()
+		if _, err := p.Reserve(nil).Sandbox(t.Context()); err == nil || !strings.Contains(err.Error(), "it ended while booting") {
+			t.Errorf("Sandbox() = %v", err)
+		}
+	})
+}
+
 func TestFailingRefillsBackOffAndRecover(t *testing.T) {
 	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
 		config.Size, config.Parallel = 4, 4

@@ -330,21 +330,26 @@ func (p *Pool) connect(ctx context.Context, name, id string) (_ *Sandbox, err er
 	}
 	s := &Sandbox{Name: name, ID: id, Dir: dir, Engine: inner, gone: make(chan struct{})}
 	watch, stop := context.WithCancel(p.life)
+	join, giveUp := context.WithCancel(ctx)
+	var joining errgroup.Group
 	defer func() {
+		giveUp()
 		if err != nil {
 			stop()
+			// Who removes the sandbox must not meet a call that is still under way for it.
+			_ = joining.Wait() // err says why
 			inner.Close()
 		}
 	}()
+	began := time.Now()
 	p.watch(watch, stop, s)
-	var joining errgroup.Group
-	joining.Go(func() error { return p.join(ctx, name, id) })
+	joining.Go(func() error { return p.join(join, name, id) })
 	tick := time.NewTicker(readyPoll)
 	defer tick.Stop()
 	for inner.Ping(ctx) != nil {
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("its engine did not answer within %s: %w%s", p.config.BootTimeout, ctx.Err(), p.lastWords(ctx, id))
+			return nil, fmt.Errorf("its engine did not answer within %s: %w%s", time.Since(began).Round(time.Second), ctx.Err(), p.lastWords(ctx, id))
 		case <-s.gone:
 			return nil, fmt.Errorf("it ended while booting%s", p.lastWords(ctx, id))
 		case <-tick.C:
