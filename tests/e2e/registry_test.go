@@ -88,6 +88,7 @@ func startRegistry(binary, dir string, args ...string) (address string, stop fun
 // requests counted and its answers spoilt as the test wants.
 type front struct {
 	address string
+	server  *httptest.Server
 	// pass asks the registry behind.
 	pass http.HandlerFunc
 
@@ -123,7 +124,7 @@ func newFront(t *testing.T, locked bool) *front {
 			through.ServeHTTP(w, r)
 		}
 	}))
-	f.address = server.Listener.Addr().String()
+	f.server, f.address = server, server.Listener.Addr().String()
 	t.Cleanup(func() {
 		server.CloseClientConnections()
 		server.Close()
