@@ -95,6 +95,8 @@ func TestEventsOfAPod(t *testing.T) {
 	pod.Spec.InitContainers = []v1.Container{shell("init", "true")}
 	p := d.run(t, pod)
 	p.waitPhase(v1.PodFailed)
+	// Its status may be known before that is on disk.
+	eventually(t, runLimit, "the pod has ended", func() bool { return slices.Contains(changes(t, d, pod), "pod ended") }, nil)
 	p.delete(0)
 	p.waitGone()
 	want := []string{"pod created", "pod placed", "container init started", "container init ended", "container main started",

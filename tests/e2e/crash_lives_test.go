@@ -273,7 +273,12 @@ func imageArrives(c *crashRun) {
 // container makes a success of being stopped.
 func podIsOverdue(c *crashRun) {
 	pod := c.pod(nil, []v1.Container{shell("main", "trap 'exit 0' TERM; echo main >>/marks/main; while :; do usleep 50000; done")})
-	seconds := int64(2)
+	c.resume()
+	seconds := c.d.deadline(c.t)
+	c.before++
+	if err := c.d.stop(); err != nil {
+		c.t.Fatal(err)
+	}
 	pod.Spec.ActiveDeadlineSeconds = &seconds
 	c.arm(c.point())
 	p := c.create(pod)

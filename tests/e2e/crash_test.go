@@ -64,6 +64,8 @@ type crashRun struct {
 	d *daemon
 	// mark is where the log of the armed run begins.
 	mark int
+	// before is how many pods there were before the one that the crash is about.
+	before int
 	// volumes that sandboxes had.
 	volumes map[string]bool
 }
@@ -286,7 +288,7 @@ func (c *crashRun) checkNothingLeft() {
 // checkFiles looks for files that no longer have a purpose.
 func (c *crashRun) checkFiles() {
 	c.t.Helper()
-	for dir, allowed := range map[string]int{c.temporary(): 0, "records": 0, "archive": 0, "tombstones": 1, "sandboxes": c.pool + c.standby} {
+	for dir, allowed := range map[string]int{c.temporary(): 0, "records": 0, "archive": 0, "tombstones": 1 + c.before, "sandboxes": c.pool + c.standby} {
 		if !filepath.IsAbs(dir) {
 			dir = filepath.Join(c.d.data(), dir)
 		}

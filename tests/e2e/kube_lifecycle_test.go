@@ -172,7 +172,7 @@ func kubeRestartRules(t *testing.T, d kubeDaemon) {
 
 func kubeActiveDeadline(t *testing.T, d kubeDaemon) {
 	pod := newPod(shell("c", untilStopped), shell("done", "true"))
-	pod.Spec.ActiveDeadlineSeconds = ptr(int64(3))
+	pod.Spec.ActiveDeadlineSeconds = ptr(d.deadline(t))
 	p := d.run(t, pod)
 	p.waitMessage("c", "DeadlineExceeded")
 	if code, _ := p.d.must(t, http.MethodGet, "/getLogs", logBody(t, pod, "c", logOptions{})); code != http.StatusOK {

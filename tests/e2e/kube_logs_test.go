@@ -25,7 +25,7 @@ import (
 func kubeLogsUntilDelete(t *testing.T, d kubeDaemon) {
 	twice := shell("twice", "test -e /vol/been && { echo second; exit 0; }; touch /vol/been; echo first; exit 1")
 	twice.RestartPolicy = ptr(v1.ContainerRestartPolicyOnFailure)
-	p := d.run(t, withVolume(withInits(newPod(twice, shell("once", "echo once; usleep 50000; echo error >&2")), shell("init", "echo init")), emptyDir(), "/vol"))
+	p := d.run(t, withVolume(withInits(newPod(twice, shell("once", "echo once; usleep 500000; echo error >&2")), shell("init", "echo init")), emptyDir(), "/vol"))
 	p.waitPhase(v1.PodSucceeded)
 	p.waitRetired()
 	for name, want := range map[string]string{"twice": "second\n", "once": "once\nerror\n", "init": "init\n"} {

@@ -14,7 +14,7 @@ import (
 
 // quickProbe runs every second and fails at once.
 func quickProbe(handler v1.ProbeHandler) *v1.Probe {
-	return &v1.Probe{ProbeHandler: handler, PeriodSeconds: 1, FailureThreshold: 1, TimeoutSeconds: 5}
+	return &v1.Probe{ProbeHandler: handler, PeriodSeconds: 1, FailureThreshold: 1, TimeoutSeconds: 60}
 }
 
 func execProbe(argv ...string) v1.ProbeHandler {

@@ -19,7 +19,7 @@ func TestLogSelection(t *testing.T) {
 	t.Parallel()
 	d := sharedDaemon(t)
 	// The pause keeps the two streams' writes apart in time.
-	p := d.run(t, newPod(shell("c", "for i in 1 2 3 4 5; do echo out $i; usleep 20000; echo err $i >&2; usleep 20000; done")))
+	p := d.run(t, newPod(shell("c", "for i in 1 2 3 4 5; do echo out $i; usleep 300000; echo err $i >&2; usleep 300000; done")))
 	p.waitPhase(v1.PodSucceeded)
 	var all []string
 	for i := range 5 {

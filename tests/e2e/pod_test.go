@@ -179,6 +179,18 @@ func (p *podRun) delete(grace int64) time.Duration {
 	return time.Since(began)
 }
 
+// deadline is enough seconds for a pod to run before they are over, as it goes now.
+func (d *daemon) deadline(t *testing.T) int64 {
+	t.Helper()
+	began := time.Now()
+	p := d.run(t, newPod(shell("c", untilStopped)))
+	p.waitRunning()
+	enough := 3*time.Since(began) + 2*time.Second
+	p.delete(0)
+	p.waitGone()
+	return int64(enough.Seconds()) + 1
+}
+
 // waitGone waits until no trace of the pod is left on the host.
 func (p *podRun) waitGone() {
 	p.t.Helper()
