@@ -43,20 +43,24 @@ func Connect(host string, observers ...func(Call)) (*Client, error) {
 	}
 	opts := []client.Opt{client.WithHost(host), client.WithAPIVersionNegotiation(), client.WithUserAgent("docker-sd")}
 	ours := &http.Client{}
+	var network, address string
 	switch url.Scheme {
 	case "unix":
-		ours.Transport = transport("unix", url.Host+url.Path)
-		opts = append(opts, client.WithHTTPClient(ours))
+		network, address = "unix", url.Host+url.Path
 	case "tcp":
-		ours.Transport = transport("tcp", url.Host)
+		network, address = "tcp", url.Host
+	}
+	if network != "" {
+		ours.Transport = transport(network, address)
 		opts = append(opts, client.WithHTTPClient(ours))
 	}
 	c, err := client.NewClientWithOpts(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("engine at %s: %w", host, err)
 	}
+	// After the SDK has had its look at what kind of transport it is.
+	ours.Transport = &byLength{ours.Transport, longTransport(network, address)}
 	for _, tell := range observers {
-		// After the SDK has had its look at what kind of transport it is.
 		ours.Transport = &observed{ours.Transport, tell}
 	}
 	return &Client{docker: c, limit: callTimeout, asked: waitPeriod, quiet: silenceLimit}, nil
@@ -85,6 +89,34 @@ func transport(network, address string) *http.Transport {
 		},
 	}
 }
+
+// longTransport is for answers of many megabytes: the buffer that makes these
+// cheap to read would be a waste in each connection that waits for a call.
+func longTransport(network, address string) *http.Transport {
+	t := transport(network, address)
+	t.ReadBufferSize = readBuffer
+	t.IdleConnTimeout = longIdle
+	return t
+}
+
+// longIdle is how long a connection with a large buffer waits for the next call.
+const longIdle = time.Second
+
+// byLength sends each call through the transport for the answer that it expects.
+type byLength struct {
+	short http.RoundTripper
+	long  *http.Transport
+}
+
+func (b *byLength) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Context().Value(long{}) != nil {
+		return b.long.RoundTrip(r)
+	}
+	return b.short.RoundTrip(r)
+}
+
+// long marks the context of a call whose answer may have many megabytes.
+type long struct{}
 
 // hijacked marks the context of a call whose connection becomes a stream.
 type hijacked struct{}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // TestIdleConnections: parallel calls of one round are made with the connections
@@ -66,5 +67,50 @@ func TestIdleConnections(t *testing.T) {
 	}
 	if got := dials.Load(); got > parallel {
 		t.Errorf("%d connections for %d rounds of %d calls", got, rounds, parallel)
+	}
+}
+
+// TestConnectionsOfLogs: a whole log comes over a connection of its own, with a
+// large buffer, that is not kept; one that is followed, which has no use for
+// such a buffer, over one that calls use too.
+func TestConnectionsOfLogs(t *testing.T) {
+	var from string
+	client, fake := serve(t, map[string]http.HandlerFunc{
+		"POST /containers/x/start": func(w http.ResponseWriter, r *http.Request) {
+			from = r.RemoteAddr
+			w.WriteHeader(http.StatusNoContent)
+		},
+		"GET /containers/x/logs": func(_ http.ResponseWriter, r *http.Request) { from = r.RemoteAddr },
+	})
+	start := func() error { return client.Start(t.Context(), "x") }
+	read := func(o LogOptions) func() error {
+		return func() error { return client.Logs(t.Context(), "x", o, io.Discard) }
+	}
+	by := func(call func() error) string {
+		if err := call(); err != nil {
+			t.Fatal(err)
+		}
+		return from
+	}
+	calls := by(start)
+	if got := by(read(LogOptions{Follow: true})); got != calls {
+		t.Errorf("a followed log has a connection of its own, %s, not %s", got, calls)
+	}
+	whole := by(read(LogOptions{}))
+	if whole == calls {
+		t.Error("a whole log came over the connection of calls")
+	}
+	if got := by(start); got != calls {
+		t.Errorf("calls after a log have another connection, %s, not %s", got, calls)
+	}
+	for deadline := time.After(time.Minute); ; {
+		select {
+		case ended := <-fake.ended:
+			if ended == whole {
+				return
+			}
+		case <-deadline:
+			t.Fatal("the connection of logs is kept for ever")
+		}
 	}
 }

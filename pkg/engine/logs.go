@@ -93,7 +93,11 @@ func (c *Client) readLog(ctx context.Context, id string, options LogOptions, tai
 	}
 	ctx, silence, end := listen(ctx, c.limit)
 	defer end()
-	stream, err := c.docker.ContainerLogs(ctx, id, request)
+	call := ctx
+	if !options.Follow {
+		call = context.WithValue(ctx, long{}, true)
+	}
+	stream, err := c.docker.ContainerLogs(call, id, request)
 	if err != nil {
 		return fmt.Errorf("open container log: %w", classify(ctx, err))
 	}
