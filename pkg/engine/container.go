@@ -30,6 +30,21 @@ func (c *Client) Create(ctx context.Context, spec Spec) (string, error) {
 	return created.ID, nil
 }
 
+// CreateOnce is Create by somebody who may have asked before and lost the answer:
+// a container of that name is the result. An engine takes the name first; while
+// it is still at the rest, the error is ErrUnavailable.
+func (c *Client) CreateOnce(ctx context.Context, spec Spec) (string, error) {
+	id, err := c.Create(ctx, spec)
+	if !errdefs.IsConflict(err) && !errdefs.IsAlreadyExists(err) {
+		return id, err
+	}
+	made, err := c.Inspect(ctx, spec.Name)
+	if errdefs.IsNotFound(err) {
+		err = fmt.Errorf("container %s is still being made: %w", spec.Name, errdefs.ErrUnavailable)
+	}
+	return made.ID, err
+}
+
 // Start starts a created or stopped container; one that runs already is
 // success.
 func (c *Client) Start(ctx context.Context, id string) error {

@@ -41,6 +41,30 @@ func TestCreate(t *testing.T) {
 	}
 }
 
+// TestCreateOnce: a container that was made by a call whose answer was lost.
+func TestCreateOnce(t *testing.T) {
+	taken := says(409, `{"message":"The container name \"/n\" is already in use"}`)
+	for name, c := range map[string]struct {
+		create, inspect http.HandlerFunc
+		id              string
+		is              func(error) bool
+	}{
+		"new":               {create: says(201, `{"Id":"abc"}`), id: "abc"},
+		"made before":       {create: taken, inspect: says(200, `{"Id":"abc"}`), id: "abc"},
+		"still being made":  {create: taken, inspect: says(404, `{"message":"No such container: n"}`), is: errdefs.IsUnavailable},
+		"no image":          {create: says(404, `{"message":"No such image: i"}`), is: errdefs.IsNotFound},
+		"the engine is ill": {create: taken, inspect: says(500, `{"message":"boom"}`), is: errdefs.IsInternal},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client, _ := serve(t, map[string]http.HandlerFunc{"POST /containers/create": c.create, "GET /containers/n/json": c.inspect})
+			id, err := client.CreateOnce(t.Context(), Spec{Name: "n", Image: "i"})
+			if id != c.id || (err == nil) != (c.is == nil) || err != nil && !c.is(err) {
+				t.Errorf("CreateOnce() = %q, %v", id, err)
+			}
+		})
+	}
+}
+
 func TestErrorClasses(t *testing.T) {
 	for _, c := range []struct {
 		code int

@@ -55,11 +55,8 @@ func (r *runner) create(ctx context.Context) (string, error) {
 	}
 	fault.Point("pods.container.ready")
 	step, done := r.p.step(ctx, StepCreateContainer, "container", r.spec.Name)
-	id, err := r.s.Engine.Create(step, spec)
+	id, err := r.s.Engine.CreateOnce(step, spec)
 	done(err)
-	if errdefs.IsConflict(err) || errdefs.IsAlreadyExists(err) {
-		id, err = r.madeBefore(ctx, spec.Name)
-	}
 	if err != nil {
 		return "", err
 	}
@@ -68,16 +65,6 @@ func (r *runner) create(ctx context.Context) (string, error) {
 		s.ContainerID, s.ImageID, s.RestartCount = engineID(id), image.Name(), int32(r.attempt)
 	})
 	return id, nil
-}
-
-// madeBefore finds a container whose name is taken: it was made by a call whose
-// answer was lost. An engine takes the name first, and may still be at the rest.
-func (r *runner) madeBefore(ctx context.Context, name string) (string, error) {
-	seen, err := r.s.Engine.Inspect(ctx, name)
-	if errdefs.IsNotFound(err) {
-		err = fmt.Errorf("container %s is still being made: %w", name, errdefs.ErrUnavailable)
-	}
-	return seen.ID, err
 }
 
 // pause waits, unless ctx ends first.

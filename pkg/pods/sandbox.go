@@ -62,19 +62,12 @@ const pauseScript = `trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done`
 // shareProcessNamespace. Its image is the sandbox's own; where that is not
 // inside, the pod's containers share the sandbox's process namespace instead.
 func (p *pod) startPause(ctx context.Context, s *pool.Sandbox) error {
-	name := pauseName(p.spec)
-	id, err := s.Engine.Create(ctx, engine.Spec{Name: name, Image: s.Image, Network: "host", IPCMode: "host",
+	id, err := s.Engine.CreateOnce(ctx, engine.Spec{Name: pauseName(p.spec), Image: s.Image, Network: "host", IPCMode: "host",
 		Entrypoint: []string{"/bin/sh", "-c", pauseScript}, Hostname: hostname(p.spec)})
 	switch {
 	case errdefs.IsNotFound(err):
 		p.pidNamespace = "host"
 		return nil
-	case errdefs.IsConflict(err), errdefs.IsAlreadyExists(err):
-		seen, err := s.Engine.Inspect(ctx, name)
-		if err != nil {
-			return err
-		}
-		id = seen.ID
 	case err != nil:
 		return err
 	}

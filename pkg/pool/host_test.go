@@ -92,6 +92,18 @@ func (h *fakeHost) Create(ctx context.Context, spec engine.Spec) (string, error)
 	return id, nil
 }
 
+func (h *fakeHost) CreateOnce(ctx context.Context, spec engine.Spec) (string, error) {
+	h.mu.Lock()
+	for id, c := range h.containers {
+		if c.Name == spec.Name {
+			h.mu.Unlock()
+			return id, nil
+		}
+	}
+	h.mu.Unlock()
+	return h.Create(ctx, spec)
+}
+
 func (h *fakeHost) Start(ctx context.Context, id string) error {
 	if err := h.enter(ctx, "Start", id); err != nil {
 		return err

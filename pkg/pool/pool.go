@@ -29,6 +29,7 @@ const nameSuffix = "_dind"
 // Host is what the pool needs of the host's engine.
 type Host interface {
 	Create(context.Context, engine.Spec) (string, error)
+	CreateOnce(context.Context, engine.Spec) (string, error)
 	Start(context.Context, string) error
 	Inspect(context.Context, string) (engine.Container, error)
 	List(context.Context, ...string) ([]engine.Container, error)

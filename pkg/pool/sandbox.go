@@ -222,7 +222,7 @@ func (p *Pool) make(ctx context.Context, m making) (string, error) {
 		spec.Name = standbyName(name)
 	}
 	shape.hardware.apply(&spec)
-	id, err := p.config.create(caller, p.host, spec)
+	id, err := p.config.create(caller, p.host.Create, spec)
 	fault.Point("pool.boot.created")
 	if err == nil && caller.Err() == nil {
 		err = p.host.Start(ctx, id)
@@ -257,15 +257,15 @@ func (p *Pool) makeNetwork(ctx context.Context, name, subnet string, labels map[
 }
 
 // create makes the container, fetching its image when the host has none.
-func (c Config) create(ctx context.Context, host Host, spec engine.Spec) (string, error) {
+func (c Config) create(ctx context.Context, create func(context.Context, engine.Spec) (string, error), spec engine.Spec) (string, error) {
 	lingering, cancel := linger(ctx)
 	defer cancel()
-	id, err := host.Create(lingering, spec)
+	id, err := create(lingering, spec)
 	if errdefs.IsNotFound(err) && c.FetchImage != nil {
 		if err := c.FetchImage(ctx); err != nil {
 			return "", fmt.Errorf("the sandbox image %s is missing: set SandboxImage to one that this host has or can pull: %w", spec.Image, err)
 		}
-		id, err = host.Create(lingering, spec)
+		id, err = create(lingering, spec)
 	}
 	return id, err
 }

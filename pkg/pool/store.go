@@ -156,12 +156,7 @@ func (s *Store) make(ctx context.Context) (string, error) {
 	spec := s.config.engineSpec(volume, s.dir, labels)
 	spec.Network = "none"
 	spec.Mounts = append(spec.Mounts, engine.Mount{Source: volume, Target: dataPath, Volume: true, Instance: s.config.Instance})
-	id, err := s.config.create(ctx, s.host, spec)
-	if errdefs.IsConflict(err) || errdefs.IsAlreadyExists(err) {
-		seen, err := s.host.Inspect(ctx, volume)
-		return seen.ID, err
-	}
-	return id, err
+	return s.config.create(ctx, s.host.CreateOnce, spec)
 }
 
 func (s *Store) answers(ctx context.Context) error {
