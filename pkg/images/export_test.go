@@ -1,11 +1,15 @@
 package images
 
-import "github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+import (
+	"context"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+)
 
 // Credentials is what the tests of this package ask from outside: all that the
 // keyring has for a repository, up to the first error.
 func (k Keyring) Credentials(host, repository string) (out []engine.Credentials, err error) {
-	for found, err := range k.credentials(host, repository) {
+	for found, err := range k.credentials(context.Background(), host, repository) {
 		if err != nil {
 			return out, err
 		}

@@ -305,22 +305,22 @@ func TestHold(t *testing.T) {
 	p.Hold("one", "sha256:a")
 	p.Hold("one", "sha256:b")
 	p.Hold("two", "sha256:b")
-	await(t, h, "sha256:a sha256:b")
+	await(t, "held", h.held, "sha256:a sha256:b")
 	p.Drop("one")
-	await(t, h, "sha256:b")
+	await(t, "held", h.held, "sha256:b")
 	p.Drop("two")
-	await(t, h, "")
+	await(t, "held", h.held, "")
 }
 
-func await(t *testing.T, h *host, want string) {
+func await[T comparable](t *testing.T, what string, get func() T, want T) {
 	t.Helper()
-	tick, deadline := time.NewTicker(time.Millisecond), time.After(10*time.Second)
+	tick, deadline := time.NewTicker(time.Millisecond), time.After(time.Minute)
 	defer tick.Stop()
-	for h.held() != want {
+	for get() != want {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("held %q, want %q", h.held(), want)
+			t.Fatalf("%s: %v, want %v", what, get(), want)
 		}
 	}
 }

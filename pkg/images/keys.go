@@ -2,6 +2,7 @@ package images
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -61,7 +62,7 @@ func (p *Provider) ownKeys() (Keyring, error) {
 // credentials for a repository of a registry, in the order in which kubelet tries
 // them: the longest path first, then as the keyring has them. None is not an
 // error, since images may be public. A helper is run when its turn comes.
-func (k Keyring) credentials(host, repository string) iter.Seq2[engine.Credentials, error] {
+func (k Keyring) credentials(ctx context.Context, host, repository string) iter.Seq2[engine.Credentials, error] {
 	registry := registryOf(host)
 	var all []lookup
 	for _, config := range k {
@@ -71,7 +72,7 @@ func (k Keyring) credentials(host, repository string) iter.Seq2[engine.Credentia
 	slices.SortStableFunc(all, func(a, b lookup) int { return cmp.Compare(len(b.path), len(a.path)) })
 	return func(yield func(engine.Credentials, error) bool) {
 		for _, one := range all {
-			found, err := one.get()
+			found, err := one.get(ctx)
 			if err != nil {
 				found, err = engine.Credentials{}, fmt.Errorf("look for credentials of registry %s: %w", host, err)
 			} else if found == (engine.Credentials{}) {
@@ -89,7 +90,7 @@ func (k Keyring) credentials(host, repository string) iter.Seq2[engine.Credentia
 // lookup is one way to credentials, which need not lead to any.
 type lookup struct {
 	place
-	get func() (engine.Credentials, error)
+	get func(context.Context) (engine.Credentials, error)
 }
 
 // lookups are all ways of a configuration to credentials; host is the registry
@@ -98,8 +99,8 @@ func lookups(config dockercfg.Config, host string) []lookup {
 	server, store := dockercfg.ResolveRegistryHost(host), config.CredentialsStore
 	var out []lookup
 	ask := func(about place, helper string) {
-		if helper != "" { // the library would take its own choice for ""
-			out = append(out, lookup{about, func() (engine.Credentials, error) { return askHelper(helper, server) }})
+		if helper != "" {
+			out = append(out, lookup{about, func(ctx context.Context) (engine.Credentials, error) { return askHelper(ctx, helper, server) }})
 		}
 	}
 	whole := place{host: registryOf(host)}
@@ -112,7 +113,7 @@ func lookups(config dockercfg.Config, host string) []lookup {
 	}
 	ask(whole, store)
 	for _, key := range shortestFirst(config.AuthConfigs) {
-		out = append(out, lookup{placeOf(key), func() (engine.Credentials, error) { return entered(config.AuthConfigs[key]) }})
+		out = append(out, lookup{placeOf(key), func(context.Context) (engine.Credentials, error) { return entered(config.AuthConfigs[key]) }})
 	}
 	return out
 }
@@ -134,20 +135,6 @@ func entered(entry dockercfg.AuthConfig) (engine.Credentials, error) {
 	}
 	user, password, err := dockercfg.DecodeBase64Auth(entry)
 	return engine.Credentials{User: user, Password: password}, err
-}
-
-// askHelper runs a credential helper.
-func askHelper(helper, server string) (engine.Credentials, error) {
-	user, secret, err := dockercfg.GetCredentialsFromHelper(helper, server)
-	if err != nil {
-		return engine.Credentials{}, fmt.Errorf("ask the credential helper %s: %w", helper, err)
-	}
-	if user == "" {
-		// The library leaves out the user "<token>", with which helpers answer
-		// an identity token.
-		return engine.Credentials{IdentityToken: secret}, nil
-	}
-	return engine.Credentials{User: user, Password: secret}, nil
 }
 
 // place is what a key of a configuration is about: a registry, and the

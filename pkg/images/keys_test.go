@@ -6,11 +6,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/containerd/errdefs"
 	v1 "k8s.io/api/core/v1"
@@ -215,7 +218,8 @@ func withHelpers(t *testing.T) {
 	t.Helper()
 	dir := t.TempDir()
 	for name, answer := range map[string]string{"token": `echo '{"Username":"<token>","Secret":"t0ken"}'`, "user": `echo '{"Username":"me","Secret":"t0ken"}'`,
-		"none": "echo 'credentials not found in native keychain'; exit 1", "broken": "exit 1"} {
+		"none": "echo 'credentials not found in native keychain'; exit 1", "broken": "exit 1",
+		"locked": "echo the keychain is locked; exit 1", "leaky": `echo '{"Secret":"t0ken"}'; exit 1`} {
 		script := "#!/bin/sh\nread -r server\n[ \"$1 $server\" = 'get r.example' ] || exit 1\n" + answer + "\n"
 		if err := os.WriteFile(filepath.Join(dir, "docker-credential-"+name), []byte(script), 0o700); err != nil {
 			t.Fatal(err)
@@ -263,5 +267,62 @@ func TestCredentials_IdentityToken(t *testing.T) {
 	secret, err := keysOf(map[string]string{"s": entry}).Credentials("r.example", "app")
 	if err != nil || !slices.Equal(secret, []engine.Credentials{token}) {
 		t.Errorf("a secret's: %+v, error %v", secret, err)
+	}
+}
+
+// TestCredentials_HelperThatHangs is ended when nobody waits for the image any
+// more, with all that it has started.
+func TestCredentials_HelperThatHangs(t *testing.T) {
+	dir := t.TempDir()
+	// Whoever of them lives has it open for writing.
+	alive := filepath.Join(dir, "alive")
+	if err := syscall.Mkfifo(alive, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	script := "#!/bin/sh\nexec 3>" + alive + "\n/bin/sleep 3600 &\nwait\n"
+	if err := os.WriteFile(filepath.Join(dir, "docker-credential-mute"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", dir)
+	p := images.New(images.Config{DockerConfig: dockerConfig(t, `{"credsStore":"mute"}`)}, newHost())
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		err := p.Fetch(ctx, "r.example/app:1")
+		p.Close()
+		ended <- err
+	}()
+	pipe, err := os.Open(alive) // returns when the helper has come
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pipe.Close()
+	cancel()
+	if err := pipe.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(pipe); err != nil {
+		t.Errorf("the helper or its child lives on: %v", err)
+	}
+	select {
+	case err := <-ended:
+		if err == nil {
+			t.Error("an image was fetched without an answer of the helper")
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("the pull waits for a helper that does not answer")
+	}
+}
+
+// TestCredentials_HelperThatFails says why, and never what it knows.
+func TestCredentials_HelperThatFails(t *testing.T) {
+	withHelpers(t)
+	for name, want := range map[string]string{"locked": "the keychain is locked", "leaky": "exit status 1"} {
+		p := images.New(images.Config{DockerConfig: dockerConfig(t, `{"credsStore":"`+name+`"}`)}, newHost())
+		err := p.Fetch(t.Context(), "r.example/app:1")
+		p.Close()
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "t0ken") {
+			t.Errorf("the helper %s: %v, want %q", name, err, want)
+		}
 	}
 }

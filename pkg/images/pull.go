@@ -77,7 +77,7 @@ func (p *Provider) authorized(ctx context.Context, named reference.Named, want W
 	host, tried := reference.Domain(named), map[engine.Credentials]bool{}
 	var problems []error
 	for _, keys := range []Keyring{want.Keys, own} {
-		for auth, err := range keys.credentials(host, reference.Path(named)) {
+		for auth, err := range keys.credentials(ctx, host, reference.Path(named)) {
 			if err == nil && tried[auth] {
 				continue
 			}
