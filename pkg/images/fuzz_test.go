@@ -16,7 +16,7 @@ import (
 func FuzzKeysOf(f *testing.F) {
 	for _, text := range []string{`{"auths":{"r.example":{"auth":"bWU6c2VjcmV0"}}}`, `{"auths":{"r.example":{"username":"me","password":"p"}}}`,
 		`{"auths":{"r.example":{"identitytoken":"t"}}}`, `{"auths":{"r.example":{"auth":"!"}}}`,
-		`{"auths":{"https://r.example/v1/":{"auth":"bWU6c2VjcmV0"},"r.example/team":{"auth":"bWU6c2VjcmV0"},"r.example/team/app/x":{"auth":"!"}}}`, `{"credsStore":"x","credHelpers":{"r.example":"y"}}`, `{"auths":null}`, `[]`, ``} {
+		`{"auths":{"https://r.example/v1/":{"auth":"bWU6c2VjcmV0"},"r.example/team":{"auth":"bWU6c2VjcmV0"},"r.example/team/app/x":{"auth":"!"}}}`, `{"credsStore":"x","credHelpers":{"r.example":"y"}}`, `{"auths":null}`, `{"auths":{"*.exam[a-p]le/team":{"auth":"bWU6c2VjcmV0"}}}`, `[]`, ``} {
 		f.Add([]byte(text), "r.example")
 	}
 	// Helpers that leave a trace, under the names that somebody may come to.

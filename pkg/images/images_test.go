@@ -292,6 +292,16 @@ func TestKeysOf_RunsNoHelpers(t *testing.T) {
 	}
 }
 
+// TestKeysOf_OlderForm: secrets that hold the entries alone.
+func TestKeysOf_OlderForm(t *testing.T) {
+	keys := images.KeysOf(map[string]v1.Secret{"s": {Type: v1.SecretTypeDockercfg,
+		Data: map[string][]byte{v1.DockerConfigKey: []byte(`{"https://r.example/v1/":{"auth":"bWU6c2VjcmV0"}}`)}}})
+	found, err := keys.Credentials("r.example", "team/app")
+	if want := []engine.Credentials{{User: "me", Password: "secret", Server: "r.example"}}; err != nil || !slices.Equal(found, want) {
+		t.Errorf("credentials %+v, %v, want %+v", found, err, want)
+	}
+}
+
 func TestHold(t *testing.T) {
 	h := newHost()
 	h.containers["left"] = engine.Container{ID: "left", Name: "left", Image: "sha256:left"}

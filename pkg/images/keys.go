@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"iter"
 	"maps"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -29,11 +30,17 @@ func KeysOf(secrets map[string]v1.Secret) Keyring {
 	var keys Keyring
 	for _, name := range slices.Sorted(maps.Keys(secrets)) {
 		secret := secrets[name]
-		if secret.Type != v1.SecretTypeDockerConfigJson {
+		var config dockercfg.Config
+		var err error
+		switch secret.Type {
+		case v1.SecretTypeDockerConfigJson:
+			err = json.Unmarshal(secret.Data[v1.DockerConfigJsonKey], &config)
+		case v1.SecretTypeDockercfg: // the entries alone
+			err = json.Unmarshal(secret.Data[v1.DockerConfigKey], &config.AuthConfigs)
+		default:
 			continue
 		}
-		var config dockercfg.Config
-		if json.Unmarshal(secret.Data[v1.DockerConfigJsonKey], &config) == nil {
+		if err == nil {
 			// A pod's secret must not name programs that this host would run.
 			config.CredentialsStore, config.CredentialHelpers = "", nil
 			keys = append(keys, config)
@@ -60,7 +67,8 @@ func (p *Provider) ownKeys() (Keyring, error) {
 }
 
 // credentials for a repository of a registry, in the order in which kubelet tries
-// them: the longest path first, then as the keyring has them. None is not an
+// them: the longest path first, a host before a pattern of hosts, then as the
+// keyring has them. None is not an
 // error, since images may be public. A helper is run when its turn comes.
 func (k Keyring) credentials(ctx context.Context, host, repository string) iter.Seq2[engine.Credentials, error] {
 	registry := registryOf(host)
@@ -69,7 +77,9 @@ func (k Keyring) credentials(ctx context.Context, host, repository string) iter.
 		all = append(all, lookups(config, host)...)
 	}
 	all = slices.DeleteFunc(all, func(l lookup) bool { return !l.has(registry, repository) })
-	slices.SortStableFunc(all, func(a, b lookup) int { return cmp.Compare(len(b.path), len(a.path)) })
+	slices.SortStableFunc(all, func(a, b lookup) int {
+		return cmp.Or(cmp.Compare(len(b.path), len(a.path)), cmp.Compare(b.precise(), a.precise()))
+	})
 	return func(yield func(engine.Credentials, error) bool) {
 		for _, one := range all {
 			found, err := one.get(ctx)
@@ -161,8 +171,33 @@ func registryOf(host string) string {
 }
 
 // has says whether a place is that of a repository, by whole names: whose key is
-// for team has none for teammates.
+// for team has none for teammates. As in kubelet, a host may be a pattern.
 func (p place) has(host, repository string) bool {
 	below, found := strings.CutPrefix(repository, p.path)
-	return p.host == host && found && (p.path == "" || below == "" || below[0] == '/')
+	return found && (p.path == "" || below == "" || below[0] == '/') && (p.host == host || p.covers(host))
+}
+
+// covers matches hosts with the same number of names, each by its own pattern;
+// the port, if any, is no pattern.
+func (p place) covers(host string) bool {
+	patterns, port, _ := strings.Cut(p.host, ":")
+	names, asked, _ := strings.Cut(host, ":")
+	wanted, given := strings.Split(patterns, "."), strings.Split(names, ".")
+	if port != asked || len(wanted) != len(given) {
+		return false
+	}
+	for i, pattern := range wanted {
+		if matches, err := path.Match(pattern, given[i]); err != nil || !matches {
+			return false
+		}
+	}
+	return true
+}
+
+// precise is 1 for a host, 0 for a pattern of hosts.
+func (p place) precise() int {
+	if strings.ContainsAny(p.host, "*?[") {
+		return 0
+	}
+	return 1
 }

@@ -120,6 +120,17 @@ func TestCredentials_Keys(t *testing.T) {
 		{"registry-1.docker.io/v2/", "team/app", true},
 		{"docker.io/team", "team/app", true},
 		{"index.docker.io/team", "other/app", false},
+		{"*.example", "r.example/app", true},
+		{"*.example/team", "r.example/team/app", true},
+		{"*.example/team", "r.example/other/app", false},
+		{"r?-[a-c].*.example", "r1-b.eu.example/app", true},
+		{"r?-[a-c].*.example", "r1-d.eu.example/app", false},
+		{"*.example", "example/app", false},
+		{"*.example", "a.r.example/app", false},
+		{"*.example", "r.example:5000/app", false},
+		{"*.example:5000", "r.example:5000/app", true},
+		{"r.example:*", "r.example:5000/app", false},
+		{"[.example", "r.example/app", false},
 		{"", "app", false},
 		{"https://", "app", false},
 		{"/v1/", "app", false},
@@ -176,6 +187,10 @@ func TestPull_TriesTheNextCredentials(t *testing.T) {
 		{name: "one that cannot be read", secrets: func(t *testing.T) map[string]string {
 			return map[string]string{"a": `{"auths":{"r.example":{"auth":"!"}}}`, "b": auths(t, map[string]string{"r.example": "b"})}
 		}, accepted: "b", with: refusal, tried: "b", gets: true},
+		{name: "a host before a pattern", secrets: func(t *testing.T) map[string]string {
+			return map[string]string{"a": auths(t, map[string]string{"*.example": "pattern", "*.example/team": "team"}),
+				"b": auths(t, map[string]string{"r.example": "host"})}
+		}, accepted: "pattern", with: refusal, tried: "team host pattern", gets: true},
 		{name: "the bare host before other forms", secrets: func(t *testing.T) map[string]string {
 			return map[string]string{"s": auths(t, map[string]string{"http://r.example": "2", "r.example": "1", "https://r.example": "3"})}
 		}, accepted: "3", with: refusal, tried: "1 2 3", gets: true},
