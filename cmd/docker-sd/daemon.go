@@ -237,12 +237,14 @@ const imageSettle = 500 * time.Millisecond
 // followImages has the pool renewed when images come to the host.
 func (d *daemon) followImages(ctx context.Context, arrived func()) {
 	tries := retry.New(time.Second, 10*time.Second)
+	since := time.Now()
 	for {
-		err := d.host.WatchImages(ctx, imageSettle, arrived)
+		err := d.host.WatchImages(ctx, since, imageSettle, arrived)
 		for err != nil {
 			if tries.Failed(ctx, "the engine's image events broke off, listening again", err) != nil {
 				return
 			}
+			since = time.Now() // none may slip through before the stream begins
 			err = d.host.Ping(ctx)
 		}
 		tries.Succeeded(ctx, "listening to the engine's image events again")

@@ -15,17 +15,17 @@ import (
 // still there: a stream that has died may look like one on which nothing happens.
 const pingPeriod = time.Minute
 
-// WatchImages calls arrived after images have come to the engine, once settle
-// has passed without another event. It returns when ctx ends, the engine's
+// WatchImages calls arrived after images have come to the engine since then, once
+// settle has passed without another event. It returns when ctx ends, the engine's
 // stream breaks off or the engine does not answer any more.
-func (c *Client) WatchImages(ctx context.Context, settle time.Duration, arrived func()) error {
+func (c *Client) WatchImages(ctx context.Context, since time.Time, settle time.Duration, arrived func()) error {
 	args := filters.NewArgs(filters.Arg("type", string(events.ImageEventType)))
 	for _, action := range []events.Action{events.ActionPull, events.ActionLoad, events.ActionImport, events.ActionTag} {
 		args.Add("event", string(action))
 	}
 	ctx, silence, end := listen(ctx, c.limit)
 	defer end()
-	messages, errs := c.docker.Events(ctx, events.ListOptions{Filters: args})
+	messages, errs := c.docker.Events(ctx, events.ListOptions{Since: unixTime(since), Filters: args})
 	silence.rest()
 	idle := time.NewTicker(pingPeriod)
 	defer idle.Stop()

@@ -147,13 +147,16 @@ func TestCopyImage(t *testing.T) {
 func TestWatchImages(t *testing.T) {
 	release := make(chan struct{})
 	client, _ := serve(t, map[string]http.HandlerFunc{"GET /events": func(w http.ResponseWriter, r *http.Request) {
+		if since := r.URL.Query().Get("since"); since != "5.000000006" {
+			t.Errorf("events since %q", since)
+		}
 		flush := http.NewResponseController(w)
 		io.WriteString(w, `{"Type":"image","Action":"pull"}`+"\n"+`{"Type":"image","Action":"tag"}`+"\n")
 		flush.Flush()
 		<-release
 	}})
 	arrived := 0
-	err := client.WatchImages(t.Context(), time.Millisecond, func() {
+	err := client.WatchImages(t.Context(), time.Unix(5, 6), time.Millisecond, func() {
 		if arrived++; arrived == 1 {
 			close(release)
 		}
@@ -163,7 +166,7 @@ func TestWatchImages(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := client.WatchImages(ctx, time.Millisecond, func() {}); err == nil {
+	if err := client.WatchImages(ctx, time.Now(), time.Millisecond, func() {}); err == nil {
 		t.Error("WatchImages() of a caller that left succeeded")
 	}
 }

@@ -161,6 +161,28 @@ func TestEngineBreaksOff(t *testing.T) {
 	}
 }
 
+// TestImageArrivesUnseen: one that comes while docker-sd cannot hear of it is in
+// the warm sandboxes once it can.
+func TestImageArrivesUnseen(t *testing.T) {
+	t.Parallel()
+	d, f := behindFlaky(t, 1, nil)
+	d.waitWarmBeside(t, 1)
+	f.reset()
+	image, want := lateImage(t)
+	before := d.warm(t)
+	f.heal()
+	eventually(t, runLimit, "the warm sandbox is a newer one", func() bool {
+		warm := d.warm(t)
+		for id := range before {
+			if _, still := warm[id]; still {
+				return false
+			}
+		}
+		return len(warm) == 1
+	}, d.log.String)
+	d.says(t, 1, image, want)
+}
+
 // TestSlowEngine: a pod takes longer and is otherwise the same.
 func TestSlowEngine(t *testing.T) {
 	t.Parallel()
