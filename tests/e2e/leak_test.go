@@ -155,7 +155,8 @@ func (d *daemon) descriptors(t *testing.T) int {
 }
 
 var (
-	goroutineHead = regexp.MustCompile(`(?m)^goroutine \d+[^\n]*\n(?:[^\n]+\n)*`)
+	// Number 0 is a thread that was idle when the signal came; not each dump has one.
+	goroutineHead = regexp.MustCompile(`(?m)^goroutine [1-9][^\n]*\n(?:[^\n]+\n)*`)
 	createdBy     = regexp.MustCompile(`(?m)^created by (\S+)`)
 	// inGroup is what a goroutine of a group does.
 	inGroup = regexp.MustCompile(`(?m)^(\S+)\([^\n]*\n[^\n]+\nsync\.\(\*WaitGroup\)\.Go\.func1`)
