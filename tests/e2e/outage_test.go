@@ -171,15 +171,7 @@ func TestImageArrivesUnseen(t *testing.T) {
 	image, want := lateImage(t)
 	before := d.warm(t)
 	f.heal()
-	eventually(t, runLimit, "the warm sandbox is a newer one", func() bool {
-		warm := d.warm(t)
-		for id := range before {
-			if _, still := warm[id]; still {
-				return false
-			}
-		}
-		return len(warm) == 1
-	}, d.log.String)
+	d.waitRenewed(t, 1, before)
 	d.says(t, 1, image, want)
 }
 

@@ -196,16 +196,22 @@ func TestWarmSandboxesAreUsedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	restart()
-	eventually(t, runLimit, "two sandboxes of the new settings", func() bool {
+	d.waitRenewed(t, 2, before)
+	d.waitWarm(t, 2)
+}
+
+// waitRenewed waits for n warm sandboxes, none of which was there before.
+func (d *daemon) waitRenewed(t *testing.T, n int, before map[string]hostContainer) {
+	t.Helper()
+	eventually(t, runLimit, fmt.Sprintf("%d newer sandboxes", n), func() bool {
 		now := d.warm(t)
 		for id := range before {
 			if _, old := now[id]; old {
 				return false
 			}
 		}
-		return len(now) == 2
-	}, nil)
-	d.waitWarm(t, 2)
+		return len(now) == n
+	}, d.log.String)
 }
 
 // loseSandboxes removes them all while the daemon is down.
