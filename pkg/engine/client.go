@@ -23,7 +23,8 @@ const pingTimeout = 5 * time.Second
 // Client speaks to one engine: the host's, or the one in a sandbox. Safe for
 // concurrent use. Errors carry containerd/errdefs classes.
 type Client struct {
-	docker *client.Client
+	docker  *client.Client
+	answers *byAnswer
 	// limit is callTimeout, asked how long one wait lasts before it is asked for
 	// again, and quiet how long a transfer may pause.
 	limit, asked, quiet time.Duration
@@ -59,70 +60,18 @@ func Connect(host string, observers ...func(Call)) (*Client, error) {
 		return nil, fmt.Errorf("engine at %s: %w", host, err)
 	}
 	// After the SDK has had its look at what kind of transport it is.
-	ours.Transport = &byLength{ours.Transport, longTransport(network, address)}
+	answers := &byAnswer{ours.Transport, longTransport(network, address), waitTransport(network, address)}
+	ours.Transport = answers
 	for _, tell := range observers {
 		ours.Transport = &observed{ours.Transport, tell}
 	}
-	return &Client{docker: c, limit: callTimeout, asked: waitPeriod, quiet: silenceLimit}, nil
+	return &Client{docker: c, answers: answers, limit: callTimeout, asked: waitPeriod, quiet: silenceLimit}, nil
 }
-
-// idleConnections that are kept for the next calls: as many as calls are made at
-// once, since Go's default of two has all others dial anew.
-const idleConnections = 64
-
-// transport is our own: the SDK's keeps six idle connections and closes them
-// after a fixed time; a pod's wait and log calls need no such limits. Idle ones
-// go soon, since each engine of a sandbox has a transport.
-func transport(network, address string) *http.Transport {
-	dialer := &net.Dialer{Timeout: 10 * time.Second}
-	return &http.Transport{
-		DisableCompression:  true,
-		MaxIdleConnsPerHost: idleConnections,
-		IdleConnTimeout:     30 * time.Second,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			conn, err := dialer.DialContext(ctx, network, address)
-			if err == nil && ctx.Value(hijacked{}) != nil {
-				// The SDK waits for the answer to an upgrade without looking at ctx.
-				context.AfterFunc(ctx, func() { _ = conn.Close() })
-			}
-			return conn, err
-		},
-	}
-}
-
-// longTransport is for answers of many megabytes: the buffer that makes these
-// cheap to read would be a waste in each connection that waits for a call.
-func longTransport(network, address string) *http.Transport {
-	t := transport(network, address)
-	t.ReadBufferSize = readBuffer
-	t.IdleConnTimeout = longIdle
-	return t
-}
-
-// longIdle is how long a connection with a large buffer waits for the next call.
-const longIdle = time.Second
-
-// byLength sends each call through the transport for the answer that it expects.
-type byLength struct {
-	short http.RoundTripper
-	long  *http.Transport
-}
-
-func (b *byLength) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.Context().Value(long{}) != nil {
-		return b.long.RoundTrip(r)
-	}
-	return b.short.RoundTrip(r)
-}
-
-// long marks the context of a call whose answer may have many megabytes.
-type long struct{}
-
-// hijacked marks the context of a call whose connection becomes a stream.
-type hijacked struct{}
 
 // Close drops idle connections.
 func (c *Client) Close() error {
+	c.answers.long.CloseIdleConnections()
+	c.answers.wait.CloseIdleConnections()
 	return c.docker.Close()
 }
 

@@ -80,7 +80,7 @@ func (c *Client) Remove(ctx context.Context, id string) error {
 		return nil
 	case errdefs.IsConflict(err):
 		// Removal is in progress already; wait for its end.
-		gone, errs := c.docker.ContainerWait(ctx, id, container.WaitConditionRemoved)
+		gone, errs := c.docker.ContainerWait(expect(ctx, answerLate), id, container.WaitConditionRemoved)
 		select {
 		case <-gone:
 			return nil
@@ -237,7 +237,7 @@ func (c *Client) waitOnce(ctx context.Context, id string) (ended bool, err error
 	ctx, silence, end := listen(ctx, c.limit)
 	defer end()
 	// It returns when the engine has accepted the wait, which is at once.
-	done, errs := c.docker.ContainerWait(ctx, id, container.WaitConditionNotRunning)
+	done, errs := c.docker.ContainerWait(expect(ctx, answerLate), id, container.WaitConditionNotRunning)
 	silence.rest()
 	period := time.NewTimer(c.asked)
 	defer period.Stop()

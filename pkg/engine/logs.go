@@ -95,7 +95,7 @@ func (c *Client) readLog(ctx context.Context, id string, options LogOptions, tai
 	defer end()
 	call := ctx
 	if !options.Follow {
-		call = context.WithValue(ctx, long{}, true)
+		call = expect(ctx, answerLong)
 	}
 	stream, err := c.docker.ContainerLogs(call, id, request)
 	if err != nil {
