@@ -12,14 +12,13 @@ import (
 const idleConnections = 64
 
 // transport is our own: the SDK's keeps six idle connections and closes them
-// after a fixed time; a pod's wait and log calls need no such limits. Idle ones
-// go soon, since each engine of a sandbox has a transport.
+// after a fixed time; a pod's wait and log calls need no such limits.
 func transport(network, address string) *http.Transport {
 	dialer := &net.Dialer{Timeout: 10 * time.Second}
 	return &http.Transport{
 		DisableCompression:  true,
 		MaxIdleConnsPerHost: idleConnections,
-		IdleConnTimeout:     30 * time.Second,
+		IdleConnTimeout:     usualIdle,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			conn, err := dialer.DialContext(ctx, network, address)
 			if err == nil && ctx.Value(hijacked{}) != nil {
@@ -30,6 +29,11 @@ func transport(network, address string) *http.Transport {
 		},
 	}
 }
+
+// usualIdle is how long a connection waits for the next call: through the calls of
+// a pod's start, and those of a burst. A new one costs little on a socket, idle ones
+// add up, since each pod has an engine of its own.
+const usualIdle = 5 * time.Second
 
 // hijacked marks the context of a call whose connection becomes a stream.
 type hijacked struct{}
