@@ -48,7 +48,7 @@ type Callbacks struct {
 // kubelet: liveness and readiness wait until the container has started, each probe runs first after its
 // initialDelaySeconds and then every periodSeconds, and only results in a row reach a threshold. Unknown results are
 // not counted. Without a readiness probe the container is ready once it has started. Run returns after all its
-// goroutines have ended; a container without probes keeps it waiting for ctx too.
+// goroutines have ended, and as soon as nothing is left to probe.
 func Run(ctx context.Context, t Target, on Callbacks) {
 	if t.StartedAt.IsZero() {
 		t.StartedAt = time.Now()
@@ -63,7 +63,7 @@ func Run(ctx context.Context, t Target, on Callbacks) {
 	} else {
 		r.started(ctx)
 	}
-	for {
+	for r.watches() {
 		select {
 		case <-ctx.Done():
 			return
@@ -81,7 +81,13 @@ type runner struct {
 	on       Callbacks
 	findings chan finding
 	workers  sync.WaitGroup
+	up       bool
 	ready    bool
+}
+
+// watches says whether there is anything left to probe.
+func (r *runner) watches() bool {
+	return !r.up || r.target.Container.LivenessProbe != nil || r.target.Container.ReadinessProbe != nil
 }
 
 // finding is one probe made by a worker. Decided says that its outcome has reached the threshold.
@@ -98,6 +104,7 @@ func (r *runner) start(ctx context.Context, kind Kind, p *v1.Probe) {
 
 // started begins the second phase. Readiness is asked at once and not only at its next period, as kubelet does.
 func (r *runner) started(ctx context.Context) {
+	r.up = true
 	if r.on.Started != nil {
 		r.on.Started(true)
 	}

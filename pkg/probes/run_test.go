@@ -98,7 +98,7 @@ func TestRun(t *testing.T) {
 		{
 			name:   "no probes",
 			length: time.Minute,
-			want:   "0s started true|0s ready true|1m0s end",
+			want:   "0s started true|0s ready true|0s end",
 		},
 		{
 			name:   "readiness: first success, then failures by threshold, then back",
@@ -162,7 +162,7 @@ func TestRun(t *testing.T) {
 			c:      v1.Container{StartupProbe: probe(probes.Startup, nil)},
 			script: script{probes.Startup: "s"},
 			length: time.Minute,
-			want:   "0s started true|0s ready true|1m0s end",
+			want:   "0s started true|0s ready true|0s end",
 		},
 		{
 			name: "startup fails for good",
