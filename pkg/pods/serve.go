@@ -30,7 +30,7 @@ import (
 func (p *pod) serve(ctx context.Context, s *pool.Sandbox) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stop := p.bound(ctx, s, cancel)
+	stop := p.bound(s, cancel)
 	defer stop()
 
 	var watching sync.WaitGroup
@@ -139,26 +139,16 @@ func causeOr(ctx context.Context, err error) error {
 	return err
 }
 
-// bound ends the context when the sandbox stops or the pod's deadline passes.
-func (p *pod) bound(ctx context.Context, s *pool.Sandbox, cancel context.CancelCauseFunc) (stop func()) {
-	var deadline <-chan time.Time
-	if seconds := p.spec.Spec.ActiveDeadlineSeconds; seconds != nil {
-		timer := time.NewTimer(time.Duration(*seconds)*time.Second - p.peek().age(now(), time.Now()))
-		deadline = timer.C
+// bound calls cancel when the sandbox stops or the pod's deadline passes, until stop.
+func (p *pod) bound(s *pool.Sandbox, cancel context.CancelCauseFunc) (stop func()) {
+	stopGone := s.AfterGone(func() { cancel(errGone) })
+	seconds := p.spec.Spec.ActiveDeadlineSeconds
+	if seconds == nil {
+		return func() { stopGone() }
 	}
-	var watcher sync.WaitGroup
-	done := make(chan struct{})
-	watcher.Go(func() {
-		select {
-		case <-s.Gone():
-			cancel(errGone)
-		case <-deadline:
-			cancel(errDeadline)
-		case <-ctx.Done():
-		case <-done:
-		}
-	})
-	return func() { close(done); watcher.Wait() }
+	left := time.Duration(*seconds)*time.Second - p.peek().age(now(), time.Now())
+	deadline := time.AfterFunc(left, func() { cancel(errDeadline) })
+	return func() { stopGone(); deadline.Stop() }
 }
 
 // prepare makes the pod's volumes and the files that kubelet manages.

@@ -189,7 +189,7 @@ func (p *Pool) Return(c *Claim) {
 	}
 	p.warm = append(p.warm, s)
 	p.mu.Unlock()
-	if closed(s.gone) {
+	if closed(s.Gone()) {
 		p.lost(s)
 	}
 }

@@ -74,7 +74,7 @@ func (p *Pool) refill(ctx context.Context) {
 		p.discard(ctx, stale.Name)
 	}
 	// It may have died between its first answer and its entry in the list.
-	if closed(s.gone) {
+	if closed(s.Gone()) {
 		p.lost(s)
 	}
 }

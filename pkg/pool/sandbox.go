@@ -79,11 +79,23 @@ type Sandbox struct {
 	// it has ended.
 	Stopped bool
 
-	gone chan struct{}
+	// running ends, by a call of end, when the container does not run any more.
+	running context.Context
+	end     context.CancelFunc
 }
 
-// Gone is closed when the sandbox's container does not run any more.
-func (s *Sandbox) Gone() <-chan struct{} { return s.gone }
+// Gone is closed when the sandbox's container does not run any more, which nobody
+// watches of one that no pool made.
+func (s *Sandbox) Gone() <-chan struct{} {
+	if s.running == nil {
+		return nil
+	}
+	return s.running.Done()
+}
+
+// AfterGone calls f, which must not block, once the sandbox is gone, unless stop is
+// called before. Unlike a goroutine that waits for Gone it costs no stack till then.
+func (s *Sandbox) AfterGone(f func()) (stop func() bool) { return context.AfterFunc(s.running, f) }
 
 // PodDir is the folder for the pod's volumes, at the same path inside.
 func (s *Sandbox) PodDir() string { return filepath.Join(s.Dir, "pod") }
@@ -328,7 +340,8 @@ func (p *Pool) connect(ctx context.Context, name, id string) (_ *Sandbox, err er
 	if err != nil {
 		return nil, err
 	}
-	s := &Sandbox{Name: name, ID: id, Dir: dir, Engine: inner, gone: make(chan struct{})}
+	s := &Sandbox{Name: name, ID: id, Dir: dir, Engine: inner}
+	s.running, s.end = context.WithCancel(context.Background())
 	watch, stop := context.WithCancel(p.life)
 	join, giveUp := context.WithCancel(ctx)
 	var joining errgroup.Group
@@ -350,7 +363,7 @@ func (p *Pool) connect(ctx context.Context, name, id string) (_ *Sandbox, err er
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("its engine did not answer within %s: %w%s", time.Since(began).Round(time.Second), ctx.Err(), p.lastWords(ctx, id))
-		case <-s.gone:
+		case <-s.Gone():
 			return nil, fmt.Errorf("it ended while booting%s", p.lastWords(ctx, id))
 		case <-tick.C:
 		}

@@ -23,7 +23,7 @@ func (p *Pool) lastWords(ctx context.Context, id string) string {
 	return ": " + strings.Join(strings.Fields(log.String()), " ")
 }
 
-// watch closes s.gone when the container stops. It outlives an engine that
+// watch ends s.running when the container stops. It outlives an engine that
 // goes away for a while: only a clear answer ends it.
 func (p *Pool) watch(ctx context.Context, stop context.CancelFunc, s *Sandbox) {
 	p.watchers.Go(func() {
@@ -33,7 +33,7 @@ func (p *Pool) watch(ctx context.Context, stop context.CancelFunc, s *Sandbox) {
 			began := time.Now()
 			_, err := p.host.Wait(ctx, s.ID)
 			if err == nil || errdefs.IsNotFound(err) {
-				close(s.gone)
+				s.end()
 				s.Engine.Close()
 				p.lost(s)
 				return
