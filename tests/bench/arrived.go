@@ -76,7 +76,7 @@ func (b *bench) measureLarge(ctx context.Context) error {
 		if err := d.awaitSettled(ctx); err != nil {
 			return err
 		}
-		return d.startsBeside(ctx, "create_running_warm_1gb", repo+":"+tag, b.times(10, 30))
+		return d.startsBeside(ctx, "create_running_warm_1gb", repo+":"+tag, b.times(10, 60))
 	})
 	return errors.Join(err, b.removeImage(ctx, repo+":"+tag))
 }

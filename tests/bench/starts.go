@@ -90,7 +90,7 @@ func (b *bench) measureWarm(ctx context.Context) error {
 
 func (d *daemon) warmStarts(ctx context.Context) error {
 	const beside = "plain_start_host_interleaved"
-	plainTimes, t, err := d.takeBeside(ctx, d.b.image, d.b.times(10, 30))
+	plainTimes, t, err := d.takeBeside(ctx, d.b.image, d.b.times(10, 60))
 	if err != nil {
 		return err
 	}
