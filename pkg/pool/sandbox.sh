@@ -13,6 +13,13 @@ data=/var/lib/docker
 # for each byte of it.
 mount_points() { cut -d ' ' -f 5 /proc/self/mountinfo; }
 
+mounted() {
+	for point in $(mount_points); do
+		if [ "$point" = "$1" ]; then return 0; fi
+	done
+	return 1
+}
+
 # An unprivileged container gets its cgroups read-only; the inner engine has to
 # make children in them. The bounds of the sandbox itself stay out of reach.
 writable_cgroups() {
@@ -84,7 +91,8 @@ private_store() {
 	for at in $(mount_points); do
 		case $at in
 		"$DOCKER_SD_STORE" | "$DOCKER_SD_STORE/image" | "$DOCKER_SD_STORE/overlay2") mount --make-private "$at" ;;
-		"$DOCKER_SD_STORE"/*) umount -l "$at" ;;
+		# One whose container ends just now is gone before it can be unmounted.
+		"$DOCKER_SD_STORE"/*) umount -l "$at" 2>/dev/null || ! mounted "$at" || umount -l "$at" ;;
 		esac
 	done
 }

@@ -55,7 +55,7 @@ func functions(t *testing.T) string {
 	t.Helper()
 	head, _, found := strings.Cut(pool.BootScript, "\nif [ -n \"${DOCKER_SD_STORE:-}\" ]; then\n\tprivate_store")
 	if !found {
-		t.Fatal("the boot script calls writable_cgroups no more")
+		t.Fatal("the boot script begins otherwise")
 	}
 	return head + "\n"
 }
@@ -206,5 +206,36 @@ func TestShareImagesBeforeAnyImport(t *testing.T) {
 				t.Error("a data root was made")
 			}
 		})
+	}
+}
+
+// TestPrivateStore: the roots of the host's containers that lie below its store are
+// unmounted. One that goes at that very moment, with its container, must not cost
+// the sandbox; one that stays must.
+func TestPrivateStore(t *testing.T) {
+	for name, c := range map[string]struct {
+		umount string
+		want   string
+	}{
+		"unmounted":             {`rm "$ROOT"`, "private"},
+		"gone before it can be": {`rm "$ROOT"; echo no such file >&2; return 1`, "private"},
+		"stays":                 {`echo busy >&2; return 1`, "busy\nexit 1"},
+	} {
+		for kind, argv := range shells(t) {
+			t.Run(name+"/"+kind, func(t *testing.T) {
+				root := filepath.Join(t.TempDir(), "merged")
+				write(t, root, "")
+				got := shell(t, argv, functions(t)+`
+trap 'code=$?; if [ $code != 0 ]; then echo exit $code; fi; exit 0' EXIT
+mount() { :; }
+umount() { `+c.umount+`; }
+mount_points() { echo /store; if [ -e "$ROOT" ]; then echo /store/overlay2/a/merged; fi; }
+private_store
+echo private`, "DOCKER_SD_STORE=/store", "ROOT="+root)
+				if got = strings.TrimSpace(got); got != c.want {
+					t.Errorf("private_store said %q, want %q", got, c.want)
+				}
+			})
+		}
 	}
 }
