@@ -89,7 +89,7 @@ type answer int
 const (
 	// answerLong may have many megabytes.
 	answerLong answer = iota + 1
-	// answerLate comes when a container ends.
+	// answerLate comes when a container ends or is removed.
 	answerLate
 )
 
