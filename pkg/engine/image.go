@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -160,6 +161,23 @@ func (c *Client) CopyImage(ctx context.Context, to *Client, ref string) (string,
 		}
 	}
 	return "", fmt.Errorf("load image %s: the engine did not name what it loaded", ref)
+}
+
+// ImportEmpty makes an image without files under a name.
+func (c *Client) ImportEmpty(ctx context.Context, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
+	defer cancel()
+	// An archive of nothing is its end: two blocks of zeros, see tar(5).
+	nothing := bytes.NewReader(make([]byte, 1024))
+	stream, err := c.docker.ImageImport(ctx, image.ImportSource{Source: nothing, SourceName: "-"}, name, image.ImportOptions{})
+	if err != nil {
+		return fmt.Errorf("import the empty image %s: %w", name, classify(ctx, err))
+	}
+	defer stream.Close()
+	if _, err := readProgress(stream, nil); err != nil {
+		return fmt.Errorf("import the empty image %s: %w", name, err)
+	}
+	return nil
 }
 
 // progress is one message of the engine's pull and load streams.
