@@ -1,0 +1,43 @@
+package initapi
+
+// Paths inside a sandbox.
+const (
+	// ProgramPath is where the init is.
+	ProgramPath = "/docker-sd-init"
+	// FolderPath is where the sandbox's folder is mounted until its sockets are made.
+	FolderPath = "/run/docker-sd/folder"
+	// StorePath is where the image store is mounted that is shared.
+	StorePath = "/run/docker-sd/store"
+	// DataPath is the data root of the engine.
+	DataPath = "/var/lib/docker"
+)
+
+// EngineSocket is the name of the engine's socket in the sandbox's folder.
+const EngineSocket = "docker.sock"
+
+// The commands of the init.
+const (
+	CommandBoot  = "boot"  // the first process, as the host's engine starts it
+	CommandPause = "pause" // holds a process namespace and reaps its orphans
+	CommandTrue  = "true"  // ends at once
+)
+
+// BootCommand is the command line of a sandbox's first process: store has it share the
+// images at StorePath, standby leaves the engine until OpStart. engine are further
+// arguments of dockerd.
+func BootCommand(store, standby bool, engine ...string) []string {
+	out := []string{ProgramPath, CommandBoot}
+	if store {
+		out = append(out, "-store")
+	}
+	if standby {
+		out = append(out, "-standby")
+	}
+	return append(append(out, "--"), engine...)
+}
+
+// PauseCommand is the command line of a container that holds a process namespace.
+func PauseCommand() []string { return []string{ProgramPath, CommandPause} }
+
+// TrueCommand is the command line of a container that does nothing.
+func TrueCommand() []string { return []string{ProgramPath, CommandTrue} }

@@ -1,0 +1,134 @@
+// Package initapi is how docker-sd speaks with the init of a sandbox: one JSON
+// request and one JSON answer for each connection to a socket in the sandbox's
+// folder. A sandbox outlives upgrades of docker-sd, so requests and answers only
+// ever gain fields, and an init answers an operation that it does not know with
+// KindUnknown.
+package initapi
+
+import (
+	"time"
+)
+
+// Version of the protocol. It changes when an operation means something else.
+const Version = 1
+
+// SocketName of the init in a sandbox's folder.
+const SocketName = "init.sock"
+
+// The operations. Each has a field of Request of its own, but for OpStatus.
+const (
+	OpStatus = "status"
+	OpStart  = "start"
+	OpCheck  = "check"
+	OpPin    = "pin"
+	OpTmpfs  = "tmpfs"
+	OpShm    = "shm"
+	OpSysctl = "sysctl"
+	OpKill   = "kill"
+)
+
+// Request is one call.
+type Request struct {
+	Version int    `json:"version"`
+	Op      string `json:"op"`
+	// Current, of OpStart, says that the host's images are those that the standby shares.
+	Current bool `json:"current,omitempty"`
+	// Source is what OpCheck and OpPin open.
+	Source *Source `json:"source,omitempty"`
+	// Place names the private mount point of OpPin: CONTAINER/NUMBER.
+	Place  string            `json:"place,omitempty"`
+	Tmpfs  *Tmpfs            `json:"tmpfs,omitempty"`
+	Shm    int64             `json:"shm,omitempty"`
+	Sysctl map[string]string `json:"sysctl,omitempty"`
+	// PID of OpKill leads a session; it is a process id inside the sandbox.
+	PID int `json:"pid,omitempty"`
+}
+
+// Source is a file or folder that is opened step by step, each from the descriptor
+// of the one before, so that nobody who can change the tree leads the way out of it.
+type Source struct {
+	// Roots may be entered. The walk begins at the first; an absolute link may lead
+	// into any of them, and into nothing else.
+	Roots []Root `json:"roots"`
+	// Path from the first root.
+	Path string `json:"path,omitempty"`
+	// Type is that of a hostPath volume (Kubernetes HostPathType); missing sources are
+	// made where it says so. NoCreate takes Path as it is.
+	Type     string `json:"type,omitempty"`
+	NoCreate bool   `json:"noCreate,omitempty"`
+	// SubPath is walked from what Path leads to, and not out of it. A folder that is
+	// missing is made with the mode of the volume's own.
+	SubPath string `json:"subPath,omitempty"`
+	// Private is a folder that no source may show: its own identity last, those of the
+	// folders above it before.
+	Private []Identity `json:"private,omitempty"`
+}
+
+// Root is a folder of the sandbox that sources may lie in.
+type Root struct {
+	// Path inside the sandbox. No pod can change it.
+	Path string `json:"path"`
+	// Names are what absolute links may call it: Path, and its path on the host.
+	Names []string `json:"names"`
+}
+
+// Identity of a file, whatever its name.
+type Identity struct {
+	Device uint64 `json:"device"`
+	Inode  uint64 `json:"inode"`
+}
+
+// Tmpfs is a file system in memory, mounted at a folder of the sandbox. One that is
+// mounted already is left as it is.
+type Tmpfs struct {
+	Path string `json:"path"`
+	// SizeBytes is 0 for the kernel's own limit.
+	SizeBytes int64 `json:"sizeBytes,omitempty"`
+	// Mode as mount(8) takes it.
+	Mode uint32 `json:"mode"`
+	GID  *int64 `json:"gid,omitempty"`
+}
+
+// Answer to a request.
+type Answer struct {
+	// Version that the init speaks.
+	Version int    `json:"version"`
+	Error   *Error `json:"error,omitempty"`
+	// Path is the mount point of OpPin inside the sandbox.
+	Path string `json:"path,omitempty"`
+	// State is the answer to OpStatus.
+	State *State `json:"state,omitempty"`
+}
+
+// State of a sandbox, as its init sees it.
+type State struct {
+	// Standby says that the engine has not been started yet.
+	Standby bool `json:"standby"`
+	// EngineStarted is when the engine was started last.
+	EngineStarted time.Time `json:"engineStarted,omitzero"`
+}
+
+// Kind of an error.
+type Kind string
+
+// The kinds of errors.
+const (
+	// KindInvalid is a request that will never succeed.
+	KindInvalid Kind = "invalid"
+	// KindOutside is a source that leads out of its roots.
+	KindOutside Kind = "outside"
+	// KindMissing is a source that is not there, or of another type.
+	KindMissing Kind = "missing"
+	// KindUnknown is an operation that this init does not know.
+	KindUnknown Kind = "unknown"
+	// KindFailed is what the kernel refused.
+	KindFailed Kind = "failed"
+)
+
+// Error of an operation, in words for the pod's user.
+type Error struct {
+	Kind    Kind   `json:"kind"`
+	Message string `json:"message"`
+}
+
+func (e *Error) Error() string { return e.Message }
