@@ -1,0 +1,155 @@
+package sandboxinit
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	cgroupRoot = "/sys/fs/cgroup"
+	// childGroup is the control group that all of a sandbox runs in. What bounds the
+	// sandbox is set on the one above it, which nobody inside can name.
+	childGroup = "sandbox"
+	// leafGroup holds the sandbox's own processes with version 2, where a group that
+	// has members cannot give controllers to others.
+	leafGroup = "init"
+)
+
+// hierarchies lists the mounts of control groups.
+func hierarchies() ([]mountPoint, error) {
+	points, err := mountPoints()
+	return slices.DeleteFunc(points, func(m mountPoint) bool {
+		return m.kind != "cgroup" && m.kind != "cgroup2" || m.path != cgroupRoot && !strings.HasPrefix(m.path, cgroupRoot+"/")
+	}), err
+}
+
+// enterChildGroup makes a group below the sandbox's own in each hierarchy and moves
+// this process there. Moving back is not possible once it is the root of a namespace.
+func enterChildGroup() error {
+	found, err := hierarchies()
+	if err != nil {
+		return err
+	}
+	var problems []error
+	for _, m := range found {
+		if err := enterBelow(m); err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", m.path, err))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+func enterBelow(m mountPoint) error {
+	// An engine mounts them read-only in a container without privileges.
+	if err := unix.Mount("", m.path, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return fmt.Errorf("make it writable: %w", err)
+	}
+	child := filepath.Join(m.path, childGroup)
+	if err := os.Mkdir(child, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
+		if m.kind != "cgroup" {
+			break
+		}
+		// Version 1 has a new group begin with neither.
+		if value, err := os.ReadFile(filepath.Join(m.path, file)); err == nil {
+			_ = os.WriteFile(filepath.Join(child, file), value, 0) // the next line fails where it is needed
+		}
+	}
+	if err := write(filepath.Join(child, "cgroup.procs"), "0"); err != nil {
+		return err
+	}
+	if m.kind == "cgroup2" {
+		return delegate(m.path)
+	}
+	return nil
+}
+
+// remountGroups mounts the hierarchies anew: what is mounted in a namespace of control
+// groups shows no more than that.
+func remountGroups() error {
+	found, err := hierarchies()
+	if err != nil {
+		return err
+	}
+	for _, m := range slices.Backward(found) {
+		if err := unix.Unmount(m.path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
+			return fmt.Errorf("unmount %s: %w", m.path, err)
+		}
+	}
+	for _, m := range found {
+		if err := unix.Mount("cgroup", m.path, m.kind, unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, groupOptions(m)); err != nil {
+			return fmt.Errorf("mount %s: %w", m.path, err)
+		}
+		if m.kind == "cgroup2" {
+			if err := leaveRoot(m.path); err != nil {
+				return fmt.Errorf("%s: %w", m.path, err)
+			}
+		}
+	}
+	return nil
+}
+
+// groupOptions name a hierarchy of version 1 by its controllers or its name.
+func groupOptions(m mountPoint) string {
+	if m.kind == "cgroup2" {
+		return ""
+	}
+	var out []string
+	for option := range strings.SplitSeq(m.super, ",") {
+		switch {
+		case option == "rw", option == "ro", strings.HasPrefix(option, "release_agent="):
+		case strings.HasPrefix(option, "name="):
+			out = append(out, "none", option)
+		default:
+			out = append(out, option)
+		}
+	}
+	return strings.Join(out, ",")
+}
+
+// leaveRoot moves this process out of the namespace's root group, so that the root can
+// give its controllers to the groups of containers.
+func leaveRoot(root string) error {
+	leaf := filepath.Join(root, leafGroup)
+	if err := os.Mkdir(leaf, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	if err := write(filepath.Join(leaf, "cgroup.procs"), "0"); err != nil {
+		return err
+	}
+	return delegate(root)
+}
+
+// delegate gives all controllers of a group to those below it.
+func delegate(group string) error {
+	names, err := os.ReadFile(filepath.Join(group, "cgroup.controllers"))
+	if err != nil {
+		return err
+	}
+	var words []string
+	for _, name := range strings.Fields(string(names)) {
+		words = append(words, "+"+name)
+	}
+	if len(words) == 0 {
+		return nil // as in the unified hierarchy beside those of version 1
+	}
+	return write(filepath.Join(group, "cgroup.subtree_control"), strings.Join(words, " "))
+}
+
+// write is one call to a file of the kernel's.
+func write(path, value string) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(value)
+	return errors.Join(err, f.Close())
+}

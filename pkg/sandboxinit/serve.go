@@ -1,0 +1,165 @@
+package sandboxinit
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
+)
+
+// requestLimit bounds what one call may send, and askTime how long it may take to.
+const (
+	requestLimit = 1 << 20
+	askTime      = 30 * time.Second
+)
+
+// server answers docker-sd. The socket is in a folder that only the host's root can
+// enter.
+type server struct {
+	started chan bool
+
+	mu      sync.Mutex
+	standby bool
+	engine  time.Time
+	// pinning is held while a place is mounted: a place may be asked for again while
+	// the first request for it is still under way.
+	pinning sync.Mutex
+}
+
+func (s *server) serve(listener net.Listener) {
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "docker-sd-init: accept a request:", err)
+			time.Sleep(100 * time.Millisecond) // out of descriptors, which passes
+			continue
+		}
+		go s.answer(conn) // ends with its connection's deadline at the latest
+	}
+}
+
+func (s *server) answer(conn net.Conn) {
+	defer conn.Close()
+	_ = conn.SetReadDeadline(time.Now().Add(askTime))
+	var request initapi.Request
+	answer := initapi.Answer{Version: initapi.Version}
+	err := json.NewDecoder(&limited{conn, requestLimit}).Decode(&request)
+	if err != nil {
+		err = &initapi.Error{Kind: initapi.KindInvalid, Message: "the request cannot be read: " + err.Error()}
+	} else {
+		err = s.do(request, &answer)
+	}
+	if err != nil {
+		var known *initapi.Error
+		if !errors.As(err, &known) {
+			known = &initapi.Error{Kind: initapi.KindFailed, Message: err.Error()}
+		}
+		answer.Error = known
+	}
+	_ = conn.SetWriteDeadline(time.Now().Add(askTime))
+	_ = json.NewEncoder(conn).Encode(answer) // a caller that has left asks again
+}
+
+// limited ends a request that is too long.
+type limited struct {
+	conn net.Conn
+	left int
+}
+
+func (l *limited) Read(p []byte) (int, error) {
+	if l.left <= 0 {
+		return 0, errors.New("it is too long")
+	}
+	n, err := l.conn.Read(p[:min(len(p), l.left)])
+	l.left -= n
+	return n, err
+}
+
+func (s *server) do(r initapi.Request, answer *initapi.Answer) error {
+	switch {
+	case r.Op == initapi.OpStatus:
+		answer.State = s.state()
+		return nil
+	case r.Op == initapi.OpStart:
+		s.start(r.Current)
+		return nil
+	case r.Op == initapi.OpCheck && r.Source != nil:
+		return check(*r.Source)
+	case r.Op == initapi.OpPin && r.Source != nil:
+		s.pinning.Lock()
+		defer s.pinning.Unlock()
+		path, err := pin(r.Place, *r.Source)
+		answer.Path = path
+		return err
+	case r.Op == initapi.OpTmpfs && r.Tmpfs != nil:
+		s.pinning.Lock()
+		defer s.pinning.Unlock()
+		return mountTmpfs(*r.Tmpfs)
+	case r.Op == initapi.OpShm && r.Shm > 0:
+		return resizeShm(r.Shm)
+	case r.Op == initapi.OpSysctl:
+		return setSysctls(r.Sysctl)
+	case r.Op == initapi.OpKill && r.PID > 1:
+		return killSession(r.PID)
+	}
+	return &initapi.Error{Kind: initapi.KindUnknown, Message: fmt.Sprintf("this sandbox knows no operation %q with these fields", r.Op)}
+}
+
+func (s *server) state() *initapi.State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return &initapi.State{Standby: s.standby, EngineStarted: s.engine}
+}
+
+// start wakes a standby, once.
+func (s *server) start(current bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.standby {
+		s.standby = false
+		s.started <- current
+	}
+}
+
+func (s *server) engineStarted(at time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.engine = at
+}
+
+func mountTmpfs(t initapi.Tmpfs) error {
+	points, err := mountPoints()
+	if err != nil {
+		return err
+	}
+	for _, m := range points {
+		if m.path == t.Path && m.kind == "tmpfs" {
+			return nil
+		}
+	}
+	options := fmt.Sprintf("mode=%o", t.Mode)
+	if t.SizeBytes > 0 {
+		options += fmt.Sprintf(",size=%d", t.SizeBytes)
+	}
+	if t.GID != nil {
+		options += fmt.Sprintf(",gid=%d", *t.GID)
+	}
+	if err := unix.Mount("tmpfs", t.Path, "tmpfs", 0, options); err != nil {
+		return fmt.Errorf("mount a volume in memory at %s: %w", t.Path, err)
+	}
+	return nil
+}
+
+func resizeShm(bytes int64) error {
+	if err := unix.Mount("shm", "/dev/shm", "tmpfs", unix.MS_REMOUNT|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, fmt.Sprintf("size=%d", bytes)); err != nil {
+		return fmt.Errorf("give /dev/shm a size of %d bytes: %w", bytes, err)
+	}
+	return nil
+}
