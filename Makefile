@@ -19,44 +19,51 @@ DECODERS = api:FuzzRoutes config:FuzzLoad engine:FuzzLogFrames gpu:FuzzAssignmen
 	interlink:FuzzDecodeCreate interlink:FuzzDecodeDelete interlink:FuzzDecodeLogs interlink:FuzzDecodeStatus \
 	pods:FuzzFlags pods:FuzzPod pods:FuzzRecord pods:FuzzStatus volumes:FuzzItemPath
 
-.PHONY: all build test unit light integration crash soak modern package installable fuzz fuzzshort simulate simulateshort demo run bench pictures lint clean help
+.PHONY: all build init test unit light integration crash soak modern package installable fuzz fuzzshort simulate simulateshort demo run bench pictures lint clean help
 
 all: build ## what plain make does
 
-build: ## bin/docker-sd; CGO_ENABLED=0 makes the light static build without GPUs
+build: init ## bin/docker-sd; CGO_ENABLED=0 makes the light static build without GPUs
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/docker-sd ./cmd/docker-sd
+
+# docker-sd carries the first process of its sandboxes in itself: static, so that it runs
+# in whatever image brings dockerd. The other one is the attacker's tests'.
+INIT = pkg/initbinary/files/docker-sd-init
+init: ## the init of sandboxes, which every build of docker-sd needs
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(INIT) ./cmd/docker-sd-init
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -tags unprotected -o $(INIT)-unprotected ./cmd/docker-sd-init
 
 test: unit fuzzshort light simulateshort integration demo soak installable ## everything that CI runs
 
-unit: ## unit tests with the race detector
+unit: init ## unit tests with the race detector
 	$(GO) vet ./...
 	$(GO) vet -tags e2e ./tests/...
 	$(GO) vet -tags faults ./cmd/... ./pkg/fault
 	$(GO) test -race ./cmd/... ./pkg/... ./tests/...
 
-light: ## the static build and the tests of what differs in it
+light: init ## the static build and the tests of what differs in it
 	CGO_ENABLED=0 $(GO) build -o bin/docker-sd-light ./cmd/docker-sd
 	ldd bin/docker-sd-light 2>&1 | grep -E 'not a dynamic executable|statically linked'
 	CGO_ENABLED=0 $(GO) test ./pkg/gpu/... ./cmd/...
 
-simulate: ## 20 docker-sd under 20 virtual kubelets and 1000 pods; writes docs/many-hosts.md
+simulate: init ## 20 docker-sd under 20 virtual kubelets and 1000 pods; writes docs/many-hosts.md
 	mkdir -p bin
 	$(GO) run ./tests/simulate -json bin/simulate.json -docs docs/many-hosts.md
 
-simulateshort:
+simulateshort: init
 	$(GO) run ./tests/simulate -short
 
-integration: ## the daemon against a real engine, through HTTP
+integration: init ## the daemon against a real engine, through HTTP
 	$(LAB) -- $(GO) test -tags e2e -count=1 -timeout 60m -skip '^TestSoak$$' ./tests/e2e/...
 
 DURATION ?= 3m
-soak: ## random pods and kills for DURATION (3m), then a search for what leaked
+soak: init ## random pods and kills for DURATION (3m), then a search for what leaked
 	$(LAB) -- $(GO) test -tags e2e -count=1 -timeout 3h -v -run '^TestSoak$$' ./tests/e2e -soak $(DURATION)
 
-modern: ## chosen tests with engine 29, built from Go modules, on the host and in sandboxes
+modern: init ## chosen tests with engine 29, built from Go modules, on the host and in sandboxes
 	$(GO) run ./tests/modern
 
-crash: ## SIGKILL of docker-sd at every fault point; part of integration
+crash: init ## SIGKILL of docker-sd at every fault point; part of integration
 	$(LAB) -- $(GO) test -tags e2e -count=1 -timeout 20m -run '^TestCrash' ./tests/e2e/
 
 # As many workers as cores and one thread for each: workers of many threads wait
@@ -89,7 +96,7 @@ demo: build ## two pods from create to delete, on a real engine
 run: build ## docker-sd in the foreground with config.yaml
 	$(LAB) -- sh -c 'INTERLINKCONFIGPATH=config.yaml SANDBOXIMAGE=$${SANDBOXIMAGE:-$$DOCKER_SD_TEST_SANDBOX} exec bin/docker-sd'
 
-bench: ## figures against the plain engine, a quarter of an hour; draws docs/img/bench.svg
+bench: init ## figures against the plain engine, a quarter of an hour; draws docs/img/bench.svg
 	mkdir -p bin
 	$(LAB) -- $(GO) run ./tests/bench -big -json bin/bench.json -svg docs/img/bench.svg
 

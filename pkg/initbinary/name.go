@@ -1,0 +1,5 @@
+//go:build !unprotected
+
+package initbinary
+
+const name = "files/docker-sd-init"
