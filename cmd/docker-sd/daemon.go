@@ -21,6 +21,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initbinary"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
@@ -151,6 +152,10 @@ func (d *daemon) work(ctx context.Context, gate *gate) error {
 	}
 	d.node.setEngine(info)
 	config := d.poolConfig(ctx, info)
+	var err error
+	if config.Init, err = initbinary.Install(filepath.Join(d.settings.DataRootFolder, "init")); err != nil {
+		return err
+	}
 	sandboxes := pool.New(config, d.host)
 	defer sandboxes.Close()
 	if config.StoreVolume != "" {
@@ -165,7 +170,7 @@ func (d *daemon) work(ctx context.Context, gate *gate) error {
 		return err
 	}
 	defer d.gpus.close(ctx)
-	manager := pods.New(d.podsConfig(info), sandboxes, d.images, d.gpus.broker(), d.host)
+	manager := pods.New(d.podsConfig(info), sandboxes, d.images, d.gpus.broker())
 	defer manager.Close()
 	if err := d.checkInstance(ctx, sandboxes); err != nil || ctx.Err() != nil {
 		return err

@@ -18,6 +18,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initbinary"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/preflight"
 )
@@ -282,6 +283,10 @@ func (p *examination) lookAtSandbox(ctx context.Context, r *preflight.Report, in
 	dir, remove, err := preflight.OwnFolder(p.settings.DataRootFolder)
 	if err != nil {
 		r.Add(preflight.Image(ref, image, nil, false, "", nil), preflight.Booted(preflight.Times{}, err))
+		return
+	}
+	if config.Init, err = initbinary.Install(dir); err != nil {
+		r.Add(preflight.Booted(preflight.Times{}, errors.Join(err, remove())))
 		return
 	}
 	config.Instance, config.Dir, config.FetchImage, config.Observer = p.settings.Instance+checkSuffix, dir, nil, nil

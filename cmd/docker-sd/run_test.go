@@ -309,7 +309,7 @@ func onlyStrings(t *testing.T, path string, value any) {
 func TestGateForwards(t *testing.T) {
 	g := newGate()
 	var _ api.Pods = g
-	g.open(pods.New(pods.Config{}, nil, nil, nil, nil))
+	g.open(pods.New(pods.Config{}, nil, nil, nil))
 	if _, err := g.FindLogs(pods.LogQuery{UID: "../x"}); !errdefs.IsInvalidArgument(err) {
 		t.Errorf("FindLogs() through an open gate = %v, want the pods' own refusal", err)
 	}

@@ -274,7 +274,7 @@ func startingPod(t *testing.T) *api.Server {
 	sandboxes := pool.New(pool.Config{Dir: filepath.Join(dir, "sandboxes"), RemoveFolder: os.RemoveAll, BootTimeout: time.Hour,
 		FetchImage: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}, noEngine{})
 	t.Cleanup(sandboxes.Close)
-	manager := pods.New(pods.Config{Dir: dir, MaxPods: 1}, sandboxes, noImages{}, noDevices{}, noHost{})
+	manager := pods.New(pods.Config{Dir: dir, MaxPods: 1}, sandboxes, noImages{}, noDevices{})
 	t.Cleanup(manager.Close)
 	if err := manager.Recover(t.Context(), sandboxes.Keep); err != nil {
 		t.Fatal(err)

@@ -18,7 +18,7 @@ func numbered(i int) types.UID {
 // TestDeletesOfUnknownPodsAreBounded: each would be a file.
 func TestDeletesOfUnknownPodsAreBounded(t *testing.T) {
 	s := openStore(t)
-	m := New(Config{Dir: s.dir, MaxPods: 1, Tombstones: time.Hour}, nil, nil, nil, nil)
+	m := New(Config{Dir: s.dir, MaxPods: 1, Tombstones: time.Hour}, nil, nil, nil)
 	for i := range maxBuried - 1 {
 		m.buried[numbered(i)] = time.Now()
 	}
@@ -39,7 +39,7 @@ func TestDeletesOfUnknownPodsAreBounded(t *testing.T) {
 
 // TestEndedPodsAreBounded: MaxPods counts only those that run.
 func TestEndedPodsAreBounded(t *testing.T) {
-	m := New(Config{MaxPods: 1, Tombstones: time.Hour}, nil, nil, nil, nil)
+	m := New(Config{MaxPods: 1, Tombstones: time.Hour}, nil, nil, nil)
 	for i := range maxKept {
 		spec := plainPod()
 		spec.UID = numbered(i)

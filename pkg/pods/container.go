@@ -197,8 +197,7 @@ func (r *runner) attemptOnce(ctx context.Context) (v1.ContainerStateTerminated, 
 			Error: "the sandbox's engine died while it started the container; whether it ran is not known, so it is not started again"}), nil
 	}
 	if !adopted {
-		// Also one that was made before: its volumes may have gone with its sandbox.
-		if _, err := r.set.wait(ctx); err != nil {
+		if err := r.mountAgain(ctx); err != nil {
 			return none, err
 		}
 		step, done := r.p.step(ctx, StepStartContainer, "container", r.spec.Name)
@@ -218,6 +217,17 @@ func (r *runner) attemptOnce(ctx context.Context) (v1.ContainerStateTerminated, 
 		r.began = time.Now().Add(-max(time.Since(seen.State.StartedAt), 0))
 	}
 	return r.watch(ctx, seen, adopted)
+}
+
+// mountAgain opens the volumes of an instance that was made before: they may have gone
+// with its sandbox.
+func (r *runner) mountAgain(ctx context.Context) error {
+	set, err := r.set.wait(ctx)
+	if err != nil || r.made {
+		return err
+	}
+	_, err = r.mounts(ctx, set, newEnvironment(r.p.spec, r.spec, r.s.IP))
+	return err
 }
 
 // mayHaveRun says of an instance that the engine calls created that it may have

@@ -58,7 +58,7 @@ func TestMayHaveRun(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			pod := plainPod()
 			pod.Spec.RestartPolicy = c.policy
-			p := New(Config{Dir: t.TempDir()}, nil, nil, nil, nil).newPod(pod)
+			p := New(Config{Dir: t.TempDir()}, nil, nil, nil).newPod(pod)
 			p.resumed = c.resumed
 			r := p.runner(&pod.Spec.Containers[0], s, nil)
 			r.made, r.unsure = c.made, c.odd

@@ -47,7 +47,7 @@ func (r *runner) create(ctx context.Context) (string, error) {
 	if err := checkNonRoot(r.p.spec, r.spec, spec.User, image.User); err != nil {
 		return "", err
 	}
-	if spec.Mounts, err = r.mounts(set, env); err != nil {
+	if spec.Mounts, err = r.mounts(ctx, set, env); err != nil {
 		return "", err
 	}
 	if err := r.p.m.accelerators.Inject(r.p.peek().Devices, r.spec.Name, image.Env, &spec); err != nil {
@@ -77,14 +77,22 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func (r *runner) mounts(set *volumes.Set, env environment) ([]engine.Mount, error) {
+// mounts are the container's volumes, opened and pinned, and the files that kubelet
+// manages.
+func (r *runner) mounts(ctx context.Context, set *volumes.Set, env environment) ([]engine.Mount, error) {
 	planned, err := set.Mounts(r.spec, func(s string) (string, error) { return expandStrict(s, env.lookup) })
 	if err != nil {
 		return nil, err
 	}
 	hosts := engine.Mount{Source: hostsPath(r.s), Target: "/etc/hosts"}
 	out := []engine.Mount{}
-	for _, m := range planned {
+	for i, m := range planned {
+		if m.Open != nil {
+			place := fmt.Sprintf("%s/%d", r.spec.Name, i)
+			if m.Source, err = r.s.Init.Pin(ctx, place, *m.Open); err != nil {
+				return nil, fmt.Errorf("container %q volumeMounts[%d] %q: %s %w", r.spec.Name, i, m.Target, m.Volume, err)
+			}
+		}
 		out = append(out, engine.Mount{Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly, Propagation: m.Propagation})
 		if m.Target == hosts.Target {
 			hosts.Target = ""

@@ -133,7 +133,7 @@ func (f *dockerFlags) check(pod *v1.Pod, field, shm, memory, cpus string, ulimit
 		f.ulimits = append(f.ulimits, engine.Ulimit{Name: limit.Name, Soft: limit.Soft, Hard: limit.Hard})
 	}
 	for _, name := range f.capAdd {
-		if name := capability(v1.Capability(name)); name != "ALL" && !slices.Contains(podCapabilities(pod, place{}), name) {
+		if name := capability(v1.Capability(name)); name != "ALL" && !slices.Contains(podCapabilities(pod), name) {
 			return invalid(field, "--cap-add names a capability that is not available on this node")
 		}
 	}

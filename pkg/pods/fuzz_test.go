@@ -85,7 +85,7 @@ func FuzzPod(f *testing.F) {
 	}
 	config := Config{Dir: "/data", MaxPods: 1, Flags: true, AllowPrivileged: true,
 		Volumes: volumes.Policy{HostPathPrefixes: []string{"/tmp/hp"}, Claims: map[string]string{"claim1": "/claim"}, Private: "/data"}}
-	m := New(config, nil, nil, nil, nil)
+	m := New(config, nil, nil, nil)
 	ctx := log.WithLogger(context.Background(), log.L.WithField("fuzz", true))
 	f.Fuzz(func(t *testing.T, body []byte, n uint16, value string) {
 		request, err := interlink.DecodeCreate(replaced(body, n, value))
@@ -125,7 +125,7 @@ func FuzzPod(f *testing.F) {
 			}
 			names[spec.Name] = true
 			for _, name := range spec.CapAdd {
-				if !slices.Contains(podCapabilities(pod, at), name) {
+				if !slices.Contains(podCapabilities(pod), name) {
 					t.Fatalf("container %q gets %s", c.Name, name)
 				}
 			}
@@ -156,7 +156,7 @@ func FuzzStatus(f *testing.F) {
 		if err != nil {
 			return
 		}
-		m := New(Config{MaxPods: 1}, nil, nil, nil, nil)
+		m := New(Config{MaxPods: 1}, nil, nil, nil)
 		for _, spec := range polled {
 			wantEach(t, spec, uniform(spec, waiting(reasonCreating, "")))
 			if got, _ := m.Status(spec); len(got.Containers) != len(spec.Spec.Containers) {
@@ -228,7 +228,7 @@ func FuzzFlags(f *testing.F) {
 			t.Fatalf("flags gave %+v", spec)
 		}
 		for _, name := range spec.CapAdd {
-			if !slices.Contains(podCapabilities(pod, at), name) {
+			if !slices.Contains(podCapabilities(pod), name) {
 				t.Fatalf("flags gave the capability %q", name)
 			}
 		}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"sync"
 	"time"
 
@@ -61,11 +60,6 @@ type Accelerators interface {
 	Health(podUID, container string) ([]v1.ResourceStatus, string)
 }
 
-// Host runs commands in a sandbox, beside its engine.
-type Host interface {
-	Exec(ctx context.Context, container string, argv []string, out io.Writer) (int, error)
-}
-
 // Config of a Manager.
 type Config struct {
 	// Dir holds records, tombstones and the pods' folder names.
@@ -107,7 +101,6 @@ type Manager struct {
 	sandboxes    Sandboxes
 	images       Images
 	accelerators Accelerators
-	host         Host
 
 	life    context.Context
 	end     context.CancelCauseFunc
@@ -123,13 +116,13 @@ type Manager struct {
 }
 
 // New makes a Manager that refuses all calls until Recover has run.
-func New(config Config, sandboxes Sandboxes, images Images, accelerators Accelerators, host Host) *Manager {
+func New(config Config, sandboxes Sandboxes, images Images, accelerators Accelerators) *Manager {
 	if config.Observer == nil {
 		config.Observer = unobserved{}
 	}
 	life, end := context.WithCancelCause(context.Background())
 	return &Manager{config: config, store: store{config.Dir}, sandboxes: sandboxes, images: images,
-		accelerators: accelerators, host: host, life: life, end: end,
+		accelerators: accelerators, life: life, end: end,
 		pods: map[types.UID]*pod{}, buried: map[types.UID]time.Time{}, asked: map[types.UID]time.Time{}}
 }
 

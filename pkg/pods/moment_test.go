@@ -53,7 +53,7 @@ func TestAge(t *testing.T) {
 // TestEndAfterTheClockWasSetBack: no container ends before it began.
 func TestEndAfterTheClockWasSetBack(t *testing.T) {
 	pod := plainPod()
-	m := New(Config{Dir: t.TempDir()}, nil, nil, nil, nil)
+	m := New(Config{Dir: t.TempDir()}, nil, nil, nil)
 	r := m.newPod(pod).runner(&pod.Spec.Containers[0], nil, nil)
 	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	end := r.ended(engine.State{ExitCode: 1, StartedAt: began, FinishedAt: began.Add(-time.Hour)})

@@ -8,7 +8,7 @@ import (
 // TestRecordOfAFullDisk: an intent that cannot be saved is not acted on, a fact
 // and a delete hold all the same.
 func TestRecordOfAFullDisk(t *testing.T) {
-	m := New(Config{Dir: filepath.Join(t.TempDir(), "missing")}, nil, nil, nil, nil)
+	m := New(Config{Dir: filepath.Join(t.TempDir(), "missing")}, nil, nil, nil)
 	defer m.Close()
 	p := m.newPod(fullRecord().Pod)
 	if err := p.change(func(r *record) { r.Sandbox = "intended" }); err == nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
@@ -24,8 +24,7 @@ func (p *pod) fitSandbox(ctx context.Context, s *pool.Sandbox) error {
 		return err
 	}
 	if flags.shmBytes > 0 {
-		size := "remount,size=" + strconv.FormatInt(flags.shmBytes, 10)
-		if err := p.inSandbox(ctx, s, "mount", "-o", size, "/dev/shm"); err != nil {
+		if err := s.Init.ResizeShm(ctx, flags.shmBytes); err != nil {
 			return err
 		}
 	}
@@ -45,30 +44,26 @@ func (p *pod) setSysctls(ctx context.Context, s *pool.Sandbox) error {
 	if p.spec.Spec.SecurityContext == nil || len(p.spec.Spec.SecurityContext.Sysctls) == 0 {
 		return nil
 	}
-	argv := []string{"/bin/sh", "-c", `while [ $# -gt 1 ]; do printf %s "$2" >"/proc/sys/$1" || exit 1; shift 2; done`, "sysctl"}
+	values := map[string]string{}
 	for _, sysctl := range p.spec.Spec.SecurityContext.Sysctls {
-		argv = append(argv, strings.NewReplacer(".", "/", "/", ".").Replace(dotted(sysctl.Name)), sysctl.Value)
+		values[sysctl.Name] = sysctl.Value
 	}
-	if err := p.inSandbox(ctx, s, argv...); err != nil {
+	if err := s.Init.SetSysctls(ctx, values); err != nil {
 		return fmt.Errorf("spec.securityContext.sysctls: %w", err)
 	}
 	return nil
 }
 
-// pauseScript keeps a shared process namespace alive and reaps its orphans.
-const pauseScript = `trap 'exit 0' TERM; while :; do sleep 3600 & wait $!; done`
-
 // startPause starts the container that owns the process namespace of a pod with
-// shareProcessNamespace. Its image is the sandbox's own; where that is not
-// inside, the pod's containers share the sandbox's process namespace instead.
+// shareProcessNamespace.
 func (p *pod) startPause(ctx context.Context, s *pool.Sandbox) error {
-	id, err := s.Engine.CreateOnce(ctx, engine.Spec{Name: pauseName(p.spec), Image: s.Image, Network: "host", IPCMode: "host",
-		Entrypoint: []string{"/bin/sh", "-c", pauseScript}, Hostname: hostname(p.spec)})
-	switch {
-	case errdefs.IsNotFound(err):
-		p.pidNamespace = "host"
-		return nil
-	case err != nil:
+	spec, err := s.ProgramSpec(ctx, initapi.PauseCommand())
+	if err != nil {
+		return err
+	}
+	spec.Name, spec.Hostname, spec.IPCMode = pauseName(p.spec), hostname(p.spec), "host"
+	id, err := s.Engine.CreateOnce(ctx, spec)
+	if err != nil {
 		return err
 	}
 	fault.Point("pods.pause.created")

@@ -39,7 +39,7 @@ func (c Config) validateContainerSecurity(pod *v1.Pod, s *v1.SecurityContext, fi
 	}
 	if s.Capabilities != nil && !c.PrivilegedSandbox {
 		for i, wanted := range s.Capabilities.Add {
-			if name := capability(wanted); name != "ALL" && !slices.Contains(podCapabilities(pod, place{}), name) {
+			if name := capability(wanted); name != "ALL" && !slices.Contains(podCapabilities(pod), name) {
 				return invalid(fmt.Sprintf("%s.capabilities.add[%d]", field, i), "%s is not available on this node", name)
 			}
 		}

@@ -1,14 +1,11 @@
 package pods
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -19,6 +16,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
@@ -164,40 +162,24 @@ func (p *pod) prepare(ctx context.Context, s *pool.Sandbox) (*volumes.Set, error
 	}
 	fault.Point("pods.volumes.named")
 	for _, tmpfs := range set.Tmpfs() {
-		if err := p.mountTmpfs(ctx, s, tmpfs); err != nil {
-			return nil, err
+		if err := s.Init.Tmpfs(ctx, initapi.Tmpfs{Path: tmpfs.Path, SizeBytes: tmpfs.SizeBytes, Mode: tmpfs.Mode, GID: tmpfs.GID}); err != nil {
+			return nil, fmt.Errorf("volume %q: %w", tmpfs.Volume, err)
 		}
 		fault.Point("pods.volumes.mounted")
 	}
-	set.SandboxRoot = sandboxRoot(s)
+	checks, err := set.Checks()
+	if err != nil {
+		return nil, err
+	}
+	for _, check := range checks {
+		if err := s.Init.Check(ctx, check.Source); err != nil {
+			return nil, fmt.Errorf("%s %w", check.Volume, err)
+		}
+	}
 	if err := p.fitSandbox(ctx, s); err != nil {
 		return nil, err
 	}
 	return set, p.managedFiles(s)
-}
-
-// sandboxRoot is where the sandbox's own file system is seen from here, or empty
-// where it cannot be seen: a docker-sd in a container needs the host's process
-// namespace for it, and without that the number is another process's.
-func sandboxRoot(s *pool.Sandbox) string {
-	process := fmt.Sprintf("/proc/%d", s.PID)
-	theirs, err := os.Stat(filepath.Join(process, "ns", "mnt"))
-	if err != nil {
-		return ""
-	}
-	ours, err := os.Stat("/proc/self/ns/mnt")
-	if err != nil || os.SameFile(ours, theirs) {
-		return ""
-	}
-	root := filepath.Join(process, "root")
-	inside, err := os.Stat(filepath.Join(root, s.Dir))
-	if err != nil {
-		return ""
-	}
-	if outside, err := os.Stat(s.Dir); err != nil || !os.SameFile(inside, outside) {
-		return ""
-	}
-	return root
 }
 
 // managedFiles are those that every container gets: /etc/hosts, and one file
@@ -231,39 +213,6 @@ func hostsPath(s *pool.Sandbox) string { return filepath.Join(s.PodDir(), "manag
 
 func messagePath(s *pool.Sandbox, container string) string {
 	return filepath.Join(s.PodDir(), "managed", container+".message")
-}
-
-// mountTmpfs mounts a memory volume in the sandbox, where the pod's containers
-// share it; it is gone with the sandbox. Mounted already is success.
-func (p *pod) mountTmpfs(ctx context.Context, s *pool.Sandbox, t volumes.Tmpfs) error {
-	options := []string{"mode=" + strconv.FormatUint(uint64(t.Mode), 8)}
-	if t.SizeBytes > 0 {
-		options = append(options, "size="+strconv.FormatInt(t.SizeBytes, 10))
-	}
-	if t.GID != nil {
-		options = append(options, "gid="+strconv.FormatInt(*t.GID, 10))
-	}
-	return p.inSandbox(ctx, s, "/bin/sh", "-c",
-		`grep -q " $1 tmpfs" /proc/mounts || mount -t tmpfs -o "$2" tmpfs "$1"`, "mount", t.Path, strings.Join(options, ","))
-}
-
-// inSandbox runs a command in the sandbox itself, beside the inner engine.
-func (p *pod) inSandbox(ctx context.Context, s *pool.Sandbox, argv ...string) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	var out bytes.Buffer
-	code, err := p.m.host.Exec(ctx, s.ID, argv, &out)
-	if errdefs.IsConflict(err) || errdefs.IsNotFound(err) {
-		// It does not run any more, which its watcher may not have heard yet.
-		return fmt.Errorf("%w: run %s in it: %w", errGone, argv[0], err)
-	}
-	if err != nil {
-		return fmt.Errorf("run %s in the sandbox: %w", argv[0], err)
-	}
-	if code != 0 {
-		return fmt.Errorf("%s in the sandbox ended with %d: %s", argv[0], code, strings.TrimSpace(out.String()))
-	}
-	return nil
 }
 
 // initialize is runInits as a step of the pod's start.

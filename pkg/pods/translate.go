@@ -263,17 +263,16 @@ func privilege(spec *engine.Spec, pod *v1.Pod, at place) {
 		spec.Privileged = true
 		return
 	}
-	spec.CapAdd = podCapabilities(pod, at)
+	spec.CapAdd = podCapabilities(pod)
 	spec.SecurityOpt = append(spec.SecurityOpt, "seccomp=unconfined", "apparmor=unconfined")
 }
 
 // podCapabilities are those of a sandbox without what leads out of it: whoever
 // may mount can mount /proc anew and write the host's kernel settings, and who
 // may trace the sandbox's engine is that engine.
-func podCapabilities(pod *v1.Pod, at place) []string {
-	seesEngine := pod.Spec.HostPID || at.PIDNamespace == "host"
+func podCapabilities(pod *v1.Pod) []string {
 	return slices.DeleteFunc(slices.Clone(pool.Capabilities), func(name string) bool {
-		return name == "SYS_ADMIN" || name == "SYS_PTRACE" && seesEngine
+		return name == "SYS_ADMIN" || name == "SYS_PTRACE" && pod.Spec.HostPID
 	})
 }
 
@@ -286,7 +285,7 @@ func capabilities(spec *engine.Spec, wanted *v1.Capabilities, pod *v1.Pod, at pl
 	}
 	for _, name := range wanted.Add {
 		if name := capability(name); name == "ALL" && !at.PrivilegedSandbox {
-			spec.CapAdd = append(spec.CapAdd, podCapabilities(pod, at)...)
+			spec.CapAdd = append(spec.CapAdd, podCapabilities(pod)...)
 		} else {
 			spec.CapAdd = append(spec.CapAdd, name)
 		}

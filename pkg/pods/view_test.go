@@ -83,7 +83,7 @@ func TestContainerView(t *testing.T) {
 }
 
 func TestList(t *testing.T) {
-	m := New(Config{}, nil, nil, nil, nil)
+	m := New(Config{}, nil, nil, nil)
 	if list := m.List(); list == nil || len(list) != 0 {
 		t.Errorf("List() of no pods = %v, want an empty list", list)
 	}

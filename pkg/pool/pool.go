@@ -49,8 +49,10 @@ type Config struct {
 	Instance string
 	// Dir holds one folder per sandbox.
 	Dir string
-	// Image of a sandbox: any image with a shell and dockerd.
+	// Image of a sandbox: any image with dockerd.
 	Image string
+	// Init is the program that is the first process of a sandbox, on the host.
+	Init string
 	// RemoveFolder removes a sandbox's folder and all that pods put there.
 	RemoveFolder func(string) error `json:"-"`
 	// FetchImage brings Image to the host's engine when it is not there.
@@ -151,7 +153,7 @@ func generation(c Config, h Hardware) string {
 	// Where an address comes from makes it no other sandbox, and the default range
 	// may be another one at each start.
 	c.Subnets = nil
-	shape, err := json.Marshal([]any{c, h, bootScript, engineFlags, Capabilities})
+	shape, err := json.Marshal([]any{c, h, engineFlags, Capabilities})
 	if err != nil {
 		panic(err) // plain structs of strings and numbers
 	}

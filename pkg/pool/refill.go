@@ -7,9 +7,11 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/log"
+	"github.com/containerd/errdefs"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 )
 
 // startRefills counts how many boots are missing and books them. Creates that
@@ -79,14 +81,17 @@ func (p *Pool) refill(ctx context.Context) {
 	}
 }
 
-// prime runs a container that does nothing, in a sandbox that waits in the pool:
-// the first one after a boot takes half as long again as those after it, and it
-// should not be a pod's. It needs the sandbox's own image inside, which is there
-// when layers are shared. Failing is no harm.
+// prime runs a container that does nothing, in a sandbox that waits in the pool: the
+// first one after a boot takes half as long again as those after it, and it should not
+// be a pod's. Failing is no harm.
 func (s *Sandbox) prime(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	id, err := s.Engine.Create(ctx, engine.Spec{Image: s.Image, Entrypoint: []string{"/bin/sh", "-c", ":"}, Network: "host"})
+	spec, err := s.ProgramSpec(ctx, initapi.TrueCommand())
+	if err != nil {
+		return err
+	}
+	id, err := s.Engine.Create(ctx, spec)
 	if err != nil {
 		return err
 	}
@@ -95,6 +100,22 @@ func (s *Sandbox) prime(ctx context.Context) error {
 		_, err = s.Engine.Wait(ctx, id)
 	}
 	return errors.Join(err, s.Engine.Remove(context.WithoutCancel(ctx), id))
+}
+
+// programImage is an image without files, in the engine of a sandbox.
+const programImage = "docker-sd.invalid/empty:1"
+
+// ProgramSpec is a container that runs the sandbox's init with another command. It
+// holds that one file and no image of anybody's, so it is there however images reach
+// the sandbox.
+func (s *Sandbox) ProgramSpec(ctx context.Context, command []string) (engine.Spec, error) {
+	spec := engine.Spec{Image: programImage, Entrypoint: command, Network: "host",
+		Mounts: []engine.Mount{{Source: initapi.ProgramPath, Target: initapi.ProgramPath, ReadOnly: true}}}
+	_, err := s.Engine.Image(ctx, programImage)
+	if errdefs.IsNotFound(err) {
+		err = s.Engine.ImportEmpty(ctx, programImage)
+	}
+	return spec, err
 }
 
 // fresh counts warm sandboxes that see all of the host's images; the lock is held.

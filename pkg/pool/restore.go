@@ -109,7 +109,7 @@ func (p *Pool) Restore(ctx context.Context) error {
 		case p.knows(c.Name):
 			p.know(name)
 		case p.retired(name):
-		case !p.knows(name) && !p.rejoinStandby(c):
+		case !p.knows(name) && !p.rejoinStandby(ctx, c):
 			p.rejoin(ctx, c)
 		}
 	}

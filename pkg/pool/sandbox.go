@@ -2,7 +2,6 @@ package pool
 
 import (
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
 	"os"
@@ -16,16 +15,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
-)
-
-//go:embed sandbox.sh
-var bootScript string
-
-const (
-	// storePath is where a sandbox sees the image store that is shared with it.
-	storePath = "/run/docker-sd/store"
-	// dataPath is the data root of the engine inside.
-	dataPath = "/var/lib/docker"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 )
 
 // Capabilities are what a sandbox holds unless it is made privileged: what a
@@ -62,8 +52,9 @@ type Sandbox struct {
 	// Booted is when the sandbox's container was made, Started when it was started
 	// last.
 	Booted, Started time.Time
-	// Engine is the engine inside.
+	// Engine is the engine inside, Init the first process.
 	Engine *engine.Client
+	Init   *initapi.Client
 	// Image that it was made from, by the name that it has inside where layers are
 	// shared.
 	Image string
@@ -98,10 +89,12 @@ func (s *Sandbox) Gone() <-chan struct{} {
 func (s *Sandbox) AfterGone(f func()) (stop func() bool) { return context.AfterFunc(s.running, f) }
 
 // PodDir is the folder for the pod's volumes, at the same path inside.
-func (s *Sandbox) PodDir() string { return filepath.Join(s.Dir, "pod") }
+func (s *Sandbox) PodDir() string { return podDir(s.Dir) }
 
-// EngineStarted is when the sandbox's engine began to listen: the boot script has
-// it make its socket anew each time.
+func podDir(dir string) string { return filepath.Join(dir, "pod") }
+
+// EngineStarted is when the sandbox's engine was started last, which its init notes at
+// the socket.
 func (s *Sandbox) EngineStarted() (time.Time, error) {
 	info, err := os.Stat(socketPath(s.Dir))
 	if err != nil {
@@ -119,7 +112,7 @@ func (p *Pool) folder(name string) string {
 	return filepath.Join(p.config.Dir, key[:min(len(key), 16)])
 }
 
-func socketPath(dir string) string { return filepath.Join(dir, "docker.sock") }
+func socketPath(dir string) string { return filepath.Join(dir, initapi.EngineSocket) }
 
 // boot makes a sandbox, from a standby if there is one, which has a name of its
 // own, and returns when its engine answers. What a failed boot made is removed
@@ -204,10 +197,7 @@ func (p *Pool) make(ctx context.Context, m making) (string, error) {
 	defer cancel()
 	p.know(name)
 	dir := p.folder(name)
-	if err := os.MkdirAll(filepath.Join(dir, "pod"), 0o700); err != nil {
-		return "", err
-	}
-	if err := makePipe(dir, m.standby); err != nil {
+	if err := os.MkdirAll(podDir(dir), 0o700); err != nil {
 		return "", err
 	}
 	fault.Point("pool.boot.folder")
@@ -223,7 +213,7 @@ func (p *Pool) make(ctx context.Context, m making) (string, error) {
 		fault.Point("pool.boot.network")
 		return err
 	})
-	spec := p.spec(name, dir, labels)
+	spec := p.spec(m, dir, labels)
 	if spec.Ports = m.ports; len(m.ports) == 0 {
 		// It is connected later: its network is made while it is made and started.
 		spec.Network = "none"
@@ -283,46 +273,43 @@ func (c Config) create(ctx context.Context, create func(context.Context, engine.
 }
 
 // engineSpec is a container that runs an engine, with its socket in dir.
-func (c Config) engineSpec(name, dir string, labels map[string]string) engine.Spec {
+func (c Config) engineSpec(name, dir string, command []string, labels map[string]string) engine.Spec {
 	spec := engine.Spec{
 		Name:                   name,
 		Image:                  c.Image,
-		Entrypoint:             []string{"/bin/sh", "-c", bootScript, "docker-sd-sandbox"},
-		Cmd:                    engineFlags,
-		Env:                    []string{"DOCKER_SD_SOCKET=" + socketPath(dir)},
+		Entrypoint:             command,
 		Labels:                 labels,
 		Privileged:             c.Privileged,
 		PrivateCgroupNamespace: true,
 		Resources:              c.Resources,
 		Log:                    engine.LogLimits{MaxBytes: 1 << 20, MaxFiles: 1},
-		Mounts:                 []engine.Mount{{Source: dir, Target: dir}},
+		Mounts: []engine.Mount{{Source: c.Init, Target: initapi.ProgramPath, ReadOnly: true},
+			{Source: dir, Target: initapi.FolderPath}},
 	}
 	if !c.Privileged {
 		spec.CapAdd, spec.CapDrop = Capabilities, []string{"ALL"}
 		spec.SecurityOpt = []string{"seccomp=unconfined", "apparmor=unconfined"}
-		spec.UnmaskedSystemPaths = true
 	}
 	return spec
 }
 
 // spec of a sandbox's container.
-func (p *Pool) spec(name, dir string, labels map[string]string) engine.Spec {
+func (p *Pool) spec(m making, dir string, labels map[string]string) engine.Spec {
 	c := p.config
-	spec := c.engineSpec(name, dir, labels)
-	spec.Network = NetworkName(name)
-	spec.Env = append(spec.Env, "DOCKER_SD_GO="+goPath(dir))
-	spec.Mounts = append(spec.Mounts, engine.Mount{Target: dataPath, Volume: true, Instance: c.Instance})
+	command := initapi.BootCommand(c.Store != "" || c.StoreVolume != "", m.standby, engineFlags...)
+	spec := c.engineSpec(m.name, dir, command, labels)
+	spec.Network = NetworkName(m.name)
+	spec.Mounts = append(spec.Mounts, engine.Mount{Source: podDir(dir), Target: podDir(dir)},
+		engine.Mount{Target: initapi.DataPath, Volume: true, Instance: c.Instance})
 	switch {
 	case c.StoreVolume != "":
-		spec.Env = append(spec.Env, "DOCKER_SD_STORE="+storePath)
-		spec.Mounts = append(spec.Mounts, engine.Mount{Source: c.StoreVolume, Target: storePath, Volume: true, ReadOnly: true,
+		spec.Mounts = append(spec.Mounts, engine.Mount{Source: c.StoreVolume, Target: initapi.StorePath, Volume: true, ReadOnly: true,
 			Instance: c.Instance})
 	case c.Store != "":
-		spec.Env = append(spec.Env, "DOCKER_SD_STORE="+storePath)
 		for _, part := range []string{"overlay2", "image"} {
 			// Not recursive: below overlay2 the roots of running containers are mounted.
 			spec.Mounts = append(spec.Mounts, engine.Mount{Source: filepath.Join(c.Store, part),
-				Target: filepath.Join(storePath, part), ReadOnly: true, NonRecursive: true})
+				Target: filepath.Join(initapi.StorePath, part), ReadOnly: true, NonRecursive: true})
 		}
 	}
 	spec.Mounts = append(spec.Mounts, c.Mounts...)
@@ -340,7 +327,7 @@ func (p *Pool) connect(ctx context.Context, name, id string) (_ *Sandbox, err er
 	if err != nil {
 		return nil, err
 	}
-	s := &Sandbox{Name: name, ID: id, Dir: dir, Engine: inner}
+	s := &Sandbox{Name: name, ID: id, Dir: dir, Engine: inner, Init: initapi.NewClient(dir)}
 	s.running, s.end = context.WithCancel(context.Background())
 	watch, stop := context.WithCancel(p.life)
 	join, giveUp := context.WithCancel(ctx)
@@ -357,9 +344,13 @@ func (p *Pool) connect(ctx context.Context, name, id string) (_ *Sandbox, err er
 	began := time.Now()
 	p.watch(watch, stop, s)
 	joining.Go(func() error { return p.join(join, name, id) })
+	// The socket is there before the engine, and a call waits at it until the engine is.
+	asking, ended := context.WithCancel(ctx)
+	defer ended()
+	defer s.AfterGone(ended)()
 	tick := time.NewTicker(readyPoll)
 	defer tick.Stop()
-	for inner.Ping(ctx) != nil {
+	for inner.Ping(asking) != nil {
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("its engine did not answer within %s: %w%s", time.Since(began).Round(time.Second), ctx.Err(), p.lastWords(ctx, id))

@@ -4,17 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/containerd/containerd/log"
 	"github.com/containerd/errdefs"
-	"golang.org/x/sys/unix"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 )
 
 // standbySuffix is that of a container whose engine has not been started, so that
@@ -32,10 +30,6 @@ type standby struct {
 }
 
 func standbyName(name string) string { return strings.TrimSuffix(name, nameSuffix) + standbySuffix }
-
-// goPath is the named pipe that a standby waits at. It is gone once the standby
-// was woken.
-func goPath(dir string) string { return filepath.Join(dir, "go") }
 
 // startStandby books one standby that is missing. They are made one after the
 // other and only while nobody needs the machine more.
@@ -96,7 +90,7 @@ func (p *Pool) takeStandby() *standby {
 }
 
 // wakeLimit is how long a standby may take to begin: it has nothing to do but to
-// read from a pipe.
+// answer.
 const wakeLimit = 5 * time.Second
 
 // rouse starts the engine of a standby and returns when it answers. What cannot
@@ -107,7 +101,7 @@ func (p *Pool) rouse(ctx context.Context, from *standby, anew bool) (*Sandbox, e
 	defer cancel()
 	shape := p.currentShape()
 	current := !anew && from.epoch == shape.epoch
-	err := awaken(bounded, p.folder(from.name), current, func() error { return p.running(bounded, from.id) })
+	err := awaken(bounded, initapi.NewClient(p.folder(from.name)), current, func() error { return p.running(bounded, from.id) })
 	if err == nil {
 		fault.Point("pool.standby.woken")
 		// The engine boots meanwhile. A name that stays as it was is no harm to the pod,
@@ -128,37 +122,16 @@ func (p *Pool) rouse(ctx context.Context, from *standby, anew bool) (*Sandbox, e
 	return nil, errors.Join(fmt.Errorf("wake sandbox %s: %w", from.name, err), p.Destroy(clean, from.name))
 }
 
-// makePipe makes the pipe that a standby waits at.
-func makePipe(dir string, wanted bool) error {
-	if !wanted {
-		return nil
-	}
-	if err := unix.Mkfifo(goPath(dir), 0o600); err != nil && !errors.Is(err, os.ErrExist) {
-		return fmt.Errorf("make the pipe %s: %w", goPath(dir), err)
-	}
-	return nil
-}
-
-// awaken lets the boot script go on, and tells it whether the images that it
-// shared are still the host's. The pipe goes first: a standby is what still has
-// one, whoever looks after a crash, and the script takes the closing of the pipe
-// for the word. alive is asked when nobody reads from the pipe.
-func awaken(ctx context.Context, dir string, current bool, alive func() error) error {
+// awaken has a standby start its engine, and tells it whether the images that it shares
+// are still the host's. alive is asked while nobody answers.
+func awaken(ctx context.Context, init *initapi.Client, current bool, alive func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, wakeLimit)
 	defer cancel()
 	tick := time.NewTicker(readyPoll)
 	defer tick.Stop()
 	for {
-		// Not blocking: a pipe that nobody reads, as that of a dead container, is an error.
-		pipe, err := os.OpenFile(goPath(dir), os.O_WRONLY|unix.O_NONBLOCK, 0)
-		if err == nil {
-			err = os.Remove(goPath(dir))
-			if current && err == nil {
-				_, err = pipe.WriteString("current\n")
-			}
-			return errors.Join(err, pipe.Close())
-		}
-		if !errors.Is(err, unix.ENXIO) {
+		err := init.Start(ctx, current)
+		if !errdefs.IsUnavailable(err) {
 			return err
 		}
 		if err := alive(); err != nil {
@@ -183,12 +156,14 @@ func (p *Pool) running(ctx context.Context, id string) error {
 
 // rejoinStandby takes one of an earlier run back; it says whether the container
 // was one.
-func (p *Pool) rejoinStandby(c engine.Container) bool {
+func (p *Pool) rejoinStandby(ctx context.Context, c engine.Container) bool {
 	name := c.Labels[engine.LabelSandbox]
 	if c.Name != standbyName(name) || !IsName(name) || c.State.Status != engine.StatusRunning {
 		return false
 	}
-	if info, err := os.Stat(goPath(p.folder(name))); err != nil || info.Mode().Type() != os.ModeNamedPipe {
+	ctx, cancel := context.WithTimeout(ctx, wakeLimit)
+	defer cancel()
+	if state, err := initapi.NewClient(p.folder(name)).Status(ctx); err != nil || !state.Standby {
 		return false // woken, and then nobody was left to wait for it
 	}
 	p.mu.Lock()

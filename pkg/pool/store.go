@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 )
 
 // Store is an engine of docker-sd's own that no pod runs in, for hosts whose
@@ -153,9 +154,9 @@ func (s *Store) make(ctx context.Context) (string, error) {
 	}
 	labels := map[string]string{engine.LabelInstance: s.config.Instance, engine.LabelStore: "", engine.LabelGeneration: s.generation()}
 	volume := StoreVolume(s.config.Instance)
-	spec := s.config.engineSpec(volume, s.dir, labels)
+	spec := s.config.engineSpec(volume, s.dir, initapi.BootCommand(false, false, engineFlags...), labels)
 	spec.Network = "none"
-	spec.Mounts = append(spec.Mounts, engine.Mount{Source: volume, Target: dataPath, Volume: true, Instance: s.config.Instance})
+	spec.Mounts = append(spec.Mounts, engine.Mount{Source: volume, Target: initapi.DataPath, Volume: true, Instance: s.config.Instance})
 	return s.config.create(ctx, s.host.CreateOnce, spec)
 }
 

@@ -17,6 +17,8 @@ import (
 	"path/filepath"
 
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 )
 
 // Data is what a create request carries for the volumes of a pod, merged over
@@ -72,8 +74,12 @@ type Policy struct {
 
 // Mount is one bind mount of a container.
 type Mount struct {
-	// Source is an absolute path, valid inside the sandbox.
+	// Source is an absolute path, valid inside the sandbox, that no pod can change.
 	Source string
+	// Open is what the sandbox's init has to open and to name, where Source is empty.
+	Open *initapi.Source
+	// Volume names the volume and what is mounted of it, for messages.
+	Volume string
 	// Target is the absolute, cleaned path in the container.
 	Target string
 	// ReadOnly is the wish of the mount, of the claim, or of the volume's kind.
@@ -105,15 +111,8 @@ type Usage struct {
 	LimitBytes int64
 }
 
-// Set is the prepared volumes of one pod. It is safe for concurrent use as long
-// as SandboxRoot is not changed.
+// Set is the prepared volumes of one pod. It is safe for concurrent use.
 type Set struct {
-	// SandboxRoot is the folder through which the sandbox's own file system is
-	// seen from here, /proc/<pid>/root of its first process. Only a subPath on
-	// an emptyDir of medium Memory needs it, because that tmpfs exists in the
-	// mount namespace of the sandbox alone.
-	SandboxRoot string
-
 	root    string
 	policy  Policy
 	volumes map[string]*volume
@@ -121,17 +120,15 @@ type Set struct {
 }
 
 // Prepare makes the folders and files of all volumes that a container mounts,
-// below root, and checks or makes hostPath sources on the host. A hostPath that
-// would show any of Policy.Private is refused.
+// below root. Host paths and claims are checked, and made where their type says so,
+// inside the sandbox; see Set.Checks.
 //
 // Only one call per root may run at a time. A second call gives the same
 // result: files that differ are replaced
 // atomically and emptyDirs that exist are left as they are.
 //
-// Errors: ErrInvalidArgument for all that Validate refuses and for a hostPath
-// that leaves the allowed prefixes through a symbolic link,
-// ErrFailedPrecondition for a host path or claim path that is missing or of
-// another type, and plain errors for failed file operations.
+// Errors: ErrInvalidArgument for all that Validate refuses, and plain errors for
+// failed file operations.
 func Prepare(root string, pod *v1.Pod, data Data, policy Policy) (*Set, error) {
 	if !filepath.IsAbs(root) {
 		return nil, fmt.Errorf("prepare volumes: folder %q is not an absolute path", root)
@@ -161,15 +158,38 @@ func Prepare(root string, pod *v1.Pod, data Data, policy Policy) (*Set, error) {
 
 func (s *Set) prepare(dir *os.Root, v *volume) error {
 	switch v.kind {
-	case kindHostPath:
-		return s.prepareHostPath(v)
-	case kindClaim:
-		return checkClaim(v.path)
+	case kindHostPath, kindClaim:
+		return nil
 	case kindEmptyDir:
 		return makeEmptyDir(dir, v)
 	default:
 		return writePayload(dir, v)
 	}
+}
+
+// Check is a volume whose source lies outside the pod's folder.
+type Check struct {
+	// Volume names it, for messages.
+	Volume string
+	Source initapi.Source
+}
+
+// Checks lists what the sandbox's init has to find, or to make, before the pod's first
+// container starts.
+func (s *Set) Checks() ([]Check, error) {
+	var out []Check
+	for _, name := range s.names {
+		v := s.volumes[name]
+		if v.kind != kindHostPath && v.kind != kindClaim {
+			continue
+		}
+		source, err := s.open(v)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", v.field, err)
+		}
+		out = append(out, Check{Volume: fmt.Sprintf("%s: path %q", v.field, v.path), Source: source})
+	}
+	return out, nil
 }
 
 // Tmpfs lists the emptyDirs of medium Memory, in the order of the pod's
