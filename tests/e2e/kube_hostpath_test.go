@@ -106,8 +106,8 @@ func kubeHostPathMistakes(t *testing.T, d kubeDaemon) {
 		{"file", "Directory", v1.HostPathDirectory}, {"dir", "File", v1.HostPathFile}, {"file", "Socket", v1.HostPathSocket},
 		{"block", "CharDevice", v1.HostPathCharDev}, {"char", "BlockDevice", v1.HostPathBlockDev},
 		{"missing/file", "does not exist", v1.HostPathFileOrCreate},
-		{"escape", "leads to", v1.HostPathUnset}, {"escape/made", "leads to", v1.HostPathDirectoryOrCreate},
-		{"etc/passwd", "leads to", v1.HostPathFile}, {"nowhere", "leads nowhere", v1.HostPathUnset},
+		{"escape", "leads outside", v1.HostPathUnset}, {"escape/made", "leads outside", v1.HostPathDirectoryOrCreate},
+		{"etc/passwd", "leads outside", v1.HostPathFile}, {"nowhere", "leads nowhere", v1.HostPathUnset},
 	} {
 		t.Run(c.path+" as "+string(c.kind), func(t *testing.T) {
 			t.Parallel()
@@ -122,7 +122,7 @@ func kubeHostPathMistakes(t *testing.T, d kubeDaemon) {
 
 // kubeSubPathEscape: a link that a container made leads nowhere but below its volume.
 func kubeSubPathEscape(t *testing.T, d kubeDaemon) {
-	for link, words := range map[string]string{"/etc": "leaves the volume", "../../..": "leaves the volume", "inside": ""} {
+	for link, words := range map[string]string{"/etc": "leads outside the volume", "../../..": "leads outside the volume", "inside": ""} {
 		t.Run("link to "+strings.ReplaceAll(link, "/", ":"), func(t *testing.T) {
 			t.Parallel()
 			pod := withInits(newPod(shell("c", "ls /in")), shell("init", fmt.Sprintf("mkdir /vol/inside; touch /vol/inside/good; ln -s %s /vol/link", link)))
