@@ -268,7 +268,7 @@ func (d *daemon) poolConfig(ctx context.Context, info engine.Info) pool.Config {
 	}
 	d.images.PullInside(s.ImageSharing == config.ImageSharingPull)
 	image := s.SandboxImageName()
-	return pool.Config{
+	out := pool.Config{
 		Instance: s.Instance, Dir: filepath.Join(s.DataRootFolder, "sandboxes"),
 		Image: image, FetchImage: func(ctx context.Context) error { return d.images.Fetch(ctx, image) },
 		Size: s.AvailableDinds, Standby: s.Standbys(), Parallel: s.BootParallel(), BootTimeout: s.SandboxBootTimeout, StrayGrace: s.StrayGracePeriod, StrayDryRun: s.StrayDryRun,
@@ -276,6 +276,8 @@ func (d *daemon) poolConfig(ctx context.Context, info engine.Info) pool.Config {
 		Privileged:   s.SandboxPrivileged, Store: sharing.Root, StoreVolume: volume, Subnets: d.sandboxNetworks(ctx), Mounts: d.hostMounts(ctx),
 		Resources: sandboxBounds(info), Observer: d.observer.tell,
 	}
+	out.Confine(info)
+	return out
 }
 
 // sandboxBounds keep a pod from taking the host down: whatever its containers

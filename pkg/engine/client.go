@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -104,6 +105,9 @@ func (c *Client) Info(ctx context.Context) (Info, error) {
 		CgroupVersion: info.CgroupVersion,
 		CgroupDriver:  info.CgroupDriver,
 		CDISpecDirs:   info.CDISpecDirs,
+		Seccomp: slices.ContainsFunc(info.SecurityOptions, func(option string) bool {
+			return option == "seccomp" || strings.HasPrefix(option, "name=seccomp")
+		}),
 	}
 	for name := range info.Runtimes {
 		out.Runtimes = append(out.Runtimes, name)

@@ -200,4 +200,6 @@ type Info struct {
 	CDISpecDirs   []string
 	CgroupVersion string
 	CgroupDriver  string
+	// Seccomp says that the engine can filter the system calls of containers.
+	Seccomp bool
 }

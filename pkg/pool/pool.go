@@ -71,6 +71,9 @@ type Config struct {
 	StrayDryRun bool
 	// Privileged gives a sandbox every capability and device of the host.
 	Privileged bool
+	// Seccomp says that the host's engine can filter system calls, CgroupsV1 that the
+	// host has control groups of version 1.
+	Seccomp, CgroupsV1 bool
 	// Store is the host engine's data root if its image layers are to be shared.
 	Store string
 	// StoreVolume is that of a Store if its image layers are to be shared instead.

@@ -62,8 +62,6 @@ type Sandbox struct {
 	epoch int
 	// generation is the digest of all else that it was booted with.
 	generation string
-	// PID of its first process, as the host's engine sees it.
-	PID int
 	// hostName of the container when it was found: the pool name or a pod's.
 	hostName string
 	// Stopped says that it was found stopped and was started again: all that ran in
@@ -288,7 +286,7 @@ func (c Config) engineSpec(name, dir string, command []string, labels map[string
 	}
 	if !c.Privileged {
 		spec.CapAdd, spec.CapDrop = Capabilities, []string{"ALL"}
-		spec.SecurityOpt = []string{"seccomp=unconfined", "apparmor=unconfined"}
+		spec.SecurityOpt = c.confinement()
 	}
 	return spec
 }
@@ -367,7 +365,7 @@ func (p *Pool) connect(ctx context.Context, name, id string) (_ *Sandbox, err er
 		return nil, err
 	}
 	s.IP, s.Booted, s.Started = seen.IPs[NetworkName(name)], seen.Created, seen.State.StartedAt
-	s.Image, s.PID, s.hostName = seen.ImageID, seen.State.PID, seen.Name
+	s.Image, s.hostName = seen.ImageID, seen.Name
 	if p.config.StoreVolume != "" {
 		s.Image = StoredName(seen.ImageID)
 	}
