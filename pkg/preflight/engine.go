@@ -102,7 +102,7 @@ func Image(ref string, image engine.Image, err error, ran bool, dockerd string, 
 	case err != nil:
 		return wrong(name, "see whether the engine is well", "the sandbox image %s cannot be looked at: %v", ref, err)
 	case problem != nil:
-		return wrong(name, "set SandboxImage to an image with dockerd and a shell, such as docker:dind", "the sandbox image %s cannot run dockerd: %v", ref, problem)
+		return wrong(name, "set SandboxImage to an image with dockerd, such as docker:dind", "the sandbox image %s cannot run dockerd: %v", ref, problem)
 	case !ran:
 		return right(name, "%s, %s", ref, bytes(uint64(max(image.Size, 0))))
 	}

@@ -115,7 +115,9 @@ func listen(name string) (*net.UnixListener, error) {
 	}
 	// The name is gone from here soon, and stays on the host.
 	listener.SetUnlinkOnClose(false)
-	return listener, os.Chmod(path, 0o600)
+	// The group is root's; a docker-sd that runs as another user is in it. The folder lets
+	// no one else in.
+	return listener, os.Chmod(path, 0o660)
 }
 
 // touch gives the engine's socket the time of the engine's start, which docker-sd
