@@ -66,8 +66,11 @@ type Source struct {
 
 // Root is a folder of the sandbox that sources may lie in.
 type Root struct {
-	// Path inside the sandbox. No pod can change it.
+	// Path inside the sandbox.
 	Path string `json:"path"`
+	// Mount is the mount point that Path lies at or below, whose name no pod can change.
+	// The init finds it; empty means Path.
+	Mount string `json:"-"`
 	// Names are what absolute links may call it: Path, and its path on the host.
 	Names []string `json:"names"`
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -95,7 +94,9 @@ func hideFolder() error {
 }
 
 // mountedRoots returns the roots that lie in what was mounted into the sandbox: a path
-// that the host did not have at its boot may be a folder of the sandbox's own image.
+// that the host did not have at its boot may be a folder of the sandbox's own image. Of
+// several mounts it takes the outermost: the name of an inner one is in a folder that a
+// pod may be able to change.
 func mountedRoots(roots []initapi.Root) ([]initapi.Root, error) {
 	points, err := mountPoints()
 	if err != nil {
@@ -103,12 +104,13 @@ func mountedRoots(roots []initapi.Root) ([]initapi.Root, error) {
 	}
 	var out []initapi.Root
 	for i, root := range roots {
-		mounted := slices.ContainsFunc(points, func(m mountPoint) bool {
-			_, inside := below(m.path, root.Path)
-			return inside && m.path != "/"
-		})
+		for _, m := range points {
+			if _, inside := below(m.path, root.Path); inside && m.path != "/" && (root.Mount == "" || len(m.path) < len(root.Mount)) {
+				root.Mount = m.path
+			}
+		}
 		switch {
-		case mounted:
+		case root.Mount != "":
 			out = append(out, root)
 		case i == 0: // where the walk begins; from the others it is only led to
 			return nil, &initapi.Error{Kind: initapi.KindMissing, Message: "lies below a path that was not on this node when the pod's sandbox was made"}

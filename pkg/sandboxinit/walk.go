@@ -79,18 +79,51 @@ func (w *walker) pop() {
 	w.fds, w.parts = w.fds[:len(w.fds)-1], w.parts[:len(w.parts)-1]
 }
 
-// enter begins anew in a root, by its path in the sandbox, which no pod can change.
+// enter begins anew in a root.
 func (w *walker) enter(root initapi.Root) error {
 	w.close()
-	fd, err := unix.Open(root.Path, unix.O_PATH|unix.O_CLOEXEC, 0)
-	if errors.Is(err, unix.ENOENT) {
+	fd, err := openRoot(root)
+	switch {
+	case errors.Is(err, unix.ENOENT):
 		return &initapi.Error{Kind: initapi.KindMissing, Message: "lies below a path that was not on this node when the pod's sandbox was made"}
-	}
-	if err != nil {
+	case errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR):
+		return &initapi.Error{Kind: initapi.KindOutside, Message: "lies below a symbolic link inside a host path that pods may use"}
+	case err != nil:
 		return fmt.Errorf("open %s: %w", root.Path, err)
 	}
 	w.fds, w.names = []int{fd}, append([]string{root.Path}, root.Names...)
 	return nil
+}
+
+// openRoot opens a root from its mount point. In between no link is followed: a pod that
+// may write there could have made one.
+func openRoot(root initapi.Root) (int, error) {
+	mount := root.Mount
+	if mount == "" {
+		mount = root.Path
+	}
+	fd, err := unix.Open(mount, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	rest, _ := below(mount, root.Path)
+	for part := range strings.SplitSeq(rest, "/") {
+		if part == "" {
+			continue
+		}
+		next, err := unix.Openat(fd, part, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		unix.Close(fd)
+		if err != nil {
+			return -1, err
+		}
+		fd = next
+	}
+	var stat unix.Stat_t
+	if err := unix.Fstat(fd, &stat); err != nil || stat.Mode&unix.S_IFMT == unix.S_IFLNK {
+		unix.Close(fd)
+		return -1, errors.Join(err, unix.ELOOP)
+	}
+	return fd, nil
 }
 
 // walk goes on along a path.
