@@ -243,7 +243,6 @@ type (
 	noEngine  struct{ pool.Host }
 	noImages  struct{ pods.Images }
 	noDevices struct{ pods.Accelerators }
-	noHost    struct{ pods.Host }
 )
 
 func (noEngine) List(context.Context, ...string) ([]engine.Container, error) { return nil, nil }

@@ -43,7 +43,7 @@ func TestCreateThatCannotBeSaved(t *testing.T) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		known = m.pods[testUID] != nil
-	}}, nil)
+	}})
 	defer m.Close()
 	if err := s.bury(testUID); err != nil {
 		t.Fatal(err)

@@ -59,7 +59,7 @@ func TestEndedPodsAreBounded(t *testing.T) {
 // TestPortsOfEndedPods: the scheduler gives the port of a pod that has ended to the
 // next one, and a refused create is final.
 func TestPortsOfEndedPods(t *testing.T) {
-	m := New(Config{Dir: t.TempDir()}, nil, nil, ailing{}, nil)
+	m := New(Config{Dir: t.TempDir()}, nil, nil, ailing{})
 	defer m.Close()
 	spec := plainPod()
 	spec.Spec.Containers[0].Ports = []v1.ContainerPort{{ContainerPort: 80, HostPort: 8080}}

@@ -17,7 +17,7 @@ func (stuck) Destroy(context.Context, string) error { return errdefs.ErrUnavaila
 // TestRecoverBuries: a crash between a delete's record and its tombstone must not
 // let the pod be created again once its record is gone (contract 1.4).
 func TestRecoverBuries(t *testing.T) {
-	m := New(Config{Dir: t.TempDir(), Tombstones: time.Hour}, stuck{}, nil, ailing{}, nil)
+	m := New(Config{Dir: t.TempDir(), Tombstones: time.Hour}, stuck{}, nil, ailing{})
 	defer m.Close()
 	if err := m.store.open(); err != nil {
 		t.Fatal(err)
@@ -38,7 +38,7 @@ func TestRecoverBuries(t *testing.T) {
 
 // TestLogsBeforeTheyAreFound: a log that is not found yet is not an empty one.
 func TestLogsBeforeTheyAreFound(t *testing.T) {
-	m := New(Config{Dir: t.TempDir()}, nil, nil, ailing{}, nil)
+	m := New(Config{Dir: t.TempDir()}, nil, nil, ailing{})
 	defer m.Close()
 	p := m.newPod(plainPod())
 	m.pods[p.spec.UID] = p

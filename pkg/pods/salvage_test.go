@@ -26,7 +26,7 @@ func (c *claims) Claim(uid string, held json.RawMessage) error {
 // A record that is refused still tells which devices its pod may be using.
 func TestDevicesOfRefusedRecords(t *testing.T) {
 	c := &claims{held: map[string]string{}}
-	m := New(Config{Dir: t.TempDir()}, nil, nil, c, nil)
+	m := New(Config{Dir: t.TempDir()}, nil, nil, c)
 	if err := m.store.open(); err != nil {
 		t.Fatal(err)
 	}

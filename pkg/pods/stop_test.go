@@ -76,7 +76,7 @@ func TestStopMeetsADeadEngine(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer client.Close()
-			m := New(Config{Dir: t.TempDir()}, nil, nil, ailing{}, nil)
+			m := New(Config{Dir: t.TempDir()}, nil, nil, ailing{})
 			defer m.Close()
 			p := m.newPod(plainPod())
 			p.setInstance("main", "c")

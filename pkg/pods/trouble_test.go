@@ -41,7 +41,7 @@ func TestTroubleInStatus(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			spec := &v1.Pod{Spec: v1.PodSpec{Containers: []v1.Container{{Name: "gpu"}, {Name: "other"}}}}
 			spec.UID = "uid"
-			m := New(Config{Dir: t.TempDir()}, nil, nil, ailing{"gpu", trouble}, nil)
+			m := New(Config{Dir: t.TempDir()}, nil, nil, ailing{"gpu", trouble})
 			p := m.newPod(spec)
 			for _, name := range []string{"gpu", "other"} {
 				p.update(name, func(s *v1.ContainerStatus) { s.State = *tc.state.DeepCopy() })
@@ -78,7 +78,7 @@ func messageOf(state v1.ContainerState) string {
 
 func TestOwnerOf(t *testing.T) {
 	id := strings.Repeat("a", 64)
-	m := New(Config{Dir: t.TempDir()}, nil, nil, ailing{}, nil)
+	m := New(Config{Dir: t.TempDir()}, nil, nil, ailing{})
 	spec := &v1.Pod{}
 	spec.UID = "uid"
 	p := m.newPod(spec)
