@@ -1,17 +1,24 @@
 package pool_test
 
 import (
+	"encoding/json"
+	"errors"
 	"net"
 	"net/http"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 )
 
-// innerEngines serves a small part of the Docker API on sockets. Its goroutines
-// live outside the bubble of a test with a fake clock: one that waits for a
-// connection would keep that clock from advancing. For the same reason a
-// connection serves one request.
+// innerEngines are what runs in sandboxes, by their folders: a small part of the
+// Docker API, and an init. Their goroutines live outside the bubble of a test with a
+// fake clock: one that waits for a connection would keep that clock from advancing. For
+// the same reason a connection serves one request.
 type innerEngines struct {
 	ask  chan func() error
 	done chan error
@@ -20,12 +27,13 @@ type innerEngines struct {
 
 	mu      sync.Mutex
 	servers map[string]*http.Server
+	inits   map[string]*fakeInit
 	seen    []string
 }
 
 func startEngines(t *testing.T) *innerEngines {
 	t.Helper()
-	e := &innerEngines{ask: make(chan func() error), done: make(chan error), servers: map[string]*http.Server{}}
+	e := &innerEngines{ask: make(chan func() error), done: make(chan error), servers: map[string]*http.Server{}, inits: map[string]*fakeInit{}}
 	var worker sync.WaitGroup
 	worker.Go(func() {
 		for f := range e.ask {
@@ -35,8 +43,8 @@ func startEngines(t *testing.T) *innerEngines {
 	t.Cleanup(func() {
 		close(e.ask)
 		worker.Wait()
-		for socket := range e.servers {
-			e.close(socket)
+		for dir := range e.inits {
+			e.close(dir)
 		}
 	})
 	return e
@@ -49,35 +57,128 @@ func (e *innerEngines) outside(f func() error) error {
 	return <-e.done
 }
 
-func (e *innerEngines) serve(socket string) error {
+// boot starts what a sandbox's container runs. The engine of a standby is left for
+// OpStart.
+func (e *innerEngines) boot(dir string, standby, answers bool) error {
 	return e.outside(func() error {
-		listener, err := net.Listen("unix", socket)
+		listener, err := net.Listen("unix", filepath.Join(dir, initapi.SocketName))
 		if err != nil {
 			return err
 		}
-		server := &http.Server{Handler: http.HandlerFunc(e.answer)}
-		server.SetKeepAlivesEnabled(false)
+		one := &fakeInit{listener: listener, standby: standby, start: func() error {
+			if !answers {
+				return nil
+			}
+			return e.serve(dir)
+		}}
 		e.mu.Lock()
-		e.servers[socket] = server
+		e.inits[dir] = one
 		e.mu.Unlock()
-		go server.Serve(listener)
-		return nil
+		one.serving.Go(one.serve)
+		if standby {
+			return nil
+		}
+		return one.start()
 	})
 }
 
-func (e *innerEngines) stop(socket string) {
-	_ = e.outside(func() error { return e.close(socket) })
+func (e *innerEngines) serve(dir string) error {
+	listener, err := net.Listen("unix", filepath.Join(dir, initapi.EngineSocket))
+	if err != nil {
+		return err
+	}
+	var imported atomic.Bool
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { e.answer(w, r, &imported) })}
+	server.SetKeepAlivesEnabled(false)
+	e.mu.Lock()
+	e.servers[dir] = server
+	e.mu.Unlock()
+	go server.Serve(listener)
+	return nil
 }
 
-func (e *innerEngines) close(socket string) error {
+// stop ends all that runs in a sandbox.
+func (e *innerEngines) stop(dir string) {
+	_ = e.outside(func() error { return e.close(dir) })
+}
+
+func (e *innerEngines) close(dir string) error {
 	e.mu.Lock()
-	server := e.servers[socket]
-	delete(e.servers, socket)
+	one := e.inits[dir]
+	delete(e.inits, dir)
 	e.mu.Unlock()
-	if server == nil {
+	if one == nil {
 		return nil
 	}
-	return server.Close()
+	// First what may start an engine.
+	err := one.listener.Close()
+	one.serving.Wait()
+	e.mu.Lock()
+	server := e.servers[dir]
+	delete(e.servers, dir)
+	e.mu.Unlock()
+	if server != nil {
+		err = errors.Join(err, server.Close())
+	}
+	return err
+}
+
+// woken lists what a sandbox's init was told as its engine was asked for: whether the
+// images are still the host's.
+func (e *innerEngines) woken(dir string) []bool {
+	e.mu.Lock()
+	one := e.inits[dir]
+	e.mu.Unlock()
+	if one == nil {
+		return nil
+	}
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	return slices.Clone(one.woken)
+}
+
+// fakeInit is the init of a sandbox as the pool sees it.
+type fakeInit struct {
+	listener net.Listener
+	serving  sync.WaitGroup
+	start    func() error
+
+	mu      sync.Mutex
+	standby bool
+	woken   []bool
+}
+
+func (f *fakeInit) serve() {
+	for {
+		conn, err := f.listener.Accept()
+		if err != nil {
+			return
+		}
+		var request initapi.Request
+		if err := json.NewDecoder(conn).Decode(&request); err == nil {
+			_ = json.NewEncoder(conn).Encode(f.do(request)) // a caller that has left asks again
+		}
+		conn.Close()
+	}
+}
+
+func (f *fakeInit) do(r initapi.Request) initapi.Answer {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	out := initapi.Answer{Version: initapi.Version}
+	switch {
+	case r.Op == initapi.OpStatus:
+		out.State = &initapi.State{Standby: f.standby}
+	case r.Op == initapi.OpStart && f.standby:
+		f.standby, f.woken = false, append(f.woken, r.Current)
+		if err := f.start(); err != nil {
+			out.Error = &initapi.Error{Kind: initapi.KindFailed, Message: err.Error()}
+		}
+	case r.Op == initapi.OpStart:
+	default:
+		out.Error = &initapi.Error{Kind: initapi.KindUnknown, Message: "the pool asks for " + r.Op}
+	}
+	return out
 }
 
 // calls that began with the prefix, such as "POST /containers/create".
@@ -93,7 +194,9 @@ func (e *innerEngines) calls(prefix string) int {
 	return n
 }
 
-func (e *innerEngines) answer(w http.ResponseWriter, r *http.Request) {
+// answer for an engine that has every image but the one without files, until it is
+// imported.
+func (e *innerEngines) answer(w http.ResponseWriter, r *http.Request, imported *atomic.Bool) {
 	path := r.URL.Path
 	if rest, versioned := strings.CutPrefix(path, "/v"); versioned {
 		_, path, _ = strings.Cut(rest, "/")
@@ -106,6 +209,12 @@ func (e *innerEngines) answer(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	switch {
 	case path == "/_ping":
+	case path == "/images/create":
+		imported.Store(r.URL.Query().Get("fromSrc") == "-")
+		w.Write([]byte(`{"status":"sha256:empty"}`))
+	case strings.HasPrefix(path, "/images/docker-sd.invalid/empty") && !imported.Load():
+		w.WriteHeader(http.StatusNotFound)
+		w.Write([]byte(`{"message":"No such image"}`))
 	case path == "/containers/create":
 		w.WriteHeader(http.StatusCreated)
 		w.Write([]byte(`{"Id":"primer"}`))

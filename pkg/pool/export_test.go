@@ -8,7 +8,6 @@ type Subnets = subnets
 var (
 	NewSubnets = newSubnets
 	Cut        = cut
-	BootScript = bootScript
 )
 
 func (s *subnets) Take(sandbox string) (string, error)        { return s.take(sandbox) }

@@ -5,16 +5,15 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
-	"golang.org/x/sys/unix"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
@@ -39,8 +38,6 @@ type fakeContainer struct {
 	engine.Container
 	spec    engine.Spec
 	stopped chan struct{}
-	// pipe is what a standby waits at.
-	pipe *os.File
 }
 
 var _ pool.Host = &fakeHost{}
@@ -119,33 +116,25 @@ func (h *fakeHost) Start(ctx context.Context, id string) error {
 		c.stopped = make(chan struct{})
 		c.State = engine.State{Status: engine.StatusRunning, PID: 4711}
 	}
-	if path := variable(c, "DOCKER_SD_GO"); !running && path != "" {
-		// Both ends, so that opening it does not wait.
-		if pipe, err := os.OpenFile(path, os.O_RDWR|unix.O_NONBLOCK, 0); err == nil {
-			c.pipe = pipe
-		}
-	}
 	mute, fleeting := h.mute, h.fleeting
 	h.mu.Unlock()
 	switch {
-	case running || mute:
+	case running:
 	case fleeting:
 		h.kill(id)
 	default:
-		return h.inner.serve(socketOf(c))
+		return h.inner.boot(folderOf(c), slices.Contains(c.spec.Entrypoint, "-standby"), !mute)
 	}
 	return nil
 }
 
-func socketOf(c *fakeContainer) string { return variable(c, "DOCKER_SD_SOCKET") }
-
-func variable(c *fakeContainer, name string) string {
-	for _, e := range c.spec.Env {
-		if value, found := strings.CutPrefix(e, name+"="); found {
-			return value
-		}
+// folderOf is the folder on the host that a sandbox's init makes its sockets in.
+func folderOf(c *fakeContainer) string {
+	at := slices.IndexFunc(c.spec.Mounts, func(m engine.Mount) bool { return m.Target == initapi.FolderPath })
+	if at < 0 {
+		return ""
 	}
-	return ""
+	return c.spec.Mounts[at].Source
 }
 
 // kill ends a container's process, whatever it was doing.
@@ -157,11 +146,8 @@ func (h *fakeHost) kill(id string) {
 		return
 	}
 	c.State = engine.State{Status: engine.StatusExited, ExitCode: 137}
-	if c.pipe != nil {
-		c.pipe.Close()
-	}
 	h.mu.Unlock()
-	h.inner.stop(socketOf(c))
+	h.inner.stop(folderOf(c))
 	close(c.stopped)
 }
 

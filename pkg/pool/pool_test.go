@@ -28,7 +28,7 @@ func bubble(t *testing.T, test func(t *testing.T, host *fakeHost, config pool.Co
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	synctest.Test(t, func(t *testing.T) {
-		test(t, newHost(inner), pool.Config{Instance: "test", Dir: filepath.Join(dir, "s"), Image: "docker:dind", Size: 2,
+		test(t, newHost(inner), pool.Config{Instance: "test", Dir: filepath.Join(dir, "s"), Image: "docker:dind", Init: "/data/init/init-1", Size: 2,
 			Parallel: 2, BootTimeout: time.Minute, StrayGrace: 5 * time.Minute, RemoveFolder: os.RemoveAll})
 	})
 }
@@ -100,6 +100,10 @@ func TestFillsAndRefills(t *testing.T) {
 		}
 		if got := host.inner.calls("DELETE /containers/primer"); got != 3 {
 			t.Errorf("%d priming containers were removed, want 3", got)
+		}
+
+		if got := host.inner.calls("POST /images/create"); got != 3 {
+			t.Errorf("%d sandboxes got the image without files, want 3", got)
 		}
 
 		c := p.Reserve(nil)

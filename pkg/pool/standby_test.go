@@ -2,7 +2,6 @@ package pool_test
 
 import (
 	"errors"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -10,15 +9,19 @@ import (
 	"testing/synctest"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
 // standing are the containers that stand by.
 func standing(host *fakeHost) []string {
 	return slices.DeleteFunc(host.names(), func(name string) bool { return !strings.HasSuffix(name, "_standby") })
+}
+
+// folderNamed is the folder of the sandbox that a standby is to become.
+func folderNamed(config pool.Config, name string) string {
+	return filepath.Join(config.Dir, strings.ReplaceAll(name, "-", "")[:16])
 }
 
 func wantStandby(t *testing.T, p *pool.Pool, host *fakeHost, want int) {
@@ -57,8 +60,8 @@ func TestStandbyServesAnEmptyPool(t *testing.T) {
 			t.Errorf("sandbox %s is none of those that stood by, or kept its name: %v", s.Name, host.names())
 		}
 		wantSame(t, "containers made", len(host.creates()), made)
-		if _, err := os.Stat(filepath.Join(s.Dir, "go")); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("the pipe of a standby that was woken: %v", err)
+		if state, err := s.Init.Status(t.Context()); err != nil || state.Standby {
+			t.Errorf("the state of a standby that was woken: %+v, %v", state, err)
 		}
 		c.Settled()
 		synctest.Wait()
@@ -67,42 +70,21 @@ func TestStandbyServesAnEmptyPool(t *testing.T) {
 	})
 }
 
-// told is what a standby was woken with.
-func told(t *testing.T, host *fakeHost, s *pool.Sandbox) string {
-	t.Helper()
-	raw, err := host.containers[s.ID].pipe.SyscallConn()
-	if err != nil {
-		t.Fatal(err)
-	}
-	word := make([]byte, 100)
-	if err := raw.Read(func(fd uintptr) bool {
-		n, err := unix.Read(int(fd), word)
-		if err != nil && !errors.Is(err, unix.EAGAIN) { // nothing was written, and our own end is open
-			t.Error(err)
-		}
-		word = word[:max(n, 0)]
-		return true
-	}); err != nil {
-		t.Fatal(err)
-	}
-	return string(word)
-}
-
 // TestStandbyIsToldOfImages: it keeps what it shared of the host's images only
 // where they are certainly those of now.
 func TestStandbyIsToldOfImages(t *testing.T) {
 	empty := func(p *pool.Pool) { p.Reserve(nil).Settled(); p.Reserve(nil).Settled() }
 	for name, c := range map[string]struct {
 		claim func(p *pool.Pool) *pool.Claim
-		want  string
+		want  bool
 	}{
-		"the same images": {func(p *pool.Pool) *pool.Claim { empty(p); return p.Reserve(nil) }, "current\n"},
-		"other images":    {func(p *pool.Pool) *pool.Claim { empty(p); p.Refresh(); return p.Reserve(nil) }, ""},
-		"not known yet":   {func(p *pool.Pool) *pool.Claim { return p.ReserveFresh(nil) }, ""},
+		"the same images": {func(p *pool.Pool) *pool.Claim { empty(p); return p.Reserve(nil) }, true},
+		"other images":    {func(p *pool.Pool) *pool.Claim { empty(p); p.Refresh(); return p.Reserve(nil) }, false},
+		"not known yet":   {func(p *pool.Pool) *pool.Claim { return p.ReserveFresh(nil) }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			standbys(t, func(t *testing.T, host *fakeHost, config pool.Config, p *pool.Pool) {
-				wantSame(t, "it was woken with", told(t, host, claim(t, c.claim(p))), c.want)
+				wantSame(t, "it was woken with", host.inner.woken(claim(t, c.claim(p)).Dir), []bool{c.want})
 			})
 		})
 	}
@@ -112,7 +94,7 @@ func TestStandbyIsToldOfImages(t *testing.T) {
 			fill(t, host, config)
 			p := restored(t, host, config)
 			empty(p)
-			wantSame(t, "it was woken with", told(t, host, claim(t, p.Reserve(nil))), "")
+			wantSame(t, "it was woken with", host.inner.woken(claim(t, p.Reserve(nil)).Dir), []bool{false})
 		})
 	})
 }
@@ -151,6 +133,28 @@ func TestDeadStandbys(t *testing.T) {
 	})
 }
 
+// TestStandbyThatDoesNotAnswer: its container runs, but not what its init should do.
+func TestStandbyThatDoesNotAnswer(t *testing.T) {
+	standbys(t, func(t *testing.T, host *fakeHost, config pool.Config, p *pool.Pool) {
+		deaf := standing(host)
+		for _, name := range deaf {
+			host.inner.stop(folderNamed(config, name))
+		}
+		began := time.Now()
+		s := claim(t, p.ReserveFresh(nil))
+		if slices.Contains(deaf, strings.TrimSuffix(s.Name, "_dind")+"_standby") {
+			t.Errorf("a standby that does not answer became sandbox %s", s.Name)
+		}
+		// Five seconds for each of the three.
+		if waited := time.Since(began); waited < 15*time.Second || waited > 20*time.Second {
+			t.Errorf("a claim waited %s for standbys that do not answer", waited)
+		}
+		for _, name := range deaf {
+			wantSame(t, "container "+name, host.idOf(name), "")
+		}
+	})
+}
+
 func TestStandbyThatCannotBeMade(t *testing.T) {
 	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
 		p := pool.New(config, host)
@@ -177,8 +181,7 @@ func TestRestoreStandbys(t *testing.T) {
 		config.Standby = 3
 		fill(t, host, config)
 		earlier := standing(host)
-		woken := filepath.Join(config.Dir, strings.ReplaceAll(earlier[0], "-", "")[:16], "go")
-		if err := os.Remove(woken); err != nil {
+		if err := initapi.NewClient(folderNamed(config, earlier[0])).Start(t.Context(), true); err != nil {
 			t.Fatal(err)
 		}
 		host.kill(host.idOf(earlier[1]))

@@ -52,7 +52,7 @@ func TestStore_OneEngine(t *testing.T) {
 		}
 		all.Wait()
 		first := host.only(t)
-		mounts := []engine.Mount{{Source: dir, Target: dir},
+		mounts := []engine.Mount{{Source: config.Init, Target: "/docker-sd-init", ReadOnly: true}, {Source: dir, Target: "/run/docker-sd/folder"},
 			{Source: pool.StoreVolume(config.Instance), Target: "/var/lib/docker", Volume: true, Instance: config.Instance}}
 		if first.spec.Network != "none" || !slices.Equal(first.spec.Mounts, mounts) || first.Labels[engine.LabelSandbox] != "" {
 			t.Errorf("the store's container is %+v", first.spec)
@@ -62,7 +62,7 @@ func TestStore_OneEngine(t *testing.T) {
 		if again := host.only(t); again.ID != first.ID || again.State.Status != engine.StatusRunning {
 			t.Errorf("after its end: container %s is %s", again.ID, again.State.Status)
 		}
-		host.inner.stop(socketOf(first))
+		host.inner.stop(dir)
 		config.Image = "another:image"
 		next, err := pool.NewStore(config, dir, host)
 		if err != nil {
@@ -105,12 +105,36 @@ func TestStore_IsSharedReadOnly(t *testing.T) {
 		run(t, p)
 		c := host.only(t)
 		shared := engine.Mount{Source: config.StoreVolume, Target: "/run/docker-sd/store", Volume: true, ReadOnly: true, Instance: config.Instance}
-		if !slices.Contains(c.spec.Mounts, shared) || variable(c, "DOCKER_SD_STORE") != shared.Target {
-			t.Errorf("mounts %+v, store %q", c.spec.Mounts, variable(c, "DOCKER_SD_STORE"))
+		if !slices.Contains(c.spec.Mounts, shared) || !slices.Contains(c.spec.Entrypoint, "-store") {
+			t.Errorf("mounts %+v, command %q", c.spec.Mounts, c.spec.Entrypoint)
 		}
 		s := claim(t, p.Reserve(nil))
 		if want := pool.StoredName("sha256:sandbox"); s.Image != want || !strings.HasSuffix(want, ":sandbox") {
 			t.Errorf("its image is called %s inside, want %s", s.Image, want)
+		}
+	})
+}
+
+// TestSandboxRunsTheInit: from where the host's other containers cannot change it, and
+// with the sandbox's folder for its sockets.
+func TestSandboxRunsTheInit(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		config.Size, config.Standby = 1, 1
+		run(t, pool.New(config, host))
+		wantSame(t, "containers", len(host.names()), 2)
+		for _, name := range host.names() {
+			c := host.containers[host.idOf(name)]
+			if !slices.Contains(c.spec.Mounts, engine.Mount{Source: config.Init, Target: "/docker-sd-init", ReadOnly: true}) {
+				t.Errorf("%s mounts %+v, want the init read-only", name, c.spec.Mounts)
+			}
+			dir := folderOf(c)
+			if !strings.HasPrefix(dir, config.Dir+"/") || !slices.Contains(c.spec.Mounts, engine.Mount{Source: dir + "/pod", Target: dir + "/pod"}) {
+				t.Errorf("%s mounts %+v, want its folder, and that of its pod under its own name", name, c.spec.Mounts)
+			}
+			if want := []string{"/docker-sd-init", "boot"}; !slices.Equal(c.spec.Entrypoint[:2], want) || len(c.spec.Env) > 0 {
+				t.Errorf("%s runs %q with %q, want %q and no variables", name, c.spec.Entrypoint, c.spec.Env, want)
+			}
+			wantSame(t, name+" is started as a standby", slices.Contains(c.spec.Entrypoint, "-standby"), strings.HasSuffix(name, "_standby"))
 		}
 	})
 }
