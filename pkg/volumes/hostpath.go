@@ -7,6 +7,7 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/containerd/errdefs"
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
@@ -62,10 +63,13 @@ func (s *Set) openHostPath(v *volume) (initapi.Source, error) {
 	if err != nil {
 		return initapi.Source{}, err
 	}
-	out := initapi.Source{Path: rel, Type: string(v.hostType), Private: private}
+	out := initapi.Source{Path: rel, Type: string(v.hostType), Private: private.identities}
+	if private.holds(prefixes[at]) {
+		return initapi.Source{}, fmt.Errorf("path %q holds this node's own data on pods; use another path: %w", v.path, errdefs.ErrInvalidArgument)
+	}
 	out.Roots = append(out.Roots, root(prefixes[at]))
 	for i, prefix := range prefixes {
-		if i != at {
+		if i != at && !private.holds(prefix) {
 			out.Roots = append(out.Roots, root(prefix))
 		}
 	}
@@ -83,27 +87,40 @@ func root(name string) initapi.Root {
 	return out
 }
 
+// privateFolder is the one with the pods' data.
+type privateFolder struct {
+	path       string // without symbolic links
+	identities []initapi.Identity
+}
+
+// holds says whether a prefix lies in the folder, so that a walk from there would not
+// come past it.
+func (p privateFolder) holds(prefix string) bool {
+	real, err := filepath.EvalSymlinks(prefix)
+	return err == nil && within(p.path, real)
+}
+
 // private identifies the folder with the pods' data and all folders above it.
-func (s *Set) private() ([]initapi.Identity, error) {
+func (s *Set) private() (privateFolder, error) {
 	private := s.policy.Private
 	if private == "" {
 		private = filepath.Dir(s.root)
 	}
 	private, err := filepath.EvalSymlinks(private)
 	if err != nil {
-		return nil, err
+		return privateFolder{}, err
 	}
-	var out []initapi.Identity
+	out := privateFolder{path: private}
 	for dir := private; ; dir = filepath.Dir(dir) {
 		info, err := os.Stat(dir)
 		if err != nil {
-			return nil, err
+			return privateFolder{}, err
 		}
 		if stat, ok := info.Sys().(*syscall.Stat_t); ok {
-			out = append(out, initapi.Identity{Device: stat.Dev, Inode: stat.Ino})
+			out.identities = append(out.identities, initapi.Identity{Device: stat.Dev, Inode: stat.Ino})
 		}
 		if dir == "/" {
-			slices.Reverse(out)
+			slices.Reverse(out.identities)
 			return out, nil
 		}
 	}

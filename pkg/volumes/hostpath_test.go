@@ -1,177 +1,191 @@
 package volumes_test
 
 import (
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/containerd/errdefs"
+	"github.com/google/go-cmp/cmp"
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
-func TestHostPathTypes(t *testing.T) {
-	allowed := t.TempDir()
-	mkdir(t, allowed, "dir")
-	write(t, filepath.Join(allowed, "file"), "x")
-	listener, err := net.Listen("unix", filepath.Join(allowed, "sock"))
+// identities of a folder and of those above it, the topmost first.
+func identities(t *testing.T, dir string) []initapi.Identity {
+	t.Helper()
+	info, err := os.Stat(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
+	stat := info.Sys().(*syscall.Stat_t)
+	own := initapi.Identity{Device: stat.Dev, Inode: stat.Ino}
+	if dir == "/" {
+		return []initapi.Identity{own}
+	}
+	return append(identities(t, filepath.Dir(dir)), own)
+}
 
-	tests := []struct {
+func claimVolume(name, claim string) v1.Volume {
+	return volume(name, v1.VolumeSource{PersistentVolumeClaim: &v1.PersistentVolumeClaimVolumeSource{ClaimName: claim}})
+}
+
+// TestHostPathSources: what the sandbox's init is asked to check and to pin.
+func TestHostPathSources(t *testing.T) {
+	base := t.TempDir()
+	data, real := mkdir(t, base, "data"), mkdir(t, base, "real")
+	mkdir(t, base, "a/b")
+	link := filepath.Join(base, "link")
+	symlink(t, "real", link)
+	under := func(names ...string) []initapi.Root {
+		var out []initapi.Root
+		for _, name := range names {
+			root := initapi.Root{Path: filepath.Join(base, name)}
+			if name == "link" {
+				root.Names = []string{real}
+			}
+			out = append(out, root)
+		}
+		return out
+	}
+	private := identities(t, data)
+	for name, c := range map[string]struct {
 		path string
 		kind v1.HostPathType
-		want os.FileMode // of the source; 0 is a refusal
+		want initapi.Source
 	}{
-		{"dir", v1.HostPathUnset, os.ModeDir | 0o755},
-		{"file", v1.HostPathUnset, 0o600},
-		{"made/unset", v1.HostPathUnset, os.ModeDir | 0o755},
-		{"dir", v1.HostPathDirectory, os.ModeDir | 0o755},
-		{"file", v1.HostPathDirectory, 0},
-		{"none", v1.HostPathDirectory, 0},
-		{"made/deep/dir", v1.HostPathDirectoryOrCreate, os.ModeDir | 0o755},
-		{"file", v1.HostPathDirectoryOrCreate, 0},
-		{"file", v1.HostPathFile, 0o600},
-		{"dir", v1.HostPathFile, 0},
-		{"none", v1.HostPathFile, 0},
-		{"made/file", v1.HostPathFileOrCreate, 0o644},
-		{"file", v1.HostPathFileOrCreate, 0o600},
-		{"dir", v1.HostPathFileOrCreate, 0},
-		{"none/file", v1.HostPathFileOrCreate, 0},
-		{"sock", v1.HostPathSocket, os.ModeSocket | 0o755},
-		{"file", v1.HostPathSocket, 0},
-		{"/dev/null", v1.HostPathCharDev, os.ModeDevice | os.ModeCharDevice | 0o666},
-		{"file", v1.HostPathCharDev, 0},
-		{"/dev/null", v1.HostPathBlockDev, 0},
-	}
-	for _, tt := range tests {
-		t.Run(string(tt.kind)+" "+tt.path, func(t *testing.T) {
-			path := tt.path
-			if !filepath.IsAbs(path) {
-				path = filepath.Join(allowed, path)
-			}
-			pod := podWith(hostPathVolume("h", path, tt.kind))
-			set, err := volumes.Prepare(podFolder(t), pod, volumes.Data{}, volumes.Policy{HostPathPrefixes: []string{"/dev/null", allowed}})
-			if tt.want == 0 {
-				if !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), `spec.volumes[0] "h" (hostPath): `) {
-					t.Fatalf("got %v, want a failed precondition that names the volume", err)
-				}
-				return
-			}
+		"a prefix itself":       {"a", "", initapi.Source{Roots: under("a", "link", "a/b"), Path: "."}},
+		"below a prefix":        {"a/x/y", v1.HostPathFileOrCreate, initapi.Source{Roots: under("a", "link", "a/b"), Path: "x/y", Type: "FileOrCreate"}},
+		"the longest prefix":    {"a/b/x", v1.HostPathSocket, initapi.Source{Roots: under("a/b", "link", "a"), Path: "x", Type: "Socket"}},
+		"not by a name's start": {"a/bc", v1.HostPathDirectory, initapi.Source{Roots: under("a", "link", "a/b"), Path: "bc", Type: "Directory"}},
+		"a prefix that is a link": {"link/d", v1.HostPathDirectoryOrCreate,
+			initapi.Source{Roots: under("link", "a/b", "a"), Path: "d", Type: "DirectoryOrCreate"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pod := podWith(hostPathVolume("h", filepath.Join(base, c.path), c.kind))
+			mount := &pod.Spec.Containers[0].VolumeMounts[0]
+			// The order of the configuration does not matter.
+			policy := volumes.Policy{HostPathPrefixes: []string{filepath.Join(base, "a"), link + "/", filepath.Join(base, "a/b")}, Private: data}
+			set := prepare(t, podFolder(t), pod, volumes.Data{}, policy)
+			c.want.Private = private
+			checks, err := set.Checks()
 			if err != nil {
 				t.Fatal(err)
 			}
-			mounts, err := set.Mounts(&pod.Spec.Containers[0], noExpand)
-			if err != nil || mounts[0].Source != path {
-				t.Fatalf("got %v, %v, want source %s", mounts, err, path)
+			title := `spec.volumes[0] "h" (hostPath): path "` + filepath.Join(base, c.path) + `"`
+			if diff := cmp.Diff([]volumes.Check{{Volume: title, Source: c.want}}, checks); diff != "" {
+				t.Errorf("Checks() (-want +got):\n%s", diff)
 			}
-			info, err := os.Stat(path)
-			if err != nil || info.Mode() != tt.want {
-				t.Errorf("got %v, %v, want mode %v", info.Mode(), err, tt.want)
+			for _, sub := range []string{"", "s/u"} {
+				mount.SubPath, c.want.SubPath = sub, sub
+				mounts, err := set.Mounts(&pod.Spec.Containers[0], noExpand)
+				if err != nil || mounts[0].Source != "" {
+					t.Fatalf("Mounts() = %+v, %v, want one that the init opens", mounts, err)
+				}
+				if diff := cmp.Diff(&c.want, mounts[0].Open); diff != "" {
+					t.Errorf("Mounts() with subPath %q (-want +got):\n%s", sub, diff)
+				}
 			}
 		})
 	}
 }
 
-func TestHostPathLinks(t *testing.T) {
-	tests := []struct {
-		name  string
-		setup func(allowed, outside string)
-		path  string
-		want  string // "" is a refusal
-	}{
-		{"escape", func(a, o string) { symlink(t, o, filepath.Join(a, "l")) }, "l", ""},
-		{"escape by a parent", func(a, o string) { symlink(t, o, filepath.Join(a, "l")) }, "l/new", ""},
-		{"escape by a relative link", func(a, _ string) { symlink(t, "..", filepath.Join(a, "l")) }, "l", ""},
-		{"dangling", func(a, o string) { symlink(t, o+"/none", filepath.Join(a, "l")) }, "l/new", ""},
-		{"inside", func(a, _ string) { mkdir(t, a, "v1"); symlink(t, a+"/v1", filepath.Join(a, "l")) }, "l/new", "v1/new"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			base := t.TempDir()
-			allowed, outside := mkdir(t, base, "allowed"), mkdir(t, base, "outside")
-			tt.setup(allowed, outside)
-			pod := podWith(hostPathVolume("h", filepath.Join(allowed, tt.path), v1.HostPathDirectoryOrCreate))
-			set, err := volumes.Prepare(podFolder(t), pod, volumes.Data{}, volumes.Policy{HostPathPrefixes: []string{allowed}})
-			if entries, rerr := os.ReadDir(outside); rerr != nil || len(entries) != 0 {
-				t.Errorf("made %v outside (%v)", entries, rerr)
-			}
-			if tt.want == "" {
-				if !errdefs.IsInvalidArgument(err) && !errdefs.IsFailedPrecondition(err) {
-					t.Errorf("got %v, want a refusal", err)
-				}
-				return
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			mounts, err := set.Mounts(&pod.Spec.Containers[0], noExpand)
-			if want := filepath.Join(allowed, tt.want); err != nil || mounts[0].Source != want {
-				t.Errorf("got %v, %v, want source %s", mounts, err, want)
-			}
-		})
-	}
-}
-
-// A prefix that is itself a link keeps its name, because the sandbox knows only
-// that.
-func TestHostPathPrefixIsLink(t *testing.T) {
+// TestHostPathPrivateFolder: without a Policy.Private it is the one that holds the
+// pods' folders, by its place without links.
+func TestHostPathPrivateFolder(t *testing.T) {
 	base := t.TempDir()
-	mkdir(t, base, "real/d")
-	prefix := filepath.Join(base, "prefix")
-	symlink(t, "real", prefix)
-	pod := podWith(hostPathVolume("h", prefix+"/d", v1.HostPathDirectory))
-	pod.Spec.Containers[0].VolumeMounts[0].SubPath = "sub"
-	set := prepare(t, podFolder(t), pod, volumes.Data{}, volumes.Policy{HostPathPrefixes: []string{prefix}})
-	mounts, err := set.Mounts(&pod.Spec.Containers[0], noExpand)
-	if want := filepath.Join(prefix, "d/sub"); err != nil || mounts[0].Source != want {
-		t.Errorf("got %v, %v, want source %s", mounts, err, want)
-	}
-	if info, err := os.Stat(filepath.Join(base, "real/d/sub")); err != nil || !info.IsDir() {
-		t.Errorf("the subPath is %v, %v", info, err)
-	}
-}
-
-// A link that is turned after Prepare is found by Mounts.
-func TestHostPathLinkTurned(t *testing.T) {
-	base := t.TempDir()
-	allowed, outside := mkdir(t, base, "allowed"), mkdir(t, base, "outside")
-	pod := podWith(hostPathVolume("h", filepath.Join(allowed, "d"), v1.HostPathDirectoryOrCreate))
-	set := prepare(t, podFolder(t), pod, volumes.Data{}, volumes.Policy{HostPathPrefixes: []string{allowed}})
-	if err := os.Remove(filepath.Join(allowed, "d")); err != nil {
+	mkdir(t, base, "real/pods")
+	symlink(t, "real", filepath.Join(base, "link"))
+	set := prepare(t, filepath.Join(base, "link/pods/ns-u-1"), podWith(hostPathVolume("h", "/allowed", "")), volumes.Data{},
+		volumes.Policy{HostPathPrefixes: []string{"/allowed"}})
+	checks, err := set.Checks()
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := set.Mounts(&pod.Spec.Containers[0], noExpand); !errdefs.IsFailedPrecondition(err) {
-		t.Errorf("gone: got %v, want a failed precondition", err)
-	}
-	symlink(t, outside, filepath.Join(allowed, "d"))
-	if mounts, err := set.Mounts(&pod.Spec.Containers[0], noExpand); !errdefs.IsInvalidArgument(err) {
-		t.Errorf("turned: got %v, %v, want an invalid argument", mounts, err)
+	if diff := cmp.Diff(identities(t, filepath.Join(base, "real/pods")), checks[0].Source.Private); diff != "" {
+		t.Errorf("private folders (-want +got):\n%s", diff)
 	}
 }
 
-func TestHostPathShowsNoPodFolders(t *testing.T) {
+// TestHostPathPrefixInPrivateFolder: a walk from there does not come past the private
+// folder, by which the init would know it.
+func TestHostPathPrefixInPrivateFolder(t *testing.T) {
 	base := t.TempDir()
-	root := filepath.Join(base, "data/ns-u-1")
-	mkdir(t, base, "data/other/secrets")
-	for _, path := range []string{"", "data", "data/other/secrets"} {
-		pod := podWith(hostPathVolume("h", filepath.Join(base, path), v1.HostPathDirectory))
-		_, err := volumes.Prepare(root, pod, volumes.Data{}, volumes.Policy{HostPathPrefixes: []string{base}})
-		if !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), "data on pods") {
-			t.Errorf("path %q: got %v, want a refusal", path, err)
+	data, other := mkdir(t, base, "data"), mkdir(t, base, "other")
+	inside := mkdir(t, data, "pods/secrets")
+	link := filepath.Join(base, "link")
+	symlink(t, "data/pods", link)
+	for name, c := range map[string]struct {
+		path    string
+		refused bool
+	}{
+		"in it":            {inside + "/x", true},
+		"it":               {data, true},
+		"in it, by a link": {link + "/secrets", true},
+		"beside it":        {other + "/x", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			pod := podWith(hostPathVolume("h", c.path, v1.HostPathDirectory))
+			policy := volumes.Policy{HostPathPrefixes: []string{data, inside, link, other}, Private: data}
+			set := prepare(t, podFolder(t), pod, volumes.Data{}, policy)
+			checks, err := set.Checks()
+			if c.refused {
+				if !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), "data on pods") ||
+					!strings.Contains(err.Error(), `spec.volumes[0] "h" (hostPath): `) {
+					t.Errorf("Checks() = %+v, %v, want a refusal that names the volume", checks, err)
+				}
+				if mounts, err := set.Mounts(&pod.Spec.Containers[0], noExpand); !errdefs.IsInvalidArgument(err) {
+					t.Errorf("Mounts() = %+v, %v, want a refusal", mounts, err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]initapi.Root{{Path: other}}, checks[0].Source.Roots); diff != "" {
+				t.Errorf("roots (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestClaimSources: a claim is the operator's path, which has to be a folder.
+func TestClaimSources(t *testing.T) {
+	base := t.TempDir()
+	real := mkdir(t, base, "real")
+	link := filepath.Join(base, "link")
+	symlink(t, "real", link)
+	pod := podWith(claimVolume("c", "named"), claimVolume("d", "other"), emptyDir("e"))
+	c := &pod.Spec.Containers[0]
+	c.VolumeMounts[1].SubPath = "s"
+	set := prepare(t, podFolder(t), pod, volumes.Data{},
+		volumes.Policy{Claims: map[string]string{"ns/named": link + "/", "named": "/wrong"}, ClaimFallback: filepath.Join(base, "none")})
+	want := []initapi.Source{
+		{Roots: []initapi.Root{{Path: link, Names: []string{real}}}, Type: "Directory"},
+		{Roots: []initapi.Root{{Path: filepath.Join(base, "none")}}, Type: "Directory"},
+	}
+	checks, err := set.Checks()
+	if err != nil || len(checks) != 2 {
+		t.Fatalf("Checks() = %+v, %v, want those of the two claims", checks, err)
+	}
+	mounts, err := set.Mounts(c, noExpand)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range want {
+		if diff := cmp.Diff(want[i], checks[i].Source); diff != "" {
+			t.Errorf("check of claim %d (-want +got):\n%s", i, diff)
+		}
+		want[i].SubPath = c.VolumeMounts[i].SubPath
+		if diff := cmp.Diff(&want[i], mounts[i].Open); diff != "" {
+			t.Errorf("mount of claim %d (-want +got):\n%s", i, diff)
 		}
 	}
-}
-
-func TestClaimPathMissing(t *testing.T) {
-	pod := podWith(volume("c", v1.VolumeSource{PersistentVolumeClaim: &v1.PersistentVolumeClaimVolumeSource{ClaimName: "d"}}))
-	_, err := volumes.Prepare(podFolder(t), pod, volumes.Data{}, volumes.Policy{ClaimFallback: filepath.Join(t.TempDir(), "none")})
-	if !errdefs.IsFailedPrecondition(err) {
-		t.Errorf("got %v, want a failed precondition", err)
+	if _, err := os.Lstat(filepath.Join(base, "none")); !os.IsNotExist(err) {
+		t.Errorf("a claim's path was made (%v)", err)
 	}
 }
