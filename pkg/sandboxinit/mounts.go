@@ -30,7 +30,8 @@ func parseMounts(table string) []mountPoint {
 	var out []mountPoint
 	for line := range strings.Lines(table) {
 		before, after, found := strings.Cut(line, " - ")
-		left, right := strings.Fields(before), strings.Fields(after)
+		// The source of a mount, the second on the right, may be empty.
+		left, right := strings.Fields(before), strings.Split(strings.TrimSpace(after), " ")
 		if !found || len(left) < 5 || len(right) < 3 {
 			continue
 		}

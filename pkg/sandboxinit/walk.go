@@ -20,6 +20,8 @@ const (
 	maxNames = unix.PathMax * maxLinks
 )
 
+var errTooDeep = &initapi.Error{Kind: initapi.KindInvalid, Message: fmt.Sprintf("has more than %d folders", maxSteps)}
+
 // outside is what a link that leaves its root gets.
 func (w *walker) outside() error {
 	message := "leads outside the volume"
@@ -192,7 +194,7 @@ func below(dir, name string) (rest string, ok bool) {
 // down opens a name in the folder where the walk is.
 func (w *walker) down(part string, pending []string) ([]string, error) {
 	if len(w.fds) >= maxSteps {
-		return nil, &initapi.Error{Kind: initapi.KindInvalid, Message: fmt.Sprintf("has more than %d folders", maxSteps)}
+		return nil, errTooDeep
 	}
 	fd, err := unix.Openat(w.top(), part, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	switch {
@@ -230,6 +232,9 @@ func (w *walker) miss(part string, pending []string) error {
 		default:
 			w.missing = append(w.missing, next)
 		}
+	}
+	if len(w.fds)+len(w.missing) > maxSteps {
+		return errTooDeep
 	}
 	return nil
 }
