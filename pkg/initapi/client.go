@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"path/filepath"
 	"time"
@@ -15,6 +16,10 @@ import (
 // callLimit bounds one call. The operations take microseconds; a mount of a network
 // file system whose server is away may take long.
 const callLimit = time.Minute
+
+// answerLimit bounds an answer in bytes: what runs in a sandbox is not trusted with
+// memory here.
+const answerLimit = 1 << 20
 
 // Client of the init of one sandbox. It keeps no connection.
 type Client struct{ socket string }
@@ -106,7 +111,7 @@ func (c *Client) exchange(ctx context.Context, request Request) (Answer, error) 
 		return Answer{}, errors.Join(ctx.Err(), err)
 	}
 	var answer Answer
-	if err := json.NewDecoder(conn).Decode(&answer); err != nil {
+	if err := json.NewDecoder(io.LimitReader(conn, answerLimit)).Decode(&answer); err != nil {
 		return Answer{}, errors.Join(ctx.Err(), err)
 	}
 	return answer, nil
