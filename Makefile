@@ -31,7 +31,7 @@ build: init ## bin/docker-sd; CGO_ENABLED=0 makes the light static build without
 INIT = pkg/initbinary/files/docker-sd-init
 init: ## the init of sandboxes, which every build of docker-sd needs
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(INIT) ./cmd/docker-sd-init
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -tags unprotected -o $(INIT)-unprotected ./cmd/docker-sd-init
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -tags unprotected -o pkg/initbinary/unprotected/docker-sd-init ./cmd/docker-sd-init
 
 test: unit fuzzshort light simulateshort integration demo soak installable ## everything that CI runs
 

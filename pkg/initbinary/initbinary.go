@@ -4,7 +4,6 @@ package initbinary
 
 import (
 	"crypto/sha256"
-	"embed"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -15,19 +14,15 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// The folder holds a text beside the program, so that packages compile and are
-// checked before the program was built.
-//
-//go:embed all:files
-var files embed.FS
-
 // ErrNotBuilt says that docker-sd was built without the program.
 var ErrNotBuilt = errors.New("this docker-sd was built without the init of sandboxes: build it with make")
 
 // Install writes the program into a folder unless it is there, and returns its path.
 // The name tells the content, so that sandboxes of an earlier docker-sd keep theirs.
-func Install(dir string) (string, error) {
-	program, err := files.ReadFile(name)
+func Install(dir string) (string, error) { return install(files, dir) }
+
+func install(files fs.FS, dir string) (string, error) {
+	program, err := fs.ReadFile(files, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", ErrNotBuilt
 	}
@@ -36,14 +31,40 @@ func Install(dir string) (string, error) {
 	}
 	sum := sha256.Sum256(program)
 	path := filepath.Join(dir, "init-"+hex.EncodeToString(sum[:8]))
-	if there, err := os.ReadFile(path); err == nil && sha256.Sum256(there) == sum {
+	if installed(path, sum) {
 		return path, nil
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", fmt.Errorf("install the init of sandboxes: %w", err)
-	}
-	if err := renameio.WriteFile(path, program, 0o755, renameio.WithTempDir(dir), renameio.WithStaticPermissions(0o755)); err != nil {
+	if err := writeProgram(path, program); err != nil {
 		return "", fmt.Errorf("install the init of sandboxes: %w", err)
 	}
 	return path, nil
+}
+
+// writeProgram replaces what is at a path at once, and its mode too.
+func writeProgram(path string, program []byte) error {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	file, err := renameio.NewPendingFile(path, renameio.WithTempDir(dir), renameio.WithStaticPermissions(mode))
+	if err != nil {
+		return err
+	}
+	defer file.Cleanup()
+	if _, err := file.Write(program); err != nil {
+		return err
+	}
+	return file.CloseAtomicallyReplace()
+}
+
+// mode of the program: sandboxes execute it.
+const mode fs.FileMode = 0o755
+
+func installed(path string, sum [sha256.Size]byte) bool {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode() != mode {
+		return false
+	}
+	there, err := os.ReadFile(path)
+	return err == nil && sha256.Sum256(there) == sum
 }
