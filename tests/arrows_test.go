@@ -23,13 +23,14 @@ var arrows = map[string][]string{
 	"interlink": {},
 	"metrics":   {"admin", "gpu", "images", "pods", "pool"},
 	"preflight": {"engine", "gpu", "pool"},
-	"pods":      {"engine", "fault", "images", "pool", "probes", "retry", "volumes"},
+	"pods":      {"engine", "fault", "images", "pool", "probes", "retry", "tree", "volumes"},
 	"pool":      {"engine", "fault", "retry"},
 	"probes":    {},
 	"retry":     {},
 	"tracing":   {},
 	"site":      {},
-	"volumes":   {},
+	"tree":      {},
+	"volumes":   {"tree"},
 	"writeback": {"retry"},
 }
 

@@ -270,7 +270,7 @@ func (noDevices) Health(string, string) ([]v1.ResourceStatus, string) { return n
 func startingPod(t *testing.T) *api.Server {
 	t.Helper()
 	dir := t.TempDir()
-	sandboxes := pool.New(pool.Config{Dir: filepath.Join(dir, "sandboxes"), RemoveFolder: os.RemoveAll, BootTimeout: time.Hour,
+	sandboxes := pool.New(pool.Config{Dir: filepath.Join(dir, "sandboxes"), RemoveFolder: func(_ context.Context, path string) error { return os.RemoveAll(path) }, BootTimeout: time.Hour,
 		FetchImage: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}, noEngine{})
 	t.Cleanup(sandboxes.Close)
 	manager := pods.New(pods.Config{Dir: dir, MaxPods: 1}, sandboxes, noImages{}, noDevices{})

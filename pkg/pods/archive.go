@@ -17,6 +17,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/tree"
 )
 
 // An ended pod stays until it is deleted, which may be never. It must not hold a
@@ -29,7 +30,7 @@ const maxReaders = 1 << 30
 // archive moves the logs of an ended pod out of its sandbox and removes that.
 func (p *pod) archive(ctx context.Context, s *pool.Sandbox) error {
 	// An earlier try may have been cut short; the sandbox still has all of it.
-	if err := errors.Join(os.RemoveAll(p.archiveDir()), os.MkdirAll(p.archiveDir(), 0o700)); err != nil {
+	if err := errors.Join(tree.Remove(ctx, p.archiveDir()), os.MkdirAll(p.archiveDir(), 0o700)); err != nil {
 		return fmt.Errorf("keep the pod's logs: %w", err)
 	}
 	for _, c := range allContainers(p.spec) {

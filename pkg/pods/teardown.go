@@ -14,6 +14,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/tree"
 )
 
 // teardown removes all that the pod ever had, and tries again until it is gone:
@@ -62,7 +63,7 @@ func (p *pod) erase(ctx context.Context) error {
 	fault.Point("pods.delete.destroyed")
 	problems = append(problems, p.unlink())
 	fault.Point("pods.delete.unlinked")
-	problems = append(problems, os.RemoveAll(p.archiveDir()))
+	problems = append(problems, tree.Remove(ctx, p.archiveDir()))
 	fault.Point("pods.delete.unarchived")
 	if err := errors.Join(problems...); err != nil {
 		return err

@@ -54,7 +54,7 @@ type Config struct {
 	// Init is the program that is the first process of a sandbox, on the host.
 	Init string
 	// RemoveFolder removes a sandbox's folder and all that pods put there.
-	RemoveFolder func(string) error `json:"-"`
+	RemoveFolder func(context.Context, string) error `json:"-"`
 	// FetchImage brings Image to the host's engine when it is not there.
 	FetchImage func(context.Context) error `json:"-"`
 	// Size is how many sandboxes wait ready (AVAILABLEDINDS).
@@ -261,7 +261,7 @@ func (p *Pool) Destroy(ctx context.Context, name string) error {
 	}
 	err := p.Retire(ctx, name)
 	if err == nil {
-		if err = p.config.RemoveFolder(p.folder(name)); err != nil {
+		if err = p.config.RemoveFolder(ctx, p.folder(name)); err != nil {
 			err = fmt.Errorf("destroy sandbox %s: %w", name, err)
 		}
 	}

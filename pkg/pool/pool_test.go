@@ -29,7 +29,7 @@ func bubble(t *testing.T, test func(t *testing.T, host *fakeHost, config pool.Co
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	synctest.Test(t, func(t *testing.T) {
 		test(t, newHost(inner), pool.Config{Instance: "test", Dir: filepath.Join(dir, "s"), Image: "docker:dind", Init: "/data/init/init-1", Size: 2,
-			Parallel: 2, BootTimeout: time.Minute, StrayGrace: 5 * time.Minute, RemoveFolder: os.RemoveAll})
+			Parallel: 2, BootTimeout: time.Minute, StrayGrace: 5 * time.Minute, RemoveFolder: func(_ context.Context, path string) error { return os.RemoveAll(path) }})
 	})
 }
 

@@ -313,7 +313,7 @@ func (p *Pool) sweepFolders(ctx context.Context) error {
 		case p.config.StrayDryRun:
 			log.G(ctx).WithField("folder", path).Warn("a folder that belongs to no sandbox is left alone: StrayDryRun is on")
 		default:
-			problems = append(problems, p.config.RemoveFolder(path))
+			problems = append(problems, p.config.RemoveFolder(ctx, path))
 		}
 	}
 	return errors.Join(problems...)

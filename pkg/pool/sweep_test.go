@@ -1,6 +1,7 @@
 package pool_test
 
 import (
+	"context"
 	"maps"
 	"os"
 	"path/filepath"
@@ -139,7 +140,7 @@ func TestSweepLeavesWhatIsNoSandbox(t *testing.T) {
 			bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
 				config.Size = 1
 				removed := map[string]bool{}
-				config.RemoveFolder = func(path string) error { removed[path] = true; return nil }
+				config.RemoveFolder = func(_ context.Context, path string) error { removed[path] = true; return nil }
 				p := pool.New(config, host)
 				run(t, p)
 				if _, err := host.Create(t.Context(), engine.Spec{Name: "odd", Labels: map[string]string{

@@ -2,6 +2,7 @@ package volumes
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,18 +13,21 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/tree"
 )
 
 // Remove deletes the folder of a pod with all volumes in it; hostPath and claim
 // volumes lie elsewhere and stay. A folder that is gone is success. Symbolic
 // links are deleted, never followed. What a sandbox mounted below the folder
 // and left on the host is unmounted first, so that nothing behind a mount is
-// deleted; if that fails nothing is deleted at all.
-func Remove(root string) error {
+// deleted; if that fails nothing is deleted at all. What ctx ends early the next
+// call goes on with.
+func Remove(ctx context.Context, root string) error {
 	return remover{
 		mountinfo: func() ([]byte, error) { return os.ReadFile("/proc/self/mountinfo") },
 		unmount:   func(p string) error { return unix.Unmount(p, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) },
-	}.remove(root)
+	}.remove(ctx, root)
 }
 
 type remover struct {
@@ -31,7 +35,7 @@ type remover struct {
 	unmount   func(path string) error
 }
 
-func (r remover) remove(root string) error {
+func (r remover) remove(ctx context.Context, root string) error {
 	root = filepath.Clean(root)
 	if !filepath.IsAbs(root) || root == "/" {
 		return fmt.Errorf("remove volumes: folder %q must be absolute and not the root", root)
@@ -47,13 +51,7 @@ func (r remover) remove(root string) error {
 	if err := r.unmountBelow(root); err != nil {
 		return fmt.Errorf("remove volumes: %w", err)
 	}
-	if err = os.RemoveAll(root); errors.Is(err, fs.ErrPermission) {
-		// A daemon that is not root cannot look into its own folders of mode 0.
-		if err = unlock(root); err == nil {
-			err = os.RemoveAll(root)
-		}
-	}
-	if err != nil {
+	if err := tree.Remove(ctx, root); err != nil {
 		return fmt.Errorf("remove volumes: %w", err)
 	}
 	return nil
@@ -113,55 +111,4 @@ func unescapeOctal(s string) string {
 		b.WriteByte(s[i])
 	}
 	return b.String()
-}
-
-// unlock gives the owner access to all folders below, without following links.
-func unlock(root string) error {
-	info, err := os.Lstat(root)
-	if err != nil || !info.IsDir() {
-		return err
-	}
-	if err := os.Chmod(root, 0o700); err != nil {
-		return err
-	}
-	dir, err := os.OpenRoot(root)
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return unlockBelow(dir)
-}
-
-func unlockBelow(dir *os.Root) error {
-	f, err := dir.Open(".")
-	if err != nil {
-		return err
-	}
-	entries, err := f.ReadDir(-1)
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if !e.IsDir() {
-			continue
-		}
-		if err := dir.Chmod(e.Name(), 0o700); err != nil {
-			return err
-		}
-		sub, err := dir.OpenRoot(e.Name())
-		if err != nil {
-			return err
-		}
-		err = unlockBelow(sub)
-		if cerr := sub.Close(); err == nil {
-			err = cerr
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -32,7 +32,7 @@ func TestRemove(t *testing.T) {
 		}
 	}
 	for range 2 { // the second call finds it gone
-		if err := Remove(root); err != nil {
+		if err := Remove(t.Context(), root); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := os.Lstat(root); !os.IsNotExist(err) {
@@ -42,7 +42,7 @@ func TestRemove(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(outside, "keep")); err != nil {
 		t.Error(err)
 	}
-	if err := Remove(filepath.Join(base, "none/pod")); err != nil {
+	if err := Remove(t.Context(), filepath.Join(base, "none/pod")); err != nil {
 		t.Errorf("no parent folder: %v", err)
 	}
 }
@@ -57,7 +57,7 @@ func TestRemoveRootIsLink(t *testing.T) {
 	if err := os.Symlink(outside, root); err != nil {
 		t.Fatal(err)
 	}
-	if err := Remove(root); err != nil {
+	if err := Remove(t.Context(), root); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(outside, "keep")); err != nil {
@@ -67,7 +67,7 @@ func TestRemoveRootIsLink(t *testing.T) {
 
 func TestRemoveRefusesOddFolders(t *testing.T) {
 	for _, root := range []string{"", "/", "//", "/a/..", "relative"} {
-		if err := Remove(root); err == nil {
+		if err := Remove(t.Context(), root); err == nil {
 			t.Errorf("folder %q: want an error", root)
 		}
 	}
@@ -115,7 +115,7 @@ func TestRemoveLockedFolders(t *testing.T) {
 			done <- fmt.Errorf("reading the locked folder: got %v, want it refused", err)
 			return
 		}
-		done <- Remove(root)
+		done <- Remove(t.Context(), root)
 	}()
 	if err := <-done; err != nil {
 		t.Fatal(err)
@@ -161,7 +161,7 @@ func TestRemoveUnmountsFirst(t *testing.T) {
 				return nil
 			},
 		}
-		if err := r.remove(root); err != nil {
+		if err := r.remove(t.Context(), root); err != nil {
 			t.Fatal(err)
 		}
 		want := slices.Clone(mounted)
@@ -180,7 +180,7 @@ func TestRemoveUnmountsFirst(t *testing.T) {
 				mountinfo: func() ([]byte, error) { return []byte(table), nil },
 				unmount:   func(string) error { return failure },
 			}
-			if err := r.remove(root); err == nil || !strings.Contains(err.Error(), "mount") {
+			if err := r.remove(t.Context(), root); err == nil || !strings.Contains(err.Error(), "mount") {
 				t.Errorf("got %v, want an error about the mount", err)
 			}
 			if _, err := os.Stat(file); err != nil {

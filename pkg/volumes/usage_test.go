@@ -52,6 +52,21 @@ func TestOverLimit(t *testing.T) {
 	}
 }
 
+// TestOverLimitOfDepth: what is too much counts however deep it lies.
+func TestOverLimitOfDepth(t *testing.T) {
+	root := podFolder(t)
+	set := prepare(t, root, podWith(limited("deep", "1Mi", "")), volumes.Data{}, volumes.Policy{})
+	path := filepath.Join(root, "emptyDirs/deep", strings.Repeat("d/", 300))
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(path, "f"), strings.Repeat("x", 2<<20))
+	got, err := set.OverLimit(t.Context())
+	if err != nil || len(got) != 1 || got[0].UsedBytes < 2<<20 {
+		t.Errorf("got %+v and %v, want the volume", got, err)
+	}
+}
+
 func TestOverLimitErrors(t *testing.T) {
 	root := podFolder(t)
 	set := prepare(t, root, podWith(limited("gone", "1", ""), limited("full", "1", "")), volumes.Data{}, volumes.Policy{})
