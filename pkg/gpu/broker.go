@@ -48,6 +48,9 @@ func (b Broker) Claim(podUID string, held json.RawMessage) error {
 	return b.Ledger.Claim(podUID, assignment)
 }
 
+// ClaimUnknown keeps all devices back from others; see Ledger.ClaimUnknown.
+func (b Broker) ClaimUnknown(podUID string) { b.Ledger.ClaimUnknown(podUID) }
+
 // Release gives back all that a pod holds.
 func (b Broker) Release(podUID string) { b.Ledger.Release(podUID) }
 

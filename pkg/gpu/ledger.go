@@ -73,6 +73,8 @@ type Ledger struct {
 	holders map[string]map[string][]string
 	faults  map[string]string
 	aside   map[string]string
+	// unknown are owners that may hold any device: nothing is given out meanwhile.
+	unknown map[string]bool
 	foreign map[string]map[string]string
 }
 
@@ -86,6 +88,7 @@ func NewLedger(sharing Sharing) *Ledger {
 		holders:   make(map[string]map[string][]string),
 		faults:    make(map[string]string),
 		aside:     make(map[string]string),
+		unknown:   make(map[string]bool),
 		foreign:   make(map[string]map[string]string),
 	}
 }
@@ -175,6 +178,14 @@ func (l *Ledger) Claim(owner string, a Assignment) error {
 	return errors.Join(errs...)
 }
 
+// ClaimUnknown notes that an owner, found at start, may hold any device, because what
+// it holds cannot be read. No device is given out until it has let go.
+func (l *Ledger) ClaimUnknown(owner string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.unknown[owner] = true
+}
+
 // rivals lists who holds something that excludes the unit.
 func (l *Ledger) rivals(d Device, unit string) []string {
 	var others []string
@@ -225,6 +236,7 @@ func (l *Ledger) drop(owner string) {
 		}
 	}
 	delete(l.assigned, owner)
+	delete(l.unknown, owner)
 }
 
 // SetAside keeps devices from being given out, for a reason that administrators

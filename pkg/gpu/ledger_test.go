@@ -281,3 +281,22 @@ func TestWholeGPUWithHeldInstance(t *testing.T) {
 		t.Errorf("error = %v, want a conflict with the pod that holds an instance", err)
 	}
 }
+
+// While a pod may hold any device, nobody gets one, and those who hold some keep them.
+func TestClaimUnknown(t *testing.T) {
+	l := ledgerOf(host(2))
+	mustReserve(t, l, "pod-a", ask("main", 1))
+	l.ClaimUnknown("pod-x")
+	if _, err := l.Reserve("pod-b", ask("main", 1)); !errdefs.IsResourceExhausted(err) || !strings.Contains(err.Error(), "set aside") {
+		t.Errorf("Reserve() = %v", err)
+	}
+	if _, err := l.Reserve("pod-b", gpu.Request{}); err != nil {
+		t.Errorf("a pod that asks for nothing: %v", err)
+	}
+	mustReserve(t, l, "pod-a", ask("main", 1))
+	if got := free(l, gpu.ResourceGPU); got != 0 {
+		t.Errorf("free = %d", got)
+	}
+	l.Release("pod-x")
+	mustReserve(t, l, "pod-b", ask("main", 1))
+}

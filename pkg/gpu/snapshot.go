@@ -2,6 +2,7 @@ package gpu
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 )
@@ -160,7 +161,7 @@ func (l *Ledger) blocked(d Device) State {
 	switch {
 	case l.fault(d) != "":
 		return StateUnhealthy
-	case l.aside[d.UUID] != "" || l.aside[physical(d)] != "":
+	case l.aside[d.UUID] != "" || l.aside[physical(d)] != "" || len(l.unknown) > 0:
 		return StateAside
 	case len(l.foreignUses(d)) > 0:
 		return StateForeign
@@ -217,6 +218,9 @@ func (l *Ledger) reasons(d Device) []string {
 		if a := l.aside[uuid]; a != "" && !slices.Contains(reasons, a) {
 			reasons = append(reasons, a)
 		}
+	}
+	for _, owner := range slices.Sorted(maps.Keys(l.unknown)) {
+		reasons = append(reasons, "pod "+owner+" may hold it: its record cannot be read, delete the pod")
 	}
 	for unit, owners := range l.holders[d.UUID] {
 		if len(owners) > 1 {

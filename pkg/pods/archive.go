@@ -44,6 +44,10 @@ func (p *pod) archive(ctx context.Context, s *pool.Sandbox) error {
 			}
 		}
 	}
+	// They are all that is left of the logs once the record says so.
+	if err := errors.Join(syncFolder(p.archiveDir()), syncFolder(filepath.Dir(p.archiveDir())), syncFolder(p.m.config.Dir)); err != nil {
+		return fmt.Errorf("keep the pod's logs: %w", err)
+	}
 	if err := p.change(func(r *record) { r.Archived = true }); err != nil {
 		return err
 	}

@@ -265,7 +265,7 @@ func FuzzRecord(f *testing.F) {
 		if err != nil {
 			return
 		}
-		s := store{dir: "/data"}
+		s := newStore("/data")
 		if filepath.Dir(s.recordPath(r.Pod.UID)) != "/data/records" || filepath.Dir(s.tombstonePath(r.Pod.UID)) != "/data/tombstones" {
 			t.Fatalf("a record whose file is %s", s.recordPath(r.Pod.UID))
 		}

@@ -5,6 +5,7 @@ package pods
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -52,6 +53,8 @@ type Images interface {
 type Accelerators interface {
 	Reserve(pod *v1.Pod) (json.RawMessage, error)
 	Claim(podUID string, held json.RawMessage) error
+	// ClaimUnknown is Claim for a pod of which nobody knows what it holds.
+	ClaimUnknown(podUID string)
 	Release(podUID string)
 	// Inject is told the variables of the container's image, which the spec's win over.
 	Inject(held json.RawMessage, container string, imageEnv []string, spec *engine.Spec) error
@@ -121,7 +124,7 @@ func New(config Config, sandboxes Sandboxes, images Images, accelerators Acceler
 		config.Observer = unobserved{}
 	}
 	life, end := context.WithCancelCause(context.Background())
-	return &Manager{config: config, store: store{config.Dir}, sandboxes: sandboxes, images: images,
+	return &Manager{config: config, store: newStore(config.Dir), sandboxes: sandboxes, images: images,
 		accelerators: accelerators, life: life, end: end,
 		pods: map[types.UID]*pod{}, buried: map[types.UID]time.Time{}, asked: map[types.UID]time.Time{}}
 }
@@ -225,12 +228,15 @@ func (m *Manager) admit(ctx context.Context, p *pod, data volumes.Data) error {
 	fault.Point("pods.create.equipped")
 	p.claim = m.sandboxes.Reserve(hostPorts(p.spec))
 	fault.Point("pods.create.claimed")
-	m.store.unbury(uid) // one that has served would end the pod at the next start
-	err = p.change(func(r *record) {
-		r.Data, r.Devices = data, devices
-		r.JID, r.Sandbox, r.Placed = p.claim.Name, p.claim.Name, p.claim.Warm()
-	})
+	// A tombstone that has served would end the pod at the next start.
+	if err = errors.Join(m.store.exhume(uid), m.store.hold(uid, devices)); err == nil {
+		err = p.change(func(r *record) {
+			r.Data, r.Devices = data, devices
+			r.JID, r.Sandbox, r.Placed = p.claim.Name, p.claim.Name, p.claim.Warm()
+		})
+	}
 	if err != nil {
+		err = errors.Join(err, m.store.letGo(uid))
 		m.accelerators.Release(string(uid))
 		m.sandboxes.Return(p.claim)
 		m.drop(p) // last: a repeated create must not get what is being given back

@@ -290,8 +290,7 @@ func (p *pod) conclude(ctx context.Context) {
 		log.G(ctx).WithError(err).Warn("the pod's outcome could not be saved")
 	}
 	fault.Point("pods.outcome.recorded")
-	p.m.accelerators.Release(string(p.spec.UID))
-	fault.Point("pods.outcome.released")
+	p.letGoOfDevices(ctx)
 	p.running(errNeverRan)
 	p.tell(ctx, EventEnded, "", p.outcomeFields())
 }

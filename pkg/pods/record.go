@@ -62,33 +62,48 @@ type envelope struct {
 	Record   json.RawMessage `json:"record"`
 }
 
-// store keeps one file per pod and one per tombstone.
-type store struct{ dir string }
+// store keeps one file per pod and one per tombstone. What its functions have done
+// outlives a loss of power when they return.
+type store struct {
+	dir                     string
+	recordDir, tombstoneDir *folder
+	// heldDir has what pods hold of accelerators once more, for when a record is damaged.
+	heldDir *folder
+}
+
+func newStore(dir string) store {
+	return store{dir: dir, recordDir: &folder{path: filepath.Join(dir, "records")}, tombstoneDir: &folder{path: filepath.Join(dir, "tombstones")},
+		heldDir: &folder{path: filepath.Join(dir, "held")}}
+}
 
 func (s store) recordPath(uid types.UID) string {
-	return filepath.Join(s.dir, "records", string(uid)+".json")
+	return filepath.Join(s.recordDir.path, string(uid)+".json")
 }
 
 func (s store) tombstonePath(uid types.UID) string {
-	return filepath.Join(s.dir, "tombstones", string(uid))
+	return filepath.Join(s.tombstoneDir.path, string(uid))
 }
 
 func (s store) open() error {
-	for _, dir := range []string{s.dir, filepath.Join(s.dir, "records"), filepath.Join(s.dir, "tombstones")} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
+	for _, dir := range []string{s.recordDir.path, s.tombstoneDir.path, s.heldDir.path} {
+		if err := makeFolder(dir); err != nil {
 			return fmt.Errorf("make the data folder: %w", err)
 		}
 	}
 	return nil
 }
 
-// save writes a record so that a crash leaves the old one or the new one.
+// save writes a record so that a crash or a loss of power leaves the old one or the
+// new one.
 func (s store) save(r *record) error {
 	file, err := encodeRecord(r)
 	if err != nil {
 		return fmt.Errorf("encode the record of pod %s: %w", r.Pod.UID, err)
 	}
-	if err := replaceFile(s.recordPath(r.Pod.UID), file); err != nil {
+	if err = replaceFile(s.recordPath(r.Pod.UID), file); err == nil {
+		err = s.recordDir.sync()
+	}
+	if err != nil {
 		return fmt.Errorf("save the record of pod %s: %w", r.Pod.UID, err)
 	}
 	return nil
@@ -119,7 +134,11 @@ func replaceFile(path string, body []byte) error {
 }
 
 func (s store) remove(uid types.UID) error {
-	if err := os.Remove(s.recordPath(uid)); err != nil && !errors.Is(err, os.ErrNotExist) {
+	err := os.Remove(s.recordPath(uid))
+	if err == nil || errors.Is(err, os.ErrNotExist) {
+		err = s.recordDir.sync()
+	}
+	if err != nil {
 		return fmt.Errorf("remove the record of pod %s: %w", uid, err)
 	}
 	return nil
@@ -130,13 +149,13 @@ func (s store) remove(uid types.UID) error {
 // look at. err means that nothing could be read at all.
 func (s store) load() (out []*record, refused map[types.UID]*record, problem, err error) {
 	refused = map[types.UID]*record{}
-	entries, err := os.ReadDir(filepath.Join(s.dir, "records"))
+	entries, err := os.ReadDir(s.recordDir.path)
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("read the records: %w", err)
 	}
 	var problems []error
 	for _, entry := range entries {
-		path := filepath.Join(s.dir, "records", entry.Name())
+		path := filepath.Join(s.recordDir.path, entry.Name())
 		if !strings.HasSuffix(entry.Name(), ".json") || strings.HasPrefix(entry.Name(), ".") {
 			// A temporary file of a write that a crash cut short; it may hold secrets.
 			_ = os.Remove(path)
@@ -190,10 +209,13 @@ func decodeRecord(file []byte) (*record, error) {
 // refused (contract 1.4).
 func (s store) bury(uid types.UID) error {
 	f, err := os.OpenFile(s.tombstonePath(uid), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err == nil {
+		err = errors.Join(f.Sync(), f.Close(), s.tombstoneDir.sync())
+	}
 	if err != nil {
 		return fmt.Errorf("remember that pod %s was deleted: %w", uid, err)
 	}
-	return f.Close()
+	return nil
 }
 
 // tombstoneLimit is the age by the clock from which a tombstone is dropped, unless
@@ -204,7 +226,7 @@ const tombstoneLimit = 24 * time.Hour
 // its age by the clock says little once that was set. Only very old ones are
 // dropped here.
 func (s store) tombstones(keep time.Duration, now time.Time) (map[types.UID]time.Time, error) {
-	entries, err := os.ReadDir(filepath.Join(s.dir, "tombstones"))
+	entries, err := os.ReadDir(s.tombstoneDir.path)
 	if err != nil {
 		return nil, fmt.Errorf("read the tombstones: %w", err)
 	}
@@ -226,3 +248,19 @@ func (s store) tombstones(keep time.Duration, now time.Time) (map[types.UID]time
 
 // unbury forgets a tombstone; one that stays is dropped at the next start.
 func (s store) unbury(uid types.UID) { _ = os.Remove(s.tombstonePath(uid)) }
+
+// exhume is unbury for a pod that is created once more: its tombstone must not come
+// back after a loss of power.
+func (s store) exhume(uid types.UID) error {
+	err := os.Remove(s.tombstonePath(uid))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = s.tombstoneDir.sync()
+	}
+	if err != nil {
+		return fmt.Errorf("forget that pod %s was deleted: %w", uid, err)
+	}
+	return nil
+}

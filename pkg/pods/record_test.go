@@ -54,7 +54,7 @@ func fullRecord() *record {
 
 func openStore(t *testing.T) store {
 	t.Helper()
-	s := store{dir: filepath.Join(t.TempDir(), "data")}
+	s := newStore(filepath.Join(t.TempDir(), "data"))
 	if err := s.open(); err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +250,7 @@ func TestRecordLeavesTMPDIRAlone(t *testing.T) {
 }
 
 func TestRecordsThatCannotBeListed(t *testing.T) {
-	if _, _, _, err := (store{dir: t.TempDir()}).load(); err == nil || !strings.HasPrefix(err.Error(), "read the records: ") {
+	if _, _, _, err := newStore(t.TempDir()).load(); err == nil || !strings.HasPrefix(err.Error(), "read the records: ") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -33,6 +33,8 @@ func awaitAdopted(ctx context.Context, adopting []*pod) {
 // refused is logged and left alone, and so is all that its pod holds until the pod
 // is deleted.
 func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bool)) error {
+	// A run of an earlier version kept no second copy of what its pods hold.
+	copies := m.store.keepsHeld()
 	if err := m.store.open(); err != nil {
 		return err
 	}
@@ -54,15 +56,21 @@ func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bo
 		if r.Sandbox != "" {
 			claimed[r.Sandbox] = true
 		}
-		if r.Final == nil {
-			problems = errors.Join(problems, m.accelerators.Claim(string(uid), r.Devices))
-		}
+		problems = errors.Join(problems, m.claimRefused(uid, r, copies))
 	}
 	for _, r := range records {
 		if r.Sandbox != "" {
 			claimed[r.Sandbox] = !r.Archived
 		}
 	}
+	recorded := map[types.UID]bool{}
+	for uid := range refused {
+		recorded[uid] = true
+	}
+	for _, r := range records {
+		recorded[r.Pod.UID] = true
+	}
+	problems = errors.Join(problems, m.store.dropHeld(recorded))
 	keep(claimed)
 	var adopting []*pod
 	for _, r := range records {
@@ -106,7 +114,9 @@ func (m *Manager) takeOver(r *record, buried map[types.UID]time.Time) (*pod, err
 	p := m.resume(r)
 	// A pod that is being deleted may still run: its devices are not free yet.
 	if r.Final == nil {
-		problems = append(problems, m.accelerators.Claim(string(r.Pod.UID), r.Devices))
+		problems = append(problems, m.accelerators.Claim(string(r.Pod.UID), r.Devices), m.store.hold(r.Pod.UID, r.Devices))
+	} else {
+		problems = append(problems, m.store.letGo(r.Pod.UID))
 	}
 	m.mu.Lock()
 	m.pods[r.Pod.UID] = p

@@ -68,6 +68,10 @@ func (p *pod) erase(ctx context.Context) error {
 	if err := errors.Join(problems...); err != nil {
 		return err
 	}
+	// The record goes last: it brings the next run back to this.
+	if err := p.m.store.letGo(p.spec.UID); err != nil {
+		return err
+	}
 	return p.m.store.remove(p.spec.UID)
 }
 

@@ -16,6 +16,7 @@ type ailing struct{ container, trouble string }
 
 func (ailing) Reserve(*v1.Pod) (json.RawMessage, error)                     { return nil, nil }
 func (ailing) Claim(string, json.RawMessage) error                          { return nil }
+func (ailing) ClaimUnknown(string)                                          {}
 func (ailing) Release(string)                                               {}
 func (ailing) Inject(json.RawMessage, string, []string, *engine.Spec) error { return nil }
 func (a ailing) Health(_, container string) (list []v1.ResourceStatus, _ string) {
