@@ -29,6 +29,15 @@ type innerEngines struct {
 	servers map[string]*http.Server
 	inits   map[string]*fakeInit
 	seen    []string
+	// listed is the answer to a list of containers, none of them if empty.
+	listed string
+}
+
+func orElse(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
 }
 
 func startEngines(t *testing.T) *innerEngines {
@@ -215,6 +224,10 @@ func (e *innerEngines) answer(w http.ResponseWriter, r *http.Request, imported *
 	case strings.HasPrefix(path, "/images/docker-sd.invalid/empty") && !imported.Load():
 		w.WriteHeader(http.StatusNotFound)
 		w.Write([]byte(`{"message":"No such image"}`))
+	case path == "/containers/json":
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		w.Write([]byte(orElse(e.listed, "[]")))
 	case path == "/containers/create":
 		w.WriteHeader(http.StatusCreated)
 		w.Write([]byte(`{"Id":"primer"}`))

@@ -103,14 +103,17 @@ func (p *Pool) Restore(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("find earlier networks: %w", err)
 	}
+	served := map[string]bool{}
 	for _, c := range containers {
 		name := c.Labels[engine.LabelSandbox]
 		switch {
 		case p.knows(c.Name):
 			p.know(name)
-		case p.retired(name):
-		case !p.knows(name) && !p.rejoinStandby(ctx, c):
-			p.rejoin(ctx, c)
+		case p.retired(name), p.knows(name):
+		case p.podFiles(name):
+			served[name] = true
+		case !p.rejoinStandby(ctx, c):
+			served[name] = p.rejoin(ctx, c)
 		}
 	}
 	used := map[string]bool{}
@@ -119,7 +122,7 @@ func (p *Pool) Restore(ctx context.Context) error {
 	}
 	for _, c := range containers {
 		name := c.Labels[engine.LabelSandbox]
-		used[name] = c.Name != name && c.Name != standbyName(name)
+		used[name] = served[name] || c.Name != name && c.Name != standbyName(name)
 	}
 	var problems []error
 	for name, used := range used {
@@ -141,18 +144,23 @@ func (p *Pool) Restore(ctx context.Context) error {
 }
 
 // rejoin takes a running, never assigned sandbox of the same settings back as warm.
-func (p *Pool) rejoin(ctx context.Context, c engine.Container) {
+// It says whether a pod's containers are in it, or may be.
+func (p *Pool) rejoin(ctx context.Context, c engine.Container) (served bool) {
 	name := c.Labels[engine.LabelSandbox]
 	if c.Name != name || c.State.Status != engine.StatusRunning || !IsName(name) ||
 		c.Labels[engine.LabelGeneration] != p.currentShape().generation || p.Stats().Warm >= p.config.Size {
-		return
+		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	s, err := p.connect(ctx, name, c.ID)
 	if err != nil {
 		log.G(ctx).WithField("sandbox", name).WithError(err).Warn("a sandbox of an earlier run does not answer")
-		return
+		return false
+	}
+	if err := s.checkUnused(ctx); err != nil {
+		log.G(ctx).WithField("sandbox", name).WithError(err).Warn("a sandbox of an earlier run is not taken as warm")
+		return errdefs.IsConflict(err)
 	}
 	s.generation = c.Labels[engine.LabelGeneration]
 	p.mu.Lock()
@@ -162,6 +170,7 @@ func (p *Pool) rejoin(ctx context.Context, c engine.Container) {
 		p.warm = append(p.warm, s)
 		p.config.Observer.Sandbox(EventRejoined, name)
 	}
+	return false
 }
 
 // sweepPeriod is how often strays are looked for while docker-sd runs.

@@ -67,6 +67,39 @@ func TestRestoreRejoins(t *testing.T) {
 	})
 }
 
+// A sandbox that a pod has used is not warm, whatever its name says: the next pod would
+// read what the first one left. It may be a live pod's, and has its grace.
+func TestRestoreTakesNoUsedOnes(t *testing.T) {
+	for name, use := range map[string]func(t *testing.T, host *fakeHost, dir string){
+		"containers": func(_ *testing.T, host *fakeHost, _ string) {
+			host.inner.mu.Lock()
+			defer host.inner.mu.Unlock()
+			host.inner.listed = `[{"Id":"c","Names":["/c"],"State":"running"}]`
+		},
+		"files": func(t *testing.T, _ *fakeHost, dir string) {
+			if err := os.WriteFile(filepath.Join(dir, "pod", "secret"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+				config.Size = 1
+				earlier := fill(t, host, config)
+				entries, err := os.ReadDir(config.Dir)
+				if err != nil || len(entries) != 1 {
+					t.Fatalf("%v, %v", entries, err)
+				}
+				use(t, host, filepath.Join(config.Dir, entries[0].Name()))
+				p := restored(t, host, config)
+				wantStats(t, p, 0, 0, 0)
+				wantSame(t, "containers", host.names(), earlier)
+				wantSame(t, "folders", folders(t, config), 1)
+			})
+		})
+	}
+}
+
 func TestRestoreKeepsNoMoreThanSize(t *testing.T) {
 	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
 		fill(t, host, config)

@@ -63,6 +63,41 @@ func TestRefusedRecordOfALivePod(t *testing.T) {
 	}
 }
 
+// TestGPU_RefusedRecordKeepsItsGPU: while the record of a pod cannot be read at all, its
+// GPU is given to nobody else; a delete of the pod frees it.
+func TestGPU_RefusedRecordKeepsItsGPU(t *testing.T) {
+	g := newFakeGPUs(t, 1)
+	d := ownDaemon(t, 0, g.settings(nil))
+	d.waitTotal(t, 1)
+	p := d.run(t, newPod(withGPUs(shell("c", untilStopped), 1)))
+	p.waitRunning()
+	p.sandbox()
+	if err := d.kill(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(d.data(), "records", string(p.pod.UID)+".json")
+	file, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, file[:len(file)/2], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.start(); err != nil {
+		t.Fatal(err)
+	}
+	d.waitTotal(t, 1)
+	if got := d.refusedCreate(t, newPod(withGPUs(shell("c", "true"), 1))); !strings.Contains(got, "0 of 1 free") {
+		t.Errorf("refused with %q", got)
+	}
+	p.delete(0)
+	p.waitGone()
+	next := d.run(t, newPod(withGPUs(shell("c", "echo ran"), 1)))
+	if got := next.output(); got != "ran\n" {
+		t.Errorf("log = %q", got)
+	}
+}
+
 func newerVersion(t *testing.T, file []byte) []byte {
 	t.Helper()
 	record := map[string]json.RawMessage{}
