@@ -150,6 +150,9 @@ func (d *daemon) work(ctx context.Context, gate *gate) error {
 	if !ok {
 		return nil
 	}
+	if err := checkApart(d.settings, info); err != nil {
+		return err
+	}
 	d.node.setEngine(info)
 	config := d.poolConfig(ctx, info)
 	var err error

@@ -63,7 +63,7 @@ func (p *examination) look(ctx context.Context, r *preflight.Report, boot bool) 
 	r.Add(preflight.Disk("data disk", "DataRootFolder", s.DataRootFolder, space, spaceErr))
 	r.Add(preflight.Folder(s.DataRootFolder, p.running, preflight.Holder(os.DirFS("/proc"), filepath.Join(s.DataRootFolder, "lock"))))
 	r.Add(p.ports()...)
-	r.Add(p.hostPaths()...)
+	r.Add(p.hostPaths(info)...)
 	if s.GPUEnabled {
 		r.Add(p.gpuLines(ctx, info)...)
 	}
@@ -211,7 +211,10 @@ func (p *examination) ports() []preflight.Line {
 	return append(lines, port.Judge(dial, bind))
 }
 
-func (p *examination) hostPaths() []preflight.Line {
+func (p *examination) hostPaths(info engine.Info) []preflight.Line {
+	if err := checkApart(p.settings, info); err != nil {
+		return []preflight.Line{{Name: "host paths", Verdict: preflight.Wrong, Found: err.Error(), Do: "docker-sd does not start with it: choose other folders for pods"}}
+	}
 	why := map[string]string{}
 	for claim, path := range p.settings.PersistentVolumeClaims {
 		why[path] = "PersistentVolumeClaims " + claim
