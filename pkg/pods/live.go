@@ -238,20 +238,41 @@ func (p *pod) startOver(ctx context.Context, why error) (*pool.Sandbox, error) {
 	}
 	log.G(ctx).WithField("sandbox", old).WithError(why).Warn("the sandbox is lost, the pod starts over in another")
 	fault.Point("pods.regain.recorded")
-	p.dropFormer(ctx)
+	if err := p.dropFormer(ctx); err != nil {
+		p.m.sandboxes.Return(claim)
+		return nil, err
+	}
 	fault.Point("pods.regain.destroyed")
 	p.forgetInstances()
 	p.claim, p.resumed, p.startedOver = claim, false, true
 	return p.place(ctx)
 }
 
-// dropFormer removes the sandbox that the pod's present one replaces.
-func (p *pod) dropFormer(ctx context.Context) {
+// dropFormer removes the sandbox that the pod's present one replaces. It returns when
+// nothing runs in it any more, however long that takes: a pod never runs twice. What
+// is left of a sandbox that has stopped, the sweep takes.
+func (p *pod) dropFormer(ctx context.Context) error {
 	former := p.peek().Former
 	if former == "" {
-		return
+		return nil
 	}
-	if err := p.m.sandboxes.Destroy(ctx, former); err != nil && ctx.Err() == nil {
-		log.G(ctx).WithField("sandbox", former).WithError(err).Warn("the lost sandbox is left to the sweep")
+	tries := retry.New(time.Second, 15*time.Second)
+	for {
+		err := p.m.sandboxes.Destroy(ctx, former)
+		if err == nil {
+			tries.Succeeded(ctx, "the lost sandbox is removed")
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if runs, unknown := p.m.sandboxes.Runs(ctx, former); unknown == nil && !runs {
+			tries.Note(ctx, "the lost sandbox has stopped, what is left of it is left to the sweep", err)
+			return nil
+		}
+		p.explain("waiting until the pod's lost sandbox " + former + " is gone: " + err.Error())
+		if err := tries.Failed(ctx, "the lost sandbox may still run, so its pod does not start again yet", err); err != nil {
+			return err
+		}
 	}
 }

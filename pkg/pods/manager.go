@@ -34,6 +34,8 @@ type Sandboxes interface {
 	Named(ctx context.Context, podUID string) (string, error)
 	Return(claim *pool.Claim)
 	Destroy(ctx context.Context, name string) error
+	// Runs says whether anything may run in a sandbox.
+	Runs(ctx context.Context, name string) (bool, error)
 	// Retire removes all of a sandbox but its folder.
 	Retire(ctx context.Context, name string) error
 }

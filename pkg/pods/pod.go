@@ -173,7 +173,9 @@ func (p *pod) place(ctx context.Context) (*pool.Sandbox, error) {
 	}
 	claim := p.claim
 	if claim == nil {
-		p.dropFormer(ctx)
+		if err := p.dropFormer(ctx); err != nil {
+			return nil, err
+		}
 		claim = p.m.sandboxes.Rebook(p.peek().Sandbox, hostPorts(p.spec))
 	}
 	tries := retry.New(time.Second, 15*time.Second)

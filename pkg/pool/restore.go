@@ -44,6 +44,15 @@ func (p *Pool) Adopt(ctx context.Context, name string) (*Sandbox, error) {
 	return s, nil
 }
 
+// Runs says whether the named sandbox's container runs. One that is gone does not.
+func (p *Pool) Runs(ctx context.Context, name string) (bool, error) {
+	found, err := p.host.List(ctx, engine.LabelInstance+"="+p.config.Instance, engine.LabelSandbox+"="+name)
+	if err != nil {
+		return false, fmt.Errorf("look for sandbox %s: %w", name, err)
+	}
+	return slices.ContainsFunc(found, func(c engine.Container) bool { return c.State.Alive() }), nil
+}
+
 // CheckInstance refuses a name that another docker-sd uses on this engine: each
 // would remove the other's sandboxes as strays.
 func (p *Pool) CheckInstance(ctx context.Context) error {
