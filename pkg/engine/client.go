@@ -141,7 +141,7 @@ func classify(ctx context.Context, err error) error {
 	}
 	var opErr *net.OpError
 	if client.IsErrConnectionFailed(err) || errors.As(err, &opErr) || errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("%w: %w", errdefs.ErrUnavailable, err)
+		return fmt.Errorf("%w: %w", errdefs.ErrUnavailable, shorten(err))
 	}
-	return err
+	return shorten(err)
 }

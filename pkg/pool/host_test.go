@@ -26,6 +26,7 @@ type fakeHost struct {
 	before     func(ctx context.Context, call, subject string) error
 	containers map[string]*fakeContainer
 	networks   map[string]engine.Network
+	volumes    []engine.Volume
 	created    []time.Time
 	made       int
 	// mute hosts start containers in which no engine answers.
@@ -206,6 +207,25 @@ func (h *fakeHost) Remove(ctx context.Context, id string) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.containers, id)
+	return nil
+}
+
+func (h *fakeHost) UnusedVolumes(ctx context.Context, _ ...string) ([]engine.Volume, error) {
+	if err := h.enter(ctx, "UnusedVolumes", ""); err != nil {
+		return nil, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.volumes), nil
+}
+
+func (h *fakeHost) RemoveVolume(ctx context.Context, name string) error {
+	if err := h.enter(ctx, "RemoveVolume", name); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.volumes = slices.DeleteFunc(h.volumes, func(v engine.Volume) bool { return v.Name == name })
 	return nil
 }
 

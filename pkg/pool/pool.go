@@ -41,6 +41,8 @@ type Host interface {
 	Join(ctx context.Context, network, id string) error
 	RemoveNetwork(context.Context, string) error
 	ListNetworks(context.Context, ...string) ([]engine.Network, error)
+	UnusedVolumes(context.Context, ...string) ([]engine.Volume, error)
+	RemoveVolume(context.Context, string) error
 }
 
 // Config of a pool.

@@ -148,7 +148,7 @@ func (p *Pool) Restore(ctx context.Context) error {
 			fault.Point("pool.restore.removed")
 		}
 	}
-	problems = append(problems, p.sweepFolders(ctx))
+	problems = append(problems, p.sweepFolders(ctx), p.sweepVolumes(ctx))
 	return errors.Join(problems...)
 }
 
@@ -237,6 +237,7 @@ func (p *Pool) sweep(ctx context.Context) error {
 			problems = append(problems, p.removeStray(ctx, name, "removing a sandbox that nobody knows"))
 		}
 	}
+	problems = append(problems, p.sweepVolumes(ctx))
 	return errors.Join(problems...)
 }
 

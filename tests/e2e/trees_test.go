@@ -40,24 +40,31 @@ func TestTreesAreRemoved(t *testing.T) {
 	}
 	d.churn(t, lanes) // the first pods open what stays open
 	for _, tree := range []struct {
-		kind  string
-		count int
-	}{{"deep", 100_000}, {"wide", 1_000_000}} {
-		t.Run(tree.kind, func(t *testing.T) {
-			pod := newPod(shell("c", fmt.Sprintf("/tools/trees %s %d /vol/tree && %s", tree.kind, tree.count, untilStopped)))
+		name, kind string
+		count      int
+		folder     string
+	}{
+		{"deep", "deep", 100_000, "/vol/tree"},
+		{"wide", "wide", 1_000_000, "/vol/tree"},
+		// In the sandbox's volume, which the engine has to remove.
+		{"deep in a container", "deep", 100_000, "/tree"},
+	} {
+		t.Run(tree.name, func(t *testing.T) {
+			pod := newPod(shell("c", fmt.Sprintf("/tools/trees %s %d %s && %s", tree.kind, tree.count, tree.folder, untilStopped)))
 			pod = withVolume(pod, emptyDir(), "/vol")
 			pod.Spec.Volumes = append(pod.Spec.Volumes, v1.Volume{Name: "tools", VolumeSource: hostDir(tools)})
 			pod.Spec.Containers[0].VolumeMounts = append(pod.Spec.Containers[0].VolumeMounts,
 				v1.VolumeMount{Name: "tools", MountPath: "/tools", ReadOnly: true})
 			p := d.run(t, pod)
 			p.waitLog("c", "made\n")
+			used := volumes([]hostContainer{p.sandbox()})
 			began, memory, descriptors := time.Now(), d.resident(t), d.descriptors(t)
 			p.delete(0)
 			most, mostDescriptors := memory, descriptors
 			eventually(t, treeLimit, "the pod is gone", func() bool {
 				most, mostDescriptors = max(most, d.resident(t)), max(mostDescriptors, d.descriptors(t))
 				left, err := p.traces()
-				return err == nil && len(left) == 0
+				return err == nil && len(left) == 0 && noneOf(t, used)
 			}, func() string { return d.log.about(string(pod.UID)) })
 			t.Logf("gone after %s; %d MB more memory, %d more descriptors", time.Since(began).Round(time.Millisecond),
 				(most-memory)>>20, mostDescriptors-descriptors)
@@ -74,6 +81,21 @@ func TestTreesAreRemoved(t *testing.T) {
 			t.Errorf("a line of %d bytes in the log: %.200s", len(line), line)
 		}
 	}
+}
+
+// noneOf says whether all the volumes are gone.
+func noneOf(t *testing.T, names []string) bool {
+	t.Helper()
+	for _, name := range names {
+		there, err := suite.engine.hasVolume(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if there {
+			return false
+		}
+	}
+	return true
 }
 
 // resident is the memory of the daemon's process.

@@ -1,0 +1,53 @@
+package pool
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"regexp"
+
+	"github.com/containerd/containerd/log"
+	"github.com/containerd/errdefs"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+)
+
+// anonymous is the name that an engine gives a volume that has none.
+var anonymous = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// sweepVolumes removes volumes of sandboxes that are gone. An engine removes them with
+// their container, and says that it has when it has failed: it takes a descriptor for
+// each level of folders in them, and those are as many as a pod likes. What it cannot
+// remove is emptied here first, where the engine's files can be reached.
+func (p *Pool) sweepVolumes(ctx context.Context) error {
+	if p.config.StrayDryRun {
+		return nil
+	}
+	found, err := p.host.UnusedVolumes(ctx, engine.LabelInstance+"="+p.config.Instance)
+	if err != nil {
+		return err
+	}
+	var problems []error
+	for _, v := range found {
+		if anonymous.MatchString(v.Name) { // a Store's has a name, and stays
+			problems = append(problems, p.removeVolume(ctx, v))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+func (p *Pool) removeVolume(ctx context.Context, v engine.Volume) error {
+	err := p.host.RemoveVolume(ctx, v.Name)
+	if errdefs.IsConflict(err) {
+		return nil // somebody uses it after all
+	}
+	data := filepath.Join(v.Name, "_data")
+	if err == nil || errdefs.IsUnavailable(err) || !filepath.IsAbs(v.Path) || filepath.Join(filepath.Base(filepath.Dir(v.Path)), filepath.Base(v.Path)) != data {
+		return err
+	}
+	log.G(ctx).WithField("volume", v.Name).WithError(err).Warn("the engine could not remove a sandbox's volume, it is emptied first")
+	if err := p.config.RemoveFolder(ctx, v.Path); err != nil {
+		return err
+	}
+	return p.host.RemoveVolume(ctx, v.Name)
+}
