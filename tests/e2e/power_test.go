@@ -46,7 +46,9 @@ func newPowered(t *testing.T) *powered {
 
 func run(t *testing.T, argv ...string) {
 	t.Helper()
-	if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
+	// PATH of an ordinary shell lacks the system folders.
+	shell := append([]string{"-c", `PATH=$PATH:/usr/sbin:/sbin; exec "$@"`, "sh"}, argv...)
+	if out, err := exec.Command("/bin/sh", shell...).CombinedOutput(); err != nil {
 		t.Fatalf("%q: %v\n%s", argv, err, out)
 	}
 }
