@@ -13,8 +13,8 @@ const module = "github.com/intertwin-eu/interlink-docker-plugin/pkg/"
 // arrows are the packages that each package may import, beside other modules.
 var arrows = map[string][]string{
 	"access":    {},
-	"admin":     {"gpu", "pods"},
-	"api":       {"interlink", "pods", "volumes"},
+	"admin":     {"access", "gpu", "pods"},
+	"api":       {"access", "interlink", "pods", "volumes"},
 	"config":    {},
 	"engine":    {},
 	"fault":     {},

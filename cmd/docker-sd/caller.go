@@ -23,7 +23,7 @@ const answerTimeout = 60 * time.Second
 // the certificate and key of the flags.
 func newCaller(settings config.Config, cert, key string) (*caller, error) {
 	network, address := settings.Listen()
-	c := &caller{base: "http://docker-sd", address: address}
+	c := &caller{base: "http://localhost", address: address}
 	transport := &http.Transport{ResponseHeaderTimeout: answerTimeout,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, network, address)
@@ -31,7 +31,7 @@ func newCaller(settings config.Config, cert, key string) (*caller, error) {
 	c.http = &http.Client{Transport: transport}
 	var err error
 	if a := settings.Access; a.TLS() {
-		c.base = "https://docker-sd"
+		c.base = "https://localhost"
 		transport.TLSClientConfig, err = access.CallerTLS(access.Files{Cert: a.CertFile, Key: a.KeyFile, ClientCA: a.ClientCAFile}, cert, key)
 	}
 	if err == nil && settings.Access.TokenFile != "" {

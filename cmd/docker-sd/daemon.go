@@ -112,7 +112,7 @@ func (d *daemon) run(ctx context.Context) error {
 	d.server = api.New(api.Config{Pods: gate, Ping: d.node.ping, Troubles: d.troubles,
 		Alive: func() { gate.Count() }, Observer: d.observer.tell, MaxBody: d.settings.MaxBodyBytes, MaxFollowers: d.settings.MaxLogFollowers,
 		MaxCalls: d.settings.Access.MaxRequests, MaxMemory: d.settings.Access.MaxRequestMemory,
-		Authorized: d.guard.authorized, TLS: d.guard.tls})
+		Authorized: d.guard.authorized, TLS: d.guard.tls, Hosts: d.guard.hosts(d.settings)})
 	d.observer.readyFrom(d.server.Troubles)
 	systemd := d.supervisor()
 	systemd.starting(ctx)

@@ -4,6 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"os"
+	"slices"
+	"strings"
 
 	"github.com/containerd/containerd/log"
 
@@ -33,6 +36,37 @@ func newGuard(settings config.Access) (guard, error) {
 	var err error
 	g.tls, err = access.ServerTLS(access.Files{Cert: settings.CertFile, Key: settings.KeyFile, ClientCA: settings.ClientCAFile})
 	return g, err
+}
+
+// hosts are the names under which calls may come; nil is any, where a token or a
+// certificate proves the caller: a page that has its name point here has neither.
+func (g guard) hosts(settings config.Config) access.Hosts {
+	if g.authorized != nil || g.clients {
+		return nil
+	}
+	return hostsOf(settings)
+}
+
+// hostsOf are the names of this docker-sd: those in the configuration, and the
+// machine's own.
+func hostsOf(settings config.Config) access.Hosts {
+	names := slices.Clone(settings.Access.AllowedHosts)
+	if network, address := settings.Listen(); network == "tcp" {
+		names = append(names, hostOf(address))
+	}
+	if address, on := settings.Admin(); on {
+		names = append(names, hostOf(address))
+	}
+	if name, err := os.Hostname(); err == nil {
+		short, _, _ := strings.Cut(name, ".")
+		names = append(names, name, short)
+	}
+	return access.NewHosts(names...)
+}
+
+func hostOf(address string) string {
+	host, _, _ := net.SplitHostPort(address)
+	return host
 }
 
 // warn says what is missing where a network can reach this host's containers.

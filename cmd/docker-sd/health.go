@@ -58,7 +58,7 @@ func askHealth(ctx context.Context, network, address string, secure bool) error 
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, network, address)
 		}}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://docker-sd/healthz", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+"://localhost/healthz", nil)
 	if err != nil {
 		return err
 	}

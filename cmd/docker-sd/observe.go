@@ -83,12 +83,7 @@ func (o *observer) listen(ctx context.Context, settings config.Config) error {
 
 // serve answers operators until ctx ends.
 func (o *observer) serve(ctx context.Context, settings config.Config) {
-	var names []string
-	if address, on := settings.Admin(); on {
-		host, _, _ := net.SplitHostPort(address)
-		names = append(names, host)
-	}
-	server := admin.New(admin.Config{Source: o, Metrics: o.tell.metrics.Handler(), Names: names})
+	server := admin.New(admin.Config{Source: o, Metrics: o.tell.metrics.Handler(), Hosts: hostsOf(settings)})
 	var group sync.WaitGroup
 	for _, listener := range o.listeners {
 		group.Go(func() {

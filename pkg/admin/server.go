@@ -7,10 +7,9 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/netip"
-	"slices"
-	"strings"
 	"time"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/access"
 )
 
 // SocketName of the unix socket in DataRootFolder, by which programs on the host
@@ -22,9 +21,8 @@ type Config struct {
 	Source Source
 	// Metrics answers /metrics.
 	Metrics http.Handler
-	// Names are the host names under which the server may be asked, beside
-	// localhost and IP addresses.
-	Names []string
+	// Hosts are the names under which the server may be asked over TCP.
+	Hosts access.Hosts
 }
 
 // Server of the admin routes, on any number of listeners.
@@ -80,9 +78,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return nil
 }
 
-// guard refuses what a page from elsewhere could make a browser ask: a name that
-// somebody else has pointed at this host (DNS rebinding). What is served to a
-// browser may load nothing from other places and be shown in no frame.
+// guard refuses what a page from elsewhere makes a browser ask. What is served to
+// a browser may load nothing from other places and be shown in no frame.
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -92,28 +89,16 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
-		if !s.mayAsk(r) {
-			http.Error(w, "this name is not one of docker-sd's: use an IP address or localhost, or put the name into AdminAddress",
-				http.StatusMisdirectedRequest)
+		if err := s.config.Hosts.Check(r); err != nil {
+			http.Error(w, err.Error(), http.StatusMisdirectedRequest)
+			return
+		}
+		if err := access.FromOtherSite(r); err != nil {
+			http.Error(w, err.Error(), http.StatusForbidden)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-func (s *Server) mayAsk(r *http.Request) bool {
-	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && local.Network() == "unix" {
-		return true // no browser gets there
-	}
-	host := r.Host
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
-	if _, err := netip.ParseAddr(host); err == nil {
-		return true // nobody can point an address elsewhere
-	}
-	return host == "localhost" || slices.ContainsFunc(s.config.Names, func(n string) bool { return strings.EqualFold(n, host) })
 }
 
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {

@@ -18,6 +18,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/access"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/admin"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
@@ -60,7 +61,7 @@ func (f fixed) Troubles() []string { return f.troubles }
 // start serves on a TCP port of its own and returns its address.
 func start(t *testing.T, source admin.Source, network, address string) string {
 	t.Helper()
-	server := admin.New(admin.Config{Source: source, Names: []string{"node.example.org"},
+	server := admin.New(admin.Config{Source: source, Hosts: access.NewHosts("node.example.org"),
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "up 1") })})
 	listener, err := net.Listen(network, address)
 	if err != nil {
@@ -111,12 +112,37 @@ func TestHostNames(t *testing.T) {
 		"evil.example.org:4001": 421,
 		"localhost.example.org": 421,
 		"127.0.0.1.example.org": 421,
-		"127.0.0.1@evil":        421,
+		"[evil.example.org]":    421,
 	} {
 		for _, path := range []string{admin.PathPods, "/metrics", "/", "/page.js", "/healthz"} {
 			if response, body := ask(t, http.MethodGet, address, host, path); response.StatusCode != code {
 				t.Errorf("%s asked under the name %q answers %d, want %d: %s", path, host, response.StatusCode, code, body)
 			}
+		}
+	}
+}
+
+// A page of another site reads nothing, even by an address; a link to the page is
+// followed, and the page itself asks.
+func TestOtherSites(t *testing.T) {
+	address := start(t, fixed{}, "tcp", "127.0.0.1:0")
+	for _, c := range []struct {
+		site, mode string
+		code       int
+	}{{"cross-site", "cors", 403}, {"cross-site", "no-cors", 403}, {"same-site", "cors", 403}, {"cross-site", "navigate", 200}, {"same-origin", "cors", 200}, {"none", "navigate", 200}} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+admin.PathPods, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Sec-Fetch-Site", c.site)
+		request.Header.Set("Sec-Fetch-Mode", c.mode)
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != c.code {
+			t.Errorf("%s in mode %s is answered with %d, want %d", c.site, c.mode, response.StatusCode, c.code)
 		}
 	}
 }

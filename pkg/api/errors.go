@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/containerd/containerd/log"
 	"github.com/containerd/errdefs"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/access"
 )
 
 // statusClientGone is what proxies log for a caller that left; nobody reads it.
@@ -25,6 +28,10 @@ func statusCode(err error) int {
 		return statusClientGone
 	case errdefs.IsUnauthorized(err):
 		return http.StatusUnauthorized
+	case errors.Is(err, access.ErrForeignHost):
+		return http.StatusMisdirectedRequest
+	case errdefs.IsPermissionDenied(err):
+		return http.StatusForbidden
 	case errdefs.IsInvalidArgument(err):
 		return http.StatusBadRequest
 	case errdefs.IsNotFound(err):
@@ -67,7 +74,10 @@ func (s *Server) handle(h handler) http.Handler {
 		code := http.StatusOK
 		// Also when a log is cut off by a panic.
 		defer func() { answered(code) }()
-		err := s.admitted(h, w, r.WithContext(ctx))
+		err := cmp.Or(access.FromPage(r), s.host(r))
+		if err == nil {
+			err = s.admitted(h, w, r.WithContext(ctx))
+		}
 		if err == nil {
 			return
 		}

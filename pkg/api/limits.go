@@ -53,6 +53,15 @@ func newLimits(config Config) limits {
 		bodies: semaphore.NewWeighted(memory), values: semaphore.NewWeighted(memory)}
 }
 
+// host checks the name under which a request asks. /healthz alone, which says no
+// more than that docker-sd runs, is answered under any.
+func (s *Server) host(r *http.Request) error {
+	if s.config.Hosts == nil {
+		return nil
+	}
+	return s.config.Hosts.Check(r)
+}
+
 // admit lets a caller in, for whom release is then due.
 func (l *limits) admit(r *http.Request) (release func(), err error) {
 	if l.config.Authorized != nil && !l.config.Authorized(r.Header.Get("Authorization")) {

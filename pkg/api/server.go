@@ -4,6 +4,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -17,6 +18,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/access"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/interlink"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
@@ -70,6 +72,9 @@ type Config struct {
 	// Authorized, if set, decides by the header of that name who may call. The
 	// health routes stay open and then say no more than whether all is well.
 	Authorized func(header string) bool
+	// Hosts, if set, are the names under which the server may be asked over TCP.
+	// Where callers have to prove who they are it says no more than that.
+	Hosts access.Hosts
 	// TLS, if set, is spoken instead of plain HTTP.
 	TLS *tls.Config
 }
@@ -211,6 +216,11 @@ func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
 
 // readyz is for people and probes; interLink does not call it.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+	// People look at it in a browser, too.
+	if err := cmp.Or(access.FromOtherSite(r), s.host(r)); err != nil {
+		http.Error(w, message(err), statusCode(err))
+		return
+	}
 	troubles := s.Troubles()
 	if len(troubles) > 0 && s.config.Authorized != nil && !s.config.Authorized(r.Header.Get("Authorization")) {
 		troubles = []string{"not ready; ask with the bearer token for the reasons"}

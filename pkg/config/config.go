@@ -289,7 +289,7 @@ func Default() Config {
 		TrustedAnnotationFlags: true,
 		MaxPods:                110,
 		StandbySandboxes:       -1,
-		Access:                 Access{MaxRequests: 1024, MaxRequestMemory: 256 << 20},
+		Access:                 Access{AllowedHosts: []string{}, MaxRequests: 1024, MaxRequestMemory: 256 << 20},
 		MaxBodyBytes:           64 << 20,
 		MaxLogFollowers:        256,
 		ContainerLogMaxSize:    100 << 20,

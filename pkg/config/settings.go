@@ -20,6 +20,7 @@ func (c *Config) settings() []setting {
 		{"TLSCertFile", "", &c.Access.CertFile},
 		{"TLSKeyFile", "", &c.Access.KeyFile},
 		{"TLSClientCAFile", "", &c.Access.ClientCAFile},
+		{"AllowedHosts", "", &c.Access.AllowedHosts},
 		{"DataRootFolder", "", &c.DataRootFolder},
 		{"VerboseLogging", "", &c.VerboseLogging},
 		{"ErrorsOnlyLogging", "", &c.ErrorsOnlyLogging},

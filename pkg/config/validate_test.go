@@ -25,6 +25,8 @@ func TestLoad_BadValues(t *testing.T) {
 		{"admin address without a host", "AdminAddress: ':4001'", nil, []string{`AdminAddress: ":4001"`, "HOST:PORT"}},
 		{"admin port", "AdminAddress: 127.0.0.1:http", nil, []string{`AdminAddress: "127.0.0.1:http"`, "or off"}},
 		{"log format", "LogFormat: xml", nil, []string{`LogFormat: "xml"`, "text or json"}},
+		{"allowed host with a port", "AllowedHosts: ['node:4000']", nil, []string{`AllowedHosts: "node:4000"`, "without a port"}},
+		{"allowed host for all", "AllowedHosts: ['*']", nil, []string{`AllowedHosts: "*"`}},
 		{"https", "SidecarURL: https://localhost", nil, []string{`SidecarURL: "https://localhost"`, "http://HOST", "https://HOST needs TLSCertFile"}},
 		{"pool too large", "", map[string]string{"AVAILABLEDINDS": "128"}, []string{`AVAILABLEDINDS: "128"`, "from 0 to 127"}},
 		{"pool below zero", "AVAILABLEDINDS: -1", nil, []string{`AVAILABLEDINDS: "-1"`, "from 0 to 127"}},

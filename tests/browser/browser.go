@@ -74,9 +74,9 @@ func aptGet(ctx context.Context, args ...string) error {
 	return nil
 }
 
-// Open starts a browser with an empty page. The returned context is the page's;
+// Open starts a browser with an empty page, with more flags if need be. The returned context is the page's;
 // the function ends the browser and waits for its end.
-func Open(ctx context.Context, width, height int) (context.Context, func(), error) {
+func Open(ctx context.Context, width, height int, flags ...chromedp.ExecAllocatorOption) (context.Context, func(), error) {
 	path, err := Find(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -85,6 +85,7 @@ func Open(ctx context.Context, width, height int) (context.Context, func(), erro
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // it refuses root otherwise
 	}
+	options = append(options, flags...)
 	process, end := chromedp.NewExecAllocator(ctx, options...)
 	page, closePage := chromedp.NewContext(process)
 	stop := func() { closePage(); end() }
