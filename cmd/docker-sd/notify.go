@@ -14,7 +14,7 @@ import (
 // NOTIFY_SOCKET and WATCHDOG_USEC by itself: they are how systemd speaks to a
 // process and no settings. Without them nothing is said to anybody.
 type supervisor struct {
-	// alive fails when calls are not answered.
+	// alive fails when calls could not be answered.
 	alive func(context.Context) error
 	// status is a line for people.
 	status func() string
@@ -84,13 +84,9 @@ func (s supervisor) feed(ctx context.Context, period time.Duration, watched bool
 	s.notify(ctx, state)
 }
 
-// supervisor of this daemon. It is alive when its own address answers.
+// supervisor of this daemon. It is alive while its pods answer.
 func (d *daemon) supervisor() supervisor {
-	address, secure := d.listener.Addr(), d.settings.Access.CertFile != ""
-	return supervisor{
-		alive:  func(ctx context.Context) error { return askHealth(ctx, address.Network(), address.String(), secure) },
-		status: d.summary,
-	}
+	return supervisor{alive: d.server.Alive, status: d.summary}
 }
 
 // summary is the line that systemctl status shows.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/access"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/connections"
 )
 
 // SocketName of the unix socket in DataRootFolder, by which programs on the host
@@ -36,6 +37,8 @@ const (
 	readTimeout  = 10 * time.Second
 	writeTimeout = 30 * time.Second
 	idleTimeout  = 2 * time.Minute
+	// maxConnections of one listener; beyond them silent ones make place.
+	maxConnections = 512
 )
 
 // New makes a Server.
@@ -56,6 +59,7 @@ func New(config Config) *Server {
 	mux.HandleFunc("GET /page.js", file("page.js", "text/javascript; charset=utf-8"))
 	s.http = &http.Server{Handler: s.guard(mux), ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: 16 << 10}
+	connections.Watch(s.http)
 	return s
 }
 
@@ -64,7 +68,7 @@ func (s *Server) Handler() http.Handler { return s.http.Handler }
 
 // Serve answers requests on one listener until Shutdown.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.http.Serve(connections.Listen(l, maxConnections)); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve the admin address: %w", err)
 	}
 	return nil

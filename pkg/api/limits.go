@@ -5,14 +5,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
-	"golang.org/x/net/netutil"
 	"golang.org/x/sync/semaphore"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/connections"
 )
 
 // limits bound what all callers together can make this host hold.
@@ -34,7 +36,8 @@ const (
 	queueTimeout = 30 * time.Second
 	// maxHeader bounds a request's header, to which interLink adds nothing.
 	maxHeader = 64 << 10
-	// spareConnections are those that callers keep open for their next call.
+	// spareConnections are those that callers keep open for their next call. Beyond
+	// them silent ones make place.
 	spareConnections = 128
 )
 
@@ -67,10 +70,31 @@ func (l *limits) admit(r *http.Request) (release func(), err error) {
 	if l.config.Authorized != nil && !l.config.Authorized(r.Header.Get("Authorization")) {
 		return nil, fmt.Errorf("this docker-sd wants a bearer token (BearerTokenFile), and this request has none or another: %w", errdefs.ErrUnauthenticated)
 	}
+	if err := l.begin(r); err != nil {
+		return nil, err
+	}
 	if err := wait(r.Context(), l.calls, 1); err != nil {
 		return nil, fmt.Errorf("%d calls are under way, as many as MaxRequests allows; try again: %w", l.config.MaxCalls, err)
 	}
 	return func() { l.calls.Release(1) }, nil
+}
+
+// begin waits for the first byte of a body: a caller that sends none takes no
+// place of a call and no memory.
+func (l *limits) begin(r *http.Request) error {
+	if r.ContentLength == 0 || r.ContentLength > l.config.MaxBody {
+		return nil
+	}
+	var first [1]byte
+	n, err := r.Body.Read(first[:])
+	if err != nil && err != io.EOF {
+		return malformed(fmt.Errorf("read the body: %w", err))
+	}
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(first[:n]), r.Body), r.Body}
+	return nil
 }
 
 // wait acquires from a semaphore for as long as a call may be held back.
@@ -197,7 +221,7 @@ func bounded(h http.Handler) http.Handler {
 // listener bounds the connections, and how long each may leave an answer unread.
 func (l *limits) listener(inner net.Listener) net.Listener {
 	most := max(l.config.MaxCalls, 1) + max(l.config.MaxFollowers, 1) + spareConnections
-	return netutil.LimitListener(patientListener{inner}, most)
+	return connections.Listen(patientListener{inner}, most)
 }
 
 type patientListener struct{ net.Listener }

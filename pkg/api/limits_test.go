@@ -114,14 +114,19 @@ func TestMemoryOfRequests(t *testing.T) {
 	}
 }
 
-// TestMemoryIsNotHeldForEver: a caller that announces a large body and sends
-// nothing gives way to others.
+// TestMemoryIsNotHeldForEver: a caller that announces a large body takes nothing
+// before it has sent a part of it; one that sends no more gives way to others.
 func TestMemoryIsNotHeldForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := limited(fakePods{}, func(c *api.Config) { c.MaxCalls, c.MaxMemory = 10, maxBody })
 		slow, pipe := io.Pipe()
 		var calls sync.WaitGroup
 		calls.Go(func() { call(s, "POST", "/create", slow) })
+		synctest.Wait()
+		wantAnswer(t, call(s, "GET", "/status", strings.NewReader("[]")), 200, "ok")
+		if _, err := pipe.Write([]byte("{")); err != nil {
+			t.Error(err)
+		}
 		synctest.Wait()
 		wantAnswer(t, call(s, "GET", "/status", strings.NewReader("[]")), 503, "MaxRequestMemory")
 		pipe.Close()

@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/access"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/connections"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/interlink"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
@@ -88,6 +89,8 @@ type Server struct {
 	// ready is closed once earlier pods have been taken over.
 	ready     chan struct{}
 	readyOnce sync.Once
+	// asking holds the one that asks the pods whether they answer.
+	asking chan struct{}
 	// draining ends followed logs at shutdown; they would hold it up for ever.
 	draining context.Context
 	drain    context.CancelFunc
@@ -96,7 +99,7 @@ type Server struct {
 // Time limits. A caller keeps idle connections for 120 s, so ours live longer:
 // a create must not be written to a connection that we are closing (contract 1.1).
 const (
-	headerTimeout = 30 * time.Second
+	headerTimeout = 10 * time.Second
 	bodyTimeout   = 60 * time.Second
 	idleTimeout   = 150 * time.Second
 	// readyTimeout is how long a call waits for recovery; the caller gives up
@@ -109,7 +112,7 @@ func New(config Config) *Server {
 	if config.Observer == nil {
 		config.Observer = unobserved{}
 	}
-	s := &Server{config: config, limits: newLimits(config), ready: make(chan struct{})}
+	s := &Server{config: config, limits: newLimits(config), ready: make(chan struct{}), asking: make(chan struct{}, 1)}
 	s.draining, s.drain = context.WithCancel(context.Background())
 	mux := http.NewServeMux()
 	// Any method: interLink itself uses GET with a body and POST (contract 1.1).
@@ -120,6 +123,7 @@ func New(config Config) *Server {
 	mux.HandleFunc("/healthz", s.healthz)
 	mux.HandleFunc("/readyz", s.readyz)
 	s.http = &http.Server{Handler: bounded(mux), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader}
+	connections.Watch(s.http)
 	return s
 }
 
@@ -201,15 +205,42 @@ func (s *Server) Troubles() []string {
 	return append(troubles, s.config.Troubles()...)
 }
 
-// healthz answers a process that lives: one that can take connections and, once
-// there are pods, ask them.
-func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) {
+// Alive returns nil once the pods have answered, and an error if ctx ends before. It
+// asks them as a call would, but not over the address that callers use: that all of
+// its connections are taken is nothing that a restart would mend.
+func (s *Server) Alive(ctx context.Context) error {
 	select {
 	case <-s.ready:
-		if s.config.Alive != nil {
-			s.config.Alive()
-		}
 	default:
+		return nil // there are none yet
+	}
+	if s.config.Alive == nil {
+		return nil
+	}
+	select {
+	case s.asking <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("the pods have not answered the last time either: %w", ctx.Err())
+	}
+	answered := make(chan struct{})
+	go func() { // one at a time; it ends when the pods answer
+		s.config.Alive()
+		<-s.asking
+		close(answered)
+	}()
+	select {
+	case <-answered:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("the pods do not answer: %w", ctx.Err())
+	}
+}
+
+// healthz answers a process that lives: one that can take connections and, once
+// there are pods, ask them.
+func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
+	if err := s.Alive(r.Context()); err != nil {
+		return // the caller is gone
 	}
 	fmt.Fprintln(w, "ok")
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,6 +65,32 @@ func TestHealthzAsksThePods(t *testing.T) {
 	wantAnswer(t, call(s, "GET", "/healthz", nil), 200, "ok\n")
 	if len(asked) != 1 {
 		t.Error("the pods were not asked")
+	}
+}
+
+// systemd's watchdog asks the pods without a connection, and one question that is not
+// answered is not followed by others.
+func TestAliveIsOfThePods(t *testing.T) {
+	var asked atomic.Int32
+	answer := make(chan struct{})
+	s := api.New(api.Config{Pods: fakePods{}, Alive: func() { asked.Add(1); <-answer }})
+	if err := s.Alive(t.Context()); err != nil || asked.Load() != 0 {
+		t.Errorf("before there are pods: %v, asked %d times", err, asked.Load())
+	}
+	s.Ready()
+	for range 3 {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		if err := s.Alive(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("pods that are stuck: %v", err)
+		}
+		cancel()
+	}
+	if asked.Load() != 1 {
+		t.Errorf("pods that are stuck were asked %d times", asked.Load())
+	}
+	close(answer)
+	if err := s.Alive(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 
