@@ -64,6 +64,9 @@ func (p *examination) look(ctx context.Context, r *preflight.Report, boot bool) 
 	r.Add(preflight.Folder(s.DataRootFolder, p.running, preflight.Holder(os.DirFS("/proc"), filepath.Join(s.DataRootFolder, "lock"))))
 	r.Add(p.ports()...)
 	r.Add(p.hostPaths(info)...)
+	if s.TrustedAnnotationFlags {
+		r.Add(preflight.TrustedFlags())
+	}
 	if s.GPUEnabled {
 		r.Add(p.gpuLines(ctx, info)...)
 	}

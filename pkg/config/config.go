@@ -128,7 +128,8 @@ type Config struct {
 	PersistentVolumeClaimsToCVMFS bool
 	// AllowPrivilegedPods honours securityContext.privileged within the sandbox.
 	AllowPrivilegedPods bool
-	// TrustedAnnotationFlags honours docker-options.vk.io/flags from an allow list (contract 6).
+	// TrustedAnnotationFlags honours flags in docker-options.vk.io/flags that grant
+	// something, too (contract 6).
 	TrustedAnnotationFlags bool
 
 	// MaxPods is the pod capacity reported and enforced; 0 takes no new pods.
@@ -284,20 +285,19 @@ func Default() Config {
 		SandboxBootTimeout: time.Minute,
 		ImageSharing:       ImageSharingAuto,
 		ImageGC:            ImageGCDisabled, ImageMinimumGCAge: 2 * time.Minute, ImageGCHighThresholdPercent: 85, ImageGCLowThresholdPercent: 80,
-		HostPathPrefixes:       []string{"/cvmfs"},
-		AllowPrivilegedPods:    true,
-		TrustedAnnotationFlags: true,
-		MaxPods:                110,
-		StandbySandboxes:       -1,
-		Access:                 Access{AllowedHosts: []string{}, MaxRequests: 1024, MaxRequestMemory: 256 << 20},
-		MaxBodyBytes:           64 << 20,
-		MaxLogFollowers:        256,
-		ContainerLogMaxSize:    100 << 20,
-		WritebackLimit:         64 << 20,
-		ContainerLogMaxFiles:   5,
-		ShutdownTimeout:        20 * time.Second,
-		StrayGracePeriod:       5 * time.Minute,
-		TombstonePeriod:        time.Hour,
+		HostPathPrefixes:     []string{"/cvmfs"},
+		AllowPrivilegedPods:  true,
+		MaxPods:              110,
+		StandbySandboxes:     -1,
+		Access:               Access{AllowedHosts: []string{}, MaxRequests: 1024, MaxRequestMemory: 256 << 20},
+		MaxBodyBytes:         64 << 20,
+		MaxLogFollowers:      256,
+		ContainerLogMaxSize:  100 << 20,
+		WritebackLimit:       64 << 20,
+		ContainerLogMaxFiles: 5,
+		ShutdownTimeout:      20 * time.Second,
+		StrayGracePeriod:     5 * time.Minute,
+		TombstonePeriod:      time.Hour,
 	}
 }
 

@@ -18,6 +18,19 @@ import (
 // (contract 6). They apply to each of its containers.
 const flagsAnnotation = "docker-options.vk.io/flags"
 
+// grantingFlags give a container more than it has without them. Whoever may create
+// pods may write annotations, and what a cluster forbids in securityContext, by Pod
+// Security Admission say, it does not look for there.
+var grantingFlags = []string{"cap-add", "user"}
+
+// harmlessUlimits are those that bear on the container's own processes alone. Others
+// lock memory, take real-time priority, or count across containers.
+var harmlessUlimits = []string{"cpu", "data", "fsize", "nofile", "rss", "stack"}
+
+// flags are those of the pod's annotation. Those that grant are honoured only where
+// the operator trusts annotations.
+func (c Config) flags(pod *v1.Pod) (dockerFlags, error) { return parseFlags(pod, c.Flags) }
+
 // dockerFlags are the flags that have a meaning inside a sandbox and give a pod
 // nothing that its security context could not ask for.
 type dockerFlags struct {
@@ -37,8 +50,9 @@ type dockerFlags struct {
 }
 
 // parseFlags reads the annotation as docker's command line would, without
-// expanding anything. A flag that is not on the list is refused by name.
-func parseFlags(pod *v1.Pod) (dockerFlags, error) {
+// expanding anything. A flag that is not on the list is refused by name, and so is
+// one that grants unless annotations are trusted.
+func parseFlags(pod *v1.Pod, trusted bool) (dockerFlags, error) {
 	var out dockerFlags
 	text := pod.Annotations[flagsAnnotation]
 	field := fmt.Sprintf("metadata.annotations[%q]", flagsAnnotation)
@@ -76,7 +90,26 @@ func parseFlags(pod *v1.Pod) (dockerFlags, error) {
 	if ipc != "" && !slices.Contains([]string{"host", "private", "shareable"}, ipc) {
 		return out, invalid(field, "--ipc: the containers of a pod share one IPC namespace")
 	}
-	return out, out.check(pod, field, shm, memory, cpus, ulimits)
+	if err := out.check(pod, field, shm, memory, cpus, ulimits); err != nil || trusted {
+		return out, err
+	}
+	return out, out.restricts(field, set)
+}
+
+// restricts refuses flags that grant, by name.
+func (f *dockerFlags) restricts(field string, set *pflag.FlagSet) error {
+	const trust = "is honoured only where the operator sets TrustedAnnotationFlags to true"
+	for _, name := range grantingFlags {
+		if set.Changed(name) {
+			return invalid(field, "--%s %s; use securityContext in its place", name, trust)
+		}
+	}
+	for _, limit := range f.ulimits {
+		if !slices.Contains(harmlessUlimits, limit.Name) {
+			return invalid(field, "--ulimit of %s %s; without that it takes %s", limit.Name, trust, strings.Join(harmlessUlimits, ", "))
+		}
+	}
+	return nil
 }
 
 // flagProblem names a flag and never its value, which may be a secret.

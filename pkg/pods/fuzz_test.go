@@ -214,7 +214,7 @@ func FuzzFlags(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		pod := plainPod()
 		pod.Annotations = map[string]string{flagsAnnotation: text}
-		flags, err := parseFlags(pod)
+		flags, err := parseFlags(pod, true)
 		if err != nil {
 			if !errdefs.IsInvalidArgument(err) {
 				t.Fatalf("refused with %v, which is no invalid argument", err)

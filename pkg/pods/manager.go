@@ -75,7 +75,8 @@ type Config struct {
 	Tombstones time.Duration
 	Volumes    volumes.Policy
 	Log        engine.LogLimits
-	// Flags honours the annotation with flags of docker run.
+	// Flags honours all flags of docker run in the annotation that are on the list,
+	// not only those that grant nothing.
 	Flags bool
 	// PrivilegedSandbox and AllowPrivileged say what privileged pods may have.
 	PrivilegedSandbox bool
@@ -84,14 +85,6 @@ type Config struct {
 	AllowPrivileged bool
 	// Observer is told what becomes of pods; nil means nobody is.
 	Observer Observer
-}
-
-// flags are those of the pod's annotation, or none where it is not honoured.
-func (c Config) flags(pod *v1.Pod) (dockerFlags, error) {
-	if !c.Flags {
-		return dockerFlags{}, nil
-	}
-	return parseFlags(pod)
 }
 
 func (c Config) place(s *pool.Sandbox) place {

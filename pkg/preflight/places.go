@@ -211,6 +211,13 @@ func WideAdmin() Line {
 	return note("", "listen on 127.0.0.1, or see that only monitoring reaches it", "it is wider than loopback: whoever reaches it sees the names of pods")
 }
 
+// TrustedFlags warns of annotations that grant. It is for a configuration that
+// trusts them.
+func TrustedFlags() Line {
+	return note("annotations", "set TrustedAnnotationFlags to false, unless the cluster decides who may write docker-options.vk.io/flags",
+		"TrustedAnnotationFlags is on: whoever may create a pod may take capabilities, root and real-time priority in its sandbox, whatever Pod Security Admission says")
+}
+
 // HostPath judges a folder of the host that pods may use.
 func HostPath(path, why string, shared bool) Line {
 	const name = "host path"

@@ -264,6 +264,10 @@ func TestHostPath(t *testing.T) {
 	})
 }
 
+func TestTrustedFlags(t *testing.T) {
+	holds(t, map[string]judged{"on": {preflight.TrustedFlags(), preflight.Note, "TrustedAnnotationFlags is on"}})
+}
+
 func TestGPUs(t *testing.T) {
 	devices := []gpu.Device{{Name: "H100"}, {Name: "A2"}, {Name: "H100"}}
 	drivers := []gpu.Driver{{Vendor: "nvidia.com", Version: "550", CUDA: "12.4"}}

@@ -50,26 +50,27 @@ func kubeResources(t *testing.T, d kubeDaemon) {
 
 const flagsKey = "docker-options.vk.io/flags"
 
-// kubeFlags: those that have a meaning here are seen inside, others are refused
-// by name.
+// kubeFlags: those that restrict are seen inside, others are refused by name,
+// among them those that grant what the cluster may have forbidden.
 func kubeFlags(t *testing.T, d kubeDaemon) {
 	looks := map[string][]sight{"c": {
 		{"ulimit -n; ulimit -Hn", "2048\n4096"},
 		{"df -m /dev/shm | awk 'END{print $2}'", "96"},
 		{showMemory, "100663296"}, {showQuota, "50000 100000"}, {showPids, "200"},
 		{"echo \"$FROM_FLAG\" \"$OWN\"", "a b own"},
-		{"id -u; pwd", "1234\n/tmp"},
+		{"id -u; pwd", "0\n/tmp"},
 		{"touch /x || echo refused", "touch: /x: Read-only file system\nrefused"},
 		{bounding, "00000000a80405fb"},
 	}}
 	pod := lookPod(looks)
 	pod.Spec.Containers[0].Env = []v1.EnvVar{{Name: "OWN", Value: "own"}}
 	pod.Annotations = map[string]string{flagsKey: `--ulimit nofile=2048:4096 --shm-size=96m -m 96m --cpus=0.5 --pids-limit 200 ` +
-		`-e 'FROM_FLAG=a b' --env=OWN=flag -u 1234 --workdir "/tmp" --read-only --cap-drop=NET_RAW --ipc=host`}
+		`-e 'FROM_FLAG=a b' --env=OWN=flag --workdir "/tmp" --read-only --cap-drop=NET_RAW --ipc=host`}
 	p := d.run(t, pod)
 	for _, flags := range []string{"--privileged", "--network=host", "--net host", "-v /:/host", "--volume=/:/host", "--mount type=bind",
 		"--device /dev/sda", "--pid=host", "--security-opt seccomp=unconfined", "--rm", "--name x", "--entrypoint sh", "--cap-add SYS_ADMIN",
-		"--cgroup-parent=/", "--gpus all", "--add-host a:1", "--userns=host", "--ipc=container:x"} {
+		"--cgroup-parent=/", "--gpus all", "--add-host a:1", "--userns=host", "--ipc=container:x",
+		"--cap-add ALL", "--cap-add=NET_ADMIN", "--user 0", "--ulimit rtprio=99"} {
 		bad := newPod(shell("c", "true"))
 		bad.Annotations = map[string]string{flagsKey: "--shm-size=1g " + flags}
 		code, text := d.must(t, http.MethodPost, "/create", encode(t, newCreate(bad)))

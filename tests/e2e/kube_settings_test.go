@@ -15,13 +15,13 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// TestKubeSettings has a daemon with other settings: claims lead to /cvmfs, the
-// annotation with flags is not honoured, logs are short, and the allowed host
+// TestKubeSettings has a daemon with other settings: claims lead to /cvmfs, all
+// flags of the annotation are honoured, logs are short, and the allowed host
 // path is a mount that shares its events.
 func TestKubeSettings(t *testing.T) {
 	t.Parallel()
 	made := makeCVMFS(t)
-	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": 1, "PersistentVolumeClaimsToCVMFS": true, "TrustedAnnotationFlags": false,
+	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": 1, "PersistentVolumeClaimsToCVMFS": true, "TrustedAnnotationFlags": true,
 		"ContainerLogMaxSize": "1Mi", "ContainerLogMaxFiles": 2})
 	shareMounts(t, d.hostPath())
 	if err := d.start(); err != nil {
@@ -29,7 +29,7 @@ func TestKubeSettings(t *testing.T) {
 	}
 	for name, test := range map[string]func(*testing.T, *daemon){
 		"claim falls back":        func(t *testing.T, d *daemon) { claimFallsBack(t, d, made) },
-		"flags are not honoured":  flagsNotHonoured,
+		"flags are trusted":       flagsAreTrusted,
 		"logs are bounded":        logsAreBounded,
 		"mounts of the host show": mountsShow,
 	} {
@@ -65,12 +65,13 @@ func claimFallsBack(t *testing.T, d *daemon, made bool) {
 	}
 }
 
-func flagsNotHonoured(t *testing.T, d *daemon) {
-	pod := newPod(shell("c", "id -u"))
-	pod.Annotations = map[string]string{flagsKey: "--user 1234 --privileged"}
-	if got := d.run(t, pod).output(); got != "0\n" {
-		t.Errorf("user = %q", got)
-	}
+// flagsAreTrusted is what an operator allows: more capabilities than a container
+// has without them, and another user.
+func flagsAreTrusted(t *testing.T, d *daemon) {
+	looks := map[string][]sight{"c": {{"id -u", "1234"}, {bounding, "00000000a80435fb"}}}
+	pod := lookPod(looks)
+	pod.Annotations = map[string]string{flagsKey: "--user 1234 --cap-add NET_ADMIN"}
+	d.run(t, pod).checkLooks(looks)
 }
 
 // logsAreBounded: what is kept is the end of the log, without a gap.
