@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"reflect"
 	"sync/atomic"
 
 	jsonv2 "github.com/go-json-experiment/json"
@@ -28,7 +29,7 @@ func DecodeStatus(body []byte) ([]*v1.Pod, error) {
 	}
 	// One pass, as strict as wellFormed is with the other requests.
 	if err := jsonv2.Unmarshal(body, &polled, polledNames); err != nil {
-		return nil, malformed(err)
+		return nil, malformed(err, reflect.TypeFor[[]v1.Pod]())
 	}
 	if len(polled) > maxPolled {
 		return nil, fmt.Errorf("the list holds %d pods, one poll may ask for %d", len(polled), maxPolled)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -26,10 +27,10 @@ const (
 
 // wellFormed refuses what encoding/json takes without a word: names given twice
 // and text that is not UTF-8.
-func wellFormed(body []byte) error {
+func wellFormed(body []byte, typ reflect.Type) error {
 	d := jsontext.NewDecoder(bytes.NewBuffer(body))
 	if _, err := d.ReadValue(); err != nil {
-		return malformed(err)
+		return malformed(err, typ)
 	}
 	if _, err := d.ReadToken(); errors.Is(err, io.EOF) {
 		return nil
@@ -51,8 +52,8 @@ func pollable(body []byte) error {
 
 // creatable is wellFormed for a create, without more values or longer quantities
 // than a pod has.
-func creatable(body []byte) error {
-	if err := wellFormed(body); err != nil {
+func creatable(body []byte, typ reflect.Type) error {
+	if err := wellFormed(body, typ); err != nil {
 		return err
 	}
 	d := jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true))
@@ -62,7 +63,7 @@ func creatable(body []byte) error {
 			return nil
 		}
 		if err != nil {
-			return malformed(err)
+			return malformed(err, typ)
 		}
 		if n > 2*maxValues { // names and closing brackets count as well
 			return fmt.Errorf("the body holds more than %d JSON values", maxValues)
@@ -71,8 +72,8 @@ func creatable(body []byte) error {
 			continue
 		}
 		if suspicious(token.String()) && isQuantity(string(d.StackPointer())) {
-			return fmt.Errorf("%.200s: not a quantity as Kubernetes writes it, with at most %d characters and two digits of exponent",
-				d.StackPointer(), maxQuantity)
+			return fmt.Errorf("%s: not a quantity as Kubernetes writes it, with at most %d characters and two digits of exponent",
+				placeOf(d.StackPointer(), typ), maxQuantity)
 		}
 	}
 }

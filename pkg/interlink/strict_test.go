@@ -32,8 +32,8 @@ func TestBombs(t *testing.T) {
 		"deep create":        {create, strings.Repeat(`{"pod":`, 20000), "not the JSON"},
 		"deep status":        {status, strings.Repeat("[", 20000), "not the JSON"},
 		"deep unknown field": {remove, `{"x":` + strings.Repeat("[", 20000) + strings.Repeat("]", 20000) + "}", "not the JSON"},
-		"name given twice":   {create, `{"pod":{"metadata":{"uid":"a","uid":"b"}}}`, `duplicate`},
-		"twice in a delete":  {remove, `{"metadata":{"uid":"a"},"metadata":{}}`, `duplicate`},
+		"name given twice":   {create, `{"pod":{"metadata":{"uid":"a","uid":"b"}}}`, `a name is given twice at /pod/metadata/uid`},
+		"twice in a delete":  {remove, `{"metadata":{"uid":"a"},"metadata":{}}`, `a name is given twice at /metadata`},
 		"not UTF-8":          {logs, "{\"PodUID\":\"\xff\"}", "UTF-8"},
 		"half a surrogate":   {remove, `{"UID":"\ud800"}`, "not the JSON"},
 		"number too large":   {logs, `{"Opts":{"Tail":1e400}}`, "not the JSON"},
@@ -62,6 +62,37 @@ func TestBombs(t *testing.T) {
 	body := fmt.Sprintf(`{"pod":{"spec":{"containers":[{"env":[{"name":"A","value":%q}]}]}},"container":[{"configMaps":[{"data":{"limits":%q}}]}]}`, long, long)
 	if request, err := interlink.DecodeCreate([]byte(body)); err != nil || request.Pod.Spec.Containers[0].Env[0].Value != long {
 		t.Errorf("a long text that is no quantity: %v", err)
+	}
+}
+
+// TestRefusalsNameNoKeys: a refusal tells the place, as far as it is made of fields
+// that everybody knows, and neither a name that a user has chosen nor a value.
+func TestRefusalsNameNoKeys(t *testing.T) {
+	create := func(body []byte) error { _, err := interlink.DecodeCreate(body); return err }
+	status := func(body []byte) error { _, err := interlink.DecodeStatus(body); return err }
+	remove := func(body []byte) error { _, err := interlink.DecodeDelete(body); return err }
+	logs := func(body []byte) error { _, err := interlink.DecodeLogs(body); return err }
+	for name, c := range map[string]struct {
+		decode     func([]byte) error
+		body, want string
+	}{
+		"key of a Secret":        {create, `{"container":[{"name":"c","secrets":[{"data":{"MARK":"","MARK":""}}]}]}`, "twice at /container/0/secrets/0/data,"},
+		"in the list of 2024":    {create, `[{"container":[{"CONFIGMAPS":[{"data":{"MARK":"","MARK":""}}]}]}]`, "twice at /0/container/0/configMaps/0/data,"},
+		"annotation":             {create, `{"pod":{"metadata":{"annotations":{"MARK":"","MARK":""}}}}`, "twice at /pod/metadata/annotations,"},
+		"within an unknown name": {create, `{"pod":{"MARK":{"name":1,"name":2}}}`, "twice at /pod,"},
+		"of the body itself":     {logs, `{"MARK":1,"MARK":2}`, "twice at the outermost value,"},
+		"unknown to a delete":    {remove, `{"metadata":{"annotations":{"MARK":"","MARK":""}}}`, "twice at /metadata,"},
+		"label in a poll":        {status, `[{"metadata":{"labels":{"MARK":"","MARK":""}}}]`, "twice at /0/metadata/labels,"},
+		"of another kind":        {status, `[{"metadata":{"annotations":{"MARK":7}}}]`, "/0/metadata/annotations is not of the kind"},
+		"breaks off in a value":  {create, `{"container":[{"secrets":[{"data":{"MARK":"MARK`, "at /container/0/secrets/0/data"},
+		"no JSON":                {create, `{"container":[{"secrets":[{"data":{"MARK":MARK}}]}]}`, "at /container/0/secrets/0/data"},
+		"an odd escape":          {create, `{"container":[{"secrets":[{"data":{"MARK":"\MARK"}}]}]}`, "at /container/0/secrets/0/data"},
+		"a key and a quantity":   {create, `{"pod":{"metadata":{"annotations":{"MARK":{"limits":{"MARK":"1e-9999"}}}}}}`, "/pod/metadata/annotations: not a quantity"},
+	} {
+		err := c.decode([]byte(c.body))
+		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "MARK") {
+			t.Errorf("%s: %v, want %q and no key", name, err, c.want)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"time"
 
@@ -161,22 +162,23 @@ func DecodeLogs(body []byte) (LogRequest, error) {
 }
 
 // decode reads one JSON value that passes a check, and nothing after it.
-func decode(body []byte, into any, check func([]byte) error) error {
+func decode(body []byte, into any, check func([]byte, reflect.Type) error) error {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return errors.New("the body is empty")
 	}
-	if err := check(body); err != nil {
+	typ := reflect.TypeOf(into).Elem()
+	if err := check(body, typ); err != nil {
 		return err
 	}
 	if err := json.Unmarshal(body, into); err != nil {
-		return malformed(err)
+		return malformed(err, typ)
 	}
 	return nil
 }
 
-// malformed says what is wrong with a body without repeating what it holds: the
-// sentence is logged, and a value may be a secret in the wrong place.
-func malformed(err error) error {
+// malformed says what is wrong with a body of a type without repeating what it
+// holds: the sentence is logged, and a value may be a secret in the wrong place.
+func malformed(err error, typ reflect.Type) error {
 	const what = "the body is not the JSON that interLink sends"
 	var (
 		syntax   *jsontext.SyntacticError
@@ -184,13 +186,15 @@ func malformed(err error) error {
 		semantic *jsonv2.SemanticError
 	)
 	switch {
+	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &syntax):
+		return fmt.Errorf("%s: a name is given twice at %s, %d bytes in", what, placeOf(syntax.JSONPointer, typ), syntax.ByteOffset)
 	case errors.As(err, &syntax):
-		return fmt.Errorf("%s: %w", what, err)
+		return fmt.Errorf("%s: it breaks off, or is no JSON or no UTF-8, %d bytes in, at %s", what, syntax.ByteOffset, placeOf(syntax.JSONPointer, typ))
 	case errors.As(err, &mismatch):
 		kind, _, _ := strings.Cut(mismatch.Value, " ")
 		return fmt.Errorf("%s: a %s in the place of %s is no %s", what, kind, mismatch.Field, mismatch.Type)
 	case errors.As(err, &semantic):
-		return fmt.Errorf("%s: %s is not of the kind that belongs there", what, semantic.JSONPointer)
+		return fmt.Errorf("%s: %s is not of the kind that belongs there", what, placeOf(semantic.JSONPointer, typ))
 	}
 	return fmt.Errorf("%s: a time, a quantity or an encoded text in it cannot be read", what)
 }
