@@ -14,6 +14,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/probes"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
 
@@ -92,7 +93,8 @@ func (p *pod) stopContainer(ctx context.Context, s *pool.Sandbox, c *v1.Containe
 }
 
 // runPreStop runs a container's hook. Its failure does not keep the container from
-// being stopped.
+// being stopped. The log has how it failed, and not the error: that holds what the
+// hook has written, or what its command is called.
 func (p *pod) runPreStop(ctx context.Context, s *pool.Sandbox, c *v1.Container, id string, grace time.Duration) {
 	if c.Lifecycle == nil || c.Lifecycle.PreStop == nil || grace <= 0 {
 		return
@@ -100,7 +102,15 @@ func (p *pod) runPreStop(ctx context.Context, s *pool.Sandbox, c *v1.Container, 
 	hook, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
 	if err := p.target(s, c, id).Hook(hook, c.Lifecycle.PreStop); err != nil {
-		log.G(ctx).WithField("container", c.Name).WithError(err).Warn("preStop hook failed")
+		logger := log.G(ctx).WithField("container", c.Name)
+		exit := &probes.ExitError{}
+		switch {
+		case errors.As(err, &exit):
+			logger = logger.WithField("exitCode", exit.Code)
+		case errors.Is(err, context.DeadlineExceeded):
+			logger = logger.WithField("timeout", grace)
+		}
+		logger.Warn("preStop hook failed, its container is stopped all the same")
 	}
 	fault.Point("pods.stop.hooked")
 }

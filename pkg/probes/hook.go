@@ -43,10 +43,22 @@ func (t Target) hookExec(ctx context.Context, a *v1.ExecAction) error {
 	case err != nil:
 		return fmt.Errorf("run the command of the hook: %w", err)
 	case code != 0:
-		return fmt.Errorf("the command of the hook exited with code %d: %s", code, bounded(out.String()))
+		return &ExitError{Code: code, Output: bounded(out.String())}
 	default:
 		return nil
 	}
+}
+
+// ExitError says that the command of a hook ended with another code than 0.
+type ExitError struct {
+	Code int
+	// Output of the command, which is for the pod's owner and for no log.
+	Output string
+}
+
+// Error is for the pod's owner.
+func (e *ExitError) Error() string {
+	return fmt.Sprintf("the command of the hook exited with code %d: %s", e.Code, e.Output)
 }
 
 func (t Target) hookHTTP(ctx context.Context, a *v1.HTTPGetAction) error {

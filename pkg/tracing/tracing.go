@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/log"
+	"github.com/containerd/errdefs"
 	"github.com/google/uuid"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -174,8 +175,34 @@ func ending(span trace.Span) func(error) {
 		case errors.Is(err, context.Canceled):
 			span.SetAttributes(attribute.Bool("canceled", true))
 		case err != nil:
-			span.SetStatus(codes.Error, err.Error())
+			span.SetStatus(codes.Error, kindOf(err))
 		}
 		span.End()
 	}
+}
+
+// kindOf is all that a span tells of an error. Its text is for the pod's owner, or
+// for the log: an engine repeats commands, a registry addresses, and a collector is
+// read by others than those who may read a pod.
+func kindOf(err error) string {
+	for _, kind := range []struct {
+		is   func(error) bool
+		text string
+	}{
+		{func(err error) bool { return errors.Is(err, context.DeadlineExceeded) }, "timeout"},
+		{errdefs.IsNotFound, "not found"},
+		{errdefs.IsUnavailable, "unavailable"},
+		{errdefs.IsInvalidArgument, "invalid argument"},
+		{errdefs.IsPermissionDenied, "permission denied"},
+		{errdefs.IsUnauthorized, "unauthenticated"},
+		{errdefs.IsResourceExhausted, "resource exhausted"},
+		{errdefs.IsFailedPrecondition, "failed precondition"},
+		{errdefs.IsConflict, "conflict"},
+		{errdefs.IsAlreadyExists, "already exists"},
+	} {
+		if kind.is(err) {
+			return kind.text
+		}
+	}
+	return "failed"
 }

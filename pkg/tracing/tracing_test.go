@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"go.opentelemetry.io/otel/trace"
 	spans "go.opentelemetry.io/proto/otlp/trace/v1"
 	"go.uber.org/goleak"
@@ -104,10 +106,12 @@ func TestLifeOfAPod(t *testing.T) {
 	start, started := tracer.Root(life, "pod")
 	claim, claimed := tracer.Step(start, "claim")
 	_, booted := tracer.Step(claim, "boot", "sandbox", "s1")
-	booted(errors.New("no network"))
+	booted(fmt.Errorf("exec: MARK-argv0: %w", errdefs.ErrNotFound))
 	claimed(nil)
 	_, pulled := tracer.Step(start, "pull")
 	pulled(context.Canceled)
+	_, copied := tracer.Step(start, "copy")
+	copied(errors.New("GET https://registry/?token=MARK"))
 	started(nil)
 	answered(200)
 	_, stray := tracer.Step(t.Context(), "boot for the pool")
@@ -130,11 +134,14 @@ func TestLifeOfAPod(t *testing.T) {
 			t.Errorf("span %s is in trace %x below %x, want that of the pod's uid below %s", name, span.TraceId, span.ParentSpanId, parent.Name)
 		}
 	}
-	if boot := spanOf(t, c, "boot"); boot.Status.GetMessage() != "no network" || text(boot, "sandbox") != "s1" {
+	if boot := spanOf(t, c, "boot"); boot.Status.GetMessage() != "not found" || text(boot, "sandbox") != "s1" {
 		t.Errorf("a boot that failed is %v", boot)
 	}
 	if pull := spanOf(t, c, "pull"); pull.Status.GetCode() == spans.Status_STATUS_CODE_ERROR {
 		t.Error("a pull that nobody waits for any more is an error")
+	}
+	if copied := spanOf(t, c, "copy"); copied.Status.GetMessage() != "failed" || copied.Status.GetCode() != spans.Status_STATUS_CODE_ERROR {
+		t.Errorf("a copy that failed is %v", copied)
 	}
 	create := spanOf(t, c, "Create")
 	if len(root.Links) != 1 || string(root.Links[0].SpanId) != string(create.SpanId) {
