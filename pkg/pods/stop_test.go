@@ -9,6 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/containerd/log"
+	"github.com/sirupsen/logrus"
+	v1 "k8s.io/api/core/v1"
+
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
@@ -94,5 +98,37 @@ func TestStopMeetsADeadEngine(t *testing.T) {
 				t.Errorf("calls %v, want %v", c.engine.seen, c.calls)
 			}
 		})
+	}
+}
+
+// TestFailedPreStopIsDiscreet: the log tells that a hook has failed, and nothing that
+// it wrote or that its command is called by.
+func TestFailedPreStopIsDiscreet(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasSuffix(r.URL.Path, "/_ping") {
+			http.Error(w, `{"message":"exec: MARK-argv0: not found"}`, http.StatusBadRequest)
+		}
+	}))
+	defer server.Close()
+	client, err := engine.Connect("tcp://" + server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	m := New(Config{Dir: t.TempDir()}, nil, nil, ailing{}, nil)
+	defer m.Close()
+	pod := plainPod()
+	pod.Spec.Containers[0].Lifecycle = &v1.Lifecycle{PreStop: &v1.LifecycleHandler{Exec: &v1.ExecAction{Command: []string{"MARK-argv0"}}}}
+	p, s := m.newPod(pod), &pool.Sandbox{Engine: client}
+	hook := pod.Spec.Containers[0].Lifecycle.PreStop
+	if err := p.target(s, &pod.Spec.Containers[0], "c").Hook(t.Context(), hook); err == nil || !strings.Contains(err.Error(), "MARK") {
+		t.Fatalf("control: the hook's error is %v", err)
+	}
+	var text strings.Builder
+	logger := logrus.New()
+	logger.SetOutput(&text)
+	p.runPreStop(log.WithLogger(t.Context(), logrus.NewEntry(logger)), s, &pod.Spec.Containers[0], "c", time.Second)
+	if got := text.String(); !strings.Contains(got, "preStop hook failed") || strings.Contains(got, "MARK") {
+		t.Errorf("the log says %q", got)
 	}
 }
