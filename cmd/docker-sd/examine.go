@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -197,8 +199,12 @@ func (p *examination) ports() []preflight.Line {
 		calls.Wide = preflight.WideCalls(s.Access.TokenFile != "", s.Access.TLS(), s.Access.ClientCAFile != "")
 	}
 	lines := []preflight.Line{calls.Judge(dial, bind)}
-	if _, err := newGuard(s.Access); err != nil {
+	guard, err := newGuard(s.Access)
+	if err != nil {
 		lines = append(lines, preflight.Line{Name: "access", Verdict: preflight.Wrong, Found: err.Error(), Do: "see docs/security.md"})
+	}
+	if names := guard.hosts(s); network == "tcp" && names != nil {
+		lines = append(lines, preflight.Names(slices.Sorted(maps.Keys(names))))
 	}
 	operators, on := s.Admin()
 	if !on {

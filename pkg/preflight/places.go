@@ -211,6 +211,11 @@ func WideAdmin() Line {
 	return note("", "listen on 127.0.0.1, or see that only monitoring reaches it", "it is wider than loopback: whoever reaches it sees the names of pods")
 }
 
+// Names tells under which names calls are taken on a TCP address.
+func Names(names []string) Line {
+	return right("host names", "calls are taken under IP addresses and %s; where interLink uses another name, put it into AllowedHosts", strings.Join(names, ", "))
+}
+
 // TrustedFlags warns of annotations that grant. It is for a configuration that
 // trusts them.
 func TrustedFlags() Line {

@@ -264,6 +264,10 @@ func TestHostPath(t *testing.T) {
 	})
 }
 
+func TestNames(t *testing.T) {
+	holds(t, map[string]judged{"two": {preflight.Names([]string{"localhost", "node"}), preflight.Right, "IP addresses and localhost, node"}})
+}
+
 func TestTrustedFlags(t *testing.T) {
 	holds(t, map[string]judged{"on": {preflight.TrustedFlags(), preflight.Note, "TrustedAnnotationFlags is on"}})
 }
