@@ -25,12 +25,19 @@ const (
 	stall = time.Second
 )
 
+// quiet is how long a lack of files has to be over before the log says so: one that
+// comes and goes is one line.
+const quiet = time.Minute
+
 // listener of at most so many connections.
 type listener struct {
 	net.Listener
 	most    int
 	closing context.Context
 	close   context.CancelFunc
+	// tries is what Accept remembers of a lack of files, and troubled when it last was.
+	tries    *retry.Loop
+	troubled time.Time
 
 	mu    sync.Mutex
 	open  map[*conn]struct{}
@@ -63,17 +70,18 @@ func Listen(inner net.Listener, most int) net.Listener {
 		most = int(min(uint64(max(most, 2)), files.Cur/2)) //nolint:gosec // not above most
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	return &listener{Listener: inner, most: max(most, 1), closing: ctx, close: cancel,
+	return &listener{Listener: inner, most: max(most, 1), closing: ctx, close: cancel, tries: retry.New(grace/4, 2*grace),
 		open: map[*conn]struct{}{}, peers: map[string]int{}, fewer: make(chan struct{}, 1)}
 }
 
 // Accept returns the next connection once there is place for it.
 func (l *listener) Accept() (net.Conn, error) {
-	tries := retry.New(grace/4, 2*grace)
 	for {
 		inner, err := l.Listener.Accept()
 		if err == nil {
-			tries.Succeeded(l.closing, "there are files for connections again")
+			if time.Since(l.troubled) > quiet {
+				l.tries.Succeeded(l.closing, "there are files for connections again")
+			}
 			return l.admit(inner)
 		}
 		if !errors.Is(err, unix.EMFILE) && !errors.Is(err, unix.ENFILE) {
@@ -82,7 +90,8 @@ func (l *listener) Accept() (net.Conn, error) {
 		if l.closeSilent() {
 			continue // it had the file that this connection needs
 		}
-		if tries.Failed(l.closing, "a connection waits: no more files can be opened", err) != nil {
+		l.troubled = time.Now()
+		if l.tries.Failed(l.closing, "a connection waits: no more files can be opened", err) != nil {
 			return nil, net.ErrClosed
 		}
 	}
