@@ -70,6 +70,15 @@ type Resources struct {
 	CgroupParent string
 }
 
+// Bounds are those of the limits that a container that exists can be given others
+// of; zero means none, or none to be changed.
+type Bounds struct{ NanoCPUs, CPUShares, MemoryBytes, PidsLimit int64 }
+
+// Bounds of the limits.
+func (r Resources) Bounds() Bounds {
+	return Bounds{NanoCPUs: r.NanoCPUs, CPUShares: r.CPUShares, MemoryBytes: r.MemoryBytes, PidsLimit: r.PidsLimit}
+}
+
 // Ulimit is a resource limit by docker's name, for example nofile.
 type Ulimit struct {
 	Name       string
@@ -128,6 +137,10 @@ type Container struct {
 	DeviceIDs []string
 	// IPs maps network names to the container's IPv4 address.
 	IPs map[string]string
+	// Bounds, and Volumes, where on the engine's host the volume at a path of the
+	// container is, are filled by Inspect only.
+	Bounds  Bounds
+	Volumes map[string]string
 }
 
 // Status of a container, as the engine names it.

@@ -32,6 +32,8 @@ type Sandboxes interface {
 	Assign(ctx context.Context, s *pool.Sandbox, podUID string) error
 	// Named finds the sandbox that Assign gave the pod's name, "" if there is none.
 	Named(ctx context.Context, podUID string) (string, error)
+	// Fit gives the sandbox its pod's bounds.
+	Fit(ctx context.Context, s *pool.Sandbox, want engine.Bounds) error
 	Return(claim *pool.Claim)
 	Destroy(ctx context.Context, name string) error
 	// Runs says whether anything may run in a sandbox.

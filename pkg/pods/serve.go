@@ -36,6 +36,7 @@ func (p *pod) serve(ctx context.Context, s *pool.Sandbox) error {
 	measured, stopMeasuring := context.WithCancel(ctx)
 	defer stopMeasuring()
 	set := newPendingSet()
+	watching.Go(func() { p.fit(measured, s) })
 	watching.Go(func() { p.watchUsage(measured, s, set, cancel) })
 	if p.resumed {
 		// What runs already is looked after whether its volumes can be made ready again

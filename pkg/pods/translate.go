@@ -161,12 +161,16 @@ func containerResources(pod *v1.Pod, c *v1.Container) engine.Resources {
 		milli = limits.Cpu().MilliValue()
 	}
 	// A container without a CPU request gets the least weight, as in kubelet.
-	r.CPUShares = min(max(milli*1024/1000, 2), 262144)
+	r.CPUShares = cpuShares(milli)
 	if r.NanoCPUs > 0 {
 		r.NanoCPUs = max(r.NanoCPUs, minNanoCPUs)
 	}
 	return r
 }
+
+// cpuShares are the weight of a request, in thousandths of a CPU, within what the
+// kernel takes.
+func cpuShares(milli int64) int64 { return min(max(milli*1024/1000, 2), 262144) }
 
 // minNanoCPUs is the least CPU limit that the kernel can keep, 10m as in kubelet.
 const minNanoCPUs = 10e6

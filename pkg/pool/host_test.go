@@ -86,7 +86,7 @@ func (h *fakeHost) Create(ctx context.Context, spec engine.Spec) (string, error)
 	id := fmt.Sprintf("container-%d", h.made)
 	h.containers[id] = &fakeContainer{spec: spec, stopped: make(chan struct{}), Container: engine.Container{
 		ID: id, Name: spec.Name, Image: spec.Image, ImageID: "sha256:sandbox", Labels: spec.Labels, Created: time.Now(),
-		State: engine.State{Status: engine.StatusCreated}, IPs: map[string]string{spec.Network: ""}}}
+		State: engine.State{Status: engine.StatusCreated}, Bounds: spec.Resources.Bounds(), IPs: map[string]string{spec.Network: ""}}}
 	return id, nil
 }
 
@@ -239,6 +239,20 @@ func (h *fakeHost) Rename(ctx context.Context, id, name string) error {
 		return fmt.Errorf("renaming a container with the same name as its current name: %w", errdefs.ErrInvalidArgument)
 	}
 	h.containers[id].Name = name
+	return nil
+}
+
+func (h *fakeHost) Update(ctx context.Context, id string, b engine.Bounds) error {
+	if err := h.enter(ctx, "Update", id); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	c := h.containers[id]
+	if c == nil {
+		return errdefs.ErrNotFound
+	}
+	c.Bounds = b
 	return nil
 }
 

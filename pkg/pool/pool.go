@@ -36,6 +36,7 @@ type Host interface {
 	Logs(context.Context, string, engine.LogOptions, io.Writer) error
 	Remove(context.Context, string) error
 	Rename(context.Context, string, string) error
+	Update(context.Context, string, engine.Bounds) error
 	Wait(context.Context, string) (engine.State, error)
 	CreateNetwork(ctx context.Context, name, subnet string, labels map[string]string) error
 	Join(ctx context.Context, network, id string) error

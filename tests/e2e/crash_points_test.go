@@ -44,6 +44,7 @@ var crashes = []crash{
 	{at: "pods.volumes.named", life: podEnds},
 	{at: "pods.volumes.mounted", life: podEnds},
 	{at: "pods.volumes.managed", life: podEnds},
+	{at: "pool.fit.updated", life: podEnds},
 	{at: "pods.pause.created", life: podIsDeleted},
 	{at: "images.pulled", life: imageIsPulled},
 	{at: "images.hold.made", life: podEnds},
