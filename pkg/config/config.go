@@ -140,6 +140,14 @@ type Config struct {
 	// reported and leaves the node's taints alone; empty and not nil removes them (contract 2.4).
 	PingTaints []Taint
 
+	// SystemReserved is what all sandboxes together leave the host.
+	SystemReserved SystemReserved
+	// PodPidsLimit bounds the processes and threads of one sandbox; 0 is a share of the
+	// host's.
+	PodPidsLimit int
+	// EvictionHard are disk thresholds by kubelet's signals; use Thresholds.
+	EvictionHard map[string]string
+
 	// MaxBodyBytes is the largest request body accepted, in bytes.
 	MaxBodyBytes int64
 	// MaxLogFollowers is the number of log streams followed at once.
@@ -288,6 +296,7 @@ func Default() Config {
 		HostPathPrefixes:     []string{"/cvmfs"},
 		AllowPrivilegedPods:  true,
 		MaxPods:              110,
+		EvictionHard:         map[string]string{SignalNodeAvailable: "10%", SignalNodeInodes: "5%", SignalImageAvailable: "15%"},
 		StandbySandboxes:     -1,
 		Access:               Access{AllowedHosts: []string{}, MaxRequests: 1024, MaxRequestMemory: 256 << 20},
 		MaxBodyBytes:         64 << 20,

@@ -17,7 +17,9 @@ import (
 const (
 	subnetRule = "an IPv4 range from /8 to /28 such as 10.200.0.0/16"
 	pathRule   = "an absolute path other than /"
-	claimRule  = "names as CLAIM or NAMESPACE/CLAIM"
+	// maxPids is the most that kernel.pid_max can be.
+	maxPids   = 1 << 22
+	claimRule = "names as CLAIM or NAMESPACE/CLAIM"
 )
 
 // Validate returns the first setting that is out of its limits, as one
@@ -28,6 +30,7 @@ func (c Config) Validate() error {
 	for _, err := range []error{
 		listen,
 		c.validateNumbers(),
+		c.validateEvictions(),
 		c.validateDurations(),
 		c.validateEngine(),
 		c.validateGPU(),
@@ -64,6 +67,9 @@ func (c Config) validateNumbers() error {
 		{"MaxLogFollowers", int64(c.MaxLogFollowers), 0, 1 << 20},
 		{"ContainerLogMaxSize", c.ContainerLogMaxSize, 1, 0},
 		{"WritebackLimit", c.WritebackLimit, 0, 0},
+		{"SystemReserved.memory", c.SystemReserved.MemoryBytes, 0, 0},
+		{"SystemReserved.pid", int64(c.SystemReserved.Pids), 0, maxPids},
+		{"PodPidsLimit", int64(c.PodPidsLimit), 0, maxPids},
 		{"ContainerLogMaxFiles", int64(c.ContainerLogMaxFiles), 1, 0},
 	} {
 		if n.value >= n.min && (n.max == 0 || n.value <= n.max) {
