@@ -154,8 +154,13 @@ func (d *daemon) work(ctx context.Context, gate *gate) error {
 		return err
 	}
 	d.node.setEngine(info)
-	config := d.poolConfig(ctx, info)
-	var err error
+	shares, err := sharesOf(d.settings, info, hostPids("/proc"))
+	if err != nil {
+		return err
+	}
+	bounded := d.boundSandboxes(ctx, shares)
+	defer d.unbound(ctx, bounded)
+	config := d.poolConfig(ctx, info, shares)
 	if config.Init, err = initbinary.Install(filepath.Join(d.settings.DataRootFolder, "init")); err != nil {
 		return err
 	}
@@ -200,6 +205,7 @@ func (d *daemon) work(ctx context.Context, gate *gate) error {
 	group.Go(func() { d.images.Run(ctx) })
 	group.Go(func() { d.collectImages(ctx, info, manager) })
 	group.Go(func() { d.gpus.run(ctx) })
+	group.Go(func() { d.keepBounds(ctx, bounded, shares) })
 	if d.settings.WritebackLimit > 0 {
 		group.Go(func() { writeback.Run(ctx, info.RootDir, d.settings.WritebackLimit) })
 	}
@@ -260,7 +266,7 @@ func (d *daemon) followImages(ctx context.Context, arrived func()) {
 	}
 }
 
-func (d *daemon) poolConfig(ctx context.Context, info engine.Info) pool.Config {
+func (d *daemon) poolConfig(ctx context.Context, info engine.Info, shares shares) pool.Config {
 	s := d.settings
 	sharing := images.Layers(images.Mode(s.ImageSharing), info)
 	log.G(ctx).WithField("sharing", sharing.Root != "" || sharing.Library).Info(sharing.Why)
@@ -277,19 +283,10 @@ func (d *daemon) poolConfig(ctx context.Context, info engine.Info) pool.Config {
 		Size: s.AvailableDinds, Standby: s.Standbys(), Parallel: s.BootParallel(), BootTimeout: s.SandboxBootTimeout, StrayGrace: s.StrayGracePeriod, StrayDryRun: s.StrayDryRun,
 		RemoveFolder: volumes.Remove,
 		Privileged:   s.SandboxPrivileged, Store: sharing.Root, StoreVolume: volume, Subnets: d.sandboxNetworks(ctx), Mounts: d.hostMounts(ctx),
-		Resources: sandboxBounds(info), Observer: d.observer.tell,
+		Resources: shares.each, Observer: d.observer.tell,
 	}
 	out.Confine(info)
 	return out
-}
-
-// sandboxBounds keep a pod from taking the host down: whatever its containers
-// ask for, a sandbox leaves the host some memory and process ids.
-func sandboxBounds(info engine.Info) engine.Resources {
-	return engine.Resources{
-		MemoryBytes: info.MemoryBytes - max(info.MemoryBytes/20, min(512<<20, info.MemoryBytes/4)),
-		PidsLimit:   32768,
-	}
 }
 
 // hostMounts are the host paths that pods may use. A running sandbox gains no

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/admin"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/cgroup"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
@@ -112,7 +113,7 @@ func (p *examination) lookAtEngine(ctx context.Context, r *preflight.Report, inf
 	sharing := images.Layers(images.Mode(s.ImageSharing), info)
 	wanted := s.ImageSharing == config.ImageSharingAuto || s.ImageSharing == config.ImageSharingShared
 	r.Add(preflight.Sharing(info, sharing.Root != "", wanted, sharing.Why), preflight.LiveRestore(info), preflight.Cgroups(info))
-	sandboxes := p.poolConfig(ctx, info)
+	sandboxes := p.poolConfig(ctx, info, shares{})
 	known := pool.New(sandboxes, p.host)
 	defer known.Close()
 	r.Add(preflight.Instance(s.Instance, known.CheckInstance(ctx)), p.networks(ctx, sandboxes.Subnets))
@@ -284,14 +285,36 @@ func (a *accelerators) ways(info engine.Info, devices []gpu.Device) []preflight.
 // it for another's.
 const checkSuffix = "-check"
 
+// tryShares bounds sandboxes as docker-sd would, in a group of the check's own. The
+// function that it returns removes that group again and judges.
+func (p *examination) tryShares(info engine.Info) (shares, *cgroup.Group, *preflight.Shares, func() preflight.Line) {
+	own := p.settings
+	own.Instance += checkSuffix
+	s, err := sharesOf(own, info, hostPids("/proc"))
+	found := &preflight.Shares{Group: cgroup.ParentOf(info.CgroupDriver, p.settings.Instance), Memory: s.all.MemoryBytes, Pids: s.all.Pids,
+		PidsOfOne: s.each.PidsLimit, Err: err}
+	var group *cgroup.Group
+	if err == nil {
+		group, found.Unbound = s.bound()
+	}
+	return s, group, found, func() preflight.Line {
+		if group != nil {
+			found.Unbound = errors.Join(found.Unbound, group.Remove())
+		}
+		return found.Judge()
+	}
+}
+
 func (p *examination) lookAtSandbox(ctx context.Context, r *preflight.Report, info engine.Info, boot bool) {
+	shares, group, found, judge := p.tryShares(info)
+	defer func() { r.Add(judge()) }()
 	ref := p.settings.SandboxImageName()
 	image, err := p.host.Image(ctx, ref)
 	if err != nil || !boot {
 		r.Add(preflight.Image(ref, image, err, false, "", nil))
 		return
 	}
-	config := p.poolConfig(ctx, info)
+	config := p.poolConfig(ctx, info, shares)
 	dir, remove, err := preflight.OwnFolder(p.settings.DataRootFolder)
 	if err != nil {
 		r.Add(preflight.Image(ref, image, nil, false, "", nil), preflight.Booted(preflight.Times{}, err))
@@ -315,7 +338,7 @@ func (p *examination) lookAtSandbox(ctx context.Context, r *preflight.Report, in
 	}
 	times, err := preflight.Boot(ctx, config, p.host, func(ctx context.Context, into *engine.Client) (string, error) {
 		return p.host.CopyImage(ctx, into, ref)
-	})
+	}, func(s *pool.Sandbox) { found.Elsewhere = group != nil && !group.Holds(s.ID) })
 	err = errors.Join(err, remove())
 	r.Add(preflight.Booted(times, err))
 	if err == nil {

@@ -323,12 +323,3 @@ func TestTroublesBeforeTheEngineAnswers(t *testing.T) {
 		t.Errorf("troubles() (-want +got):\n%s", diff)
 	}
 }
-
-func TestSandboxBounds(t *testing.T) {
-	for memory, want := range map[int64]int64{64 << 30: 64<<30 - 64<<30/20, 4 << 30: 4<<30 - 512<<20, 1 << 30: 768 << 20} {
-		got := sandboxBounds(engine.Info{MemoryBytes: memory})
-		if got.MemoryBytes != want || got.PidsLimit <= 0 {
-			t.Errorf("sandboxBounds of %d bytes = %+v, want %d and a bound on processes", memory, got, want)
-		}
-	}
-}

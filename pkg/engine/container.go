@@ -149,7 +149,7 @@ func fromInspect(seen container.InspectResponse) Container {
 		}
 	}
 	if base := seen.ContainerJSONBase; base != nil && base.HostConfig != nil {
-		out.Bounds = boundsOf(base.HostConfig.Resources)
+		out.Bounds, out.CgroupParent = boundsOf(base.HostConfig.Resources), base.HostConfig.CgroupParent
 		for _, request := range base.HostConfig.DeviceRequests {
 			out.DeviceIDs = append(out.DeviceIDs, request.DeviceIDs...)
 		}

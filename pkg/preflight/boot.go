@@ -62,8 +62,9 @@ func (t *timed) Start(ctx context.Context, id string) error {
 type Copier func(ctx context.Context, into *engine.Client) (imageID string, err error)
 
 // Boot boots a sandbox as docker-sd does, runs a container in it, and removes it
-// again. The configuration's Instance and Dir must be of the check's own.
-func Boot(ctx context.Context, config pool.Config, host pool.Host, bring Copier) (Times, error) {
+// again. The configuration's Instance and Dir must be of the check's own. looks are
+// called while it is there.
+func Boot(ctx context.Context, config pool.Config, host pool.Host, bring Copier, looks ...func(*pool.Sandbox)) (Times, error) {
 	clock := &timed{Host: host}
 	sandboxes := pool.New(config, clock)
 	defer sandboxes.Close()
@@ -78,6 +79,9 @@ func Boot(ctx context.Context, config pool.Config, host pool.Host, bring Copier)
 	err := sandboxes.Try(ctx, pool.Hardware{}, func(ctx context.Context, s *pool.Sandbox) error {
 		clock.measure(&clock.times.Ready, clock.started)
 		defer func() { ran = time.Now() }()
+		for _, look := range looks {
+			look(s)
+		}
 		return runIn(ctx, s, bring, &clock.times)
 	})
 	if !ran.IsZero() {

@@ -68,26 +68,37 @@ type limit struct {
 
 func limits(root fs.FS, load Load) []Line {
 	n := uint64(max(load.Sandboxes, 1))
-	watches := uint64(128)
-	if load.CgroupVersion == "2" {
-		watches = 128 + 2*n // each shim has one for its control group
-	}
 	var out []Line
 	for _, l := range []limit{
 		{"process ids", "kernel.pid_max", 4096 + threadsPerSandbox*n, "threads of sandboxes and their containers"},
 		{"threads", "kernel.threads-max", 4096 + threadsPerSandbox*n, "threads of sandboxes and their containers"},
 		{"keyrings", "kernel.keys.root_maxkeys", 100 + keysPerSandbox*n, "containers, of which each has a session keyring"},
 		{"keyring bytes", "kernel.keys.root_maxbytes", (100 + keysPerSandbox*n) * bytesPerKey, "containers, of which each has a session keyring"},
-		{"inotify", "fs.inotify.max_user_instances", watches, "containers, and programs in them that watch files"},
 	} {
 		out = append(out, l.judge(root, load.Sandboxes))
 	}
+	out = append(out, inotify(root, load))
 	const files = "open files"
 	if need := 1024 + filesPerSandbox*n; load.OpenFiles < need {
 		return append(out, note(files, fmt.Sprintf("set LimitNOFILE=%d for docker-sd's service, or ulimit -n", max(need, 65536)),
 			"this process may open %d files; %d sandboxes may take %d", load.OpenFiles, n, need))
 	}
 	return append(out, right(files, "this process may open %d", load.OpenFiles))
+}
+
+// inotifyInstances are enough that no pod takes all by accident. The kernel counts
+// them for each user of a user namespace, so that root on the host and root in every
+// container share one number.
+const inotifyInstances = 8192
+
+func inotify(root fs.FS, load Load) Line {
+	need := uint64(inotifyInstances)
+	if load.CgroupVersion == "2" {
+		need = max(need, 128+2*uint64(max(load.Sandboxes, 1))) // each shim has one for its control group
+	}
+	l := limit{"inotify", "fs.inotify.max_user_instances", need,
+		"programs that watch files, which root on this host and root in all containers share: with less, one pod may leave none to the host"}
+	return l.judge(root, load.Sandboxes)
 }
 
 func (l limit) judge(root fs.FS, sandboxes int) Line {

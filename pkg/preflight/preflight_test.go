@@ -135,17 +135,19 @@ func TestKernel(t *testing.T) {
 		verdict preflight.Verdict
 		found   string
 	}{
-		"features":      {nil, load, "kernel", preflight.Right, "6.1 has overlay"},
-		"no overlay":    {map[string]string{"proc/filesystems": "nodev\toverlayfs2\n"}, load, "kernel", preflight.Wrong, "no overlay file system"},
-		"no proc":       {map[string]string{"proc/filesystems": "gone"}, load, "kernel", preflight.Wrong, "cannot be read"},
-		"no namespaces": {map[string]string{"proc/self/ns/net": "gone", "proc/self/ns/uts": "gone"}, load, "kernel", preflight.Wrong, "net, uts"},
-		"inotify":       {map[string]string{"proc/sys/fs/inotify/max_user_instances": "128"}, load, "inotify", preflight.Note, "fs.inotify.max_user_instances is 128; up to 120 sandboxes may need 368"},
-		"inotify in v1": {map[string]string{"proc/sys/fs/inotify/max_user_instances": "128"}, preflight.Load{Sandboxes: 120, CgroupVersion: "1"}, "inotify", preflight.Right, "128"},
-		"pids":          {map[string]string{"proc/sys/kernel/pid_max": "4096"}, load, "process ids", preflight.Note, "kernel.pid_max is 4096"},
-		"keys":          {map[string]string{"proc/sys/kernel/keys/root_maxkeys": "200"}, load, "keyrings", preflight.Note, "may need 1300"},
-		"unknown":       {map[string]string{"proc/sys/kernel/threads-max": "gone"}, load, "threads", preflight.Note, "not known"},
-		"files":         {nil, preflight.Load{Sandboxes: 120, OpenFiles: 1024}, "open files", preflight.Note, "may open 1024 files; 120 sandboxes may take 2224"},
-		"enough files":  {nil, load, "open files", preflight.Right, "65536"},
+		"features":              {nil, load, "kernel", preflight.Right, "6.1 has overlay"},
+		"no overlay":            {map[string]string{"proc/filesystems": "nodev\toverlayfs2\n"}, load, "kernel", preflight.Wrong, "no overlay file system"},
+		"no proc":               {map[string]string{"proc/filesystems": "gone"}, load, "kernel", preflight.Wrong, "cannot be read"},
+		"no namespaces":         {map[string]string{"proc/self/ns/net": "gone", "proc/self/ns/uts": "gone"}, load, "kernel", preflight.Wrong, "net, uts"},
+		"inotify":               {map[string]string{"proc/sys/fs/inotify/max_user_instances": "128"}, load, "inotify", preflight.Note, "fs.inotify.max_user_instances is 128; up to 120 sandboxes may need 8192"},
+		"inotify of many in v2": {nil, preflight.Load{Sandboxes: 9000, CgroupVersion: "2"}, "inotify", preflight.Note, "may need 18128"},
+		"inotify in v1":         {map[string]string{"proc/sys/fs/inotify/max_user_instances": "128"}, preflight.Load{Sandboxes: 120, CgroupVersion: "1"}, "inotify", preflight.Note, "one pod may leave none to the host"},
+		"enough inotify":        {nil, load, "inotify", preflight.Right, "8192"},
+		"pids":                  {map[string]string{"proc/sys/kernel/pid_max": "4096"}, load, "process ids", preflight.Note, "kernel.pid_max is 4096"},
+		"keys":                  {map[string]string{"proc/sys/kernel/keys/root_maxkeys": "200"}, load, "keyrings", preflight.Note, "may need 1300"},
+		"unknown":               {map[string]string{"proc/sys/kernel/threads-max": "gone"}, load, "threads", preflight.Note, "not known"},
+		"files":                 {nil, preflight.Load{Sandboxes: 120, OpenFiles: 1024}, "open files", preflight.Note, "may open 1024 files; 120 sandboxes may take 2224"},
+		"enough files":          {nil, load, "open files", preflight.Right, "65536"},
 	} {
 		found := false
 		for _, l := range preflight.Kernel(proc(c.change), c.load) {

@@ -1,0 +1,49 @@
+package preflight
+
+// Shares is what sandboxes may have of the host.
+type Shares struct {
+	// Group is the control group above all of them, and Memory and Pids bound it.
+	Group        string
+	Memory, Pids int64
+	// PidsOfOne bounds one sandbox.
+	PidsOfOne int64
+	// Err says why there are no such shares, Unbound why the group cannot be bounded
+	// from here.
+	Err, Unbound error
+	// Elsewhere says that a sandbox was seen to be in another tree of groups.
+	Elsewhere bool
+}
+
+// Judge tells whether the host keeps its part whatever pods do.
+func (s Shares) Judge() Line {
+	const name = "fair shares"
+	const do = "run docker-sd and this check as root on the engine's own host; or bound that group there yourself, see \"fair shares\" in docs/operations.md"
+	if s.Err != nil {
+		return wrong(name, "correct SystemReserved", "%v", s.Err)
+	}
+	one := func(args ...any) Line {
+		return note(name, do, "each sandbox is bounded (%d process ids), all together are not: %v", append([]any{s.PidsOfOne}, args...)...)
+	}
+	switch {
+	case s.Unbound != nil:
+		return one(s.Unbound)
+	case s.Elsewhere:
+		return one("the engine does not put sandboxes into the control group " + s.Group + " that is seen from here")
+	}
+	return right(name, "all sandboxes together may have %s of memory and %d process ids (control group %s), one of them %d process ids",
+		bytes(uint64(max(s.Memory, 0))), s.Pids, s.Group, s.PidsOfOne)
+}
+
+// Usage judges whether pods that fill the disks can be found; whyNot is empty
+// where the engine's data can be seen.
+func Usage(thresholds int, whyNot string) Line {
+	const name = "disk watch"
+	switch {
+	case thresholds == 0:
+		return note(name, "set EvictionHard", "no pod is evicted for filling a disk")
+	case whyNot != "":
+		return note(name, "run docker-sd where it sees the engine's data folder; in a container mount it at the same path, read-only",
+			"the disk of the engine's data is not watched, and a pod counts what its engine tells: %s", whyNot)
+	}
+	return right(name, "the pod that uses most above its request is evicted before a disk is full")
+}
