@@ -61,9 +61,9 @@ func sharesOf(s config.Config, info engine.Info, pids int64) (shares, error) {
 	if one == 0 {
 		one = min(max(pids/int64(max(s.MaxPods, 1)), leastPids), mostPids)
 	}
-	// A container that asks for all process ids leaves the host some even where the group
-	// above it could not be bounded, and so with memory.
-	out.each = engine.Resources{MemoryBytes: out.all.MemoryBytes, PidsLimit: min(one, out.all.Pids), CgroupParent: out.parent}
+	// Less than all have: a pod that takes what it can is then killed for its own bound,
+	// and not another one's engine for that of all.
+	out.each = engine.Resources{MemoryBytes: out.all.MemoryBytes - out.all.MemoryBytes/20, PidsLimit: min(one, out.all.Pids), CgroupParent: out.parent}
 	return out, nil
 }
 

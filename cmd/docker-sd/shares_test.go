@@ -17,6 +17,7 @@ import (
 // TestShares: the host keeps its part, and one sandbox gets no more than its share.
 func TestShares(t *testing.T) {
 	const gib = 1 << 30
+	most := func(all int64) int64 { return all - all/20 }
 	for name, c := range map[string]struct {
 		memory, pids int64
 		edit         func(*config.Config)
@@ -25,21 +26,21 @@ func TestShares(t *testing.T) {
 	}{
 		"large": {64 * gib, 4194304, nil, "cgroupfs", shares{parent: "/docker-sd-docker-sd",
 			all:  cgroup.Bounds{MemoryBytes: 64*gib - 64*gib/20, Pids: 3774874, CPUs: 8},
-			each: engine.Resources{MemoryBytes: 64*gib - 64*gib/20, PidsLimit: 32768, CgroupParent: "/docker-sd-docker-sd"}}},
+			each: engine.Resources{MemoryBytes: most(64*gib - 64*gib/20), PidsLimit: 32768, CgroupParent: "/docker-sd-docker-sd"}}},
 		"few process ids": {4 * gib, 32768, nil, "cgroupfs", shares{parent: "/docker-sd-docker-sd",
 			all:  cgroup.Bounds{MemoryBytes: 4*gib - 512<<20, Pids: 29492, CPUs: 8},
-			each: engine.Resources{MemoryBytes: 4*gib - 512<<20, PidsLimit: 1024, CgroupParent: "/docker-sd-docker-sd"}}},
+			each: engine.Resources{MemoryBytes: most(4*gib - 512<<20), PidsLimit: 1024, CgroupParent: "/docker-sd-docker-sd"}}},
 		"small, with systemd": {gib, 131072, func(c *config.Config) { c.MaxPods = 10 }, "systemd", shares{parent: "dockersd-docker_sd.slice",
 			all:  cgroup.Bounds{MemoryBytes: 768 << 20, Pids: 117965, CPUs: 8},
-			each: engine.Resources{MemoryBytes: 768 << 20, PidsLimit: 13107, CgroupParent: "dockersd-docker_sd.slice"}}},
+			each: engine.Resources{MemoryBytes: most(768 << 20), PidsLimit: 13107, CgroupParent: "dockersd-docker_sd.slice"}}},
 		"as configured": {8 * gib, 32768, func(c *config.Config) {
 			c.SystemReserved, c.PodPidsLimit = config.SystemReserved{MemoryBytes: 6 * gib, Pids: 30000}, 2000
 		}, "cgroupfs", shares{parent: "/docker-sd-docker-sd",
 			all:  cgroup.Bounds{MemoryBytes: 2 * gib, Pids: 2768, CPUs: 8},
-			each: engine.Resources{MemoryBytes: 2 * gib, PidsLimit: 2000, CgroupParent: "/docker-sd-docker-sd"}}},
+			each: engine.Resources{MemoryBytes: most(2 * gib), PidsLimit: 2000, CgroupParent: "/docker-sd-docker-sd"}}},
 		"no groups, one more than all": {8 * gib, 4096, func(c *config.Config) { c.PodPidsLimit, c.MaxPods = 9000, 0 }, "none", shares{
 			all:  cgroup.Bounds{MemoryBytes: 8*gib - 512<<20, Pids: 3687, CPUs: 8},
-			each: engine.Resources{MemoryBytes: 8*gib - 512<<20, PidsLimit: 3687}}},
+			each: engine.Resources{MemoryBytes: most(8*gib - 512<<20), PidsLimit: 3687}}},
 	} {
 		s := config.Default()
 		if c.edit != nil {

@@ -184,7 +184,7 @@ func (d *daemon) finish() error {
 	if text := d.log.String(); strings.Contains(text, "DATA RACE") || strings.Contains(text, "panic: ") {
 		problems = append(problems, errors.New("docker-sd has a data race or a panic:\n"+d.log.tail(400)))
 	}
-	problems = append(problems, d.engine.removeInstance(ctx, d.instance))
+	problems = append(problems, d.engine.removeInstance(ctx, d.instance), d.removeGroup())
 	return errors.Join(problems...)
 }
 

@@ -152,7 +152,7 @@ func (f folder) removeCgroups(ctx context.Context) (int, error) {
 	for id := range ids {
 		// cgroup v1 has one more level, the controller; the systemd driver of
 		// version 2 names scopes. The lab's engine uses the cgroupfs driver.
-		for _, pattern := range []string{"/sys/fs/cgroup/docker/", "/sys/fs/cgroup/*/docker/"} {
+		for _, pattern := range []string{"/sys/fs/cgroup/docker/", "/sys/fs/cgroup/*/docker/", "/sys/fs/cgroup/docker-sd-*/", "/sys/fs/cgroup/*/docker-sd-*/"} {
 			tops, err := filepath.Glob(pattern + id)
 			if err != nil {
 				return count, err
@@ -161,6 +161,12 @@ func (f folder) removeCgroups(ctx context.Context) (int, error) {
 				count++
 				if err := removeCgroup(ctx, top); err != nil {
 					return count, err
+				}
+				if parent := filepath.Dir(top); filepath.Base(parent) != "docker" {
+					// It stays as long as another engine's sandbox is in it.
+					if err := unix.Rmdir(parent); err != nil && !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.ENOENT) {
+						return count, fmt.Errorf("remove the left-over cgroup %s: %w", parent, err)
+					}
 				}
 			}
 		}
