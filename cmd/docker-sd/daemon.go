@@ -20,6 +20,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/api"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/eviction"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initbinary"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
@@ -42,8 +43,9 @@ type daemon struct {
 	observer *observer
 	guard    guard
 
-	mu   sync.Mutex
-	pool *pool.Pool
+	mu    sync.Mutex
+	pool  *pool.Pool
+	disks *eviction.Watch
 }
 
 // newDaemon binds the listener before anything slow happens: a create that finds
@@ -188,8 +190,9 @@ func (d *daemon) work(ctx context.Context, gate *gate) error {
 		return err
 	}
 	d.gpus.recovered(ctx, manager.OwnerOf)
+	disks := d.newDiskWatch(ctx, info, manager)
 	d.mu.Lock()
-	d.pool = sandboxes
+	d.pool, d.disks = sandboxes, disks
 	d.mu.Unlock()
 	d.observer.watch(manager, sandboxes, info)
 	gate.open(manager)
@@ -204,6 +207,7 @@ func (d *daemon) work(ctx context.Context, gate *gate) error {
 	}
 	group.Go(func() { d.images.Run(ctx) })
 	group.Go(func() { d.collectImages(ctx, info, manager) })
+	group.Go(func() { disks.Run(ctx) })
 	group.Go(func() { d.gpus.run(ctx) })
 	group.Go(func() { d.keepBounds(ctx, bounded, shares) })
 	if d.settings.WritebackLimit > 0 {
@@ -353,7 +357,7 @@ func (d *daemon) podsConfig(info engine.Info) pods.Config {
 	return pods.Config{Dir: s.DataRootFolder, MaxPods: s.MaxPods, Tombstones: s.TombstonePeriod, Volumes: policy,
 		Log:               engine.LogLimits{MaxBytes: s.ContainerLogMaxSize, MaxFiles: s.ContainerLogMaxFiles},
 		PrivilegedSandbox: s.SandboxPrivileged, AllowPrivileged: s.AllowPrivilegedPods,
-		Flags: s.TrustedAnnotationFlags, CPUs: info.CPUs, Observer: d.observer.tell}
+		Flags: s.TrustedAnnotationFlags, CPUs: info.CPUs, Measure: measure, Observer: d.observer.tell}
 }
 
 // troubles are what /readyz shows.
@@ -363,8 +367,12 @@ func (d *daemon) troubles() []string {
 	if d.pool == nil {
 		return []string{"the Docker engine has not answered yet"}
 	}
+	var out []string
 	if err := d.pool.Stats().LastError; err != nil {
-		return []string{"sandboxes cannot be made: " + err.Error()}
+		out = append(out, "sandboxes cannot be made: "+err.Error())
 	}
-	return nil
+	if low := d.disks.Trouble(); low != "" {
+		out = append(out, low)
+	}
+	return out
 }

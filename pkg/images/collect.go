@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -69,28 +70,54 @@ func (p *Provider) Collect(ctx context.Context, c Collection) {
 	tick := time.NewTicker(c.period())
 	defer tick.Stop()
 	told := map[string]bool{}
+	var asked chan error
 	for {
-		if err := p.collect(ctx, c, told); err != nil && ctx.Err() == nil {
+		err := p.collect(ctx, c, told, asked != nil)
+		if asked != nil {
+			asked <- err
+		} else if err != nil && ctx.Err() == nil {
 			log.G(ctx).WithError(err).Warn("unused images could not be collected")
 		}
+		asked = nil
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case asked = <-p.reclaims:
 		}
 	}
 }
 
-// collect is one round. told are the images that a dry run has named.
-func (p *Provider) collect(ctx context.Context, c Collection, told map[string]bool) error {
+// Reclaim has a Collect that runs remove every image that nobody uses, but for those
+// used within the minimum age, however full the disk is.
+func (p *Provider) Reclaim(ctx context.Context) error {
+	done := make(chan error, 1)
+	select {
+	case p.reclaims <- done:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// collect is one round; all removes what it can. told are the images that a dry run
+// has named.
+func (p *Provider) collect(ctx context.Context, c Collection, told map[string]bool, all bool) error {
 	began := time.Now()
 	unused, err := p.unused(ctx, c, began)
 	if err != nil {
 		return err
 	}
-	excess, err := c.excess()
-	if err != nil {
-		return err
+	excess := int64(math.MaxInt64)
+	if !all {
+		if excess, err = c.excess(); err != nil {
+			return err
+		}
 	}
 	for _, image := range c.choose(unused, began, excess) {
 		logger := log.G(ctx).WithField("image", image.ref).WithField("size", size(image.size)).

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -233,4 +234,37 @@ func TestDiskOf(t *testing.T) {
 	if disk, err := measure(); err != nil || disk.Total <= 0 || disk.Free < 0 || disk.Free > disk.Total {
 		t.Errorf("disk = %+v, error %v", disk, err)
 	}
+}
+
+// TestReclaim: a disk that is low takes what is unused at once, but for the minimum
+// age, and says so when that fails.
+func TestReclaim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost()
+		h.registry[ref] = engine.Image{ID: "sha256:new", Size: 100, Tags: []string{"app:1"}}
+		p := images.New(images.Config{Record: filepath.Join(t.TempDir(), "images.json")}, h)
+		defer p.Close()
+		if err := p.Fetch(t.Context(), "app:1"); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() {
+			p.Collect(ctx, images.Collection{MinimumAge: time.Minute, HighThresholdPercent: 100, InUse: func() []string { return nil }})
+		})
+		for _, stays := range []bool{true, false} {
+			if err := p.Reclaim(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if has(h) != stays {
+				t.Errorf("the image is there: %v, want %v", !stays, stays)
+			}
+			time.Sleep(90 * time.Second)
+		}
+		cancel()
+		running.Wait()
+		if err := p.Reclaim(ctx); err == nil {
+			t.Error("it was reclaimed though nobody collects")
+		}
+	})
 }

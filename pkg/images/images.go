@@ -147,6 +147,8 @@ type Provider struct {
 	// record of what was pulled, with a mutex of its own.
 	record *record
 	wake   chan struct{}
+	// reclaims ask the collection under way for a round that removes all it may.
+	reclaims chan chan error
 	// dropped is when images left the library.
 	dropped map[string]time.Time
 }
@@ -162,7 +164,8 @@ func New(config Config, host Host) *Provider {
 		log.G(life).WithError(err).Warn("starting a new record")
 	}
 	return &Provider{config: config, host: host, life: life, end: end, flights: map[task]*flight{}, silent: map[string]time.Time{},
-		holds: map[string]map[string]bool{}, record: record, dropped: map[string]time.Time{}, wake: make(chan struct{}, 1)}
+		holds: map[string]map[string]bool{}, record: record, dropped: map[string]time.Time{}, wake: make(chan struct{}, 1),
+		reclaims: make(chan chan error)}
 }
 
 // Share says that sandboxes share the layers of the host; call it before others.

@@ -11,7 +11,9 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/containerd/containerd/log"
 	"github.com/google/renameio/v2"
+	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
@@ -27,8 +29,46 @@ import (
 // maxReaders is more than there are log readers; the archive takes them all.
 const maxReaders = 1 << 30
 
-// archive moves the logs of an ended pod out of its sandbox and removes that.
+// archive moves the logs of an ended pod out of its sandbox and removes that. Of a
+// pod that was evicted everything else is removed as well, and where a disk is full
+// its logs, too: they are what fills it.
 func (p *pod) archive(ctx context.Context, s *pool.Sandbox) error {
+	evicted := p.wasEvicted()
+	err := p.archiveLogs(ctx, s)
+	full := errors.Is(err, unix.ENOSPC)
+	if evicted && full {
+		log.G(ctx).Warn("the disk is too full to keep the logs of the evicted pod")
+		err = tree.Remove(ctx, p.archiveDir())
+	}
+	if err != nil {
+		return err
+	}
+	archived := func(r *record) { r.Archived = true }
+	err = p.change(archived)
+	if full = errors.Is(err, unix.ENOSPC); evicted && full {
+		err = p.note(archived) // again when there is room
+	}
+	if err != nil && !(evicted && full) {
+		return err
+	}
+	fault.Point("pods.archive.recorded")
+	// Whoever reads from the sandbox finishes first; new readers take the files.
+	if err := p.reading.Acquire(ctx, maxReaders); err != nil {
+		return err
+	}
+	defer p.reading.Release(maxReaders)
+	p.m.images.Drop(string(p.spec.UID))
+	if !evicted {
+		return p.m.sandboxes.Retire(ctx, s.Name)
+	}
+	err = p.m.sandboxes.Destroy(ctx, s.Name)
+	if full {
+		err = errors.Join(err, p.note(archived))
+	}
+	return err
+}
+
+func (p *pod) archiveLogs(ctx context.Context, s *pool.Sandbox) error {
 	// An earlier try may have been cut short; the sandbox still has all of it.
 	if err := errors.Join(tree.Remove(ctx, p.archiveDir()), os.MkdirAll(p.archiveDir(), 0o700)); err != nil {
 		return fmt.Errorf("keep the pod's logs: %w", err)
@@ -48,17 +88,7 @@ func (p *pod) archive(ctx context.Context, s *pool.Sandbox) error {
 	if err := errors.Join(syncFolder(p.archiveDir()), syncFolder(filepath.Dir(p.archiveDir())), syncFolder(p.m.config.Dir)); err != nil {
 		return fmt.Errorf("keep the pod's logs: %w", err)
 	}
-	if err := p.change(func(r *record) { r.Archived = true }); err != nil {
-		return err
-	}
-	fault.Point("pods.archive.recorded")
-	// Whoever reads from the sandbox finishes first; new readers take the files.
-	if err := p.reading.Acquire(ctx, maxReaders); err != nil {
-		return err
-	}
-	defer p.reading.Release(maxReaders)
-	p.m.images.Drop(string(p.spec.UID))
-	return p.m.sandboxes.Retire(ctx, s.Name)
+	return nil
 }
 
 func (p *pod) archiveLog(ctx context.Context, s *pool.Sandbox, c *v1.Container, id string, previous bool) error {

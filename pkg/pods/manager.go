@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/eviction"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
@@ -85,6 +86,9 @@ type Config struct {
 	// CPUs of the host, 0 if not known.
 	CPUs            int
 	AllowPrivileged bool
+	// Measure sums up a folder below a root, without leaving it; with an error it is
+	// what was seen before that.
+	Measure func(ctx context.Context, root, below string) (eviction.Amount, error)
 	// Observer is told what becomes of pods; nil means nobody is.
 	Observer Observer
 }
@@ -208,7 +212,7 @@ func (m *Manager) enter(spec *v1.Pod) (p *pod, fresh bool, err error) {
 
 func (m *Manager) newPod(spec *v1.Pod) *pod {
 	p := &pod{state: newState(spec), m: m, spec: spec, admitted: make(chan struct{}), adopted: make(chan struct{}), located: make(chan struct{}),
-		done: make(chan struct{}), reading: semaphore.NewWeighted(maxReaders)}
+		done: make(chan struct{}), released: make(chan struct{}), reading: semaphore.NewWeighted(maxReaders)}
 	p.kept.Store(&record{Pod: spec, Since: time.Now(), Began: now()})
 	return p
 }

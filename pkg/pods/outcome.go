@@ -24,7 +24,11 @@ func (p *pod) outcome(ctx context.Context, s *pool.Sandbox, err error) {
 	case errors.Is(err, errGone):
 		p.fail(ctx, v1.ContainerStateTerminated{ExitCode: 137, Reason: reasonUnknown, Message: lossMessage})
 	case errors.As(err, &over):
-		p.endWith(ctx, s, v1.ContainerStateTerminated{ExitCode: 137, Reason: "Evicted", Message: "Evicted: " + over.message})
+		grace := gracePeriod(p.spec, nil)
+		if over.atOnce {
+			grace = 0
+		}
+		p.endWithin(ctx, s, v1.ContainerStateTerminated{ExitCode: 137, Reason: reasonEvicted, Message: reasonEvicted + ": " + over.message}, grace)
 	case errors.Is(err, errDeadline):
 		p.endWith(ctx, s, v1.ContainerStateTerminated{ExitCode: 137, Reason: "DeadlineExceeded",
 			Message: fmt.Sprintf("DeadlineExceeded: %s (%d)", errDeadline, *p.spec.Spec.ActiveDeadlineSeconds)})
@@ -37,13 +41,17 @@ func (p *pod) outcome(ctx context.Context, s *pool.Sandbox, err error) {
 // state. It is on disk before: a container may end by itself while it is being
 // stopped, with 0, and a docker-sd that finds that must not take it for success.
 func (p *pod) endWith(ctx context.Context, s *pool.Sandbox, end v1.ContainerStateTerminated) {
+	p.endWithin(ctx, s, end, gracePeriod(p.spec, nil))
+}
+
+func (p *pod) endWithin(ctx context.Context, s *pool.Sandbox, end v1.ContainerStateTerminated, grace time.Duration) {
 	if p.peek().Verdict == nil {
 		if err := p.note(func(r *record) { r.Verdict = &end }); err != nil {
 			log.G(ctx).WithError(err).Warn("why the pod is ended could not be saved")
 		}
 		fault.Point("pods.verdict.recorded")
 	}
-	err := p.stopAll(ctx, s, gracePeriod(p.spec, nil))
+	err := p.stopAll(ctx, s, grace)
 	if err != nil && ctx.Err() == nil {
 		log.G(ctx).WithError(err).Warn("not all containers of the pod could be stopped, its sandbox is removed")
 		p.giveUpSandbox(ctx)

@@ -73,6 +73,11 @@ type pod struct {
 	// sandbox is set once the pod has been placed.
 	sandbox atomic.Pointer[pool.Sandbox]
 
+	// evict ends the pod while its containers are served, nil otherwise.
+	evict atomic.Pointer[context.CancelCauseFunc]
+	// released is closed once the pod has given up its sandbox, or docker-sd ends.
+	released chan struct{}
+
 	// kept is the record; saving serialises its changes. Readers never wait for
 	// a disk.
 	kept   atomic.Pointer[record]
@@ -128,6 +133,7 @@ func (p *pod) run(ctx context.Context) {
 	var s *pool.Sandbox
 	if !p.peek().Gone {
 		s = p.live(p.begin(ctx))
+		close(p.released)
 		p.running(errNeverRan)
 		p.settled()
 		<-ctx.Done()

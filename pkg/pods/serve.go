@@ -30,6 +30,8 @@ func (p *pod) serve(ctx context.Context, s *pool.Sandbox) error {
 	defer cancel(nil)
 	stop := p.bound(s, cancel)
 	defer stop()
+	p.evict.Store(&cancel)
+	defer p.evict.Store(nil)
 
 	var watching sync.WaitGroup
 	defer watching.Wait()

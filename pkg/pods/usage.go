@@ -17,8 +17,12 @@ import (
 // measured, as often as kubelet does.
 const usagePeriod = 10 * time.Second
 
-// evicted ends a pod that used more of something than it may.
-type evicted struct{ message string }
+// evicted ends a pod that used more of something than it may; at once, without its
+// grace, if a disk may be full before that is over.
+type evicted struct {
+	message string
+	atOnce  bool
+}
 
 func (e *evicted) Error() string { return e.message }
 
@@ -41,7 +45,7 @@ func (p *pod) watchUsage(ctx context.Context, s *pool.Sandbox, pending *pendingS
 		case <-tick.C:
 		}
 		if message := p.overUsage(ctx, s, set); message != "" {
-			evict(&evicted{message})
+			evict(&evicted{message: message})
 			return
 		}
 	}

@@ -34,16 +34,16 @@ func (s Shares) Judge() Line {
 		bytes(uint64(max(s.Memory, 0))), s.Pids, s.Group, s.PidsOfOne)
 }
 
-// Usage judges whether pods that fill the disks can be found; whyNot is empty
-// where the engine's data can be seen.
-func Usage(thresholds int, whyNot string) Line {
+// DiskWatch judges whether a pod that fills a disk is found; unseen says why the
+// engine's data cannot be seen from here.
+func DiskWatch(thresholds int, unseen error) Line {
 	const name = "disk watch"
 	switch {
 	case thresholds == 0:
 		return note(name, "set EvictionHard", "no pod is evicted for filling a disk")
-	case whyNot != "":
-		return note(name, "run docker-sd where it sees the engine's data folder; in a container mount it at the same path, read-only",
-			"the disk of the engine's data is not watched, and a pod counts what its engine tells: %s", whyNot)
+	case unseen != nil:
+		return note(name, "run docker-sd where it sees the engine's data folder; a docker-sd in a container has it mounted at the same path, read-only",
+			"a pod that fills the disk of the engine's data is not found: %v", unseen)
 	}
 	return right(name, "the pod that uses most above its request is evicted before a disk is full")
 }

@@ -34,16 +34,24 @@ func (s *Set) OverLimit(ctx context.Context) ([]Usage, error) {
 }
 
 func (s *Set) usage(ctx context.Context, v *volume) (int64, error) {
-	root, err := os.OpenRoot(s.root)
+	bytes, _, err := Measure(ctx, s.root, v.folder)
+	return bytes, err
+}
+
+// Measure sums up the allocated blocks and the inodes of a folder below root and of
+// all that is in it, on its own file system, without following links out of root.
+// With an error they are what was seen before it.
+func Measure(ctx context.Context, root, below string) (bytes, inodes int64, err error) {
+	top, err := os.OpenRoot(root)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	defer root.Close()
-	dir, err := root.Open(v.folder)
+	defer top.Close()
+	dir, err := top.Open(below)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	defer dir.Close()
 	used, err := tree.Measure(ctx, dir)
-	return used.Bytes, err
+	return used.Bytes, used.Inodes, err
 }

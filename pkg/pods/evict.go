@@ -1,0 +1,104 @@
+package pods
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/containerd/containerd/log"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/component-helpers/resource"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/eviction"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+)
+
+// measureLimit bounds the measuring of one pod. What was seen until then counts.
+const measureLimit = 30 * time.Second
+
+// reasonEvicted is kubelet's.
+const reasonEvicted = "Evicted"
+
+// DiskUsers measures the pods that run, one after the other.
+func (m *Manager) DiskUsers(ctx context.Context) []eviction.User {
+	m.mu.Lock()
+	var running []*pod
+	for _, p := range m.pods {
+		if p.evict.Load() != nil {
+			running = append(running, p)
+		}
+	}
+	m.mu.Unlock()
+	var out []eviction.User
+	for _, p := range running {
+		if s := p.sandbox.Load(); s != nil && ctx.Err() == nil {
+			out = append(out, p.diskUser(ctx, s))
+		}
+	}
+	return out
+}
+
+// diskUser sums up the sandbox's folder and the data of its engine; what the engine
+// says of its containers stands for the latter where it cannot be seen from here.
+func (p *pod) diskUser(ctx context.Context, s *pool.Sandbox) eviction.User {
+	ctx, cancel := context.WithTimeout(ctx, measureLimit)
+	defer cancel()
+	requests := resource.PodRequests(p.spec, resource.PodResourcesOptions{ExcludeOverhead: true})
+	u := eviction.User{UID: string(p.spec.UID), Name: p.spec.Name, Request: requests.StorageEphemeral().Value(),
+		Folder: p.measure(ctx, s.Dir, ".")}
+	_, err := os.Stat(s.Data)
+	visible := s.Data != "" && err == nil
+	for _, c := range allContainers(p.spec) {
+		now, _ := p.instance(c.Name)
+		if now.id == "" {
+			continue
+		}
+		written, err := s.Engine.WrittenBytes(ctx, now.id)
+		if err != nil {
+			log.G(ctx).WithError(err).Debug("what a container has written could not be measured")
+		}
+		if visible {
+			written += p.measure(ctx, s.Data, filepath.Join("containers", now.id)).Bytes
+		} else {
+			u.Data.Bytes += written
+		}
+		u.Containers = append(u.Containers, eviction.Container{Name: c.Name, Used: written, Request: c.Resources.Requests.StorageEphemeral().Value()})
+	}
+	if visible {
+		u.Data = p.measure(ctx, s.Data, ".")
+	}
+	return u
+}
+
+func (p *pod) measure(ctx context.Context, root, below string) eviction.Amount {
+	got, err := p.m.config.Measure(ctx, root, below)
+	if err != nil {
+		log.G(p.life).WithError(err).Debug("a folder of the pod was measured in part")
+	}
+	return got
+}
+
+// Evict ends a running pod without grace, as kubelet does where a disk is low. The
+// channel is closed when the pod's sandbox and volumes are gone, or docker-sd ends;
+// it is nil for a pod that does not run.
+func (m *Manager) Evict(uid, message string) <-chan struct{} {
+	m.mu.Lock()
+	p := m.pods[types.UID(uid)]
+	m.mu.Unlock()
+	if p == nil {
+		return nil
+	}
+	end := p.evict.Load()
+	if end == nil {
+		return nil
+	}
+	(*end)(&evicted{message: message, atOnce: true})
+	return p.released
+}
+
+// wasEvicted says that what the pod has on disks is to go with its end.
+func (p *pod) wasEvicted() bool {
+	verdict := p.peek().Verdict
+	return verdict != nil && verdict.Reason == reasonEvicted
+}
