@@ -67,10 +67,7 @@ func Find(version, parent string) (*Group, error) {
 
 func find(mounts []*mountinfo.Info, version, parent string) (*Group, error) {
 	g := &Group{parent: parent, v2: version == "2"}
-	for _, m := range mounts {
-		if m.Root != "/" {
-			continue // a part of a hierarchy, such as a container's
-		}
+	for _, m := range wholes(mounts) {
 		dir := filepath.Join(m.Mountpoint, pathOf(parent))
 		if m.FSType == "cgroup2" && g.v2 && g.memory == "" {
 			g.memory, g.pids, g.cpu = dir, dir, dir
@@ -89,6 +86,19 @@ func find(mounts []*mountinfo.Info, version, parent string) (*Group, error) {
 		return g, fmt.Errorf("the control groups of the host for memory, pids and cpu (version %s) are not all mounted here: %w", version, fs.ErrNotExist)
 	}
 	return g, nil
+}
+
+// wholes are the mounts of whole hierarchies. A docker-sd in a container with control
+// groups of its own sees the host's as what is above them, and its own as whole:
+// where there are the former, they are the ones.
+func wholes(mounts []*mountinfo.Info) []*mountinfo.Info {
+	above := slices.DeleteFunc(slices.Clone(mounts), func(m *mountinfo.Info) bool {
+		return m.Root == "/" || strings.Trim(m.Root, "/.") != ""
+	})
+	if len(above) > 0 {
+		return above
+	}
+	return slices.DeleteFunc(slices.Clone(mounts), func(m *mountinfo.Info) bool { return m.Root != "/" })
 }
 
 // pathOf a parent below the root of a hierarchy. A slice is in the slices that the

@@ -30,6 +30,26 @@ func TestParentOf(t *testing.T) {
 	}
 }
 
+// TestFindInAContainer: the host's groups that are mounted into a container are
+// taken, and not the container's own.
+func TestFindInAContainer(t *testing.T) {
+	own := &mountinfo.Info{FSType: "cgroup2", Root: "/", Mountpoint: "/own"}
+	hosts := &mountinfo.Info{FSType: "cgroup2", Root: "/../..", Mountpoint: "/host"}
+	for name, c := range map[string]struct {
+		mounts []*mountinfo.Info
+		want   string
+	}{
+		"own first":  {[]*mountinfo.Info{own, hosts}, "/host/docker-sd-a"},
+		"own last":   {[]*mountinfo.Info{hosts, own}, "/host/docker-sd-a"},
+		"not inside": {[]*mountinfo.Info{own}, "/own/docker-sd-a"},
+	} {
+		g, err := find(c.mounts, "2", "/docker-sd-a")
+		if err != nil || g.memory != c.want || len(g.all) != 1 {
+			t.Errorf("%s: %+v, %v, want %s", name, g, err, c.want)
+		}
+	}
+}
+
 // tree makes files with their content below a folder of the test's own.
 func tree(t *testing.T, files map[string]string) string {
 	t.Helper()
@@ -140,7 +160,7 @@ func TestBoundFails(t *testing.T) {
 	if _, err := g.Bound(Bounds{MemoryBytes: 1 << 20, Pids: 1, CPUs: 1}); err == nil || !strings.Contains(err.Error(), "pids.max") {
 		t.Errorf("Bound() without the controller pids = %v", err)
 	}
-	for name, mounts := range map[string][]*mountinfo.Info{"none": nil, "parts": {{FSType: "cgroup2", Root: "/../..", Mountpoint: root}}, "memory only": versionOne(root)[:2]} {
+	for name, mounts := range map[string][]*mountinfo.Info{"none": nil, "parts": {{FSType: "cgroup2", Root: "/system.slice", Mountpoint: root}}, "memory only": versionOne(root)[:2]} {
 		if _, err := find(mounts, "1", "/docker-sd-a"); err == nil {
 			t.Errorf("%s: the host's groups were found", name)
 		}

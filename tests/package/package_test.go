@@ -71,6 +71,7 @@ func TestDebianPackage(t *testing.T) {
 	for path, want := range map[string]os.FileMode{
 		"usr/bin/docker-sd":                        0o755,
 		"usr/lib/systemd/system/docker-sd.service": 0o644,
+		"usr/lib/systemd/system/dockersd.slice":    0o644,
 		"etc/interlink/docker-sd.yaml":             0o640,
 		"usr/share/doc/docker-sd/config.yaml":      0o644,
 		"usr/share/doc/docker-sd/copyright":        0o644,
