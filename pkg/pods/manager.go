@@ -212,7 +212,7 @@ func (m *Manager) enter(spec *v1.Pod) (p *pod, fresh bool, err error) {
 
 func (m *Manager) newPod(spec *v1.Pod) *pod {
 	p := &pod{state: newState(spec), m: m, spec: spec, admitted: make(chan struct{}), adopted: make(chan struct{}), located: make(chan struct{}),
-		done: make(chan struct{}), released: make(chan struct{}), reading: semaphore.NewWeighted(maxReaders)}
+		done: make(chan struct{}), released: make(chan struct{}), start: make(chan struct{}), reading: semaphore.NewWeighted(maxReaders)}
 	p.kept.Store(&record{Pod: spec, Since: time.Now(), Began: now()})
 	return p
 }

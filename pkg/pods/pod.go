@@ -78,6 +78,11 @@ type pod struct {
 	// released is closed once the pod has given up its sandbox, or docker-sd ends.
 	released chan struct{}
 
+	// start is closed when the first container runs, or the pod's start is over
+	// otherwise.
+	start   chan struct{}
+	started sync.Once
+
 	// kept is the record; saving serialises its changes. Readers never wait for
 	// a disk.
 	kept   atomic.Pointer[record]
@@ -119,8 +124,9 @@ func (p *pod) save(r *record) error {
 // peek returns a shallow copy of the record.
 func (p *pod) peek() record { return *p.kept.Load() }
 
-// settled tells the pool that this pod's start is over.
+// settled tells the pool, and what waits for it here, that this pod's start is over.
 func (p *pod) settled() {
+	p.started.Do(func() { close(p.start) })
 	if p.claim != nil {
 		p.claim.Settled()
 	}
