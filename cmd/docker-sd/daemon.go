@@ -190,7 +190,10 @@ func (d *daemon) work(ctx context.Context, gate *gate) error {
 		return err
 	}
 	d.gpus.recovered(ctx, manager.OwnerOf)
-	disks := d.newDiskWatch(ctx, info, manager)
+	disks, err := d.newDiskWatch(info, manager)
+	if err != nil {
+		log.G(ctx).WithError(err).Warn("the disk of the engine's data is not watched, pods may fill it")
+	}
 	d.mu.Lock()
 	d.pool, d.disks = sandboxes, disks
 	d.mu.Unlock()

@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/containerd/containerd/log"
-
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/eviction"
@@ -29,10 +27,11 @@ func engineDisk(s config.Config, info engine.Info) (func() (eviction.Space, erro
 	return func() (eviction.Space, error) { return eviction.SpaceOf(info.RootDir) }, nil
 }
 
-// newDiskWatch looks after the disks of pods' folders and of the engine's data.
-func (d *daemon) newDiskWatch(ctx context.Context, info engine.Info, manager *pods.Manager) *eviction.Watch {
+// newDiskWatch looks after the disks of pods' folders and of the engine's data. The
+// error says why it does not look after the latter.
+func (d *daemon) newDiskWatch(info engine.Info, manager *pods.Manager) (*eviction.Watch, error) {
 	s := d.settings
-	c := eviction.Config{Pods: manager, Folders: func() (eviction.Space, error) { return eviction.SpaceOf(s.DataRootFolder) }}
+	c := eviction.Config{Pods: manager, Folders: func() (eviction.Space, error) { return eviction.SpaceOf(existing(s.DataRootFolder)) }}
 	images, err := engineDisk(s, info)
 	c.Images = images
 	for _, t := range s.Thresholds() {
@@ -40,13 +39,22 @@ func (d *daemon) newDiskWatch(ctx context.Context, info engine.Info, manager *po
 			Images: t.Signal == config.SignalImageAvailable || t.Signal == config.SignalImageInodes,
 			Inodes: t.Signal == config.SignalNodeInodes || t.Signal == config.SignalImageInodes})
 	}
-	if err != nil && len(c.Thresholds) > 0 {
-		log.G(ctx).WithError(err).Warn("the disk of the engine's data is not watched, pods may fill it")
-	}
 	if s.ImageGC == config.ImageGCEnabled {
 		c.Reclaim = d.images.Reclaim
 	}
-	return eviction.New(c)
+	return eviction.New(c), err
+}
+
+// existing is a path, or the innermost folder above it that is there: a check looks
+// before docker-sd has made its own.
+func existing(path string) string {
+	for path != filepath.Dir(path) {
+		if _, err := os.Stat(path); err == nil {
+			break
+		}
+		path = filepath.Dir(path)
+	}
+	return path
 }
 
 // measure is for a folder that pods write to.

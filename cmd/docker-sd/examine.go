@@ -116,8 +116,9 @@ func (p *examination) lookAtEngine(ctx context.Context, r *preflight.Report, inf
 	sandboxes := p.poolConfig(ctx, info, shares{})
 	known := pool.New(sandboxes, p.host)
 	defer known.Close()
-	_, unseen := engineDisk(s, info)
-	r.Add(preflight.DiskWatch(len(s.Thresholds()), unseen))
+	watch, unseen := p.newDiskWatch(info, nil)
+	low, err := watch.Low()
+	r.Add(preflight.DiskWatch(len(s.Thresholds()), low, errors.Join(unseen, err)))
 	r.Add(preflight.Instance(s.Instance, known.CheckInstance(ctx)), p.networks(ctx, sandboxes.Subnets))
 	if _, err := os.Stat(info.RootDir); err == nil {
 		space, err := preflight.SpaceAt(info.RootDir)

@@ -3,6 +3,7 @@ package eviction
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -78,6 +79,15 @@ func (w *Watch) Trouble() string {
 	return w.low
 }
 
+// Low says which disk is below a threshold now, "" where none is.
+func (w *Watch) Low() (string, error) {
+	crossed, err := w.crossed()
+	if crossed == nil {
+		return "", err
+	}
+	return crossed.String(), nil
+}
+
 // Run looks until ctx ends. As long as no threshold is crossed a look is two system
 // calls for each disk.
 func (w *Watch) Run(ctx context.Context) {
@@ -137,8 +147,9 @@ func (w *Watch) tell(crossed *crossing) {
 	}
 }
 
-// crossed is the first threshold that is, nil if none is.
+// crossed is the first threshold that is, nil if none is of those that can be told.
 func (w *Watch) crossed() (*crossing, error) {
+	var problems []error
 	for _, t := range w.config.Thresholds {
 		measure := w.config.Folders
 		if t.Images {
@@ -149,13 +160,14 @@ func (w *Watch) crossed() (*crossing, error) {
 		}
 		space, err := measure()
 		if err != nil {
-			return nil, err
+			problems = append(problems, err)
+			continue
 		}
 		if c, below := t.crosses(space); below {
 			return &c, nil
 		}
 	}
-	return nil, nil
+	return nil, errors.Join(problems...)
 }
 
 // evict ends the pod that has most above its request on the disk that is low.

@@ -103,6 +103,10 @@ func TestRound(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := c.host.watch(c.thresholds...)
+			before := c.host.folders.Free < c.host.folders.Bytes/10 && c.host.folders.Bytes > 0
+			if low, _ := w.Low(); before && low == "" {
+				t.Error("a disk that is low is not told")
+			}
 			err := w.round(t.Context())
 			if (err != nil) != (c.fails != "") || err != nil && !strings.Contains(err.Error(), c.fails) {
 				t.Errorf("error %v, want %q", err, c.fails)

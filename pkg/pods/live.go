@@ -25,6 +25,7 @@ func (p *pod) live(ctx context.Context) *pool.Sandbox {
 	}
 	if r.Archived {
 		p.locate()
+		p.clearEvicted(ctx)
 		return nil
 	}
 	p.state.restoreOver(r.Over)

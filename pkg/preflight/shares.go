@@ -34,13 +34,15 @@ func (s Shares) Judge() Line {
 		bytes(uint64(max(s.Memory, 0))), s.Pids, s.Group, s.PidsOfOne)
 }
 
-// DiskWatch judges whether a pod that fills a disk is found; unseen says why the
-// engine's data cannot be seen from here.
-func DiskWatch(thresholds int, unseen error) Line {
+// DiskWatch judges whether a pod that fills a disk is found; low says that a disk is
+// below a threshold now, unseen why the engine's data cannot be seen from here.
+func DiskWatch(thresholds int, low string, unseen error) Line {
 	const name = "disk watch"
 	switch {
 	case thresholds == 0:
 		return note(name, "set EvictionHard", "no pod is evicted for filling a disk")
+	case low != "":
+		return note(name, "make room, as with docker image prune or ImageGC, or correct EvictionHard", "pods that use most above their requests are evicted now: %s", low)
 	case unseen != nil:
 		return note(name, "run docker-sd where it sees the engine's data folder; a docker-sd in a container has it mounted at the same path, read-only",
 			"a pod that fills the disk of the engine's data is not found: %v", unseen)

@@ -24,9 +24,10 @@ func TestSharesAndDiskWatch(t *testing.T) {
 		"nothing left":  {with(func(s *preflight.Shares) { s.Err = errors.New("too little") }), preflight.Wrong, "too little"},
 		"not from here": {with(func(s *preflight.Shares) { s.Unbound = errors.New("read-only file system") }), preflight.Note, "all together are not: read-only file system"},
 		"another tree":  {with(func(s *preflight.Shares) { s.Elsewhere = true }), preflight.Note, "does not put sandboxes into the control group /docker-sd-a"},
-		"watched":       {preflight.DiskWatch(3, nil), preflight.Right, "is evicted before a disk is full"},
-		"unseen":        {preflight.DiskWatch(3, errors.New("on another machine")), preflight.Note, "on another machine"},
-		"off":           {preflight.DiskWatch(0, nil), preflight.Note, "no pod is evicted"},
+		"watched":       {preflight.DiskWatch(3, "", nil), preflight.Right, "is evicted before a disk is full"},
+		"unseen":        {preflight.DiskWatch(3, "", errors.New("on another machine")), preflight.Note, "on another machine"},
+		"low":           {preflight.DiskWatch(3, "nodefs.available is 1Gi, below 2Gi", nil), preflight.Note, "are evicted now: nodefs.available is 1Gi"},
+		"off":           {preflight.DiskWatch(0, "", nil), preflight.Note, "no pod is evicted"},
 	} {
 		if c.line.Verdict != c.verdict || !strings.Contains(c.line.Found, c.found) || (c.line.Do == "") != (c.verdict == preflight.Right) {
 			t.Errorf("%s: %+v", name, c.line)
