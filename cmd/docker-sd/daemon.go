@@ -156,11 +156,10 @@ func (d *daemon) work(ctx context.Context, gate *gate) error {
 		return err
 	}
 	d.node.setEngine(info)
-	shares, err := sharesOf(d.settings, info, hostPids("/proc"))
+	shares, bounded, err := d.boundSandboxes(ctx, info)
 	if err != nil {
 		return err
 	}
-	bounded := d.boundSandboxes(ctx, shares)
 	defer d.unbound(ctx, bounded)
 	config := d.poolConfig(ctx, info, shares)
 	if config.Init, err = initbinary.Install(filepath.Join(d.settings.DataRootFolder, "init")); err != nil {
@@ -190,13 +189,8 @@ func (d *daemon) work(ctx context.Context, gate *gate) error {
 		return err
 	}
 	d.gpus.recovered(ctx, manager.OwnerOf)
-	disks, err := d.newDiskWatch(info, manager)
-	if err != nil {
-		log.G(ctx).WithError(err).Warn("the disk of the engine's data is not watched, pods may fill it")
-	}
-	d.mu.Lock()
-	d.pool, d.disks = sandboxes, disks
-	d.mu.Unlock()
+	disks := d.watchDisks(ctx, info, manager)
+	d.show(sandboxes, disks)
 	d.observer.watch(manager, sandboxes, info)
 	gate.open(manager)
 	d.server.Ready()
@@ -361,6 +355,13 @@ func (d *daemon) podsConfig(info engine.Info) pods.Config {
 		Log:               engine.LogLimits{MaxBytes: s.ContainerLogMaxSize, MaxFiles: s.ContainerLogMaxFiles},
 		PrivilegedSandbox: s.SandboxPrivileged, AllowPrivileged: s.AllowPrivilegedPods,
 		Flags: s.TrustedAnnotationFlags, CPUs: info.CPUs, Measure: measure, Observer: d.observer.tell}
+}
+
+// show lets troubles be told of.
+func (d *daemon) show(sandboxes *pool.Pool, disks *eviction.Watch) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.pool, d.disks = sandboxes, disks
 }
 
 // troubles are what /readyz shows.

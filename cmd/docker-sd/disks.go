@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/containerd/containerd/log"
+
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/eviction"
@@ -43,6 +45,15 @@ func (d *daemon) newDiskWatch(info engine.Info, manager *pods.Manager) (*evictio
 		c.Reclaim = d.images.Reclaim
 	}
 	return eviction.New(c), err
+}
+
+// watchDisks is newDiskWatch for a docker-sd that goes on without that disk.
+func (d *daemon) watchDisks(ctx context.Context, info engine.Info, manager *pods.Manager) *eviction.Watch {
+	watch, err := d.newDiskWatch(info, manager)
+	if err != nil {
+		log.G(ctx).WithError(err).Warn("the disk of the engine's data is not watched, pods may fill it")
+	}
+	return watch
 }
 
 // existing is a path, or the innermost folder above it that is there: a check looks

@@ -102,18 +102,22 @@ func (s shares) bound() (*cgroup.Group, error) {
 }
 
 // boundSandboxes bounds them together before there is one. Where that cannot be done
-// from here, each has its own bound all the same, and an administrator can bound the
-// group by name.
-func (d *daemon) boundSandboxes(ctx context.Context, s shares) *cgroup.Group {
+// from here, there is no group: each has its own bound all the same, and an
+// administrator can bound the group by name. An error is one of the configuration.
+func (d *daemon) boundSandboxes(ctx context.Context, info engine.Info) (shares, *cgroup.Group, error) {
+	s, err := sharesOf(d.settings, info, hostPids("/proc"))
+	if err != nil {
+		return s, nil, err
+	}
 	group, err := s.bound()
 	if err != nil {
 		log.G(ctx).WithError(err).WithField("group", s.parent).
 			Warn("all sandboxes together have no bound, each has its own: see \"fair shares\" in docs/operations.md")
-		return nil
+		return s, nil, nil
 	}
 	log.G(ctx).WithField("group", s.parent).WithField("memory", units.BytesSize(float64(s.all.MemoryBytes))).
 		WithField("pids", s.all.Pids).Info("all sandboxes together are bounded")
-	return group
+	return s, group, nil
 }
 
 // boundPeriod is how often it is seen to that the bounds are still there.
