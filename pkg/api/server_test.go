@@ -275,7 +275,7 @@ type (
 
 func (noEngine) List(context.Context, ...string) ([]engine.Container, error) { return nil, nil }
 func (noEngine) RemoveNetwork(context.Context, string) error                 { return nil }
-func (noEngine) CreateNetwork(context.Context, string, string, map[string]string) error {
+func (noEngine) CreateNetwork(context.Context, engine.NetworkSpec) error {
 	return nil
 }
 func (noEngine) Create(context.Context, engine.Spec) (string, error) {

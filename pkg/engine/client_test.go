@@ -80,7 +80,7 @@ func TestNobodyListens(t *testing.T) {
 		"image":   func() error { _, err := c.Image(ctx, "x"); return err },
 		"pull":    func() error { return c.Pull(ctx, "x", Credentials{}, nil) },
 		"copy":    func() error { _, err := c.CopyImage(ctx, c, "x"); return err },
-		"network": func() error { return c.CreateNetwork(ctx, "x", "", nil) },
+		"network": func() error { return c.CreateNetwork(ctx, NetworkSpec{Name: "x"}) },
 		"no net":  func() error { return c.RemoveNetwork(ctx, "x") },
 		"nets":    func() error { _, err := c.ListNetworks(ctx); return err },
 		"written": func() error { _, err := c.WrittenBytes(ctx, "x"); return err },
@@ -124,7 +124,7 @@ func TestNetworks(t *testing.T) {
 		"DELETE /networks/gone": says(404, `{"message":"network gone not found"}`),
 		"DELETE /networks/used": says(403, `{"message":"network used has active endpoints"}`),
 	})
-	if err := c.CreateNetwork(t.Context(), "net", "10.0.0.0/28", nil); err != nil {
+	if err := c.CreateNetwork(t.Context(), NetworkSpec{Name: "net", Subnet: "10.0.0.0/28"}); err != nil {
 		t.Errorf("CreateNetwork(): %v", err)
 	}
 	got, err := c.ListNetworks(t.Context(), "k=v")

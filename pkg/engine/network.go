@@ -3,25 +3,47 @@ package engine
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/network"
 )
 
-// CreateNetwork makes a bridge network; subnet "" lets the engine choose. A
-// subnet that overlaps another network's is ErrPermissionDenied, in the engine's
-// words.
-func (c *Client) CreateNetwork(ctx context.Context, name, subnet string, labels map[string]string) error {
+// bridgeOption is the option of a network that names its interface on the host.
+const bridgeOption = "com.docker.network.bridge.name"
+
+// CreateNetwork makes a bridge network. A subnet that overlaps another network's is
+// ErrPermissionDenied, in the engine's words; an interface that another network has
+// is ErrUnavailable, since networks that are being removed keep theirs for a moment.
+func (c *Client) CreateNetwork(ctx context.Context, spec NetworkSpec) error {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
-	options := network.CreateOptions{Driver: "bridge", Labels: labels}
-	if subnet != "" {
-		options.IPAM = &network.IPAM{Config: []network.IPAMConfig{{Subnet: subnet}}}
+	options := network.CreateOptions{Driver: "bridge", Labels: spec.Labels}
+	if spec.Subnet != "" {
+		options.IPAM = &network.IPAM{Config: []network.IPAMConfig{{Subnet: spec.Subnet}}}
 	}
-	if _, err := c.docker.NetworkCreate(ctx, name, options); err != nil {
-		return fmt.Errorf("create network %s: %w", name, classify(ctx, err))
+	if spec.Bridge != "" {
+		options.Options = map[string]string{bridgeOption: spec.Bridge}
+	}
+	if _, err := c.docker.NetworkCreate(ctx, spec.Name, options); err != nil {
+		if strings.Contains(err.Error(), "have same bridge name") {
+			return fmt.Errorf("create network %s: %w: %w", spec.Name, errdefs.ErrUnavailable, err)
+		}
+		return fmt.Errorf("create network %s: %w", spec.Name, classify(ctx, err))
 	}
 	return nil
+}
+
+// bridgeOf is the name of a network's interface on the host, "" for one of another
+// kind.
+func bridgeOf(n network.Summary) string {
+	if n.Driver != "bridge" {
+		return ""
+	}
+	if name := n.Options[bridgeOption]; name != "" {
+		return name
+	}
+	return "br-" + n.ID[:min(len(n.ID), 12)]
 }
 
 // RemoveNetwork removes a network by name or id; gone already is success.
@@ -44,7 +66,7 @@ func (c *Client) ListNetworks(ctx context.Context, labels ...string) ([]Network,
 	}
 	out := make([]Network, 0, len(found))
 	for _, n := range found {
-		item := Network{ID: n.ID, Name: n.Name, Labels: n.Labels, Created: n.Created}
+		item := Network{ID: n.ID, Name: n.Name, Labels: n.Labels, Created: n.Created, Bridge: bridgeOf(n)}
 		if len(n.IPAM.Config) > 0 {
 			item.Subnet = n.IPAM.Config[0].Subnet
 		}

@@ -50,7 +50,7 @@ func TestSilentEngine(t *testing.T) {
 		"image":   func() error { _, err := c.Image(ctx, "x"); return err },
 		"pull":    func() error { return c.Pull(ctx, "x", Credentials{}, nil) },
 		"copy":    func() error { _, err := c.CopyImage(ctx, c, "x"); return err },
-		"network": func() error { return c.CreateNetwork(ctx, "x", "", nil) },
+		"network": func() error { return c.CreateNetwork(ctx, NetworkSpec{Name: "x"}) },
 		"no net":  func() error { return c.RemoveNetwork(ctx, "x") },
 		"nets":    func() error { _, err := c.ListNetworks(ctx); return err },
 		"written": func() error { _, err := c.WrittenBytes(ctx, "x"); return err },

@@ -198,6 +198,18 @@ type Network struct {
 	Labels  map[string]string
 	Subnet  string
 	Created time.Time
+	// Bridge is the name of its interface on the host, "" if it is no bridge.
+	Bridge string
+}
+
+// NetworkSpec is a network to make.
+type NetworkSpec struct {
+	Name string
+	// Subnet of its addresses, "" for one that the engine chooses.
+	Subnet string
+	// Bridge names its interface on the host, "" for the engine's name.
+	Bridge string
+	Labels map[string]string
 }
 
 // Info is what docker-sd needs to know of an engine and its host.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/containerd/errdefs"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
@@ -193,7 +194,7 @@ func TestNetworksOfOthersAreLeftAlone(t *testing.T) {
 	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
 		config.Subnets = []netip.Prefix{netip.MustParsePrefix("10.9.0.0/26")}
 		for _, subnet := range []string{"10.9.0.0/28", "10.9.0.16/28", "10.9.0.48/28"} {
-			if err := host.CreateNetwork(t.Context(), subnet, subnet, nil); err != nil {
+			if err := host.CreateNetwork(t.Context(), engine.NetworkSpec{Name: subnet, Subnet: subnet}); err != nil {
 				t.Fatal(err)
 			}
 		}

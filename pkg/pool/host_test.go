@@ -278,21 +278,22 @@ func (h *fakeHost) Wait(ctx context.Context, id string) (engine.State, error) {
 	return engine.State{Status: engine.StatusExited}, nil
 }
 
-func (h *fakeHost) CreateNetwork(ctx context.Context, name, subnet string, labels map[string]string) error {
-	if err := h.enter(ctx, "CreateNetwork", name); err != nil {
+func (h *fakeHost) CreateNetwork(ctx context.Context, spec engine.NetworkSpec) error {
+	if err := h.enter(ctx, "CreateNetwork", spec.Name); err != nil {
 		return err
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if _, found := h.networks[name]; found {
-		return fmt.Errorf("network %s exists: %w", name, errdefs.ErrConflict)
+	if _, found := h.networks[spec.Name]; found {
+		return fmt.Errorf("network %s exists: %w", spec.Name, errdefs.ErrConflict)
 	}
 	for _, n := range h.networks {
-		if n.Subnet != "" && n.Subnet == subnet {
+		if n.Subnet != "" && n.Subnet == spec.Subnet {
 			return fmt.Errorf("pool overlaps with other one on this address space: %w", errdefs.ErrPermissionDenied)
 		}
 	}
-	h.networks[name] = engine.Network{ID: name, Name: name, Labels: labels, Subnet: subnet, Created: time.Now()}
+	h.networks[spec.Name] = engine.Network{ID: spec.Name, Name: spec.Name, Labels: spec.Labels, Subnet: spec.Subnet, Bridge: spec.Bridge,
+		Created: time.Now()}
 	return nil
 }
 

@@ -38,12 +38,20 @@ type Host interface {
 	Rename(context.Context, string, string) error
 	Update(context.Context, string, engine.Bounds) error
 	Wait(context.Context, string) (engine.State, error)
-	CreateNetwork(ctx context.Context, name, subnet string, labels map[string]string) error
+	CreateNetwork(context.Context, engine.NetworkSpec) error
 	Join(ctx context.Context, network, id string) error
 	RemoveNetwork(context.Context, string) error
 	ListNetworks(context.Context, ...string) ([]engine.Network, error)
 	UnusedVolumes(context.Context, ...string) ([]engine.Volume, error)
 	RemoveVolume(context.Context, string) error
+}
+
+// Guard keeps what comes from sandboxes' networks from where it should not go.
+type Guard interface {
+	// Bridge names the host's interface of a sandbox's network.
+	Bridge(sandbox string) string
+	// Guarded is nil if a sandbox may use a network that was made with such an interface.
+	Guarded(ctx context.Context, bridge string) error
 }
 
 // Config of a pool.
@@ -89,6 +97,8 @@ type Config struct {
 	Resources engine.Resources
 	// Observer is told what becomes of sandboxes; nil means nobody is.
 	Observer Observer `json:"-"`
+	// Guard of the sandboxes' networks; nil means that there is none.
+	Guard Guard `json:"-"`
 }
 
 // Pool of sandboxes. Its mutex guards the fields below it and is never held

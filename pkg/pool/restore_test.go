@@ -156,7 +156,7 @@ func TestRestoreRemovesWhatIsHalfMade(t *testing.T) {
 		}
 		// A network only, a container that was not started, one whose engine is away, a folder.
 		alone, created, mute := uuid.NewString()+"_dind", uuid.NewString()+"_dind", uuid.NewString()+"_dind"
-		if err := host.CreateNetwork(t.Context(), pool.NetworkName(alone), "", labels(alone)); err != nil {
+		if err := host.CreateNetwork(t.Context(), engine.NetworkSpec{Name: pool.NetworkName(alone), Labels: labels(alone)}); err != nil {
 			t.Fatal(err)
 		}
 		for _, name := range []string{created, mute} {

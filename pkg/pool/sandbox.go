@@ -242,10 +242,15 @@ func (p *Pool) make(ctx context.Context, m making) (string, error) {
 // makeNetwork makes the sandbox's network in a range, or in the first free one that
 // nobody else uses: other networks of the engine's are seen only by its refusal.
 func (p *Pool) makeNetwork(ctx context.Context, name, subnet string, labels map[string]string) error {
+	spec := engine.NetworkSpec{Name: NetworkName(name), Labels: labels}
+	if p.config.Guard != nil {
+		spec.Bridge = p.config.Guard.Bridge(name)
+	}
 	for left := p.subnets.left(); ; left-- {
-		err := p.host.CreateNetwork(ctx, NetworkName(name), subnet, labels)
-		if errdefs.IsConflict(err) {
-			return nil
+		spec.Subnet = subnet
+		err := p.host.CreateNetwork(ctx, spec)
+		if err == nil || errdefs.IsConflict(err) {
+			return p.guarded(ctx, spec.Bridge)
 		}
 		if subnet == "" || !errdefs.IsPermissionDenied(err) {
 			return err
@@ -258,6 +263,14 @@ func (p *Pool) makeNetwork(ctx context.Context, name, subnet string, labels map[
 			return err
 		}
 	}
+}
+
+// guarded is nil if the guard, if any, lets sandboxes use a network.
+func (p *Pool) guarded(ctx context.Context, bridge string) error {
+	if p.config.Guard == nil {
+		return nil
+	}
+	return p.config.Guard.Guarded(ctx, bridge)
 }
 
 // create makes the container, fetching its image when the host has none.

@@ -54,7 +54,7 @@ func TestSweep(t *testing.T) {
 		if _, err := host.Create(t.Context(), engine.Spec{Name: stray, Labels: labels(stray)}); err != nil {
 			t.Fatal(err)
 		}
-		if err := host.CreateNetwork(t.Context(), pool.NetworkName(network), "", labels(network)); err != nil {
+		if err := host.CreateNetwork(t.Context(), engine.NetworkSpec{Name: pool.NetworkName(network), Labels: labels(network)}); err != nil {
 			t.Fatal(err)
 		}
 		advance(config.StrayGrace - time.Minute)

@@ -43,9 +43,9 @@ func (t *timed) measure(into *int64, began time.Time) {
 	t.started = time.Now()
 }
 
-func (t *timed) CreateNetwork(ctx context.Context, name, subnet string, labels map[string]string) error {
+func (t *timed) CreateNetwork(ctx context.Context, spec engine.NetworkSpec) error {
 	defer t.measure(&t.times.Network, time.Now())
-	return t.Host.CreateNetwork(ctx, name, subnet, labels)
+	return t.Host.CreateNetwork(ctx, spec)
 }
 
 func (t *timed) Create(ctx context.Context, spec engine.Spec) (string, error) {

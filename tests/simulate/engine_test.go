@@ -114,7 +114,7 @@ func TestContainerWithoutWork(t *testing.T) {
 func TestSandbox(t *testing.T) {
 	c, calls := connected(t)
 	ctx := t.Context()
-	if err := c.CreateNetwork(ctx, "n", "10.0.0.16/28", map[string]string{"k": "v"}); err != nil {
+	if err := c.CreateNetwork(ctx, engine.NetworkSpec{Name: "n", Subnet: "10.0.0.16/28", Labels: map[string]string{"k": "v"}}); err != nil {
 		t.Fatal(err)
 	}
 	socket := filepath.Join(t.TempDir(), "i.sock")
