@@ -21,6 +21,7 @@ var arrows = map[string][]string{
 	"engine":      {},
 	"eviction":    {},
 	"fault":       {},
+	"firewall":    {"retry"},
 	"gpu":         {"engine"},
 	"images":      {"engine", "fault", "pool", "retry"},
 	"interlink":   {},
