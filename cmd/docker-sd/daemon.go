@@ -156,6 +156,10 @@ func (d *daemon) work(ctx context.Context, gate *gate) error {
 		return err
 	}
 	d.node.setEngine(info)
+	wall, err := d.raiseFirewall(ctx)
+	if err != nil {
+		return nil // its context has ended
+	}
 	shares, bounded, err := d.boundSandboxes(ctx, info)
 	if err != nil {
 		return err
@@ -164,6 +168,10 @@ func (d *daemon) work(ctx context.Context, gate *gate) error {
 	config := d.poolConfig(ctx, info, shares)
 	if config.Init, err = initbinary.Install(filepath.Join(d.settings.DataRootFolder, "init")); err != nil {
 		return err
+	}
+	if wall != nil {
+		config.Guard = wall
+		defer d.leaveFirewall(ctx)
 	}
 	sandboxes := pool.New(config, d.host)
 	defer sandboxes.Close()
@@ -201,6 +209,9 @@ func (d *daemon) work(ctx context.Context, gate *gate) error {
 	group.Go(func() { systemd.run(ctx) })
 	if err := sandboxes.Restore(ctx); err != nil {
 		log.G(ctx).WithError(err).Warn("not all that an earlier run left could be cleaned up")
+	}
+	if wall != nil {
+		group.Go(func() { wall.Run(ctx) })
 	}
 	group.Go(func() { d.images.Run(ctx) })
 	group.Go(func() { d.collectImages(ctx, info, manager) })

@@ -119,7 +119,7 @@ func (p *examination) lookAtEngine(ctx context.Context, r *preflight.Report, inf
 	watch, unseen := p.newDiskWatch(info, nil)
 	low, err := watch.Low()
 	r.Add(preflight.DiskWatch(len(s.Thresholds()), low, errors.Join(unseen, err)))
-	r.Add(preflight.Instance(s.Instance, known.CheckInstance(ctx)), p.networks(ctx, sandboxes.Subnets))
+	r.Add(preflight.Instance(s.Instance, known.CheckInstance(ctx)), p.networks(ctx, sandboxes.Subnets), p.firewallLine(ctx))
 	if _, err := os.Stat(info.RootDir); err == nil {
 		space, err := preflight.SpaceAt(info.RootDir)
 		r.Add(preflight.Disk("engine disk", "the engine's data", info.RootDir, space, err))

@@ -33,6 +33,19 @@ const (
 	ImageSharingPull ImageSharing = "pull"
 )
 
+// PodFirewall says whether there are rules for the networks of sandboxes.
+type PodFirewall string
+
+// The values of PodFirewall.
+const (
+	// PodFirewallEnabled makes the rules, and warns where that is not possible.
+	PodFirewallEnabled PodFirewall = "enabled"
+	// PodFirewallRequired makes no sandbox without them.
+	PodFirewallRequired PodFirewall = "required"
+	// PodFirewallDisabled leaves all to the administrator.
+	PodFirewallDisabled PodFirewall = "disabled"
+)
+
 // ImageGC says whether unused images are removed.
 type ImageGC string
 
@@ -77,6 +90,13 @@ type Config struct {
 	// DockerNetworkSubnet lists the IPv4 ranges that sandbox networks are cut
 	// from, /8 to /28, masked, without overlaps; empty takes a default range.
 	DockerNetworkSubnet []netip.Prefix
+	// PodFirewall says whether pods are kept from the host, from metadata services
+	// and from each other.
+	PodFirewall PodFirewall
+	// PodsMayReachHost lists the host's ports that pods may reach; use HostPorts.
+	PodsMayReachHost []string
+	// PodsMayReachMetadata opens the metadata services of clouds to pods.
+	PodsMayReachMetadata bool
 	// AvailableDinds (AVAILABLEDINDS) is the number of sandboxes kept warm, 0 to 127.
 	AvailableDinds int
 	// GPUEnabled (GPUENABLED) offers the host's NVIDIA GPUs to pods.
@@ -291,6 +311,8 @@ func Default() Config {
 		Telemetry:          Telemetry{Endpoint: "localhost:4317"},
 		Instance:           "docker-sd",
 		SandboxBootTimeout: time.Minute,
+		PodFirewall:        PodFirewallEnabled,
+		PodsMayReachHost:   []string{},
 		ImageSharing:       ImageSharingAuto,
 		ImageGC:            ImageGCDisabled, ImageMinimumGCAge: 2 * time.Minute, ImageGCHighThresholdPercent: 85, ImageGCLowThresholdPercent: 80,
 		HostPathPrefixes:     []string{"/cvmfs"},

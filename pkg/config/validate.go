@@ -131,6 +131,12 @@ func (c Config) validateEngine() error {
 	if age := c.ImageMaximumGCAge; age > 0 && age < c.ImageMinimumGCAge {
 		return invalid("ImageMaximumGCAge", age.String(), "0s, or not below ImageMinimumGCAge "+c.ImageMinimumGCAge.String())
 	}
+	if !slices.Contains([]PodFirewall{PodFirewallEnabled, PodFirewallRequired, PodFirewallDisabled}, c.PodFirewall) {
+		return invalid("PodFirewall", string(c.PodFirewall), "enabled, required or disabled")
+	}
+	if _, _, err := c.HostPorts(); err != nil {
+		return err
+	}
 	for i, subnet := range c.DockerNetworkSubnet {
 		if !subnet.IsValid() || !subnet.Addr().Is4() || subnet.Bits() < 8 || subnet.Bits() > 28 {
 			return invalid("DockerNetworkSubnet", subnet.String(), subnetRule)

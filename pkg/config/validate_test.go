@@ -1,6 +1,8 @@
 package config_test
 
 import (
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -157,5 +159,20 @@ func TestConfig_ValidateCapacity(t *testing.T) {
 	cfg.Capacity.CPU = "lots"
 	if err := cfg.Validate(); !errdefs.IsInvalidArgument(err) || !strings.HasPrefix(err.Error(), "Capacity.cpu: ") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestHostPorts(t *testing.T) {
+	c := config.Config{PodsMayReachHost: []string{"3128", "1/tcp", "514/udp", "192.0.2.1:80", "[2001:db8::1]:53/udp", "all"}}
+	got, all, err := c.HostPorts()
+	want := []config.HostPort{{Port: 3128}, {Port: 1}, {Port: 514, UDP: true}, {Address: netip.MustParseAddr("192.0.2.1"), Port: 80},
+		{Address: netip.MustParseAddr("2001:db8::1"), Port: 53, UDP: true}}
+	if err != nil || !all || !slices.Equal(got, want) {
+		t.Errorf("HostPorts() = %v, %t, %v", got, all, err)
+	}
+	for _, bad := range []string{"", "0", "65536", "-1", "80/sctp", "80/", "192.0.2.1", "192.0.2.1:0", "0.0.0.0:80", "host:80", "[fe80::1%eth0]:80", "All", "192.0.2.0/24:80"} {
+		if _, _, err := (config.Config{PodsMayReachHost: []string{bad}}).HostPorts(); err == nil {
+			t.Errorf("%q is accepted", bad)
+		}
 	}
 }
