@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/firewall"
 )
 
 // daemon is one docker-sd process, or several one after the other with the same
@@ -184,7 +186,8 @@ func (d *daemon) finish() error {
 	if text := d.log.String(); strings.Contains(text, "DATA RACE") || strings.Contains(text, "panic: ") {
 		problems = append(problems, errors.New("docker-sd has a data race or a panic:\n"+d.log.tail(400)))
 	}
-	problems = append(problems, d.engine.removeInstance(ctx, d.instance), d.removeGroup())
+	// Its rules stay for the sandboxes that it leaves.
+	problems = append(problems, d.engine.removeInstance(ctx, d.instance), firewall.Remove(d.instance), d.removeGroup())
 	return errors.Join(problems...)
 }
 
