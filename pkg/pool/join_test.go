@@ -1,6 +1,7 @@
 package pool_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -84,5 +85,35 @@ func TestStandbyOfOtherHardware(t *testing.T) {
 		wantStandby(t, p, host, 1)
 		wantSame(t, "containers", len(host.names()), 1)
 		wantHardware(t, host, host.names()[0])
+	})
+}
+
+// guard names bridges and lets sandboxes use them, or not.
+type guard struct{ err error }
+
+func (guard) Bridge(sandbox string) string                     { return "dsd-" + sandbox[:8] }
+func (g guard) Guarded(_ context.Context, bridge string) error { return g.err }
+
+// TestGuardedNetworks: a network has the guard's name for its bridge, and a sandbox
+// whose network is not guarded is none.
+func TestGuardedNetworks(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		config.Size, config.Guard = 0, guard{}
+		p := pool.New(config, host)
+		run(t, p)
+		s := claim(t, p.Reserve(nil))
+		wantSame(t, "bridge", host.networks[pool.NetworkName(s.Name)].Bridge, "dsd-"+s.Name[:8])
+	})
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		open := errors.New("nothing keeps pods from this host")
+		config.Size, config.Guard = 0, guard{open}
+		p := pool.New(config, host)
+		run(t, p)
+		if s, err := p.Reserve(nil).Sandbox(t.Context()); !errors.Is(err, open) {
+			t.Errorf("a sandbox without rules: %v, %v", s, err)
+		}
+		if names, networks := host.names(), host.networkNames(); len(names)+len(networks) > 0 {
+			t.Errorf("it left %v and %v", names, networks)
+		}
 	})
 }
