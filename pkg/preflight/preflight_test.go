@@ -339,3 +339,25 @@ func TestOwnFolder(t *testing.T) {
 		t.Errorf("DataRootFolder holds %v (%v)", left, err)
 	}
 }
+
+func TestFirewall(t *testing.T) {
+	here := func(name string) bool { return name == "docker0" }
+	for name, c := range map[string]struct {
+		f       preflight.Firewall
+		verdict preflight.Verdict
+		words   string
+	}{
+		"right":                {preflight.Firewall{Table: "docker-sd-x", Networks: []string{"br-1", "docker0"}}, preflight.Right, "docker-sd-x"},
+		"no network yet":       {preflight.Firewall{}, preflight.Right, "kept"},
+		"a port":               {preflight.Firewall{HostPorts: []string{"3128"}}, preflight.Right, "except the host's ports 3128"},
+		"all ports":            {preflight.Firewall{HostPorts: []string{"all"}}, preflight.Note, "pods reach the host's ports all"},
+		"disabled":             {preflight.Firewall{Disabled: true, Bridges: "dsdabcd+"}, preflight.Note, "PodFirewall is disabled"},
+		"impossible":           {preflight.Firewall{Err: errors.New("no nf_tables"), Advice: "do"}, preflight.Note, "no nf_tables"},
+		"impossible, required": {preflight.Firewall{Err: errors.New("no nf_tables"), Required: true}, preflight.Wrong, "no nf_tables"},
+		"another namespace":    {preflight.Firewall{Networks: []string{"br-1"}, Required: true}, preflight.Wrong, "another network namespace"},
+	} {
+		if got := c.f.Judge(here); got.Verdict != c.verdict || !strings.Contains(got.Found, c.words) || got.Name != "firewall" {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}

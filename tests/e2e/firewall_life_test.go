@@ -128,9 +128,9 @@ func TestFirewallLives(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, runLimit, "the rules are back", func() bool { return d.rules(t) == made }, func() string { return fmt.Sprint(d.rules(t)) })
-	if !strings.Contains(d.log.String(), "the rules for pods' networks were made again") {
-		t.Error("the log does not say that the rules had gone")
-	}
+	eventually(t, runLimit, "the log says that the rules had gone", func() bool {
+		return strings.Contains(d.log.String(), "the rules for pods' networks were made again")
+	}, nil)
 	p.says("reached: no")
 	if err := d.stop(); err != nil {
 		t.Fatal(err)
