@@ -10,6 +10,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/image"
@@ -87,15 +88,11 @@ type Credentials struct{ User, Password, IdentityToken, Server string }
 // registry itself refused is ErrNotFound or ErrPermissionDenied, or both where
 // it does not tell a stranger what it has.
 func (c *Client) Pull(ctx context.Context, ref string, auth Credentials, report func(PullProgress)) error {
-	options := image.PullOptions{}
-	if auth != (Credentials{}) {
-		encoded, err := registry.EncodeAuthConfig(registry.AuthConfig{
-			Username: auth.User, Password: auth.Password, IdentityToken: auth.IdentityToken, ServerAddress: auth.Server})
-		if err != nil {
-			return fmt.Errorf("encode the credentials of registry %s: %w", auth.Server, err)
-		}
-		options.RegistryAuth = encoded
+	encoded, err := auth.encode()
+	if err != nil {
+		return err
 	}
+	options := image.PullOptions{RegistryAuth: encoded}
 	ctx, silence, end := listen(ctx, c.quiet)
 	defer end()
 	stream, err := c.docker.ImagePull(ctx, ref, options)
@@ -114,6 +111,37 @@ func (c *Client) Pull(ctx context.Context, ref string, auth Credentials, report 
 	}
 	return nil
 }
+
+// encode them for the header of a call; none is "".
+func (c Credentials) encode() (string, error) {
+	if c == (Credentials{}) {
+		return "", nil
+	}
+	encoded, err := registry.EncodeAuthConfig(registry.AuthConfig{
+		Username: c.User, Password: c.Password, IdentityToken: c.IdentityToken, ServerAddress: c.Server})
+	if err != nil {
+		return "", fmt.Errorf("encode the credentials of registry %s: %w", c.Server, err)
+	}
+	return encoded, nil
+}
+
+// ConfirmImage is nil if an image's registry would give it for credentials. It
+// fetches the manifest only. Errors have the classes of Pull's.
+func (c *Client) ConfirmImage(ctx context.Context, ref string, auth Credentials) error {
+	encoded, err := auth.encode()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, confirmLimit)
+	defer cancel()
+	if _, err := c.docker.DistributionInspect(ctx, ref, encoded); err != nil {
+		return fmt.Errorf("ask the registry for image %s: %w", ref, refused(classify(ctx, err)))
+	}
+	return nil
+}
+
+// confirmLimit bounds a question to a registry, which the engine passes on.
+const confirmLimit = time.Minute
 
 // refusals are the words of registries that want other credentials, or any.
 var refusals = []string{"unauthorized", "401 Unauthorized", "no basic auth credentials", "authentication required", "denied", "403 Forbidden"}

@@ -17,6 +17,8 @@ import (
 type task struct {
 	what, where, ref string
 	auth             engine.Credentials
+	// pod says that they are a pod's, and so who may use what comes.
+	pod bool
 }
 
 // flight is a task under way. It goes on as long as somebody waits.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/containerd/log"
 	"github.com/containerd/errdefs"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
@@ -60,6 +61,9 @@ func (p *Provider) signal() {
 // of an earlier run have said what they hold.
 func (p *Provider) Run(ctx context.Context) {
 	tries := retry.New(time.Second, time.Minute)
+	if err := p.compareAccess(ctx); err != nil && ctx.Err() == nil {
+		log.G(ctx).WithError(err).Warn("the record of who may use images could not be compared with the host's")
+	}
 	for {
 		if err := p.keep(ctx); err != nil {
 			if tries.Failed(ctx, "images could not be held or imported, trying again", err) != nil {

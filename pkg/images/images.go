@@ -28,6 +28,7 @@ type Host interface {
 	Remove(ctx context.Context, id string) error
 	Images(ctx context.Context) ([]engine.Image, error)
 	RemoveImage(ctx context.Context, ref string) error
+	ConfirmImage(ctx context.Context, ref string, auth engine.Credentials) error
 }
 
 // Image that a sandbox can run.
@@ -60,6 +61,8 @@ type Want struct {
 	// Keys are the registry credentials that came with the pod; they are tried
 	// before docker-sd's own.
 	Keys Keyring
+	// own says that it is docker-sd that needs the image, not a pod.
+	own bool
 	// Tell, unless nil, is told in a sentence how far a pull is, once a second at
 	// most; it must not block.
 	Tell func(message string)
@@ -92,8 +95,11 @@ type Config struct {
 	DockerConfig string
 	// Observer is told of pulls and copies; nil means nobody is.
 	Observer Observer
-	// Record is the file that keeps what was pulled, "" for none.
-	Record string
+	// Record is the file that keeps what was pulled, Access the one that keeps who may
+	// use it; "" for none.
+	Record, Access string
+	// Verification says which images a pod needs credentials for, "" that none is.
+	Verification Verification
 }
 
 // Observer is told what images cost. Its methods must not block.
@@ -146,6 +152,8 @@ type Provider struct {
 	holds map[string]map[string]bool
 	// record of what was pulled, with a mutex of its own.
 	record *record
+	// access is who may use images that came with credentials, with a mutex of its own.
+	access *accesses
 	wake   chan struct{}
 	// reclaims ask the collection under way for a round that removes all it may.
 	reclaims chan chan error
@@ -159,12 +167,19 @@ func New(config Config, host Host) *Provider {
 		config.Observer = unobserved{}
 	}
 	life, end := context.WithCancel(context.Background())
+	if config.Verification == "" {
+		config.Verification = NeverVerify
+	}
 	record, err := openRecord(config.Record)
 	if err != nil {
 		log.G(life).WithError(err).Warn("starting a new record")
 	}
+	access, err := openAccesses(config.Access)
+	if err != nil {
+		log.G(life).WithError(err).Error("starting a new record of who may use images")
+	}
 	return &Provider{config: config, host: host, life: life, end: end, flights: map[task]*flight{}, silent: map[string]time.Time{},
-		holds: map[string]map[string]bool{}, record: record, dropped: map[string]time.Time{}, wake: make(chan struct{}, 1),
+		holds: map[string]map[string]bool{}, record: record, access: access, dropped: map[string]time.Time{}, wake: make(chan struct{}, 1),
 		reclaims: make(chan chan error)}
 }
 
@@ -205,16 +220,20 @@ func (p *Provider) onHost(ctx context.Context, want Want) (engine.Image, error) 
 	case absent && want.Policy == v1.PullNever:
 		return image, &PullError{ReasonNever, fmt.Errorf("image %s is not on this host and imagePullPolicy is Never", want.Ref)}
 	case !absent && (want.Policy != v1.PullAlways || pinned(named) || p.isSilent(named)):
-		return image, nil
+		return image, p.mayUse(ctx, named, want, image)
 	}
 	err = p.pull(ctx, named, want, image.ID)
 	switch {
 	case err == nil:
-		return p.host.Image(ctx, named.String())
+		if image, err = p.host.Image(ctx, named.String()); err != nil {
+			return image, err
+		}
+		// Another pod's pull may have been ahead of ours.
+		return image, p.mayUse(ctx, named, want, image)
 	case !absent && ctx.Err() == nil && !errdefs.IsNotFound(err) && !errdefs.IsPermissionDenied(err):
 		p.setSilent(named)
 		log.G(ctx).WithField("image", want.Ref).WithError(err).Warn("the registry could not be asked for a newer image, the host's is used")
-		return image, nil
+		return image, p.mayUse(ctx, named, want, image)
 	case ctx.Err() != nil || errdefs.IsUnavailable(err):
 		return image, err
 	}
@@ -293,7 +312,8 @@ func (p *Provider) Ensure(ctx context.Context, s *pool.Sandbox, want Want) (Imag
 	}
 	onHost, err := p.OnHost(ctx, want)
 	if err != nil {
-		if inside, insideErr := s.Engine.Image(ctx, want.Ref); insideErr == nil && want.Policy != v1.PullAlways {
+		// What the sandbox shares of the host may be another pod's.
+		if inside, insideErr := s.Engine.Image(ctx, want.Ref); insideErr == nil && want.Policy != v1.PullAlways && p.mayKeep(ctx, want, inside) {
 			return usable(inside, inside), nil
 		}
 		return Image{}, err

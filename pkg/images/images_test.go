@@ -31,9 +31,12 @@ type host struct {
 	local    map[string]engine.Image
 	registry map[string]engine.Image
 	// others have no reference here.
-	others     []engine.Image
-	pulls      []engine.Credentials
-	pullErr    error
+	others  []engine.Image
+	pulls   []engine.Credentials
+	pullErr error
+	// asked are what ConfirmImage was asked for; confirm is its answer.
+	asked      []string
+	confirm    func(engine.Credentials) error
 	copies     []string
 	copyErr    error
 	gate       chan struct{}
@@ -357,4 +360,15 @@ func TestLayers(t *testing.T) {
 			t.Errorf("%s on %s: %+v, want %q, %t", test.mode, test.host.StorageDriver, got, test.root, test.library)
 		}
 	}
+}
+
+// ConfirmImage says what the registry would: of the host it is known by credentials.
+func (h *host) ConfirmImage(_ context.Context, ref string, auth engine.Credentials) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.asked = append(h.asked, ref)
+	if h.confirm == nil {
+		return nil
+	}
+	return h.confirm(auth)
 }

@@ -85,7 +85,7 @@ const tendPeriod = 10 * time.Minute
 // tend keeps the sandboxes' own image in the library, and lets go of what the
 // host has dropped and no pod holds.
 func (p *Provider) tend(ctx context.Context) error {
-	own, err := p.onHost(ctx, Want{Ref: p.sandboxImage, Policy: v1.PullIfNotPresent})
+	own, err := p.onHost(ctx, Want{Ref: p.sandboxImage, Policy: v1.PullIfNotPresent, own: true})
 	if err == nil {
 		err = p.shelve(ctx, own.ID, p.sandboxImage)
 	}

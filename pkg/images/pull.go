@@ -19,31 +19,41 @@ import (
 // pull brings an image to the host, once for all who wait for it. had is the id
 // of the one that the host has under that name, if any.
 func (p *Provider) pull(ctx context.Context, named reference.Named, want Want, had string) error {
-	return p.authorized(ctx, named, want, func(auth engine.Credentials) error { return p.pullAs(ctx, auth, named, want, had) })
+	return p.authorized(ctx, named, want, func(g grant) error { return p.pullAs(ctx, g, named, want, had) })
 }
 
 // pullAs is pull with certain credentials.
-func (p *Provider) pullAs(ctx context.Context, auth engine.Credentials, named reference.Named, want Want, had string) error {
+func (p *Provider) pullAs(ctx context.Context, g grant, named reference.Named, want Want, had string) error {
 	ref, asker := named.String(), ctx
-	_, err := p.shared(ctx, task{what: "pull", ref: ref, auth: auth}, want.Tell, func(ctx context.Context, f *flight) (string, error) {
+	_, err := p.shared(ctx, task{what: "pull", ref: ref, auth: g.auth, pod: g.pod}, want.Tell, func(ctx context.Context, f *flight) (string, error) {
 		if had == "" {
 			// It may have come between our look and this flight.
 			if _, err := p.host.Image(ctx, ref); err == nil {
 				return "", nil
 			}
 		}
+		ended, err := p.intend(ctx, named, g)
+		if err != nil {
+			return "", err
+		}
 		began := time.Now()
 		log.G(ctx).WithField("image", ref).Info("pulling image")
 		came := p.recordPull(ctx, named, had)
 		_, done := p.config.Observer.Step(asker, StepPull, "image", ref)
-		err := p.host.Pull(ctx, ref, auth, f.follow(ctx, ref))
+		err = p.host.Pull(ctx, ref, g.auth, f.follow(ctx, ref))
 		done(err)
 		if err != nil {
 			came("")
+			if ctx.Err() == nil && !errdefs.IsUnavailable(err) {
+				err = errors.Join(err, ended(engine.Image{})) // the registry has given nothing
+			}
 			return "", p.givenUp(ctx, ref, err)
 		}
 		if image, err := p.host.Image(ctx, ref); err == nil {
 			came(image.ID)
+			if err := ended(image); err != nil {
+				return "", err
+			}
 			if image.ID != had {
 				p.config.Observer.Pulled(image.Size)
 			}
@@ -69,21 +79,21 @@ func (p *Provider) givenUp(ctx context.Context, ref string, err error) error {
 // authorized does what needs an image's registry, with the credentials that match
 // the image one after the other for as long as the registry refuses them: those of
 // the pod, then docker-sd's own. Where there are none it is done without.
-func (p *Provider) authorized(ctx context.Context, named reference.Named, want Want, do func(engine.Credentials) error) error {
+func (p *Provider) authorized(ctx context.Context, named reference.Named, want Want, do func(grant) error) error {
 	own, err := p.ownKeys()
 	if err != nil {
 		return err
 	}
 	host, tried := reference.Domain(named), map[engine.Credentials]bool{}
 	var problems []error
-	for _, keys := range []Keyring{want.Keys, own} {
+	for i, keys := range []Keyring{want.Keys, own} {
 		for auth, err := range keys.credentials(ctx, host, reference.Path(named)) {
 			if err == nil && tried[auth] {
 				continue
 			}
 			if err == nil {
 				tried[auth] = true
-				if err = do(auth); !errdefs.IsPermissionDenied(err) {
+				if err = do(grant{auth, i == 0}); !errdefs.IsPermissionDenied(err) {
 					tellPassed(ctx, named, problems)
 					return err
 				}
@@ -93,7 +103,7 @@ func (p *Provider) authorized(ctx context.Context, named reference.Named, want W
 	}
 	switch len(problems) {
 	case 0:
-		return do(engine.Credentials{})
+		return do(grant{})
 	case 1:
 		return problems[0]
 	}
@@ -120,11 +130,11 @@ func (p *Provider) pullInside(ctx context.Context, s *pool.Sandbox, want Want) (
 		return usable(inside, inside), err
 	}
 	asker := ctx
-	if err := p.authorized(ctx, named, want, func(auth engine.Credentials) error {
-		t := task{what: "pull", where: s.Name, ref: named.String(), auth: auth}
+	if err := p.authorized(ctx, named, want, func(g grant) error {
+		t := task{what: "pull", where: s.Name, ref: named.String(), auth: g.auth}
 		_, err := p.shared(ctx, t, want.Tell, func(ctx context.Context, f *flight) (string, error) {
 			_, done := p.config.Observer.Step(asker, StepPull, "image", t.ref, "sandbox", s.Name)
-			err := s.Engine.Pull(ctx, t.ref, auth, f.follow(ctx, t.ref))
+			err := s.Engine.Pull(ctx, t.ref, g.auth, f.follow(ctx, t.ref))
 			done(err)
 			return "", err
 		})
@@ -156,7 +166,7 @@ func (p *Provider) setSilent(named reference.Named) {
 
 // Fetch brings an image to the host's engine if it is not there.
 func (p *Provider) Fetch(ctx context.Context, ref string) error {
-	_, err := p.onHost(ctx, Want{Ref: ref, Policy: v1.PullIfNotPresent})
+	_, err := p.onHost(ctx, Want{Ref: ref, Policy: v1.PullIfNotPresent, own: true})
 	failure := &PullError{}
 	if errors.As(err, &failure) && failure.Reason == ReasonInvalid {
 		return fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)

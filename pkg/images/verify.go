@@ -1,0 +1,140 @@
+package images
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/log"
+	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+)
+
+// grant is what a registry is asked with.
+type grant struct {
+	auth engine.Credentials
+	// pod says that the credentials came with the pod; docker-sd's own, and none at
+	// all, are every pod's.
+	pod bool
+}
+
+// giveKeys tells the user of a pod how it gets at an image.
+const giveKeys = "give the pod a Secret of type kubernetes.io/dockerconfigjson for that registry, mounted as a volume so that it arrives here"
+
+// mayUse is nil if a pod may use an image that the host has: it is for all, or came
+// with credentials that this pod has, too, or its registry says so now.
+func (p *Provider) mayUse(ctx context.Context, named reference.Named, want Want, image engine.Image) error {
+	if p.isKnown(ctx, named, want, image) {
+		return nil
+	}
+	switch {
+	case want.Policy == v1.PullNever:
+		return &PullError{ReasonNever, fmt.Errorf("image %s is on this host, but this pod has not shown that it may pull it, and imagePullPolicy Never forbids to ask its registry: %s, or use IfNotPresent", want.Ref, giveKeys)}
+	case p.isSilent(named):
+		return &PullError{ReasonPull, fmt.Errorf("image %s is on this host, but this pod has not shown that it may pull it, and its registry does not answer", want.Ref)}
+	}
+	err := p.authorized(ctx, named, want, func(g grant) error {
+		asked, cancel := p.bounded(ctx)
+		defer cancel()
+		if err := p.host.ConfirmImage(asked, originOf(named, image), g.auth); err != nil {
+			return err
+		}
+		return p.access.allow(image.ID, g)
+	})
+	switch {
+	case err == nil:
+		log.G(ctx).WithField("image", want.Ref).Debug("the image's registry confirmed that the pod may use it")
+		return nil
+	case ctx.Err() != nil || errdefs.IsUnavailable(err):
+		return err
+	}
+	return &PullError{ReasonPull, fmt.Errorf("image %s is on this host, but its registry does not confirm that this pod may pull it: %s: %w", want.Ref, giveKeys, err)}
+}
+
+// isKnown says whether the record has it that a pod may use an image.
+func (p *Provider) isKnown(ctx context.Context, named reference.Named, want Want, image engine.Image) bool {
+	if want.own || p.access.standing(image, p.config.Verification) == free {
+		return true
+	}
+	for auth, err := range want.Keys.credentials(ctx, reference.Domain(named), reference.Path(named)) {
+		if err == nil && p.access.has(image.ID, auth) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayKeep is isKnown for an image that only the sandbox has.
+func (p *Provider) mayKeep(ctx context.Context, want Want, inside engine.Image) bool {
+	named, err := reference.ParseDockerRef(want.Ref)
+	return err == nil && p.isKnown(ctx, named, want, inside)
+}
+
+// originOf is the name of an image in its registry that cannot mean another one,
+// where that is known.
+func originOf(named reference.Named, image engine.Image) string {
+	at := slices.IndexFunc(image.Digests, func(digest string) bool {
+		full, err := reference.ParseNormalizedNamed(digest)
+		return err == nil && full.Name() == named.Name()
+	})
+	if at < 0 {
+		return named.String()
+	}
+	_, digest, _ := strings.Cut(image.Digests[at], "@")
+	return named.Name() + "@" + digest
+}
+
+// intend notes a pull with a pod's credentials before it begins, so that nothing
+// comes of it unnoticed; the function that it returns is called at its end, with
+// what came.
+func (p *Provider) intend(ctx context.Context, named reference.Named, g grant) (func(came engine.Image) error, error) {
+	if !g.pod {
+		return func(came engine.Image) error { return p.noteOpen(came, g) }, nil
+	}
+	present, err := p.host.Images(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var before []string
+	for _, image := range present {
+		before = append(before, image.ID)
+	}
+	if err := p.access.begin(named, g.auth, before); err != nil {
+		return nil, err
+	}
+	return func(came engine.Image) error {
+		// What the host had before is as free as it was.
+		policy := p.config.Verification
+		if policy == NeverVerify {
+			policy = NeverVerifyPreloaded // it may be another one at the next start
+		}
+		if came.ID != "" && (!slices.Contains(before, came.ID) || p.access.standing(came, policy) == bound) {
+			if err := p.access.allow(came.ID, g); err != nil {
+				return err
+			}
+		}
+		return p.access.end(named, g.auth)
+	}, nil
+}
+
+// noteOpen notes that an image came to a host without a pod's credentials.
+func (p *Provider) noteOpen(came engine.Image, g grant) error {
+	if came.ID == "" || g.pod {
+		return nil
+	}
+	return p.access.allow(came.ID, g)
+}
+
+// compareAccess lets go of what is recorded of images that are long gone.
+func (p *Provider) compareAccess(ctx context.Context) error {
+	present, err := p.host.Images(ctx)
+	if err != nil {
+		return err
+	}
+	return p.access.compare(present, time.Now())
+}
