@@ -80,7 +80,8 @@ func newDaemon(ctx context.Context, settings config.Config) (*daemon, error) {
 	}
 	d := &daemon{settings: settings, listener: listener, lock: lock, host: host, observer: observer, guard: guard,
 		images: images.New(images.Config{Instance: settings.Instance, Timeout: settings.ImagePullTimeout, DockerConfig: settings.DockerConfig,
-			Observer: observer.tell, Record: filepath.Join(settings.DataRootFolder, "images.json")}, host), gpus: gpus}
+			Observer: observer.tell, Record: filepath.Join(settings.DataRootFolder, "images.json"),
+			Access: filepath.Join(settings.DataRootFolder, "image-access.json"), Verification: images.Verification(settings.ImageVerification)}, host), gpus: gpus}
 	d.node = newNode(settings, gpus.ledger)
 	return d, nil
 }

@@ -46,6 +46,16 @@ const (
 	PodFirewallDisabled PodFirewall = "disabled"
 )
 
+// ImageVerification is a policy of kubelet's imagePullCredentialsVerificationPolicy.
+type ImageVerification string
+
+// The policies; kubelet's NeverVerifyAllowlistedImages is not among them.
+const (
+	ImageNeverVerify          ImageVerification = "NeverVerify"
+	ImageNeverVerifyPreloaded ImageVerification = "NeverVerifyPreloadedImages"
+	ImageAlwaysVerify         ImageVerification = "AlwaysVerify"
+)
+
 // ImageGC says whether unused images are removed.
 type ImageGC string
 
@@ -126,6 +136,9 @@ type Config struct {
 	ImageSharing ImageSharing
 	// ImagePullTimeout bounds one image pull; 0 is no limit.
 	ImagePullTimeout time.Duration
+	// ImageVerification (ImagePullCredentialsVerificationPolicy) says which images of
+	// the host a pod needs credentials for.
+	ImageVerification ImageVerification
 	// ImageGC removes images that only docker-sd pulled; the next four settings
 	// mean what kubelet's of the same names mean.
 	ImageGC ImageGC
@@ -314,6 +327,7 @@ func Default() Config {
 		PodFirewall:        PodFirewallEnabled,
 		PodsMayReachHost:   []string{},
 		ImageSharing:       ImageSharingAuto,
+		ImageVerification:  ImageNeverVerifyPreloaded,
 		ImageGC:            ImageGCDisabled, ImageMinimumGCAge: 2 * time.Minute, ImageGCHighThresholdPercent: 85, ImageGCLowThresholdPercent: 80,
 		HostPathPrefixes:     []string{"/cvmfs"},
 		AllowPrivilegedPods:  true,

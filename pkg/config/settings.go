@@ -61,6 +61,7 @@ func (c *Config) settings() []setting {
 		{"ImageSharing", "", (*string)(&c.ImageSharing)},
 		{"WritebackLimit", "", (*byteCount)(&c.WritebackLimit)},
 		{"ImagePullTimeout", "", &c.ImagePullTimeout},
+		{"ImagePullCredentialsVerificationPolicy", "", (*string)(&c.ImageVerification)},
 		{"ImageGC", "", (*string)(&c.ImageGC)},
 		{"ImageMaximumGCAge", "", &c.ImageMaximumGCAge},
 		{"ImageMinimumGCAge", "", &c.ImageMinimumGCAge},

@@ -121,6 +121,9 @@ func (c Config) validateEngine() error {
 	if !slices.Contains(modes, c.ImageSharing) {
 		return invalid("ImageSharing", string(c.ImageSharing), "auto, shared, copy or pull")
 	}
+	if !slices.Contains([]ImageVerification{ImageNeverVerify, ImageNeverVerifyPreloaded, ImageAlwaysVerify}, c.ImageVerification) {
+		return invalid("ImagePullCredentialsVerificationPolicy", string(c.ImageVerification), "NeverVerify, NeverVerifyPreloadedImages or AlwaysVerify")
+	}
 	if !slices.Contains([]ImageGC{ImageGCDisabled, ImageGCDryRun, ImageGCEnabled}, c.ImageGC) {
 		return invalid("ImageGC", string(c.ImageGC), "disabled, dry-run or enabled")
 	}
