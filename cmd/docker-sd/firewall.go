@@ -80,7 +80,7 @@ func (d *daemon) leaveFirewall(ctx context.Context) {
 func (p *examination) firewallLine(ctx context.Context) preflight.Line {
 	s := p.settings
 	f := preflight.Firewall{Disabled: s.PodFirewall == config.PodFirewallDisabled, Required: s.PodFirewall == config.PodFirewallRequired,
-		Table: firewall.Table(s.Instance), Bridges: firewall.Pattern(s.Instance), Advice: firewall.Advice, HostPorts: s.PodsMayReachHost, Metadata: s.PodsMayReachMetadata}
+		Table: firewall.Table(s.Instance), Advice: firewall.Advice, HostPorts: s.PodsMayReachHost, Metadata: s.PodsMayReachMetadata}
 	if !f.Disabled {
 		f.Err = firewall.Try(firewallConfig(s))
 	}

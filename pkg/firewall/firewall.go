@@ -83,9 +83,6 @@ func prefix(instance string) string { return family + code(instance, 4) }
 // Table is the name of an instance's table, of the family inet.
 func Table(instance string) string { return "docker-sd-" + instance }
 
-// Pattern is the names of all bridges of an instance, as iptables has it.
-func Pattern(instance string) string { return prefix(instance) + "+" }
-
 // Bridge is the name for the host's interface of a sandbox's network. The rules
 // know it by its beginning, so that they are there before it is.
 func (f *Firewall) Bridge(sandbox string) string {

@@ -12,8 +12,8 @@ type Firewall struct {
 	// HostPorts are PodsMayReachHost, Metadata is PodsMayReachMetadata.
 	HostPorts []string
 	Metadata  bool
-	// Table has the rules for interfaces that are called Bridges.
-	Table, Bridges string
+	// Table has the rules.
+	Table string
 	// Networks are the host's interfaces of the engine's networks.
 	Networks []string
 	// Err says why the rules cannot be made, Advice what can be done.
@@ -25,7 +25,6 @@ type Firewall struct {
 // seen from here.
 func (f Firewall) Judge(here func(string) bool) Line {
 	const name = "firewall"
-	own := "or make rules of your own for the interfaces " + f.Bridges + ": see docs/security.md"
 	judged := note
 	if f.Required {
 		judged = wrong
@@ -40,7 +39,7 @@ func (f Firewall) Judge(here func(string) bool) Line {
 	}
 	switch {
 	case f.Disabled:
-		return note(name, "set PodFirewall to enabled, "+own, "nothing keeps pods from this host's ports and from metadata services: PodFirewall is disabled")
+		return note(name, "set PodFirewall to enabled, or make rules of your own: see docs/security.md", "nothing keeps pods from this host's ports and from metadata services: PodFirewall is disabled")
 	case f.Err != nil:
 		return judged(name, f.Advice, "nothing would keep pods from this host's ports and from metadata services: %v", f.Err)
 	case elsewhere:

@@ -351,7 +351,7 @@ func TestFirewall(t *testing.T) {
 		"no network yet":       {preflight.Firewall{}, preflight.Right, "kept"},
 		"a port":               {preflight.Firewall{HostPorts: []string{"3128"}}, preflight.Right, "except the host's ports 3128"},
 		"all ports":            {preflight.Firewall{HostPorts: []string{"all"}}, preflight.Note, "pods reach the host's ports all"},
-		"disabled":             {preflight.Firewall{Disabled: true, Bridges: "dsdabcd+"}, preflight.Note, "PodFirewall is disabled"},
+		"disabled":             {preflight.Firewall{Disabled: true}, preflight.Note, "PodFirewall is disabled"},
 		"impossible":           {preflight.Firewall{Err: errors.New("no nf_tables"), Advice: "do"}, preflight.Note, "no nf_tables"},
 		"impossible, required": {preflight.Firewall{Err: errors.New("no nf_tables"), Required: true}, preflight.Wrong, "no nf_tables"},
 		"another namespace":    {preflight.Firewall{Networks: []string{"br-1"}, Required: true}, preflight.Wrong, "another network namespace"},
