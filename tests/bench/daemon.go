@@ -16,6 +16,8 @@ import (
 	"golang.org/x/sync/errgroup"
 	v1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/firewall"
 )
 
 // sizes are how many sandboxes docker-sd keeps warm, and how many more standing by.
@@ -284,6 +286,9 @@ func (d *daemon) terminate(ctx context.Context) error {
 func (b *bench) clean(ctx context.Context) error {
 	group, removals := errgroup.WithContext(ctx)
 	group.SetLimit(8)
+	if err := firewall.Remove(b.instance); err != nil {
+		return err
+	}
 	labels := []string{plainLabel + "=" + b.instance, instanceLabel + "=" + b.instance}
 	for _, label := range labels {
 		found, err := b.containers(ctx, label)

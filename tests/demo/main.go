@@ -18,6 +18,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/firewall"
 )
 
 func main() {
@@ -119,10 +121,11 @@ func (d *daemon) stop() error {
 	return errors.Join(d.command.Wait(), d.sweep())
 }
 
-// sweep removes the sandboxes that waited in the pool: docker-sd leaves them for
-// its next start, which a demo does not have.
+// sweep removes the sandboxes that waited in the pool and the rules for their
+// networks: docker-sd leaves them for its next start, which a demo does not have.
 func (d *daemon) sweep() error {
-	return removeLabelled(fmt.Sprintf("docker-sd.instance=demo-%d", os.Getpid()))
+	instance := fmt.Sprintf("demo-%d", os.Getpid())
+	return errors.Join(removeLabelled("docker-sd.instance="+instance), firewall.Remove(instance))
 }
 
 func (d *daemon) call(ctx context.Context, path string, body any) (int, string, error) {

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/firewall"
 )
 
 // node is a docker-sd at work, and the Prometheus that watches it.
@@ -83,7 +85,7 @@ func (n *node) stop(ctx context.Context) error {
 			problems = append(problems, exec.CommandContext(ctx, "docker", remove...).Run())
 		}
 	}
-	return errors.Join(append(problems, os.RemoveAll(n.dir))...)
+	return errors.Join(append(problems, firewall.Remove(n.instance), os.RemoveAll(n.dir))...)
 }
 
 func (n *node) call(ctx context.Context, path string, body any) error {

@@ -54,7 +54,7 @@ func startDaemon(ctx context.Context, binary, dir string, boot time.Duration, po
 		return nil, err
 	}
 	settings, err := yaml.Marshal(map[string]any{
-		"Socket": "unix://" + filepath.Join(dir, "s.sock"), "DataRootFolder": filepath.Join(dir, "data"), "Instance": d.name,
+		"Socket": "unix://" + filepath.Join(dir, "s.sock"), "DataRootFolder": filepath.Join(dir, "data"), "Instance": d.name, "PodFirewall": "disabled",
 		"DOCKER_HOST": "unix://" + host, "AdminAddress": "", "AVAILABLEDINDS": poolSize, "StandbySandboxes": 0, "MaxPods": pods,
 		"SandboxImage": "sandbox",
 	})
