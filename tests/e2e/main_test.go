@@ -19,6 +19,11 @@ var suite struct {
 	binary string
 	// faulty builds the daemon that can be told where to die, at its first use.
 	faulty func() (string, error)
+	// unprotected builds the daemon whose mounts are not pinned, at its first use: what
+	// attacks succeed against.
+	unprotected func() (string, error)
+	// intruder is the program that attacks, and an image with it, made at its first use.
+	intruder func() (intruder, error)
 	images testImages
 	engine *engineReader
 	// shared starts the daemon that most tests use, at its first use.
@@ -73,6 +78,9 @@ func runSuite(m *testing.M) int {
 			fmt.Fprintf(os.Stderr, "the end of the shared daemon's log:\n%s", shared.log.tail(200))
 		}
 	}
+	if err := removeIntruder(); err != nil {
+		code = complain(err)
+	}
 	if both != nil {
 		if err := both.stop(); err != nil {
 			code = complain(err)
@@ -106,6 +114,10 @@ func prepareSuite(dir string) error {
 	suite.faulty = sync.OnceValues(func() (string, error) {
 		return build(filepath.Join(dir, "faulty"), "-tags", "faults")
 	})
+	suite.unprotected = sync.OnceValues(func() (string, error) {
+		return build(filepath.Join(dir, "unprotected"), "-tags", "faults,unprotected")
+	})
+	suite.intruder = sync.OnceValues(func() (intruder, error) { return makeIntruder(dir) })
 	suite.binary, err = build(filepath.Join(dir, "under-test"), "-race")
 	return err
 }
