@@ -24,8 +24,8 @@ var suite struct {
 	unprotected func() (string, error)
 	// intruder is the program that attacks, and an image with it, made at its first use.
 	intruder func() (intruder, error)
-	images testImages
-	engine *engineReader
+	images   testImages
+	engine   *engineReader
 	// shared starts the daemon that most tests use, at its first use.
 	shared func() (*daemon, error)
 	// registries starts two image registries, at their first use.
