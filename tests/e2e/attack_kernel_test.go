@@ -74,7 +74,7 @@ func openDoors(dir string) map[string]any {
 	return map[string]any{
 		"CapAdd": []string{"ALL"}, "CapDrop": []string{"SYS_RESOURCE"}, "SecurityOpt": []string{"seccomp=unconfined", "apparmor=unconfined"},
 		"MaskedPaths": []string{}, "ReadonlyPaths": []string{}, "PidMode": "host", "NetworkMode": "host", "IpcMode": "host",
-		"CgroupnsMode": "host", "DeviceCgroupRules": []string{"a *:* rwm"},
+		"CgroupnsMode": "private", "DeviceCgroupRules": []string{"a *:* rwm"},
 		"Binds": []string{dir + ":" + dir, "/sys:/sys", strings.TrimPrefix(os.Getenv("DOCKER_HOST"), "unix://") + ":/run/engine.sock"},
 	}
 }

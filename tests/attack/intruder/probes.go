@@ -39,6 +39,8 @@ var attacks = map[string]func() outcome{
 	"mount-cgroup":     mountCgroup,
 	"mount-new-api":    mountNewAPI,
 	"cgroup-files":     cgroupFiles,
+	"own-bounds":       ownBounds,
+	"own-devices":      ownDevices,
 	"sockets":          sockets,
 	"abstract-sockets": abstractSockets,
 	"loopback":         loopback,

@@ -1,0 +1,109 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+	v1 "k8s.io/api/core/v1"
+)
+
+// manyProcesses is more than a pod is given by default, and little for a host.
+const manyProcesses = 1500
+
+// TestAttackProcesses: a pod starts processes until it is given no more. A container
+// without a bound gets all of them.
+func TestAttackProcesses(t *testing.T) {
+	t.Parallel()
+	argv := []string{"spawn", strconv.Itoa(manyProcesses)}
+	control := findings(runPlain(t, map[string]any{"Cmd": append([]string{"/intruder"}, argv...)}))
+	if f := control["spawn"]; f.state != escaped {
+		t.Fatalf("the control %s: %s", f.state, f.saw)
+	}
+	d := sharedDaemon(t)
+	if f := findings(d.run(t, newPod(attacker(t, "c", argv...))).output())["spawn"]; f.state != held {
+		t.Errorf("a pod %s: %s", f.state, f.saw)
+	}
+}
+
+// TestAttackMemory: above all sandboxes there is a bound that leaves the host its part,
+// which is what the kernel holds them to when each takes all it may.
+func TestAttackMemory(t *testing.T) {
+	t.Parallel()
+	var host unix.Sysinfo_t
+	if err := unix.Sysinfo(&host); err != nil {
+		t.Fatal(err)
+	}
+	total := host.Totalram * uint64(host.Unit)
+	d := ownDaemon(t, 1, nil)
+	p := d.run(t, newPod(shell("c", untilStopped)))
+	p.waitRunning()
+	id, err := makePlain(t.Context(), map[string]any{"Image": suite.images.busybox, "Cmd": []string{"sleep", "600"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := suite.engine.removeContainer(context.Background(), id); err != nil {
+			t.Error(err)
+		}
+	})
+	suite.engine.post(t, "/containers/"+id+"/start", nil, nil)
+	if bound, where := boundAbove(t, id); bound != 0 {
+		t.Fatalf("a container without docker-sd is bound by %s to %d bytes: the control proves nothing", where, bound)
+	}
+	bound, where := boundAbove(t, p.sandbox().ID)
+	if bound == 0 || bound >= total {
+		t.Errorf("nothing above the sandbox keeps all of them from the host's %d bytes: %d %s", total, bound, where)
+	}
+}
+
+// boundAbove is the least bound on memory of a control group above a container's own,
+// in bytes, or 0 where there is none.
+func boundAbove(t *testing.T, id string) (least uint64, where string) {
+	t.Helper()
+	for name := range boundsOf(t, id) {
+		if base := filepath.Base(name); base != "memory.limit_in_bytes" && base != "memory.max" {
+			continue
+		}
+		for dir := filepath.Dir(filepath.Dir(name)); strings.HasPrefix(dir, "/sys/fs/cgroup/"); dir = filepath.Dir(dir) {
+			text, err := os.ReadFile(filepath.Join(dir, filepath.Base(name)))
+			bound, perr := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
+			// What version 1 calls no bound is the greatest number of pages.
+			if err == nil && perr == nil && bound < 1<<62 && (least == 0 || bound < least) {
+				least, where = bound, dir
+			}
+		}
+	}
+	return least, where
+}
+
+// TestAttackOwnLimit: a container that may mount control groups of its own lifts its
+// limit, and is held by that of its sandbox. What its limit was stays in its pod.
+func TestAttackOwnLimit(t *testing.T) {
+	t.Parallel()
+	d := sharedDaemon(t)
+	c := attacker(t, "c", "probe", "user-limits")
+	c.Resources = limits("", "64Mi")
+	c.SecurityContext = &v1.SecurityContext{SeccompProfile: unfiltered}
+	c.Lifecycle = nil
+	p := d.run(t, newPod(c))
+	p.waitPhase(v1.PodSucceeded)
+	before := boundsOf(t, p.sandbox().ID)
+	if len(before) == 0 {
+		t.Error("the sandbox has no bounds")
+	}
+	for name, value := range before {
+		if filepath.Base(name) == "memory.limit_in_bytes" || filepath.Base(name) == "memory.max" {
+			if n, err := strconv.ParseUint(value, 10, 64); err != nil || n > 1<<62 {
+				t.Error(fmt.Errorf("%s = %s", name, value))
+			}
+		}
+	}
+}
