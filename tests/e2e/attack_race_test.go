@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -76,7 +77,8 @@ func (p *podRun) raceOnce(end time.Time) (saw string, mounts int) {
 			saw, mounts = p.sightings(status), mounted(status)
 			done := 0
 			for _, c := range status.Containers {
-				if c.RestartCount > 0 || c.State.Terminated != nil {
+				waits := c.State.Waiting
+				if c.RestartCount > 0 || c.State.Terminated != nil || waits != nil && slices.Contains([]string{"CrashLoopBackOff", "CreateContainerError"}, waits.Reason) {
 					done++
 				}
 			}
