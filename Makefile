@@ -19,7 +19,7 @@ DECODERS = api:FuzzRoutes config:FuzzLoad engine:FuzzLogFrames gpu:FuzzAssignmen
 	interlink:FuzzDecodeCreate interlink:FuzzDecodeDelete interlink:FuzzDecodeLogs interlink:FuzzDecodeStatus \
 	pods:FuzzFlags pods:FuzzPod pods:FuzzRecord pods:FuzzStatus volumes:FuzzItemPath
 
-.PHONY: all build init test unit light integration crash soak modern package installable fuzz fuzzshort simulate simulateshort demo run bench pictures lint clean help
+.PHONY: all build init test unit light integration crash soak attack modern package installable fuzz fuzzshort simulate simulateshort demo run bench pictures lint clean help
 
 all: build ## what plain make does
 
@@ -59,6 +59,10 @@ integration: init ## the daemon against a real engine, through HTTP
 DURATION ?= 3m
 soak: init ## random pods and kills for DURATION (3m), then a search for what leaked
 	$(LAB) -- $(GO) test -tags e2e -count=1 -timeout 3h -v -run '^TestSoak$$' ./tests/e2e -soak $(DURATION)
+
+DURATION_ATTACK ?= 5m
+attack: init ## tries to break out of pods; each race goes on for DURATION_ATTACK (5m)
+	$(LAB) -- $(GO) test -tags e2e -count=1 -timeout 2h -v -run '^TestAttack' ./tests/e2e/ -attack $(DURATION_ATTACK)
 
 modern: init ## chosen tests with engine 29, built from Go modules, on the host and in sandboxes
 	$(GO) run ./tests/modern

@@ -83,7 +83,10 @@ func otherPrograms() outcome {
 			unix.Close(fd)
 		}
 		name, _ := os.ReadFile(dir + "/comm")
-		if isEngine(string(name)) && (err == nil || errors.Is(err, unix.ETXTBSY)) {
+		// That it is busy is said before that its mount is read-only.
+		var system unix.Statfs_t
+		readOnly := unix.Statfs(dir+"/exe", &system) == nil && system.Flags&unix.ST_RDONLY != 0
+		if isEngine(string(name)) && !readOnly && (err == nil || errors.Is(err, unix.ETXTBSY)) {
 			return escaped("%s/exe (%s): %v", dir, strings.TrimSpace(string(name)), err)
 		}
 	}
@@ -103,7 +106,8 @@ func isEngine(name string) bool {
 func otherMemory() outcome {
 	for _, dir := range processes() {
 		name, _ := os.ReadFile(dir + "/comm")
-		if !isEngine(string(name)) {
+		arguments, _ := os.ReadFile(dir + "/cmdline")
+		if !isEngine(string(name)) || strings.Contains(string(arguments), "\x00pause") { // the pod's own
 			continue
 		}
 		for _, file := range []string{"mem", "cwd/.", "fd/1", "fd/2", "root/."} {
