@@ -49,6 +49,8 @@ func (p *plan) checkContainer(field string, c *v1.Container, known map[string]bo
 		switch {
 		case !path.IsAbs(m.MountPath) || hasBackstep(m.MountPath):
 			p.refuse(at, "mountPath must be an absolute path without '..'")
+		case strings.Contains(m.MountPath, ":"):
+			p.refuse(at, "mountPath must not contain ':'") // as Kubernetes has it
 		case clean == "/":
 			p.refuse(at, "a volume cannot be mounted over the root of the container")
 		case targets[clean]:

@@ -100,6 +100,7 @@ func TestValidateMounts(t *testing.T) {
 		{"relative", v1.VolumeMount{Name: "a", MountPath: "x"}, `mountPath must be an absolute path`},
 		{"empty", v1.VolumeMount{Name: "a"}, `mountPath must be an absolute path`},
 		{"backstep", v1.VolumeMount{Name: "a", MountPath: "/x/../y"}, `mountPath must be an absolute path without '..'`},
+		{"colon", v1.VolumeMount{Name: "a", MountPath: "/x:/y"}, `mountPath must not contain ':'`},
 		{"root", v1.VolumeMount{Name: "a", MountPath: "//"}, `cannot be mounted over the root`},
 		{"same path", v1.VolumeMount{Name: "a", MountPath: "/v//a/"}, `another volume is mounted at this path`},
 		{"absolute subPath", v1.VolumeMount{Name: "a", MountPath: "/x", SubPath: "/x"}, `subPath "/x" must be relative`},

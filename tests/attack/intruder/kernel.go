@@ -34,6 +34,26 @@ func writeBack(name string) outcome {
 	return escaped("wrote %s with the value that was there", name)
 }
 
+// masks are where a runtime mounts the container's /dev/null or console.
+var masks = []string{"/proc/kcore", "/proc/keys", "/proc/timer_list", "/proc/latency_stats", "/proc/sched_debug", "/proc/scsi", "/dev/console"}
+
+// maskedSettings finds out whether what masks a file is a setting of the kernel's: a
+// volume over /dev brought a null or a console that is a link to it.
+func maskedSettings() outcome {
+	var setting, mask unix.Stat_t
+	if err := unix.Stat(corePath, &setting); err != nil {
+		return absent("%v", err)
+	}
+	for _, name := range append(listed("ATTACK_MASKED"), masks...) {
+		if unix.Stat(name, &mask) == nil && mask.Ino == setting.Ino && mask.Mode == setting.Mode {
+			if o := writeBack(name); o.state == "escaped" {
+				return o
+			}
+		}
+	}
+	return held("no mask is a setting that can be written")
+}
+
 // settingsOfNamespaces are below /proc/sys and belong to the container's own network,
 // IPC, UTS, PID or user namespace.
 var settingsOfNamespaces = []string{"net", "user", "fs/mqueue", "kernel/msg", "kernel/sem", "kernel/shm", "kernel/auto_msgmni",

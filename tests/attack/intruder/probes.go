@@ -60,7 +60,10 @@ var withinUser = map[string]func() outcome{
 	"user-again":  mountAgain,
 }
 
-// probe runs the named attacks, or all.
+// byName are attacks that need something of their test's.
+var byName = map[string]func() outcome{"masked-settings": maskedSettings}
+
+// probe runs the named attacks, or all that need nothing.
 func probe(names []string) int {
 	if len(names) == 0 {
 		for name := range attacks {
@@ -70,6 +73,9 @@ func probe(names []string) int {
 	}
 	for _, name := range names {
 		attack := attacks[name]
+		if attack == nil {
+			attack = byName[name]
+		}
 		if attack == nil {
 			attack = func() outcome { return absent("no such attack") }
 		}
