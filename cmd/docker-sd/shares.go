@@ -35,6 +35,8 @@ const (
 	leastMemory = 512 << 20
 	// usualPids are the kernel's where it does not tell.
 	usualPids = 32768
+	// hostPidNamespace is what the kernel calls the first one (PROC_PID_INIT_INO).
+	hostPidNamespace = "pid:[4026531836]"
 )
 
 // sharesOf says what sandboxes of a docker-sd may have of a host with so many
@@ -67,7 +69,9 @@ func sharesOf(s config.Config, info engine.Info, pids int64) (shares, error) {
 	return out, nil
 }
 
-// hostPids is how many process ids the kernel has: of its two limits the lower one.
+// hostPids is how many process ids the kernel has: of its two limits the lower one. In
+// a container with process ids of its own kernel.pid_max is the container's (Linux
+// 6.14), and may be far above the host's.
 func hostPids(proc string) int64 {
 	least := int64(0)
 	for _, name := range []string{"pid_max", "threads-max"} {
@@ -81,6 +85,9 @@ func hostPids(proc string) int64 {
 	}
 	if least == 0 {
 		return usualPids
+	}
+	if namespace, err := os.Readlink(proc + "/self/ns/pid"); err != nil || namespace != hostPidNamespace {
+		return min(least, usualPids)
 	}
 	return least
 }

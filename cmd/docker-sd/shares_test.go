@@ -71,12 +71,24 @@ func TestHostPids(t *testing.T) {
 	if err := os.MkdirAll(filepath.Join(proc, "sys/kernel"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for name, text := range map[string]string{"pid_max": "4194304\n", "threads-max": "7000\n"} {
+	set := func(name, text string) {
+		t.Helper()
 		if err := os.WriteFile(filepath.Join(proc, "sys/kernel", name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := hostPids(proc); got != 7000 {
+	set("pid_max", "4194304\n")
+	set("threads-max", "190000\n")
+	if got := hostPids(proc); got != usualPids {
+		t.Errorf("%d in a container, where pid_max may be its own", got)
+	}
+	if err := os.MkdirAll(filepath.Join(proc, "self/ns"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(hostPidNamespace, filepath.Join(proc, "self/ns/pid")); err != nil {
+		t.Fatal(err)
+	}
+	if got := hostPids(proc); got != 190000 {
 		t.Errorf("%d, want the lower of the two", got)
 	}
 }

@@ -3,7 +3,9 @@ package eviction
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,6 +21,7 @@ type host struct {
 	users           []User
 	// unused is what images give back when they are asked to, once.
 	unused  int64
+	mu      sync.Mutex
 	evicted []string
 	said    []string
 	// sticky pods are never gone.
@@ -29,7 +32,9 @@ type host struct {
 func (h *host) DiskUsers(context.Context) []User { return h.users }
 
 func (h *host) Evict(uid, message string) <-chan struct{} {
+	h.mu.Lock()
 	h.evicted, h.said = append(h.evicted, uid), append(h.said, message)
+	h.mu.Unlock()
 	gone := make(chan struct{})
 	for i, u := range h.users {
 		if u.UID == uid {
@@ -44,6 +49,13 @@ func (h *host) Evict(uid, message string) <-chan struct{} {
 		close(gone)
 	}
 	return gone
+}
+
+// ended are the pods that were evicted until now.
+func (h *host) ended() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.evicted)
 }
 
 func (h *host) watch(thresholds ...Threshold) *Watch {
@@ -74,32 +86,32 @@ var (
 
 func TestRound(t *testing.T) {
 	for name, c := range map[string]struct {
-		host       host
+		host       *host
 		thresholds []Threshold
 		want       []string
 		fails      string
 		low        bool
 	}{
-		"room": {host{folders: disk(1, 1000, 100), users: []User{user("a", 900, 0, 0)}}, []Threshold{nodeTenth}, nil, "", false},
-		"low":  {host{folders: disk(1, 1000, 99), users: []User{user("a", 100, 0, 0), user("b", 700, 0, 0)}}, []Threshold{nodeTenth}, []string{"b"}, "", true},
-		"an amount": {host{folders: disk(1, 1000, 99), users: []User{user("a", 100, 0, 0)}}, []Threshold{{Signal: "nodefs.available", Amount: 100 * mib}},
+		"room": {&host{folders: disk(1, 1000, 100), users: []User{user("a", 900, 0, 0)}}, []Threshold{nodeTenth}, nil, "", false},
+		"low":  {&host{folders: disk(1, 1000, 99), users: []User{user("a", 100, 0, 0), user("b", 700, 0, 0)}}, []Threshold{nodeTenth}, []string{"b"}, "", true},
+		"an amount": {&host{folders: disk(1, 1000, 99), users: []User{user("a", 100, 0, 0)}}, []Threshold{{Signal: "nodefs.available", Amount: 100 * mib}},
 			[]string{"a"}, "", true},
-		"most above its request": {host{folders: disk(1, 1000, 50), users: []User{user("a", 300, 0, 0), user("b", 700, 0, 600)}}, []Threshold{nodeTenth}, []string{"a"}, "", true},
-		"images go first":        {host{folders: disk(1, 1000, 50), unused: 200 * mib, users: []User{user("a", 800, 0, 0)}}, []Threshold{nodeTenth}, nil, "", false},
-		"images are not enough":  {host{folders: disk(1, 1000, 50), unused: 20 * mib, users: []User{user("a", 800, 0, 0)}}, []Threshold{nodeTenth}, []string{"a"}, "", true},
-		"others fill it": {host{folders: disk(1, 1000, 50), users: []User{user("a", 5, 0, 0), user("b", 500, 0, 500)}}, []Threshold{nodeTenth}, nil,
+		"most above its request": {&host{folders: disk(1, 1000, 50), users: []User{user("a", 300, 0, 0), user("b", 700, 0, 600)}}, []Threshold{nodeTenth}, []string{"a"}, "", true},
+		"images go first":        {&host{folders: disk(1, 1000, 50), unused: 200 * mib, users: []User{user("a", 800, 0, 0)}}, []Threshold{nodeTenth}, nil, "", false},
+		"images are not enough":  {&host{folders: disk(1, 1000, 50), unused: 20 * mib, users: []User{user("a", 800, 0, 0)}}, []Threshold{nodeTenth}, []string{"a"}, "", true},
+		"others fill it": {&host{folders: disk(1, 1000, 50), users: []User{user("a", 5, 0, 0), user("b", 500, 0, 500)}}, []Threshold{nodeTenth}, nil,
 			"no pod uses much above its request", true},
-		"no pods":           {host{folders: disk(1, 1000, 50)}, []Threshold{nodeTenth}, nil, "", true},
-		"one disk for both": {host{folders: disk(1, 1000, 50), images: disk(1, 1000, 50), users: []User{user("a", 300, 0, 0), user("b", 0, 400, 0)}}, []Threshold{nodeTenth}, []string{"b"}, "", true},
-		"two disks": {host{folders: disk(1, 1000, 50), images: disk(2, 1000, 900), users: []User{user("a", 300, 0, 0), user("b", 0, 400, 0)}}, []Threshold{nodeTenth, imageTenth},
+		"no pods":           {&host{folders: disk(1, 1000, 50)}, []Threshold{nodeTenth}, nil, "", true},
+		"one disk for both": {&host{folders: disk(1, 1000, 50), images: disk(1, 1000, 50), users: []User{user("a", 300, 0, 0), user("b", 0, 400, 0)}}, []Threshold{nodeTenth}, []string{"b"}, "", true},
+		"two disks": {&host{folders: disk(1, 1000, 50), images: disk(2, 1000, 900), users: []User{user("a", 300, 0, 0), user("b", 0, 400, 0)}}, []Threshold{nodeTenth, imageTenth},
 			[]string{"a"}, "", true},
-		"the other of two": {host{folders: disk(1, 1000, 900), images: disk(2, 1000, 50), users: []User{user("a", 500, 0, 0), user("b", 0, 400, 0)}}, []Threshold{nodeTenth, imageTenth},
+		"the other of two": {&host{folders: disk(1, 1000, 900), images: disk(2, 1000, 50), users: []User{user("a", 500, 0, 0), user("b", 0, 400, 0)}}, []Threshold{nodeTenth, imageTenth},
 			[]string{"b"}, "", true},
-		"images unseen": {host{folders: disk(1, 1000, 50), users: []User{user("a", 300, 0, 0), user("b", 0, 400, 0)}}, []Threshold{imageTenth, nodeTenth}, []string{"b"}, "", true},
-		"inodes": {host{folders: Space{Device: 1, Bytes: 1000, Free: 900, Inodes: 1000, FreeInodes: 40}, users: []User{user("a", 300, 0, 0), user("b", 400, 0, 1000)}},
+		"images unseen": {&host{folders: disk(1, 1000, 50), users: []User{user("a", 300, 0, 0), user("b", 0, 400, 0)}}, []Threshold{imageTenth, nodeTenth}, []string{"b"}, "", true},
+		"inodes": {&host{folders: Space{Device: 1, Bytes: 1000, Free: 900, Inodes: 1000, FreeInodes: 40}, users: []User{user("a", 300, 0, 0), user("b", 400, 0, 1000)}},
 			[]Threshold{nodeTenth, nodeInodes}, []string{"b"}, "", true},
-		"no number of inodes": {host{folders: Space{Device: 1, Bytes: 1000, Free: 900}}, []Threshold{nodeInodes}, nil, "", false},
-		"cannot be measured":  {host{fails: errors.New("gone")}, []Threshold{nodeTenth}, nil, "gone", false},
+		"no number of inodes": {&host{folders: Space{Device: 1, Bytes: 1000, Free: 900}}, []Threshold{nodeInodes}, nil, "", false},
+		"cannot be measured":  {&host{fails: errors.New("gone")}, []Threshold{nodeTenth}, nil, "gone", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := c.host.watch(c.thresholds...)
@@ -156,11 +168,11 @@ func TestRun(t *testing.T) {
 		go func() { defer close(done); w.Run(ctx) }()
 		time.Sleep(goneLimit - time.Second)
 		synctest.Wait()
-		if diff := cmp.Diff([]string{"b"}, h.evicted); diff != "" {
+		if diff := cmp.Diff([]string{"b"}, h.ended()); diff != "" {
 			t.Errorf("evicted within %s (-want +got):\n%s", time.Since(began), diff)
 		}
 		<-done
-		if diff := cmp.Diff([]string{"b", "a"}, h.evicted); diff != "" {
+		if diff := cmp.Diff([]string{"b", "a"}, h.ended()); diff != "" {
 			t.Errorf("evicted (-want +got):\n%s", diff)
 		}
 		if w.Trouble() != "" {
