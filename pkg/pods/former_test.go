@@ -58,7 +58,7 @@ func TestFormerIsWaitedFor(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				sandboxes := &c.sandboxes
-				m := New(Config{Dir: t.TempDir()}, sandboxes, nil, ailing{}, nil)
+				m := New(Config{Dir: t.TempDir()}, sandboxes, nil, ailing{})
 				defer m.Close()
 				p := m.newPod(plainPod())
 				p.kept.Store(&record{Pod: p.spec, Sandbox: "new", Former: "old"})

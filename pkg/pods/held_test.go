@@ -74,7 +74,7 @@ func TestRefusedPodKeepsItsDevices(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := keeper{held: map[string]string{}, unknown: map[string]bool{}}
-			m := New(Config{Dir: t.TempDir(), Tombstones: time.Hour}, stuck{}, nil, got, nil)
+			m := New(Config{Dir: t.TempDir(), Tombstones: time.Hour}, stuck{}, nil, got)
 			defer m.Close()
 			if err := m.store.open(); err != nil {
 				t.Fatal(err)

@@ -115,7 +115,7 @@ func TestFailedPreStopIsDiscreet(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	m := New(Config{Dir: t.TempDir()}, nil, nil, ailing{}, nil)
+	m := New(Config{Dir: t.TempDir()}, nil, nil, ailing{})
 	defer m.Close()
 	pod := plainPod()
 	pod.Spec.Containers[0].Lifecycle = &v1.Lifecycle{PreStop: &v1.LifecycleHandler{Exec: &v1.ExecAction{Command: []string{"MARK-argv0"}}}}
