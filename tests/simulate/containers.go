@@ -5,13 +5,12 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/netip"
+	"path/filepath"
 	"slices"
-	"strings"
 	"time"
-)
 
-// socketVariable tells the boot script of a sandbox where its engine listens.
-const socketVariable = "DOCKER_SD_SOCKET="
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
+)
 
 // container is one of an engine's; the engine's lock guards it.
 type container struct {
@@ -35,16 +34,20 @@ type containerConfig struct {
 	Env        []string
 	Entrypoint []string
 	Labels     map[string]string
-	HostConfig struct{ NetworkMode string }
+	HostConfig struct {
+		NetworkMode string
+		Mounts      []struct{ Source, Target string }
+	}
 }
 
-// socket is where a sandbox's engine listens, "" for other containers.
-func (c *container) socket() string {
-	at := slices.IndexFunc(c.config.Env, func(entry string) bool { return strings.HasPrefix(entry, socketVariable) })
-	if at < 0 {
-		return ""
+// folder is where the init of a sandbox makes its sockets, "" for other containers.
+func (c *container) folder() string {
+	for _, m := range c.config.HostConfig.Mounts {
+		if m.Target == initapi.FolderPath {
+			return m.Source
+		}
 	}
-	return strings.TrimPrefix(c.config.Env[at], socketVariable)
+	return ""
 }
 
 // end stops what runs; the engine's lock is held.
@@ -123,25 +126,31 @@ func (e *fakeEngine) start(c *container, _ *http.Request) func(http.ResponseWrit
 		return says(http.StatusNotModified)
 	}
 	c.status, c.started, c.ended = "running", time.Now(), make(chan struct{})
-	if slices.Equal(c.config.Entrypoint, []string{"/bin/sh", "-c", ":"}) {
+	if slices.Equal(c.config.Entrypoint, initapi.TrueCommand()) {
 		c.end(0)
 	}
-	if socket := c.socket(); socket != "" {
+	if folder := c.folder(); folder != "" {
 		c.inner = newFakeEngine(e.calls.inside, 0)
-		e.group.Go(func() { e.runSandbox(c.inner, socket, c.ended) })
+		e.group.Go(func() { e.runSandbox(c.inner, folder, c.ended) })
 	}
 	return says(http.StatusNoContent)
 }
 
-// runSandbox serves the engine in a sandbox until the sandbox ends.
-func (e *fakeEngine) runSandbox(inner *fakeEngine, socket string, ended <-chan struct{}) {
+// runSandbox serves the init and the engine in a sandbox until the sandbox ends.
+func (e *fakeEngine) runSandbox(inner *fakeEngine, folder string, ended <-chan struct{}) {
 	defer inner.close()
+	init, err := startInit(folder, e.calls.inside)
+	if err != nil {
+		e.calls.unexpected(err.Error())
+		return
+	}
+	defer init.close()
 	select {
 	case <-time.After(e.boot):
 	case <-ended:
 		return
 	}
-	if err := inner.listen(socket); err != nil {
+	if err := inner.listen(filepath.Join(folder, initapi.EngineSocket)); err != nil {
 		e.calls.unexpected(err.Error())
 	}
 	<-ended

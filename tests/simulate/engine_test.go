@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 )
 
 // connected is an engine and docker-sd's own client for it.
@@ -102,7 +103,7 @@ func TestContainerRunsUntilStopped(t *testing.T) {
 
 func TestContainerWithoutWork(t *testing.T) {
 	c, _ := connected(t)
-	id := made(t, c, engine.Spec{Image: "i", Entrypoint: []string{"/bin/sh", "-c", ":"}})
+	id := made(t, c, engine.Spec{Image: "i", Entrypoint: initapi.TrueCommand()})
 	if err := c.Start(t.Context(), id); err != nil {
 		t.Fatal(err)
 	}
@@ -117,12 +118,13 @@ func TestSandbox(t *testing.T) {
 	if err := c.CreateNetwork(ctx, engine.NetworkSpec{Name: "n", Subnet: "10.0.0.16/28", Labels: map[string]string{"k": "v"}}); err != nil {
 		t.Fatal(err)
 	}
-	socket := filepath.Join(t.TempDir(), "i.sock")
-	id := made(t, c, engine.Spec{Name: "s", Image: "i", Network: "n", Env: []string{"A=b", socketVariable + socket}})
+	dir := t.TempDir()
+	id := made(t, c, engine.Spec{Name: "s", Image: "i", Network: "n", Mounts: []engine.Mount{{Source: "/x", Target: "/y"},
+		{Source: dir, Target: initapi.FolderPath}}})
 	if err := c.Start(ctx, id); err != nil {
 		t.Fatal(err)
 	}
-	inner := connect(t, socket)
+	inner := connect(t, filepath.Join(dir, initapi.EngineSocket))
 	if err := poll(ctx, "wait for the engine in the sandbox", func() error {
 		if inner.Ping(ctx) != nil {
 			return errNotYet
@@ -130,6 +132,19 @@ func TestSandbox(t *testing.T) {
 		return nil
 	}); err != nil {
 		t.Fatal(err)
+	}
+	init := initapi.NewClient(dir)
+	if state, err := init.Status(ctx); err != nil || state.Standby {
+		t.Errorf("Status() = %+v, %v, want one whose engine was started", state, err)
+	}
+	if path, err := init.Pin(ctx, "c/0", initapi.Source{}); err != nil || path != "/run/docker-sd/pins/c/0" {
+		t.Errorf("Pin() = %q, %v", path, err)
+	}
+	if err := calls.problems(); err != nil {
+		t.Error(err)
+	}
+	if err := init.Start(ctx, true); !errdefs.IsNotImplemented(err) || calls.problems() == nil {
+		t.Errorf("Start() where nothing stands by = %v, and nobody noticed", err)
 	}
 	if seen, err := c.Inspect(ctx, id); err != nil || seen.IPs["n"] != "10.0.0.18" {
 		t.Errorf("Inspect() = %+v, %v, want the address behind the gateway", seen.IPs, err)
