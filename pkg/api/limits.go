@@ -221,7 +221,7 @@ func bounded(h http.Handler) http.Handler {
 // listener bounds the connections, and how long each may leave an answer unread.
 func (l *limits) listener(inner net.Listener) net.Listener {
 	most := max(l.config.MaxCalls, 1) + max(l.config.MaxFollowers, 1) + spareConnections
-	return connections.Listen(patientListener{inner}, most)
+	return patientListener{connections.Listen(inner, most)}
 }
 
 type patientListener struct{ net.Listener }
@@ -238,6 +238,10 @@ func (l patientListener) Accept() (net.Conn, error) {
 // days, but a caller that stops reading holds nothing for ever.
 type patientConn struct{ net.Conn }
 
+// NetConn is the connection below.
+func (c patientConn) NetConn() net.Conn { return c.Conn }
+
+// Write is that of the connection.
 func (c patientConn) Write(b []byte) (int, error) {
 	if err := c.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return 0, err

@@ -9,6 +9,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,10 +17,9 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
 
-// How long a connection may send nothing before it counts as silent.
+// How long a connection may send nothing.
 const (
-	// grace is for one that is new or has just been answered: a header is on its way
-	// at once, and has to be read on a machine with much to do.
+	// grace is for one that is new or has just been answered: a header is on its way.
 	grace = 100 * time.Millisecond
 	// stall is for one in the middle of a request.
 	stall = time.Second
@@ -136,29 +136,62 @@ func (l *listener) add(c *conn) bool {
 }
 
 // closeSilent closes the silent connection that is missed least, if there is one.
-// To look at a thousand of them takes some microseconds.
 func (l *listener) closeSilent() bool {
+	for {
+		worst := l.worst()
+		if worst == nil {
+			return false
+		}
+		if !unread(worst.Conn) {
+			worst.Close() // its error says nothing of use
+			return true
+		}
+		// It has spoken, and this process has not had the time to listen.
+		l.mu.Lock()
+		worst.since = time.Now()
+		l.mu.Unlock()
+	}
+}
+
+// worst is the connection to close, nil if there is none yet: one that is missed
+// more does not go because the one that is missed least is still new. To look at a
+// thousand of them takes some microseconds.
+func (l *listener) worst() *conn {
 	now := time.Now()
 	l.mu.Lock()
+	defer l.mu.Unlock()
 	var worst *conn
 	for c := range l.open {
 		if c.silent(now) && (worst == nil || l.worse(c, worst)) {
 			worst = c
 		}
 	}
-	l.mu.Unlock()
-	if worst == nil {
+	if worst == nil || now.Sub(worst.since) <= grace {
+		return nil
+	}
+	return worst
+}
+
+// unread says that the kernel holds bytes of a connection that nobody has read yet.
+func unread(c net.Conn) bool {
+	socket, ok := c.(syscall.Conn)
+	if !ok {
 		return false
 	}
-	worst.Close() // its error says nothing of use
-	return true
+	raw, err := socket.SyscallConn()
+	if err != nil {
+		return false
+	}
+	waiting := 0
+	err = raw.Control(func(fd uintptr) { waiting, _ = unix.IoctlGetInt(int(fd), unix.SIOCINQ) }) //nolint:gosec // a file descriptor
+	return err == nil && waiting > 0
 }
 
 // silent says that nothing is lost with the connection: it has no request, or one
 // whose body does not come. It is called with mu held.
 func (c *conn) silent(now time.Time) bool {
 	if !c.busy {
-		return now.Sub(c.since) > grace
+		return true
 	}
 	began := c.reading.Load()
 	return c.receiving && began > 0 && now.Sub(time.Unix(0, began)) > stall

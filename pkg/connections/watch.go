@@ -34,13 +34,19 @@ func Watch(server *http.Server) {
 	})
 }
 
-// counted is the connection of a listener of ours, nil if it is none.
+// counted is the connection of a listener of ours below others, such as one of TLS,
+// nil if there is none.
 func counted(c net.Conn) *conn {
-	if secure, ok := c.(interface{ NetConn() net.Conn }); ok {
-		c = secure.NetConn()
+	for {
+		if own, ok := c.(*conn); ok {
+			return own
+		}
+		outer, ok := c.(interface{ NetConn() net.Conn })
+		if !ok {
+			return nil
+		}
+		c = outer.NetConn()
 	}
-	own, _ := c.(*conn)
-	return own
 }
 
 func (c *conn) began(withBody bool) {

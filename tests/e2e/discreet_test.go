@@ -38,7 +38,10 @@ func TestHooksAreDiscreet(t *testing.T) {
 		return func(_ *v1.Pod, c *v1.Container) { c.Lifecycle = &v1.Lifecycle{PostStart: h} }
 	}
 	liveness := func(h v1.ProbeHandler) func(*v1.Pod, *v1.Container) {
-		return func(_ *v1.Pod, c *v1.Container) { c.LivenessProbe = quickProbe(h); c.LivenessProbe.FailureThreshold = 1 }
+		return func(_ *v1.Pod, c *v1.Container) {
+			c.LivenessProbe = quickProbe(h)
+			c.LivenessProbe.FailureThreshold = 1
+		}
 	}
 	const says = "echo MARK-prestop MARK-poststart MARK-probe $PASSWORD; "
 	var runs []*podRun
