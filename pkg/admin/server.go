@@ -38,7 +38,7 @@ const (
 	writeTimeout = 30 * time.Second
 	idleTimeout  = 2 * time.Minute
 	// maxConnections of one listener; beyond them silent ones make place.
-	maxConnections = 512
+	maxConnections = 1024
 )
 
 // New makes a Server.

@@ -20,7 +20,7 @@ import (
 // How long a connection may send nothing.
 const (
 	// grace is for one that is new or has just been answered: a header is on its way.
-	grace = 100 * time.Millisecond
+	grace = 50 * time.Millisecond
 	// stall is for one in the middle of a request.
 	stall = time.Second
 )

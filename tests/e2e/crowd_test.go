@@ -22,6 +22,10 @@ import (
 // one of these and then nothing.
 const crowd = 2000
 
+// crowdLimit is below the 10 s after which a silent connection ends by itself; it is
+// less than a second on a machine that has nothing else to do.
+const crowdLimit = 8 * time.Second
+
 var mutterings = []string{"", "P", "GET /healthz HTTP/1.1\r\nHost: localhost\r\n", "POST /create HTTP/1.1\r\nHost: localhost\r\nContent-Length: 67108864\r\n\r\n"}
 
 // occupy opens the crowd's connections, which stay until the test ends.
@@ -69,11 +73,11 @@ func TestCrowd(t *testing.T) {
 		"a create":                      answered(t, http.MethodPost, "http://"+address+"/create", encode(t, newCreate(p))),
 	} {
 		t.Logf("%s took %s", what, took)
-		if took > runLimit/2 {
+		if took > crowdLimit {
 			t.Errorf("%s took %s", what, took)
 		}
 	}
-	if now := d.descriptors(t); now > before+crowd {
+	if now := d.descriptors(t); now > before+crowd*3/2 {
 		t.Errorf("%d descriptors are in use for %d connections, %d before", now, 2*crowd, before)
 	}
 	answered(t, http.MethodPost, "http://"+address+"/delete", encode(t, p))
