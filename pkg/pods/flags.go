@@ -18,7 +18,7 @@ import (
 // (contract 6). They apply to each of its containers.
 const flagsAnnotation = "docker-options.vk.io/flags"
 
-// grantingFlags give a container more than it has without them. Whoever may create
+// grantingFlags give a container more than it has without them. A user who may create
 // pods may write annotations, and what a cluster forbids in securityContext, by Pod
 // Security Admission say, it does not look for there.
 var grantingFlags = []string{"cap-add", "user"}

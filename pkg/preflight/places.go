@@ -220,7 +220,7 @@ func Names(names []string) Line {
 // trusts them.
 func TrustedFlags() Line {
 	return note("annotations", "set TrustedAnnotationFlags to false, unless the cluster decides who may write docker-options.vk.io/flags",
-		"TrustedAnnotationFlags is on: whoever may create a pod may take capabilities, root and real-time priority in its sandbox, whatever Pod Security Admission says")
+		"TrustedAnnotationFlags is on: every user who may create a pod may take capabilities, root and real-time priority in its sandbox, whatever Pod Security Admission says")
 }
 
 // HostPath judges a folder of the host that pods may use.
