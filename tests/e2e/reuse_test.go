@@ -46,6 +46,10 @@ func TestUsedSandboxIsNotHandedOut(t *testing.T) {
 	if err := d.start(); err != nil {
 		t.Fatal(err)
 	}
+	eventually(t, runLimit, "the pool has a warm sandbox", func() bool {
+		out, _, _ := d.command(t, "pool")
+		return strings.Contains(out, "1 warm of 1 wanted")
+	}, nil)
 	second := d.run(t, withVolume(newPod(shell("c", "cat /vol/secret; echo looked; "+untilStopped)), emptyDir(), "/vol"))
 	second.waitRunning()
 	eventually(t, runLimit, "the second pod has looked", func() bool {
