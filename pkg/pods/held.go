@@ -42,6 +42,9 @@ func (s store) hold(uid types.UID, devices json.RawMessage) error {
 		if old, err := os.ReadFile(s.heldPath(uid)); err == nil && bytes.Equal(old, file) {
 			return nil
 		}
+		err = makeFolder(s.heldDir.path)
+	}
+	if err == nil {
 		err = replaceFile(s.heldPath(uid), file)
 	}
 	if err == nil {
@@ -86,7 +89,7 @@ func (s store) held(uid types.UID) (json.RawMessage, error) {
 // dropHeld removes copies of pods that have no record: their creates were not answered.
 func (s store) dropHeld(recorded map[types.UID]bool) error {
 	entries, err := os.ReadDir(s.heldDir.path)
-	if err != nil {
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("read what pods hold: %w", err)
 	}
 	var problems []error

@@ -85,7 +85,7 @@ func (s store) tombstonePath(uid types.UID) string {
 }
 
 func (s store) open() error {
-	for _, dir := range []string{s.recordDir.path, s.tombstoneDir.path, s.heldDir.path} {
+	for _, dir := range []string{s.recordDir.path, s.tombstoneDir.path} {
 		if err := makeFolder(dir); err != nil {
 			return fmt.Errorf("make the data folder: %w", err)
 		}

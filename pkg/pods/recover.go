@@ -70,7 +70,8 @@ func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bo
 	for _, r := range records {
 		recorded[r.Pod.UID] = true
 	}
-	problems = errors.Join(problems, m.store.dropHeld(recorded))
+	// A disk that is full keeps no pod from being taken over.
+	problems = errors.Join(problems, makeFolder(m.store.heldDir.path), m.store.dropHeld(recorded))
 	keep(claimed)
 	var adopting []*pod
 	for _, r := range records {
