@@ -18,11 +18,13 @@ var anonymous = regexp.MustCompile(`^[0-9a-f]{64}$`)
 // sweepVolumes removes volumes of sandboxes that are gone. An engine removes them with
 // their container, and says that it has when it has failed: it takes a descriptor for
 // each level of folders in them, and those are as many as a pod likes. What it cannot
-// remove is emptied here first, where the engine's files can be reached.
+// remove is emptied here first, where the engine's files can be reached. One call does
+// it at a time, the others leave it to the next.
 func (p *Pool) sweepVolumes(ctx context.Context) error {
-	if p.config.StrayDryRun {
+	if p.config.StrayDryRun || !p.volumes.TryLock() {
 		return nil
 	}
+	defer p.volumes.Unlock()
 	found, err := p.host.UnusedVolumes(ctx, engine.LabelInstance+"="+p.config.Instance)
 	if err != nil {
 		return err

@@ -110,8 +110,10 @@ type Pool struct {
 	slots    chan struct{}
 	wake     chan struct{}
 	watchers sync.WaitGroup
-	life     context.Context
-	end      context.CancelFunc
+	// volumes is held while unused volumes are removed.
+	volumes sync.Mutex
+	life    context.Context
+	end     context.CancelFunc
 
 	mu sync.Mutex
 	// hardware of the sandboxes that boot from now on, and the digest of all that
@@ -306,6 +308,10 @@ func (p *Pool) Retire(ctx context.Context, name string) error {
 		return fmt.Errorf("remove sandbox %s: %w", name, err)
 	}
 	fault.Point("pool.retire.container")
+	if len(found) > 0 {
+		// What this cannot remove the sweep tries again, and tells of.
+		_ = p.sweepVolumes(ctx)
+	}
 	// By id: an engine that was asked twice, once before a crash and once after,
 	// may have made two networks of one name.
 	networks, err := p.host.ListNetworks(ctx, engine.LabelInstance+"="+p.config.Instance, engine.LabelSandbox+"="+name)
