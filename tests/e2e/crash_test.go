@@ -288,7 +288,7 @@ func (c *crashRun) checkNothingLeft() {
 // checkFiles looks for files that no longer have a purpose.
 func (c *crashRun) checkFiles() {
 	c.t.Helper()
-	for dir, allowed := range map[string]int{c.temporary(): 0, "records": 0, "archive": 0, "tombstones": 1 + c.before, "sandboxes": c.pool + c.standby} {
+	for dir, allowed := range map[string]int{c.temporary(): 0, "records": 0, "archive": 0, "held": 0, "tombstones": 1 + c.before, "sandboxes": c.pool + c.standby} {
 		if !filepath.IsAbs(dir) {
 			dir = filepath.Join(c.d.data(), dir)
 		}
@@ -297,7 +297,7 @@ func (c *crashRun) checkFiles() {
 		}
 	}
 	for _, entry := range c.list(c.d.data()) {
-		if !slices.Contains([]string{"admin.sock", "archive", "images.json", "lock", "records", "sandboxes", "tombstones"}, entry.Name()) {
+		if !slices.Contains([]string{"admin.sock", "archive", "held", "images.json", "lock", "records", "sandboxes", "tombstones"}, entry.Name()) {
 			c.t.Errorf("file %s is left", entry.Name())
 		}
 	}
