@@ -17,8 +17,18 @@ import (
 // its record was lost, it got its name from the pool again, and docker-sd was killed.
 func TestAttackHandover(t *testing.T) {
 	t.Parallel()
-	const pool = 1
 	theIntruder(t)
+	for name, lose := range map[string]func(record string) error{
+		"emptied": func(record string) error { return os.Truncate(record, 0) },
+		"removed": os.Remove,
+		"of none": func(record string) error { return os.WriteFile(record, []byte("{}"), 0o600) },
+	} {
+		t.Run(name, func(t *testing.T) { handOver(t, lose) })
+	}
+}
+
+func handOver(t *testing.T, lose func(record string) error) {
+	const pool = 1
 	d := ownDaemon(t, pool, nil)
 	mark := "left-" + d.instance
 	t.Cleanup(func() { // what is left of the first pod would be reported at the end
@@ -44,7 +54,7 @@ func TestAttackHandover(t *testing.T) {
 		t.Fatal(err)
 	}
 	record := filepath.Join(d.data(), "records", string(first.UID)+".json")
-	if err := os.Truncate(record, 0); err != nil {
+	if err := lose(record); err != nil {
 		t.Fatal(err)
 	}
 	if err := post(t.Context(), "/containers/"+box.ID+"/rename?name="+p.box, "application/json", nil, io.Discard); err != nil {

@@ -58,10 +58,14 @@ var withinUser = map[string]func() outcome{
 	"user-sysfs":  userSysfs,
 	"user-limits": userLimits,
 	"user-again":  mountAgain,
+	"user-bounds": ownBounds,
 }
 
 // byName are attacks that need something of their test's.
-var byName = map[string]func() outcome{"masked-settings": maskedSettings}
+var byName = map[string]func() outcome{
+	"masked-settings": maskedSettings,
+	"user-bounds":     func() outcome { return inUserNamespace("user-bounds") },
+}
 
 // probe runs the named attacks, or all that need nothing.
 func probe(names []string) int {
