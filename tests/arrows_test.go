@@ -33,7 +33,7 @@ var arrows = map[string][]string{
 	"preflight":   {"engine", "gpu", "pool"},
 	"probes":      {},
 	"retry":       {},
-	"sandboxinit": {"initapi"},
+	"sandboxinit": {"initapi", "tree"},
 	"site":        {},
 	"tracing":     {},
 	"tree":        {},

@@ -12,7 +12,6 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
-	"github.com/docker/docker/api/types/mount"
 )
 
 // Create makes a container and returns its id. A container of that name that
@@ -158,14 +157,6 @@ func fromInspect(seen container.InspectResponse) Container {
 		out.Image = seen.Config.Image
 		out.Labels = seen.Config.Labels
 		out.Env = seen.Config.Env
-	}
-	for _, m := range seen.Mounts {
-		if m.Type == mount.TypeVolume {
-			if out.Volumes == nil {
-				out.Volumes = map[string]string{}
-			}
-			out.Volumes[m.Destination] = m.Source
-		}
 	}
 	if seen.NetworkSettings != nil {
 		for name, network := range seen.NetworkSettings.Networks {

@@ -137,11 +137,9 @@ type Container struct {
 	DeviceIDs []string
 	// IPs maps network names to the container's IPv4 address.
 	IPs map[string]string
-	// Bounds, CgroupParent, and Volumes, where on the engine's host the volume at a path
-	// of the container is, are filled by Inspect only.
+	// Bounds and CgroupParent are filled by Inspect only.
 	Bounds       Bounds
 	CgroupParent string
-	Volumes      map[string]string
 }
 
 // Status of a container, as the engine names it.

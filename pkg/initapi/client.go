@@ -83,6 +83,16 @@ func (c *Client) Kill(ctx context.Context, pid int) error {
 	return err
 }
 
+// Measure sums up a folder of the sandbox. With an error the usage is that of what was
+// seen.
+func (c *Client) Measure(ctx context.Context, folder string) (Usage, error) {
+	answer, err := c.call(ctx, Request{Op: OpMeasure, Folder: folder})
+	if answer.Usage == nil {
+		return Usage{}, err
+	}
+	return *answer.Usage, err
+}
+
 func (c *Client) call(ctx context.Context, request Request) (Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
@@ -93,7 +103,7 @@ func (c *Client) call(ctx context.Context, request Request) (Answer, error) {
 		return Answer{}, fmt.Errorf("ask the sandbox's init for %s: %w: %w", request.Op, err, errdefs.ErrUnavailable)
 	}
 	if answer.Error != nil {
-		return Answer{}, fmt.Errorf("%w%w", answer.Error, classOf(answer.Error.Kind))
+		return answer, fmt.Errorf("%w%w", answer.Error, classOf(answer.Error.Kind))
 	}
 	return answer, nil
 }

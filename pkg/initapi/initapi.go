@@ -25,6 +25,8 @@ const (
 	OpShm    = "shm"
 	OpSysctl = "sysctl"
 	OpKill   = "kill"
+	// OpMeasure answers with an error beside the usage of what was seen before it.
+	OpMeasure = "measure"
 )
 
 // Request is one call.
@@ -40,6 +42,8 @@ type Request struct {
 	Tmpfs  *Tmpfs            `json:"tmpfs,omitempty"`
 	Shm    int64             `json:"shm,omitempty"`
 	Sysctl map[string]string `json:"sysctl,omitempty"`
+	// Folder of OpMeasure is a path inside the sandbox that no pod can change.
+	Folder string `json:"folder,omitempty"`
 	// PID of OpKill leads a session; it is a process id inside the sandbox.
 	PID int `json:"pid,omitempty"`
 }
@@ -99,8 +103,16 @@ type Answer struct {
 	Error   *Error `json:"error,omitempty"`
 	// Path is the mount point of OpPin inside the sandbox.
 	Path string `json:"path,omitempty"`
-	// State is the answer to OpStatus.
+	// State is the answer to OpStatus, Usage that to OpMeasure.
 	State *State `json:"state,omitempty"`
+	Usage *Usage `json:"usage,omitempty"`
+}
+
+// Usage of a folder with all below it on its own file system: bytes of allocated blocks,
+// and inodes, each of which counts once.
+type Usage struct {
+	Bytes  int64 `json:"bytes"`
+	Inodes int64 `json:"inodes"`
 }
 
 // State of a sandbox, as its init sees it.

@@ -2,8 +2,7 @@ package pods
 
 import (
 	"context"
-	"os"
-	"path/filepath"
+	"path"
 	"time"
 
 	"github.com/containerd/containerd/log"
@@ -11,6 +10,7 @@ import (
 	"k8s.io/component-helpers/resource"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/eviction"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
@@ -39,16 +39,14 @@ func (m *Manager) DiskUsers(ctx context.Context) []eviction.User {
 	return out
 }
 
-// diskUser sums up the sandbox's folder and the data of its engine; what the engine
-// says of its containers stands for the latter where it cannot be seen from here.
+// diskUser sums up the sandbox's folder, and the data of its engine, which its init
+// measures: a docker-sd in a container does not see it.
 func (p *pod) diskUser(ctx context.Context, s *pool.Sandbox) eviction.User {
 	ctx, cancel := context.WithTimeout(ctx, measureLimit)
 	defer cancel()
 	requests := resource.PodRequests(p.spec, resource.PodResourcesOptions{ExcludeOverhead: true})
 	u := eviction.User{UID: string(p.spec.UID), Name: p.spec.Name, Request: requests.StorageEphemeral().Value(),
 		Folder: p.measure(ctx, s.Dir, ".")}
-	_, err := os.Stat(s.Data)
-	visible := s.Data != "" && err == nil
 	for _, c := range allContainers(p.spec) {
 		now, _ := p.instance(c.Name)
 		if now.id == "" {
@@ -58,17 +56,20 @@ func (p *pod) diskUser(ctx context.Context, s *pool.Sandbox) eviction.User {
 		if err != nil {
 			log.G(ctx).WithError(err).Debug("what a container has written could not be measured")
 		}
-		if visible {
-			written += p.measure(ctx, s.Data, filepath.Join("containers", now.id)).Bytes
-		} else {
-			u.Data.Bytes += written
-		}
+		written += p.measureInside(ctx, s, path.Join(initapi.DataPath, "containers", now.id)).Bytes
 		u.Containers = append(u.Containers, eviction.Container{Name: c.Name, Used: written, Request: c.Resources.Requests.StorageEphemeral().Value()})
 	}
-	if visible {
-		u.Data = p.measure(ctx, s.Data, ".")
-	}
+	u.Data = p.measureInside(ctx, s, initapi.DataPath)
 	return u
+}
+
+// measureInside sums up a folder of the sandbox.
+func (p *pod) measureInside(ctx context.Context, s *pool.Sandbox, folder string) eviction.Amount {
+	got, err := s.Init.Measure(ctx, folder)
+	if err != nil {
+		log.G(p.life).WithError(err).Debug("a folder of the sandbox was measured in part")
+	}
+	return eviction.Amount{Bytes: got.Bytes, Inodes: got.Inodes}
 }
 
 func (p *pod) measure(ctx context.Context, root, below string) eviction.Amount {

@@ -62,8 +62,6 @@ type Sandbox struct {
 	epoch int
 	// generation is the digest of all else that it was booted with.
 	generation string
-	// Data is where on the host the engine inside keeps its containers and images.
-	Data string
 	// bounds that its container has.
 	bounds engine.Bounds
 	// hostName of the container when it was found: the pool name or a pod's.
@@ -383,7 +381,7 @@ func (p *Pool) connect(ctx context.Context, name, id string) (_ *Sandbox, err er
 	}
 	s.IP, s.Booted, s.Started = seen.IPs[NetworkName(name)], seen.Created, seen.State.StartedAt
 	s.Image, s.hostName = seen.ImageID, seen.Name
-	s.Data, s.bounds = seen.Volumes[initapi.DataPath], seen.Bounds
+	s.bounds = seen.Bounds
 	if p.config.StoreVolume != "" {
 		s.Image = StoredName(seen.ImageID)
 	}

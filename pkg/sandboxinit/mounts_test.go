@@ -324,7 +324,7 @@ func TestSockets(t *testing.T) {
 		t.Errorf("its time is %s after the engine's start, and was %s", after.ModTime(), before.ModTime())
 	}
 	for _, name := range []string{"docker.sock", "init.sock"} {
-		if got := info(t, filepath.Join(host, name)).Mode(); got != os.ModeSocket|0o600 {
+		if got := info(t, filepath.Join(host, name)).Mode(); got != os.ModeSocket|0o660 {
 			t.Errorf("%s has mode %s", name, got)
 		}
 	}

@@ -106,6 +106,10 @@ func (s *server) do(r initapi.Request, answer *initapi.Answer) error {
 		return resizeShm(r.Shm)
 	case r.Op == initapi.OpSysctl:
 		return setSysctls(r.Sysctl)
+	case r.Op == initapi.OpMeasure:
+		var err error
+		answer.Usage, err = measure(r.Folder)
+		return err
 	case r.Op == initapi.OpKill && r.PID > 1:
 		return killSession(r.PID)
 	}
