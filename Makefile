@@ -62,7 +62,7 @@ soak: init ## random pods and kills for DURATION (3m), then a search for what le
 
 DURATION_ATTACK ?= 5m
 attack: init ## tries to break out of pods; each race goes on for DURATION_ATTACK (5m)
-	$(LAB) -- $(GO) test -tags e2e -count=1 -timeout 2h -v -run '^TestAttack' ./tests/e2e/ -attack $(DURATION_ATTACK)
+	$(LAB) -- $(GO) test -tags e2e -count=1 -timeout 2h -v -run '^TestAttack|^TestTreesAreRemoved$$' ./tests/e2e/ -attack $(DURATION_ATTACK)
 
 modern: init ## chosen tests with engine 29, built from Go modules, on the host and in sandboxes
 	$(GO) run ./tests/modern
