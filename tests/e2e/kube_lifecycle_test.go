@@ -228,7 +228,7 @@ func kubeNamespaces(t *testing.T, d kubeDaemon) {
 			pod := lookPod(looks)
 			c.edit(&pod.Spec)
 			pod.Spec.Containers = append(pod.Spec.Containers,
-				shell("other", "sleep 777 & echo shared memory >/dev/shm/r; mv /dev/shm/r /dev/shm/ready; while test -e /dev/shm/ready; do usleep 20000; done; kill $!"))
+				shell("other", "sleep 777 & until grep -q 777 /proc/$!/cmdline; do usleep 20000; done; echo shared memory >/dev/shm/r; mv /dev/shm/r /dev/shm/ready; while test -e /dev/shm/ready; do usleep 20000; done; kill $!"))
 			d.run(t, pod).checkLooks(looks)
 		})
 	}
