@@ -5,10 +5,12 @@ package e2e_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"unsafe"
 
@@ -58,7 +60,21 @@ func (p *powered) mount(t *testing.T) {
 	run(t, "mount", "-o", "loop,commit=600", p.image, p.at)
 }
 
-func (p *powered) unmount() error { return unix.Unmount(p.at, 0) }
+// unmount succeeds once the kernel has let go of the file system: a container that is
+// being started elsewhere has a copy of the host's mounts for a moment, and one that is
+// mounted while such a copy is there is the same as before.
+func (p *powered) unmount() error {
+	if err := unix.Unmount(p.at, 0); err != nil && !errors.Is(err, unix.EINVAL) {
+		return err
+	}
+	devices, err := filepath.Glob("/sys/block/loop*/loop/backing_file")
+	for _, device := range devices {
+		if file, err := os.ReadFile(device); err == nil && strings.TrimSpace(string(file)) == p.image {
+			return fmt.Errorf("%s is in use", p.image)
+		}
+	}
+	return err
+}
 
 // cut ends all writing at once; what is only in memory is lost with the next mount.
 func (p *powered) cut(t *testing.T) {
