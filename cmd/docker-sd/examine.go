@@ -323,11 +323,11 @@ func (p *examination) lookAtSandbox(ctx context.Context, r *preflight.Report, in
 		r.Add(preflight.Image(ref, image, nil, false, "", nil), preflight.Booted(preflight.Times{}, err))
 		return
 	}
-	if config.Init, err = initbinary.Install(dir); err != nil {
+	if config.Init, err = initbinary.Install(filepath.Join(dir, "init")); err != nil {
 		r.Add(preflight.Booted(preflight.Times{}, errors.Join(err, remove())))
 		return
 	}
-	config.Instance, config.Dir, config.FetchImage, config.Observer = p.settings.Instance+checkSuffix, dir, nil, nil
+	config.Instance, config.Dir, config.FetchImage, config.Observer = p.settings.Instance+checkSuffix, filepath.Join(dir, "s"), nil, nil
 	config.StoreVolume = "" // docker-sd's own, which the check neither makes nor fills
 	config.Size, config.Standby, config.Parallel, config.StrayDryRun = 0, 0, 1, false
 	version, problem := p.dockerdOf(ctx, ref, config)

@@ -81,6 +81,9 @@ func (p *Pool) refill(ctx context.Context) {
 	}
 }
 
+// primeName is no pod's container's: those have three parts.
+const primeName = "prime"
+
 // prime runs a container that does nothing, in a sandbox that waits in the pool: the
 // first one after a boot takes half as long again as those after it, and it should not
 // be a pod's. Failing is no harm.
@@ -91,6 +94,7 @@ func (s *Sandbox) prime(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	spec.Name = primeName
 	id, err := s.Engine.Create(ctx, spec)
 	if err != nil {
 		return err

@@ -7,8 +7,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/containerd/errdefs"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 )
 
 // A sandbox bears its pool name until it is given its pod's, and may get it back: by
@@ -32,11 +35,18 @@ func (p *Pool) podFiles(name string) bool {
 }
 
 // checkUnused is ErrConflict if containers are in a sandbox's engine, of whatever kind.
-// One that primes and was cut short by a crash costs a boot.
+// The one that primes was cut short by a crash, and is removed: it holds nothing.
 func (s *Sandbox) checkUnused(ctx context.Context) error {
 	found, err := s.Engine.List(ctx)
 	if err != nil {
 		return fmt.Errorf("look for containers in it: %w", err)
+	}
+	at := slices.IndexFunc(found, func(c engine.Container) bool { return c.Name == primeName })
+	if at >= 0 {
+		if err := s.Engine.Remove(ctx, found[at].ID); err != nil {
+			return fmt.Errorf("remove the container that primed it: %w", err)
+		}
+		found = slices.Delete(found, at, at+1)
 	}
 	if len(found) > 0 {
 		return fmt.Errorf("it holds %d containers, such as %q: %w", len(found), found[0].Name, errdefs.ErrConflict)

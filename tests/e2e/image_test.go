@@ -90,6 +90,7 @@ func (s *sidecarRun) binds(volumes []string) []string {
 		"/var/run/docker.sock":       socket + ":/var/run/docker.sock",
 		"/var/lib/docker-sd":         s.data() + ":" + s.data(),
 		"/run/docker-sd":             s.dir + ":" + s.dir,
+		"/sys/fs/cgroup":             "/sys/fs/cgroup:/sys/fs/cgroup",
 		"./interlink/docker-sd.yaml": s.config + ":/etc/interlink/InterLinkConfig.yaml:ro",
 	}
 	var out []string

@@ -47,7 +47,7 @@ func TestPodsReachNothingOfTheHost(t *testing.T) {
 		{fmt.Sprintf("kill -0 %d 2>/dev/null && echo signalled", d.cmd.Process.Pid), ""},
 		{fmt.Sprintf("for a in $(ip route | awk '$1 == \"default\" {print $3}') %s 127.0.0.1; do for p in %s; do nc -w 2 $a $p </dev/null >/dev/null 2>&1 && echo open $a $p; done; done",
 			strings.Join(hostAddresses(t), " "), strings.Join(ports, " ")), ""},
-		{"awk 'NR>2{print $1, $2}' /proc/partitions | while read -r major minor; do mknod /b b $major $minor && head -c 1 /b >/dev/null 2>&1 && echo read $major $minor; rm -f /b; done", ""},
+		{"awk 'NR>2{print $1, $2}' /proc/partitions | while read -r major minor; do mknod /b b $major $minor 2>/dev/null && head -c 1 /b >/dev/null 2>&1 && echo read $major $minor; rm -f /b; done", ""},
 		{"{ cat /proc/sys/kernel/core_pattern >/proc/sys/kernel/core_pattern; } 2>/dev/null || echo refused", "refused"},
 		{"{ cat /sys/kernel/uevent_helper >/sys/kernel/uevent_helper; } 2>/dev/null || echo refused", "refused"},
 		{"{ cat /dev/null >/proc/sysrq-trigger; } 2>/dev/null || echo refused", "refused"},

@@ -308,7 +308,8 @@ func (d *daemon) innerEngines(complain func(string, ...any)) []int {
 	for _, path := range paths {
 		text, err := os.ReadFile(path)
 		argv := strings.Split(string(text), "\x00")
-		if err != nil || filepath.Base(argv[0]) != "dockerd" || !strings.Contains(string(text), "unix://"+d.data()+"/sandboxes/") {
+		groups, groupsErr := os.ReadFile(filepath.Join(filepath.Dir(path), "cgroup"))
+		if err != nil || groupsErr != nil || filepath.Base(argv[0]) != "dockerd" || !strings.Contains(string(groups), "/"+d.group()+"/") {
 			continue
 		}
 		var pid int
