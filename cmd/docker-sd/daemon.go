@@ -49,7 +49,7 @@ type daemon struct {
 }
 
 // newDaemon binds the listener before anything slow happens: a create that finds
-// nobody listening is a failed pod (contract 1.4).
+// nobody listening is a failed pod (protocol 1.4).
 func newDaemon(ctx context.Context, settings config.Config) (*daemon, error) {
 	gpus, err := newAccelerators(settings)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 var drainTaint = config.Taint{Key: "docker-sd.interlink/drain", Value: "true", Effect: "NoSchedule"}
 
 // undrainPeriod is how long the taints are reported after the end of a drain.
-// The caller leaves taints alone that are not reported (contract 2.4), and asks
+// The caller leaves taints alone that are not reported (protocol 2.4), and asks
 // every 30 s.
 const undrainPeriod = 10 * time.Minute
 

@@ -152,7 +152,7 @@ func logRequest(p pods.View, f logFlags, now time.Time) (interlink.LogRequest, e
 	case f.since < 0:
 		return request, fmt.Errorf("--since is %s: it is a time such as 10m: %w", f.since, errdefs.ErrInvalidArgument)
 	case f.tail == 0:
-		request.Opts.SinceTime = now // zero means all on the wire (contract 3)
+		request.Opts.SinceTime = now // zero means all on the wire (protocol 3.1)
 	case f.since > 0:
 		request.Opts.SinceTime = now.Add(-f.since)
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/interlink"
 )
 
-// node is what the cluster is told of this host (contract 2.4).
+// node is what the cluster is told of this host (protocol 2.4).
 type node struct {
 	settings config.Config
 	ledger   *gpu.Ledger

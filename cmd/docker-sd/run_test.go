@@ -248,7 +248,7 @@ func TestPing(t *testing.T) {
 	}
 }
 
-// The answer is copied into a condition and an annotation of the node (contract
+// The answer is copied into a condition and an annotation of the node (protocol
 // 2.4), so it is small, the same every time, and all strings.
 func TestPingOfAFullNode(t *testing.T) {
 	ledger := gpu.NewLedger(gpu.Sharing{})

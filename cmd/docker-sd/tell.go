@@ -39,7 +39,7 @@ var (
 // podKey is that of the pod that a context is of.
 type podKey struct{}
 
-// callNames are the spans of calls, as interLink's plugins name them (contract 7).
+// callNames are the spans of calls, as interLink's plugins name them (protocol 7.3).
 var callNames = map[string]string{"/create": "Create", "/delete": "Delete", "/status": "Status", "/getLogs": "GetLogs"}
 
 // Begin is told of a call.

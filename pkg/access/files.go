@@ -1,6 +1,6 @@
 // Package access says who may call: a bearer token and TLS certificates from
 // files, which are read anew when they change. interLink itself uses neither
-// (contract 1.1); both are for those who listen wider than loopback.
+// (protocol 1.1); both are for those who listen wider than loopback.
 package access
 
 import (

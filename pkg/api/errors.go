@@ -18,7 +18,7 @@ import (
 const statusClientGone = 499
 
 // statusCode is the one place where an error becomes an HTTP status. interLink
-// knows 200 and not 200; the rest is for people (contract 9.5).
+// knows 200 and not 200; the rest is for people (protocol 9.5).
 func statusCode(err error) int {
 	tooLarge := &http.MaxBytesError{}
 	switch {

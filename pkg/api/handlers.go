@@ -54,7 +54,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
 	select {
 	case <-s.ready:
 	default:
-		// The caller keeps what it knows and asks again (contract 2.3).
+		// The caller keeps what it knows and asks again (protocol 2.3).
 		return fmt.Errorf("docker-sd is taking over the pods of its last run: %w", errdefs.ErrUnavailable)
 	}
 	out := make([]interlink.PodStatus, 0, len(asked))
@@ -69,7 +69,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, out)
 }
 
-// deletedText is what operators and tests of the 2024 plugin look for (contract 8.1).
+// deletedText is what operators and tests of the 2024 plugin look for (protocol 8.1).
 const deletedText = "All containers for submitted Pods have been deleted"
 
 func (s *Server) delete(w http.ResponseWriter, r *http.Request) error {
@@ -125,7 +125,7 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) error {
 const logBuffer = 64 << 10
 
 // follow sends the headers at once, since the caller waits 120 s for them, and
-// then every piece as it comes (contract 3).
+// then every piece as it comes (protocol 3.3).
 func (s *Server) follow(w http.ResponseWriter, r *http.Request, source *pods.LogSource) error {
 	if !s.limits.followers.TryAcquire(1) {
 		return fmt.Errorf("%d logs are followed already, as many as MaxLogFollowers allows: %w",
@@ -184,7 +184,7 @@ func (c *countingWriter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// logQuery checks what older callers do not (contract 3).
+// logQuery checks what older callers do not (protocol 3.2).
 func logQuery(request interlink.LogRequest, now time.Time) (pods.LogQuery, error) {
 	o := request.Opts
 	query := pods.LogQuery{UID: types.UID(request.PodUID), Namespace: request.Namespace, Container: request.ContainerName,
@@ -207,7 +207,7 @@ func logQuery(request interlink.LogRequest, now time.Time) (pods.LogQuery, error
 const maxSinceSeconds = 100 * 365 * 24 * 3600
 
 // awaitReady holds a call back until earlier pods are taken over: a create that
-// is refused meanwhile would be a failed pod (contract 1.4).
+// is refused meanwhile would be a failed pod (protocol 1.4).
 func (s *Server) awaitReady(ctx context.Context) error {
 	select {
 	case <-s.ready:

@@ -29,7 +29,7 @@ type limits struct {
 }
 
 // Limits that no operator needs to change. A caller is made to wait before it is
-// refused, because a create that is refused is a failed pod (contract 1.4).
+// refused, because a create that is refused is a failed pod (protocol 1.4).
 const (
 	// queueTimeout is how long a call waits for its turn; the caller gives up
 	// after 120 s.

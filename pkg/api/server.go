@@ -1,6 +1,6 @@
 // Package api serves the sidecar protocol over HTTP: it decodes, asks the pods,
-// and encodes. What a caller may send and what it makes of each answer is the
-// interLink contract, sections 1 to 4.
+// and encodes. What a caller may send and what it makes of each answer is in
+// docs/interlink-protocol.md 1 to 4.
 package api
 
 import (
@@ -97,7 +97,7 @@ type Server struct {
 }
 
 // Time limits. A caller keeps idle connections for 120 s, so ours live longer:
-// a create must not be written to a connection that we are closing (contract 1.1).
+// a create must not be written to a connection that we are closing (protocol 1.1).
 const (
 	headerTimeout = 10 * time.Second
 	bodyTimeout   = 60 * time.Second
@@ -115,7 +115,7 @@ func New(config Config) *Server {
 	s := &Server{config: config, limits: newLimits(config), ready: make(chan struct{}), asking: make(chan struct{}, 1)}
 	s.draining, s.drain = context.WithCancel(context.Background())
 	mux := http.NewServeMux()
-	// Any method: interLink itself uses GET with a body and POST (contract 1.1).
+	// Any method: interLink itself uses GET with a body and POST (protocol 1.1).
 	mux.Handle("/create", s.handle(s.create))
 	mux.Handle("/status", s.handle(s.status))
 	mux.Handle("/delete", s.handle(s.delete))

@@ -3,7 +3,7 @@ package config
 import "strings"
 
 // Access says who may call and what calls may cost. interLink itself knows
-// neither token nor TLS on this hop (contract 1.1), so all of it is off unless set.
+// neither token nor TLS on this hop (protocol 1.1), so all of it is off unless set.
 type Access struct {
 	// TokenFile (BearerTokenFile) holds the token that callers must send.
 	TokenFile string

@@ -1,7 +1,7 @@
 // Package config holds the settings of docker-sd: their meaning, defaults,
 // sources and limits. It reads the configuration file that docker-sd has always
 // shared with the interLink API and the environment variables of earlier
-// versions (contract 7), and is the only package that reads the environment.
+// versions (docs/interlink-protocol.md 7), and is the only package that reads the environment.
 package config
 
 import (
@@ -70,7 +70,7 @@ const (
 // field names are those of the file's keys unless the comment says otherwise.
 type Config struct {
 	// SidecarURL gives the host to listen on, "http://HOST"; empty means 127.0.0.1.
-	// "unix://PATH" is taken as Socket, since the API accepts it there (contract 1.1).
+	// "unix://PATH" is taken as Socket, since the API accepts it there (protocol 1.1).
 	SidecarURL string
 	// SidecarPort is the TCP port to listen on, 0 to 65535; 0 is any free port.
 	SidecarPort int
@@ -157,12 +157,12 @@ type Config struct {
 	// PersistentVolumeClaims maps "namespace/claim" or "claim" to a host path; absolute and cleaned.
 	PersistentVolumeClaims map[string]string
 	// PersistentVolumeClaimsToCVMFS maps every claim without an entry to /cvmfs,
-	// the stopgap of the 2024 plugin (contract 8.1).
+	// the stopgap of the 2024 plugin (protocol 8.1).
 	PersistentVolumeClaimsToCVMFS bool
 	// AllowPrivilegedPods honours securityContext.privileged within the sandbox.
 	AllowPrivilegedPods bool
 	// TrustedAnnotationFlags honours flags in docker-options.vk.io/flags that grant
-	// something, too (contract 6).
+	// something, too (protocol 6.1).
 	TrustedAnnotationFlags bool
 
 	// MaxPods is the pod capacity reported and enforced; 0 takes no new pods.
@@ -170,7 +170,7 @@ type Config struct {
 	// Capacity overrides the machine's resources in the ping answer.
 	Capacity Capacity
 	// PingTaints are the taints put on the node by the ping answer. Nil is not
-	// reported and leaves the node's taints alone; empty and not nil removes them (contract 2.4).
+	// reported and leaves the node's taints alone; empty and not nil removes them (protocol 2.4).
 	PingTaints []Taint
 
 	// SystemReserved is what all sandboxes together leave the host.
@@ -287,7 +287,7 @@ type Telemetry struct {
 }
 
 // Capacity holds Kubernetes quantities in canonical form, as the ping answer
-// carries them (strings, contract 2.4); empty means what the machine has.
+// carries them (strings, protocol 2.4); empty means what the machine has.
 type Capacity struct {
 	CPU    string
 	Memory string
@@ -304,7 +304,7 @@ type Taint struct {
 func Default() Config {
 	return Config{
 		// The 2024 plugin listened on port 80 of all interfaces when the port was
-		// empty (contract 7). 4000 is what every published example uses.
+		// empty (protocol 7.2). 4000 is what every published example uses.
 		SidecarPort:    4000,
 		AdminAddress:   DefaultAdminAddress,
 		LogFormat:      LogFormatText,
@@ -379,7 +379,7 @@ func (c Config) BootParallel() int {
 
 // WithFlags returns c with the command line flags -verbose and -errorsonly
 // applied. A given flag wins over the file; the 2024 plugin did the opposite
-// (contract 7). With both given, verbose wins.
+// (protocol 7.1). With both given, verbose wins.
 func (c Config) WithFlags(verbose, errorsOnly bool) Config {
 	if verbose || errorsOnly {
 		c.VerboseLogging = verbose

@@ -19,7 +19,7 @@ const capacityRule = "a Kubernetes quantity above zero such as 4, 1500m or 64Gi"
 // Destinations that accept something else than their plain type does.
 type (
 	// onlyOne is a switch that is on with 1 and off with anything else
-	// (contract 7). The file, where YAML has booleans, may also say true.
+	// (protocol 7.2). The file, where YAML has booleans, may also say true.
 	onlyOne bool
 	// byteCount is a number of bytes, written as a Kubernetes quantity.
 	byteCount int64

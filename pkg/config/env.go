@@ -13,7 +13,7 @@ const PathVariable = "INTERLINKCONFIGPATH"
 
 // DefaultPaths are the configuration files of which the first that is there is
 // used when neither flag nor variable names one: the one that the packages bring,
-// and the one of the plugin of 2024, which may be interLink's own (contract 7).
+// and the one of the plugin of 2024, which may be interLink's own (protocol 7.1).
 func DefaultPaths() []string {
 	return []string{"/etc/interlink/docker-sd.yaml", "/etc/interlink/InterLinkConfig.yaml"}
 }

@@ -21,7 +21,7 @@ const (
 
 // Listen returns the network ("tcp" or "unix") and the address to listen on,
 // as net.Listen takes them. interLink has neither TLS nor authentication on this hop
-// (contract 1.1), so the default is the loopback interface and a wider one has to be asked for:
+// (protocol 1.1), so the default is the loopback interface and a wider one has to be asked for:
 // http://0.0.0.0 in SidecarURL. It returns empty strings if c is not valid.
 func (c Config) Listen() (network, address string) {
 	network, address, err := c.listen()

@@ -21,7 +21,7 @@ const maxFileBytes = 1 << 20
 // Load reads the configuration file at path, applies the environment over it
 // and validates the result. Absent, null and empty values keep their default.
 // Keys are matched without regard to case. Each unknown key gives one warning, since
-// the file is often shared with the interLink API (contract 7); warnings are sorted. An
+// the file is often shared with the interLink API (protocol 7.1); warnings are sorted. An
 // error is one line that names the key, the value and what is allowed, and
 // is an errdefs invalid argument; a missing file is fs.ErrNotExist as well.
 func Load(path string, getenv func(string) string) (cfg Config, warnings []string, err error) {
@@ -133,7 +133,7 @@ func (c *Config) clean() {
 	}
 	for i := range c.PingTaints {
 		if c.PingTaints[i].Effect == "" {
-			// The VK reads an unknown effect as NoSchedule too (contract 2.4).
+			// The VK reads an unknown effect as NoSchedule too (protocol 2.4).
 			c.PingTaints[i].Effect = "NoSchedule"
 		}
 	}

@@ -92,7 +92,7 @@ func (c *Config) settings() []setting {
 }
 
 // unused lists what earlier versions read without effect on a Docker plugin
-// (contract 7). It stays accepted so that existing files load without a warning.
+// (protocol 7.2). It stays accepted so that existing files load without a warning.
 // A bad Tsocks value is still an error: the 2024 plugin dropped the whole
 // configuration over it without a word.
 func unused() []setting {

@@ -85,7 +85,7 @@ func (c Config) validateNumbers() error {
 }
 
 // validateDurations checks lower limits. A tombstone has to last for ten
-// minutes, since a create may arrive that much later than its delete (contract 1.4).
+// minutes, since a create may arrive that much later than its delete (protocol 1.4).
 func (c Config) validateDurations() error {
 	for _, d := range []struct {
 		key        string
@@ -235,7 +235,7 @@ func validClaim(name string) bool {
 	return len(validation.IsDNS1123Subdomain(claim)) == 0
 }
 
-// validateTelemetry enforces that a CA means mutual TLS (contract 7).
+// validateTelemetry enforces that a CA means mutual TLS (protocol 7.3).
 // validateSeparation keeps host paths that every sandbox mounts apart from the
 // data folder, which holds secrets and the sockets of all sandboxes.
 func (c Config) validateSeparation() error {

@@ -64,7 +64,7 @@ type Ledger struct {
 	topology Topology
 	drivers  []Driver
 	// resources keeps every name once offered: the node keeps it too, so it has to
-	// be reported as zero when its last device goes (contract 2.4).
+	// be reported as zero when its last device goes (protocol 2.4).
 	resources map[string]bool
 	assigned  map[string]Assignment
 	// holders lists owners by UUID and unit. More than one owner of a unit is a

@@ -24,7 +24,7 @@ func OpenOrNone(ctx context.Context, o NVMLOptions) (Discoverer, error) {
 // Null is a Discoverer of a host without devices.
 type Null struct {
 	// Resources are reported as zero. Leave it empty where accelerators are
-	// switched off: what was never asked about is unknown, not zero (contract 2.4).
+	// switched off: what was never asked about is unknown, not zero (protocol 2.4).
 	Resources []string
 }
 

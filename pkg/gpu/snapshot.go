@@ -74,7 +74,7 @@ func (l *Ledger) Snapshot() Snapshot {
 
 // Totals counts what the host can offer by resource name, held or not: healthy
 // devices that nobody else uses, times their replicas. These are the numbers for
-// the ping, where the scheduler subtracts what pods hold (contract 2.4). A name
+// the ping, where the scheduler subtracts what pods hold (protocol 2.4). A name
 // that was offered once stays, with zero.
 func (l *Ledger) Totals() map[string]int64 {
 	l.mu.Lock()

@@ -25,7 +25,7 @@ type Keyring []dockercfg.Config
 
 // KeysOf reads the credentials among secrets that came with a pod, in the order
 // of the secrets' names. interLink sends the secrets that a pod mounts, not its
-// imagePullSecrets (contract 5).
+// imagePullSecrets (protocol 5.3).
 func KeysOf(secrets map[string]v1.Secret) Keyring {
 	var keys Keyring
 	for _, name := range slices.Sorted(maps.Keys(secrets)) {

@@ -1,5 +1,5 @@
 // Package interlink holds the wire types of the sidecar protocol, exactly as an
-// interLink API server sends and reads them (contract 1 to 3), and nothing else.
+// interLink API server sends and reads them (docs/interlink-protocol.md 1 to 3), and nothing else.
 package interlink
 
 import (
@@ -17,7 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 )
 
-// CreateRequest is the body of /create (contract 1.3). Unknown fields, among
+// CreateRequest is the body of /create (protocol 1.3). Unknown fields, among
 // them jobConfig and jobScript, are ignored.
 type CreateRequest struct {
 	Pod v1.Pod `json:"pod"`
@@ -38,7 +38,7 @@ type ContainerData struct {
 }
 
 // CreateAnswer is one object in every version of interLink; anything else makes
-// the Virtual Kubelet fail the pod (contract 1.4).
+// the Virtual Kubelet fail the pod (protocol 1.4).
 type CreateAnswer struct {
 	PodUID string `json:"PodUID"`
 	PodJID string `json:"PodJID"`
@@ -60,7 +60,7 @@ func DecodeCreate(body []byte) (CreateRequest, error) {
 	return request, decode(body, &request, creatable)
 }
 
-// PodIdentity is all that a delete may rely on (contract 4).
+// PodIdentity is all that a delete may rely on (protocol 4).
 type PodIdentity struct {
 	UID       types.UID
 	Namespace string
@@ -70,7 +70,7 @@ type PodIdentity struct {
 }
 
 // DecodeDelete reads a v1.Pod; the interLink guide's PodStatus form with
-// top-level UID, name and namespace is understood too (contract 9.4).
+// top-level UID, name and namespace is understood too (protocol 9.4).
 func DecodeDelete(body []byte) (PodIdentity, error) {
 	var request struct {
 		Metadata struct {
@@ -94,7 +94,7 @@ func DecodeDelete(body []byte) (PodIdentity, error) {
 		DeletionGracePeriodSeconds: m.DeletionGracePeriodSeconds}, nil
 }
 
-// PodStatus is one entry of the status answer (contract 2.1).
+// PodStatus is one entry of the status answer (protocol 2.1).
 type PodStatus struct {
 	Name           string               `json:"name"`
 	UID            string               `json:"UID"`
@@ -104,7 +104,7 @@ type PodStatus struct {
 	InitContainers []v1.ContainerStatus `json:"initContainers"`
 }
 
-// Ping is the answer to an empty status request (contract 2.4). Every number is
+// Ping is the answer to an empty status request (protocol 2.4). Every number is
 // a string: one JSON number makes the caller drop the whole body in silence.
 type Ping struct {
 	Status    string     `json:"status"`
@@ -122,7 +122,7 @@ type Resources struct {
 }
 
 // Accelerator is one extended resource; despite its name, Available is read as
-// the node's capacity (contract 9.9).
+// the node's capacity (protocol 9.9).
 type Accelerator struct {
 	ResourceType string `json:"resourceType"`
 	Available    string `json:"available"`
@@ -135,7 +135,7 @@ type Taint struct {
 	Effect string `json:"effect"`
 }
 
-// LogRequest is the body of /getLogs (contract 3).
+// LogRequest is the body of /getLogs (protocol 3.1).
 type LogRequest struct {
 	Namespace     string     `json:"Namespace"`
 	PodUID        string     `json:"PodUID"`

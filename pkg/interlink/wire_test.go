@@ -118,7 +118,7 @@ func TestDecodeLogs(t *testing.T) {
 }
 
 // TestPing_OnlyStrings guards against the one mistake that makes the caller drop
-// the whole body in silence: a number (contract 2.4).
+// the whole body in silence: a number (protocol 2.4).
 func TestPing_OnlyStrings(t *testing.T) {
 	taints := []interlink.Taint{}
 	encoded, err := json.Marshal(interlink.Ping{Status: "ok", Taints: &taints, Resources: &interlink.Resources{CPU: "2", Memory: "1Gi",

@@ -163,7 +163,7 @@ func (r *runner) askWhy(ctx context.Context, id string, state engine.State) engi
 const sigkilled = 137
 
 // ended describes an end as kubelet does. The caller overwrites the reason, so
-// what matters is in the message as well (contract 2.2).
+// what matters is in the message as well (protocol 2.2).
 func (r *runner) ended(state engine.State) v1.ContainerStateTerminated {
 	now, _ := r.p.instance(r.spec.Name)
 	end := v1.ContainerStateTerminated{

@@ -73,7 +73,7 @@ func (r *runner) run(ctx context.Context) (v1.ContainerStateTerminated, error) {
 		}
 		delay := delays.next(r.ran())
 		r.p.update(r.spec.Name, func(s *v1.ContainerStatus) {
-			// One step: a poll must never see the pod ended between two runs (contract 2.2 trap 3).
+			// One step: a poll must never see the pod ended between two runs (protocol 2.2.3).
 			s.LastTerminationState = v1.ContainerState{Terminated: &end}
 			s.State = waiting(reasonCrashLoop, fmt.Sprintf("back-off %s restarting container %s: it ended with %d: %s",
 				delay, r.spec.Name, end.ExitCode, end.Message))

@@ -128,7 +128,7 @@ func expandStrict(s string, lookup func(string) (string, bool)) (string, error) 
 }
 
 // startFailed turns the engine's refusal to start into an end of the container:
-// a start error must not leave a pod waiting (contract 9, conformance).
+// a start error must not leave a pod waiting (protocol 9.15).
 func (r *runner) startFailed(ctx context.Context, id string, cause error) (v1.ContainerStateTerminated, error) {
 	if ctx.Err() != nil || errdefs.IsUnavailable(cause) {
 		r.unsure = r.unsure || !engine.NotSent(cause)

@@ -14,7 +14,7 @@ import (
 
 // Delete ends a pod and returns at once; the teardown goes on behind it and is
 // repeated until nothing is left. A pod that is not known, or being deleted
-// already, is success (contract 4). grace is nil or the delete's own period in
+// already, is success (protocol 4). grace is nil or the delete's own period in
 // seconds.
 func (m *Manager) Delete(ctx context.Context, uid types.UID, grace *int64) error {
 	if err := ValidateUID(string(uid)); err != nil {

@@ -12,7 +12,7 @@ import (
 type environment struct {
 	names  []string
 	values map[string]string
-	// skipped names have a source that nobody resolved (contract 5).
+	// skipped names have a source that nobody resolved (protocol 5.1).
 	skipped []string
 	// size in bytes of all of them; long is the first that no process could get.
 	size int
@@ -21,7 +21,7 @@ type environment struct {
 
 // newEnvironment builds a container's variables as kubelet does: $(NAME) refers
 // to variables earlier in the list, and the last of several equal names wins
-// (contract 5). What the Virtual Kubelet left unresolved is resolved from the
+// (protocol 5.1). What the Virtual Kubelet left unresolved is resolved from the
 // pod where it can be.
 func newEnvironment(pod *v1.Pod, c *v1.Container, podIP string) environment {
 	env := environment{values: map[string]string{}}
@@ -166,7 +166,7 @@ func findContainer(pod *v1.Pod, name string) *v1.Container {
 	return nil
 }
 
-// containerName is the name inside the sandbox (contract 8.1).
+// containerName is the name inside the sandbox (protocol 8.1).
 func containerName(pod *v1.Pod, container string) string {
 	return fmt.Sprintf("%s-%s-%s", pod.Namespace, pod.UID, container)
 }

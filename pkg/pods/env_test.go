@@ -62,7 +62,7 @@ func TestEnvironmentOfValues(t *testing.T) {
 	}
 }
 
-// TestEnvironmentLeavesOutWhatNobodyResolved (contract 5).
+// TestEnvironmentLeavesOutWhatNobodyResolved (protocol 5.1).
 func TestEnvironmentLeavesOutWhatNobodyResolved(t *testing.T) {
 	key := v1.LocalObjectReference{Name: "settings"}
 	pod := plainPod()

@@ -15,7 +15,7 @@ import (
 )
 
 // flagsAnnotation carries flags of docker run that a user adds to a pod
-// (contract 6). They apply to each of its containers.
+// (protocol 6.1). They apply to each of its containers.
 const flagsAnnotation = "docker-options.vk.io/flags"
 
 // grantingFlags give a container more than it has without them. A user who may create

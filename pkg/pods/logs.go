@@ -16,7 +16,7 @@ import (
 )
 
 // LogQuery selects log lines: those since a time, of them the last Tail, of
-// those the first Bytes (contract 3). Zero values select everything.
+// those the first Bytes (protocol 3.1). Zero values select everything.
 type LogQuery struct {
 	UID        types.UID
 	Namespace  string

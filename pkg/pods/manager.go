@@ -74,7 +74,7 @@ type Config struct {
 	Dir string
 	// MaxPods bounds how many pods run at a time.
 	MaxPods int
-	// Tombstones is how long a deleted UID is refused (contract 1.4).
+	// Tombstones is how long a deleted UID is refused (protocol 1.4).
 	Tombstones time.Duration
 	Volumes    volumes.Policy
 	Log        engine.LogLimits
@@ -139,7 +139,7 @@ func (m *Manager) Close() {
 
 // Create admits a pod and starts it in the background; the answer is the pod's
 // JID. A pod that is known already starts nothing and gets the same answer
-// (contract 1.4). Errors: ErrInvalidArgument names the field at fault,
+// (protocol 1.4). Errors: ErrInvalidArgument names the field at fault,
 // ErrFailedPrecondition is a deleted UID or one whose record is refused, ErrResourceExhausted a full node.
 func (m *Manager) Create(ctx context.Context, spec *v1.Pod, data volumes.Data) (string, error) {
 	if err := m.validate(ctx, spec, data); err != nil {
@@ -273,7 +273,7 @@ func (m *Manager) drop(p *pod) {
 }
 
 // lostAfter is how long a pod that is only known from polls may wait for its
-// create (contract 2.3).
+// create (protocol 2.3).
 const lostAfter = 10 * time.Minute
 
 // Status reports on one pod; false means that there is nothing to say, because it

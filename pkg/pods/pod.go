@@ -310,7 +310,7 @@ func (p *pod) conclude(ctx context.Context) {
 }
 
 // gracePeriod is how long containers have to stop: the lesser of what the pod
-// and the delete allow (contract 4).
+// and the delete allow (protocol 4).
 func gracePeriod(spec *v1.Pod, deletion *int64) time.Duration {
 	seconds := int64(v1.DefaultTerminationGracePeriodSeconds)
 	if spec.Spec.TerminationGracePeriodSeconds != nil {

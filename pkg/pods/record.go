@@ -206,7 +206,7 @@ func decodeRecord(file []byte) (*record, error) {
 }
 
 // bury remembers that a pod was deleted, so that a create that comes late is
-// refused (contract 1.4).
+// refused (protocol 1.4).
 func (s store) bury(uid types.UID) error {
 	f, err := os.OpenFile(s.tombstonePath(uid), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err == nil {

@@ -15,7 +15,7 @@ type stuck struct{ Sandboxes }
 func (stuck) Destroy(context.Context, string) error { return errdefs.ErrUnavailable }
 
 // TestRecoverBuries: a crash between a delete's record and its tombstone must not
-// let the pod be created again once its record is gone (contract 1.4).
+// let the pod be created again once its record is gone (protocol 1.4).
 func TestRecoverBuries(t *testing.T) {
 	m := New(Config{Dir: t.TempDir(), Tombstones: time.Hour}, stuck{}, nil, ailing{})
 	defer m.Close()

@@ -8,7 +8,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// Report is a pod's status for interLink (contract 2). Containers holds every
+// Report is a pod's status for interLink (protocol 2). Containers holds every
 // container of the pod's spec exactly once, never none.
 type Report struct {
 	Containers     []v1.ContainerStatus
@@ -17,15 +17,15 @@ type Report struct {
 }
 
 // Annotations that name containers which run in the cluster and never reach us
-// (contract 6).
+// (protocol 6.1).
 const (
 	localContainers     = "interlink.eu/disable-offload-containers"
 	localInitContainers = "interlink.eu/disable-offload-init-containers"
 )
 
 // report says how a pod is doing in the terms that its caller understands.
-// spec is the polled pod, whose container names must all be answered (contract
-// 2.2 trap 2); known are the containers that we run.
+// spec is the polled pod, whose container names must all be answered (protocol
+// 2.2.2); known are the containers that we run.
 func report(spec *v1.Pod, known map[string]v1.ContainerStatus, ended bool) Report {
 	out := Report{InitContainers: initReport(spec, known, ended)}
 	failed := failedInit(out.InitContainers, ended)
@@ -46,7 +46,7 @@ func report(spec *v1.Pod, known map[string]v1.ContainerStatus, ended bool) Repor
 
 // showReadiness reports a running container whose readiness probe has not
 // succeeded as waiting. The caller sets ready on every running container
-// whatever we say (contract 2.2), so this is how a pod that is not ready is seen
+// whatever we say (protocol 2.2), so this is how a pod that is not ready is seen
 // to be, and gets no traffic.
 func showReadiness(c *v1.Container, status *v1.ContainerStatus) {
 	if status.State.Running == nil || status.Ready || c.ReadinessProbe == nil {
@@ -57,7 +57,7 @@ func showReadiness(c *v1.Container, status *v1.ContainerStatus) {
 }
 
 // localStatus stands for a container that runs in the cluster: running while
-// any of ours lives, completed once all ended (contract 2.2 trap 9).
+// any of ours lives, completed once all ended (protocol 2.2.9).
 func localStatus(c *v1.Container, ended bool) v1.ContainerStatus {
 	status := v1.ContainerStatus{Name: c.Name, Image: c.Image, Ready: !ended}
 	if ended {
@@ -70,8 +70,8 @@ func localStatus(c *v1.Container, ended bool) v1.ContainerStatus {
 
 // initReport lists init containers in spec order: those that ended, then the
 // one that runs or waits, then those to come. A native sidecar is left out once
-// it has started, since a running init container keeps a pod Pending (trap 8).
-// After a failure for good only those that ran are listed (trap 6).
+// it has started, since a running init container keeps a pod Pending (protocol 2.2.8).
+// After a failure for good only those that ran are listed (protocol 2.2.6).
 func initReport(spec *v1.Pod, known map[string]v1.ContainerStatus, ended bool) []v1.ContainerStatus {
 	var out []v1.ContainerStatus
 	local, pending := localNames(spec, localInitContainers), false
@@ -81,7 +81,7 @@ func initReport(spec *v1.Pod, known map[string]v1.ContainerStatus, ended bool) [
 		switch {
 		case !ours && local[c.Name]:
 			status = v1.ContainerStatus{Name: c.Name, Image: c.Image}
-			// Never ended after one that has not (trap 7).
+			// Never ended after one that has not (protocol 2.2.7).
 			status.State.Terminated = &v1.ContainerStateTerminated{Reason: "Completed"}
 			if pending {
 				status.State = waiting(reasonInitializing, "")

@@ -369,7 +369,7 @@ func TestTrap10NothingIsLost(t *testing.T) {
 	}
 }
 
-// TestReadinessIsSeen: ready cannot be told otherwise (contract 2.2).
+// TestReadinessIsSeen: ready cannot be told otherwise (protocol 2.2).
 func TestReadinessIsSeen(t *testing.T) {
 	pod := podOf(0, 1)
 	pod.Spec.Containers[0].ReadinessProbe = &v1.Probe{}

@@ -18,7 +18,7 @@ import (
 )
 
 // teardown removes all that the pod ever had, and tries again until it is gone:
-// nobody upstream asks a second time (contract 4).
+// nobody upstream asks a second time (protocol 4).
 func (p *pod) teardown(ctx context.Context, s *pool.Sandbox) {
 	tries := retry.New(time.Second, 30*time.Second)
 	r := p.peek()
@@ -109,7 +109,7 @@ func (p *pod) unlink() error {
 	return nil
 }
 
-// link is where operators look for a pod's files (contract 8.1); the files are
+// link is where operators look for a pod's files (protocol 8.1); the files are
 // in the sandbox's folder, so that no sandbox sees another pod's.
 func (p *pod) link() string {
 	return filepath.Join(p.m.config.Dir, p.spec.Namespace+"-"+string(p.spec.UID))

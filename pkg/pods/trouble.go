@@ -9,7 +9,7 @@ import (
 
 // showTrouble adds to statuses what is wrong with the devices that containers
 // hold, and changes no state. The message of a container that waits or has ended
-// survives on its way (contract 2.2); one that runs has none, so the field that
+// survives on its way (protocol 2.2); one that runs has none, so the field that
 // Kubernetes has for the health of devices carries it.
 func (p *pod) showTrouble(statuses map[string]v1.ContainerStatus) {
 	for name, status := range statuses {

@@ -23,7 +23,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
 
-// nameSuffix of a sandbox's pool name (contract 8.1).
+// nameSuffix of a sandbox's pool name (protocol 8.1).
 const nameSuffix = "_dind"
 
 // Host is what the pool needs of the host's engine.
@@ -240,7 +240,7 @@ func (p *Pool) count(n *int, by int) {
 	*n += by
 }
 
-// Assign gives a sandbox's container its pod's name (contract 8.1), for people
+// Assign gives a sandbox's container its pod's name (protocol 8.1), for people
 // who look at the host engine. A sandbox that has it already keeps it.
 func (p *Pool) Assign(ctx context.Context, s *Sandbox, podUID string) error {
 	if s.hostName == AssignedName(podUID) {
@@ -249,7 +249,7 @@ func (p *Pool) Assign(ctx context.Context, s *Sandbox, podUID string) error {
 	return p.host.Rename(ctx, s.ID, AssignedName(podUID))
 }
 
-// AssignedName is the name of the sandbox container of a pod (contract 8.1).
+// AssignedName is the name of the sandbox container of a pod (protocol 8.1).
 func AssignedName(podUID string) string { return podUID + nameSuffix }
 
 // Named returns the sandbox whose container Assign gave a pod's name, "" if there

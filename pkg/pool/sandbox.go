@@ -40,7 +40,7 @@ var engineFlags = []string{
 // Sandbox is one Docker-in-Docker container with its own network: the place of
 // one pod. It is used once.
 type Sandbox struct {
-	// Name is the pool name, <uuid>_dind (contract 8.1). It stays the sandbox's
+	// Name is the pool name, <uuid>_dind (protocol 8.1). It stays the sandbox's
 	// identity in labels and records after the container was renamed for a pod.
 	Name string
 	// ID is the container's id on the host engine.
@@ -103,7 +103,7 @@ func (s *Sandbox) EngineStarted() (time.Time, error) {
 	return info.ModTime(), nil
 }
 
-// NetworkName of a sandbox (contract 8.1).
+// NetworkName of a sandbox (protocol 8.1).
 func NetworkName(sandbox string) string { return sandbox + "_network" }
 
 // folder is short because a socket's path below it may have 107 bytes.

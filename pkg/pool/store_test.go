@@ -77,7 +77,7 @@ func TestStore_OneEngine(t *testing.T) {
 }
 
 // TestHostLayersAreReadOnly: what one sandbox could write there, all engines of
-// the host would run (contract 8.2.31).
+// the host would run (protocol 8.2).
 func TestHostLayersAreReadOnly(t *testing.T) {
 	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
 		config.Size, config.Store = 1, "/var/lib/docker"

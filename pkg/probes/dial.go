@@ -78,7 +78,7 @@ func isLocal(ip netip.Addr) bool {
 }
 
 // dialer connects to pods. It refuses the loopback of the daemon, whatever name led there: the sidecar listens there
-// without authentication (contract 1.1) and the author of a pod must not reach it.
+// without authentication (protocol 1.1) and the author of a pod must not reach it.
 func dialer(podIP string) *net.Dialer {
 	pod, err := netip.ParseAddr(podIP)
 	if err == nil && isLocal(pod) {

@@ -1,6 +1,6 @@
 // Package probes runs the probes and the lifecycle hooks of containers the way kubelet does.
 //
-// Nobody upstream runs them (contract 2.2 and 9 item 7): a failed liveness or startup probe must restart the
+// Nobody upstream runs them (docs/interlink-protocol.md 2.2 and 9.7): a failed liveness or startup probe must restart the
 // container here, and readiness is kept truthful. The package knows neither pods nor the engine; a Target tells it
 // where a container answers, and the caller acts on what Run reports.
 package probes

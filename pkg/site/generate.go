@@ -60,7 +60,7 @@ func (inv Inventory) Files() (map[string][]byte, error) {
 }
 
 // dockerSD is the configuration of a host's docker-sd. Taints that a ping reports
-// replace all others (contract 2.4). A node's own are therefore in it, so that a
+// replace all others (protocol 2.4). A node's own are therefore in it, so that a
 // drain and its end keep them; a node without any reports none, so that those
 // that people and Kubernetes set stay.
 func (inv Inventory) dockerSD(h Host) map[string]any {

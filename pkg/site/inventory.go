@@ -29,7 +29,7 @@ type Inventory struct {
 	Hosts []Host `json:"hosts"`
 }
 
-// DefaultInterLink is the interLink whose contract this docker-sd was tested with.
+// DefaultInterLink is the interLink whose protocol this docker-sd was tested with.
 const DefaultInterLink = "0.6.2"
 
 // TLS is mutual between a virtual kubelet and its API server.

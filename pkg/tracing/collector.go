@@ -20,7 +20,7 @@ import (
 // Collector is who gets the spans, by OTLP over gRPC.
 type Collector struct {
 	// Endpoint is HOST:PORT (TELEMETRY_ENDPOINT). Without a CA it is spoken to in
-	// plain text, as by interLink's other plugins (contract 7); with https:// before
+	// plain text, as by interLink's other plugins (protocol 7.3); with https:// before
 	// it, by TLS that the system's CAs vouch for.
 	Endpoint string
 	// CA, with Cert and Key of the client, are files of mutual TLS.

@@ -1,5 +1,5 @@
 // Package tracing sends OpenTelemetry spans of calls and of the lives of pods to
-// a collector, as interLink and its plugins do (contract 7). It is the only
+// a collector, as interLink and its plugins do (docs/interlink-protocol.md 7.3). It is the only
 // package that knows OpenTelemetry.
 package tracing
 
@@ -88,7 +88,7 @@ func (t *Tracer) Close(ctx context.Context) error {
 }
 
 // Call begins the span of a call of the sidecar protocol. It carries the
-// attributes that interLink's plugins set (contract 7): times in microseconds,
+// attributes that interLink's plugins set (protocol 7.3): times in microseconds,
 // and the HTTP status as exit.code.
 func (t *Tracer) Call(ctx context.Context, name, session string) (context.Context, func(code int)) {
 	began := time.Now()

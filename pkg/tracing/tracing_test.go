@@ -66,7 +66,7 @@ func number(t *testing.T, span *spans.Span, key string) int64 {
 
 func text(span *spans.Span, key string) string { return collector.Text(span.Attributes, key) }
 
-// A call has what dashboards for interLink's plugins look for (contract 7).
+// A call has what dashboards for interLink's plugins look for (protocol 7.3).
 func TestCall(t *testing.T) {
 	c := collector.Start(t)
 	tracer := newTracer(t, tracing.Collector{Endpoint: c.Address})

@@ -15,7 +15,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
-// recorded is the part of a create request that volumes need (contract 1.3).
+// recorded is the part of a create request that volumes need (protocol 1.3).
 type recorded struct {
 	Body struct {
 		Pod       v1.Pod `json:"pod"`

@@ -140,7 +140,7 @@ func (p *plan) err() error {
 
 // planVolume decides one volume. A volume that no container mounts is left out,
 // with a warning where it would have been refused: its container may be one
-// that stays in the cluster, and no data is sent for it (contract 1.3 and 6).
+// that stays in the cluster, and no data is sent for it (protocol 1.3 and 6.1).
 func (p *plan) planVolume(field string, src *v1.Volume, mounted bool) {
 	kinds := sources(src.VolumeSource)
 	if len(kinds) != 1 {
@@ -167,7 +167,7 @@ func (p *plan) planVolume(field string, src *v1.Volume, mounted bool) {
 	case kindProjected:
 		p.planProjected(v, src.Projected.Sources, src.Projected.DefaultMode, src.Projected.DefaultUser)
 	case kindDownwardAPI:
-		// interLink rewrites these to projected volumes (contract 5); one that
+		// interLink rewrites these to projected volumes (protocol 5.2); one that
 		// arrives as written has the same content.
 		items := &v1.DownwardAPIProjection{Items: src.DownwardAPI.Items}
 		p.planProjected(v, []v1.VolumeProjection{{DownwardAPI: items}}, src.DownwardAPI.DefaultMode, src.DownwardAPI.DefaultUser)
@@ -240,8 +240,8 @@ func (p *plan) planEmptyDir(v *volume, src *v1.EmptyDirVolumeSource) {
 }
 
 // planClaim looks a claim up by namespace and name, then by name alone, then
-// takes the fallback (contract 8.1: any claim means /cvmfs, kept behind
-// configuration; 8.2 number 12).
+// takes the fallback (protocol 8.1: any claim means /cvmfs, kept behind
+// configuration; protocol 8.2).
 func (p *plan) planClaim(v *volume, src *v1.PersistentVolumeClaimVolumeSource) {
 	full := p.pod.Namespace + "/" + src.ClaimName
 	v.readOnly = src.ReadOnly

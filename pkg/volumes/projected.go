@@ -10,7 +10,7 @@ import (
 )
 
 // planProjected takes the files that interLink resolved and adds what it leaves
-// out but the request holds (contract 5): downward API items, and objects that
+// out but the request holds (protocol 5.3): downward API items, and objects that
 // another volume of the pod brings along. What is still missing is a warning,
 // because the author of the pod cannot make interLink send it.
 func (p *plan) planProjected(v *volume, sources []v1.VolumeProjection, mode *int32, uid *int64) {
@@ -153,7 +153,7 @@ func (p *plan) commonUser() *int64 {
 
 // unescapePEM repairs certificates whose line ends arrive as the two characters
 // backslash and n, which an override in the virtual kubelet's configuration
-// produces (contract 5).
+// produces (protocol 5.3).
 func unescapePEM(content []byte) []byte {
 	s := string(content)
 	if strings.HasPrefix(s, "-----BEGIN ") && !strings.Contains(s, "\n") {

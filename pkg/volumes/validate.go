@@ -12,7 +12,7 @@ import (
 // mounts of a pod. It touches no file. All problems are in one error of class
 // ErrInvalidArgument that names the fields. The warnings, in the same form,
 // tell what the pod will miss although it is accepted, such as projected data
-// that interLink did not send (contract 5).
+// that interLink did not send (protocol 5.3).
 func Validate(pod *v1.Pod, data Data, policy Policy) (warnings []string, err error) {
 	p := planPod(pod, data, policy)
 	return p.warnings, p.err()

@@ -6,7 +6,7 @@
 // path made here can be given unchanged to the engine inside the sandbox.
 //
 // The rules are those of the kubelet, on the data that interLink sends
-// (contract 5). Below the pod's folder (contract 8.1):
+// (docs/interlink-protocol.md 5.2). Below the pod's folder (protocol 8.1):
 //
 //	configMaps/<volume>  secrets/<volume>  projected/<volume>  emptyDirs/<volume>
 package volumes
@@ -34,7 +34,7 @@ type Data struct {
 }
 
 // Add merges the lists of one container of a create request. Entries are taken
-// by name, because the same object arrives once per volume mount (contract 1.3).
+// by name, because the same object arrives once per volume mount (protocol 1.3).
 func (d *Data) Add(configMaps, projected []v1.ConfigMap, secrets []v1.Secret) {
 	for _, c := range configMaps {
 		put(&d.ConfigMaps, c.Name, c)

@@ -15,7 +15,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// callTimeout is interLink's own (contract 1.1).
+// callTimeout is interLink's own (protocol 1.1).
 const callTimeout = 120 * time.Second
 
 // client speaks the sidecar protocol as the interLink API does. Its types are
@@ -118,7 +118,7 @@ func newCreate(pod *v1.Pod) createRequest {
 type createAnswer struct{ PodUID, PodJID string }
 
 // decodeCreate reads an answer as the Virtual Kubelet does: anything but one
-// object with the pod's own UID fails the pod (contract 1.4).
+// object with the pod's own UID fails the pod (protocol 1.4).
 func decodeCreate(t *testing.T, pod *v1.Pod, code int, text string) createAnswer {
 	t.Helper()
 	if code != http.StatusOK {
@@ -134,7 +134,7 @@ func decodeCreate(t *testing.T, pod *v1.Pod, code int, text string) createAnswer
 	return answer
 }
 
-// podStatus is one entry of the status answer (contract 2.1).
+// podStatus is one entry of the status answer (protocol 2.1).
 type podStatus struct {
 	Name           string               `json:"name"`
 	UID            string               `json:"UID"`
@@ -169,7 +169,7 @@ func (c *client) poll(t *testing.T, pods ...*v1.Pod) []podStatus {
 	return out
 }
 
-// logRequest is the body of /getLogs (contract 3).
+// logRequest is the body of /getLogs (protocol 3.1).
 type logRequest struct {
 	Namespace, PodUID, PodName, ContainerName string
 	Opts                                      logOptions

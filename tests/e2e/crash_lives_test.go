@@ -125,7 +125,7 @@ func (c *crashRun) sandboxLetGo(p *podRun) {
 }
 
 // podIsDeleted is the life of a pod that runs until it is deleted. A delete whose
-// answer is lost is not sent again (contract 1.5).
+// answer is lost is not sent again (protocol 1.5).
 func podIsDeleted(c *crashRun) {
 	main := shell("main", "echo main >>/marks/main; "+untilStopped)
 	main.Lifecycle = &v1.Lifecycle{PostStart: execHook("echo hook >>/marks/hook"), PreStop: execHook("echo stop >>/marks/stop")}

@@ -170,7 +170,7 @@ func (c *crashRun) create(pod *v1.Pod) *podRun {
 
 // find polls for a pod after the crash. One whose create was not answered has no
 // JobID; it must not be called lost, and is created once more, as the Virtual
-// Kubelet does after a start of its own (contract 1.4).
+// Kubelet does after a start of its own (protocol 1.4).
 func (c *crashRun) find(p *podRun) {
 	c.t.Helper()
 	answer := c.d.poll(c.t, p.pod)
@@ -211,7 +211,7 @@ func (c *crashRun) gone(p *podRun) {
 	c.refused(p)
 }
 
-// refused creates a pod that was deleted (contract 1.4).
+// refused creates a pod that was deleted (protocol 1.4).
 func (c *crashRun) refused(p *podRun) {
 	c.t.Helper()
 	if code, text := c.d.must(c.t, http.MethodPost, "/create", encode(c.t, newCreate(p.pod))); code != http.StatusConflict {

@@ -23,7 +23,7 @@ func touch(t *testing.T, path string) {
 }
 
 // TestDeleteGrace: the answer comes at once, the container gets its SIGTERM and
-// its grace period, then it is killed and everything goes (contract 4).
+// its grace period, then it is killed and everything goes (protocol 4).
 func TestDeleteGrace(t *testing.T) {
 	t.Parallel()
 	d := sharedDaemon(t)
@@ -78,7 +78,7 @@ func TestDeleteIsIdempotent(t *testing.T) {
 	if code, text := d.must(t, http.MethodPost, "/delete", encode(t, newPod(shell("c", "true")))); code != http.StatusOK {
 		t.Errorf("delete of an unknown pod was answered with %d: %s", code, text)
 	}
-	// The guide's form (contract 9.4).
+	// The guide's form (protocol 9.4).
 	body := encode(t, map[string]string{"UID": string(p.pod.UID), "name": p.pod.Name, "namespace": p.pod.Namespace})
 	if code, text := d.must(t, http.MethodPost, "/delete", body); code != http.StatusOK {
 		t.Errorf("delete in the guide's form was answered with %d: %s", code, text)
@@ -86,7 +86,7 @@ func TestDeleteIsIdempotent(t *testing.T) {
 }
 
 // TestCreateAfterDelete: a create may arrive after the pod's delete, and must
-// not bring it back (contract 1.4).
+// not bring it back (protocol 1.4).
 func TestCreateAfterDelete(t *testing.T) {
 	t.Parallel()
 	d := sharedDaemon(t)

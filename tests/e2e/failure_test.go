@@ -22,7 +22,7 @@ func TestOutOfMemory(t *testing.T) {
 		if end.ExitCode != 137 || !strings.Contains(end.Message, "32Mi") {
 			t.Errorf("end = %+v", end)
 		}
-		// The caller overwrites the reason, so the message has to say it (contract 2.2).
+		// The caller overwrites the reason, so the message has to say it (protocol 2.2).
 		if end.Reason == "OOMKilled" && strings.Contains(end.Message, "OOMKilled") {
 			told++
 		}
@@ -98,7 +98,7 @@ func TestUnknownImage(t *testing.T) {
 		t.Errorf("message does not say what and why: %q", message)
 	}
 	p.waitFor("the other container runs", func(s podStatus) bool { return s.container("other").State.Running != nil })
-	// Known, but not started: empty, not an error (contract 3).
+	// Known, but not started: empty, not an error (protocol 3.3).
 	if got := p.logs("c", logOptions{}); got != "" {
 		t.Errorf("log = %q", got)
 	}

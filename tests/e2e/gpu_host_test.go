@@ -288,7 +288,7 @@ func (d *daemon) refusedCreate(t *testing.T, pod *v1.Pod) string {
 }
 
 // runSoon creates a pod for which the GPUs may not be free yet. A refused UID is
-// not tried again (contract 1.4), so each try is a new pod.
+// not tried again (protocol 1.4), so each try is a new pod.
 func (d *daemon) runSoon(t *testing.T, make func() *v1.Pod) *podRun {
 	t.Helper()
 	var p *podRun

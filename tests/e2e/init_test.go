@@ -46,7 +46,7 @@ func TestInitContainersRunInOrder(t *testing.T) {
 }
 
 // TestFailedInitContainer: a pod whose init container failed for good must end,
-// else it stays Pending for ever (contract 2.2 trap 6).
+// else it stays Pending for ever (protocol 2.2.6).
 func TestFailedInitContainer(t *testing.T) {
 	t.Parallel()
 	pod := withInits(newPod(shell("a", "true"), shell("b", "true")),
@@ -83,7 +83,7 @@ func TestInitContainerIsTriedAgain(t *testing.T) {
 }
 
 // TestNativeSidecar: it starts before the main container, is left out of the
-// list once it runs (trap 8), and ends with the pod.
+// list once it runs (protocol 2.2.8), and ends with the pod.
 func TestNativeSidecar(t *testing.T) {
 	t.Parallel()
 	helper := sidecar(shell("helper", "echo up; touch /vol/up; "+untilStopped))

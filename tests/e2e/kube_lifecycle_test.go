@@ -15,7 +15,7 @@ import (
 )
 
 // kubeFailedInit: the first failure stops the pod. It is reported with the inits
-// that ran and every main container ended (contract 2.2 trap 6).
+// that ran and every main container ended (protocol 2.2.6).
 func kubeFailedInit(t *testing.T, d kubeDaemon) {
 	dir := d.hostFolder(t, "failed-init")
 	pod := withInits(newPod(shell("a", "touch /vol/main"), shell("b", "touch /vol/main")),

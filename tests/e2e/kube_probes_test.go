@@ -94,7 +94,7 @@ func kubeProbesThatKill(t *testing.T, d kubeDaemon) {
 }
 
 // kubeReadiness: not ready is shown as waiting, since the caller makes every
-// running container ready (contract 2.2).
+// running container ready (protocol 2.2).
 func kubeReadiness(t *testing.T, d kubeDaemon) {
 	dir := d.hostFolder(t, "readiness")
 	serve := func(name, port string) v1.Container {

@@ -126,7 +126,7 @@ func kubePayloads(t *testing.T, d kubeDaemon) {
 	named(t, pod, "other").VolumeMounts = []v1.VolumeMount{mount("all", "/other"), mount("sec", "/othersec")}
 	named(t, pod, "init").VolumeMounts = []v1.VolumeMount{mount("all", "/init")}
 	request := newCreate(pod)
-	// Once per mount, as interLink sends them (contract 1.3).
+	// Once per mount, as interLink sends them (protocol 1.3).
 	request.giveData([]v1.ConfigMap{bytesMap(), bytesMap(), bytesMap()}, nil, []v1.Secret{loginSecret(), loginSecret()})
 	p := d.runRequest(t, request)
 	p.checkLooks(looks)

@@ -171,7 +171,7 @@ func TestBadConfiguration(t *testing.T) {
 	})
 }
 
-// TestUnknownKeys: the file is often shared with the API (contract 7).
+// TestUnknownKeys: the file is often shared with the API (protocol 7.1).
 func TestUnknownKeys(t *testing.T) {
 	t.Parallel()
 	d := ownDaemon(t, 0, map[string]any{"InterlinkAddress": "http://x", "SomethingNew": map[string]any{"a": 1}})

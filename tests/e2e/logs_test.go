@@ -58,7 +58,7 @@ func TestLogSelection(t *testing.T) {
 }
 
 // TestLogTimes: since selects before tail does, whether or not timestamps are
-// asked for (contract 3).
+// asked for (protocol 3.1).
 func TestLogTimes(t *testing.T) {
 	t.Parallel()
 	p := sharedDaemon(t).run(t, newPod(shell("c", "echo old; sleep 2; echo new; echo newer")))
@@ -129,7 +129,7 @@ func TestLogRefusals(t *testing.T) {
 }
 
 // TestFollow: the headers come before the container writes, each line comes as
-// it is written, and the answer ends with the container (contract 3).
+// it is written, and the answer ends with the container (protocol 3.3).
 func TestFollow(t *testing.T) {
 	t.Parallel()
 	d := sharedDaemon(t)

@@ -211,7 +211,7 @@ func (p *podRun) waitGone() {
 	}
 }
 
-// find looks for the pod's sandbox on the host, by its name (contract 8.1).
+// find looks for the pod's sandbox on the host, by its name (protocol 8.1).
 func (p *podRun) find(ctx context.Context) ([]hostContainer, error) {
 	all, err := p.d.engine.containers(ctx, p.d.label())
 	if err != nil {
@@ -279,12 +279,12 @@ func (p *podRun) traces() ([]string, error) {
 	return left, nil
 }
 
-// status polls once, checks the answer against the rules of contract 2, and
+// status polls once, checks the answer against the rules of protocol 2, and
 // advances the pod's phase as the Virtual Kubelet does.
 func (p *podRun) status() podStatus {
 	p.t.Helper()
 	// A pod that is being taken over is left out, and the caller keeps what it knows
-	// (contract 2.3).
+	// (protocol 2.3).
 	var answer []podStatus
 	eventually(p.t, runLimit, "the status has an entry for the one pod", func() bool {
 		answer = p.d.poll(p.t, p.pod)

@@ -12,7 +12,7 @@ import (
 
 // TestRestartAlways polls as fast as it can: no answer may show the container
 // terminated between two runs, since the Virtual Kubelet never asks again after
-// that (contract 2.2 trap 3). Every poll checks that.
+// that (protocol 2.2.3). Every poll checks that.
 func TestRestartAlways(t *testing.T) {
 	t.Parallel()
 	for name, script := range map[string]string{"after success": "exit 0", "after failure": "exit 9"} {

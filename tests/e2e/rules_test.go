@@ -9,7 +9,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// checkStatus applies the rules of contract 2.2 to one entry for a pod. Breaking
+// checkStatus applies the rules of protocol 2.2 to one entry for a pod. Breaking
 // one of them crashes the Virtual Kubelet or gives the pod a wrong end.
 func checkStatus(pod *v1.Pod, s podStatus) error {
 	if s.Name != pod.Name || s.UID != string(pod.UID) || s.Namespace != pod.Namespace {
@@ -38,7 +38,7 @@ func restartable(policy v1.RestartPolicy, end *v1.ContainerStateTerminated) bool
 	return policy == v1.RestartPolicyAlways || policy == v1.RestartPolicyOnFailure && end.ExitCode != 0
 }
 
-// checkNames wants every container exactly once (traps 1 and 2).
+// checkNames wants every container exactly once (protocol 2.2.1 and 2.2.2).
 func checkNames(spec []v1.Container, got []v1.ContainerStatus) error {
 	count := map[string]int{}
 	for _, c := range got {
@@ -74,7 +74,7 @@ func checkState(c v1.ContainerStatus) error {
 }
 
 // checkInits wants spec order, ended ones first, then at most one that runs or
-// waits, then those to come (trap 7), and no running sidecar (trap 8).
+// waits, then those to come (protocol 2.2.7), and no running sidecar (protocol 2.2.8).
 func checkInits(pod *v1.Pod, s podStatus) error {
 	at, stage := 0, 0
 	for _, c := range s.InitContainers {
@@ -103,7 +103,7 @@ func checkInits(pod *v1.Pod, s podStatus) error {
 	return checkFailedInit(s)
 }
 
-// checkFailedInit wants a failed init container to end the pod (trap 6): nothing
+// checkFailedInit wants a failed init container to end the pod (protocol 2.2.6): nothing
 // listed may wait beside it. It is only called for what is final.
 func checkFailedInit(s podStatus) error {
 	failed := false
@@ -118,7 +118,7 @@ func checkFailedInit(s podStatus) error {
 	return nil
 }
 
-// phaseOf is the pod's next phase by the Virtual Kubelet's rules (contract 2.2).
+// phaseOf is the pod's next phase by the Virtual Kubelet's rules (protocol 2.2).
 func phaseOf(old v1.PodPhase, s podStatus) v1.PodPhase {
 	if old == v1.PodSucceeded || old == v1.PodFailed {
 		return old // it does not ask again

@@ -15,7 +15,7 @@ import (
 )
 
 // TestStatusOfManyPods asks for pods of every kind in one call: what is not
-// known must not hide what is (contract 2.3).
+// known must not hide what is (protocol 2.3).
 func TestStatusOfManyPods(t *testing.T) {
 	t.Parallel()
 	d := sharedDaemon(t)
@@ -60,7 +60,7 @@ func TestStatusOfManyPods(t *testing.T) {
 	}
 }
 
-// TestStatusBeforeCreate: polls start before the create arrives (contract 1.4),
+// TestStatusBeforeCreate: polls start before the create arrives (protocol 1.4),
 // and must not make the pod lost.
 func TestStatusBeforeCreate(t *testing.T) {
 	t.Parallel()
@@ -75,7 +75,7 @@ func TestStatusBeforeCreate(t *testing.T) {
 }
 
 // TestStatusOfLocalContainers: a container that the annotation keeps in the
-// cluster is polled although it never came with the create (trap 9).
+// cluster is polled although it never came with the create (protocol 2.2.9).
 func TestStatusOfLocalContainers(t *testing.T) {
 	t.Parallel()
 	pod := newPod(shell("ours", "usleep 300000"))
@@ -91,7 +91,7 @@ func TestStatusOfLocalContainers(t *testing.T) {
 	})
 }
 
-// TestStatusKeys: the caller's field names, in its own case (contract 2.1).
+// TestStatusKeys: the caller's field names, in its own case (protocol 2.1).
 func TestStatusKeys(t *testing.T) {
 	t.Parallel()
 	d := sharedDaemon(t)
@@ -175,7 +175,7 @@ func onlyStrings(t *testing.T, at string, value any) {
 	}
 }
 
-// TestStatusIsQuick: one slow answer delays every pod of the node (contract 2.3).
+// TestStatusIsQuick: one slow answer delays every pod of the node (protocol 2.3).
 func TestStatusIsQuick(t *testing.T) {
 	t.Parallel()
 	d := sharedDaemon(t)

@@ -101,7 +101,7 @@ func (d *daemon) waitReady(t *testing.T) {
 }
 
 // TestCreateDuringStart: calls that come while the daemon starts are held back
-// and not refused, since a refused create is a failed pod (contract 1.4).
+// and not refused, since a refused create is a failed pod (protocol 1.4).
 func TestCreateDuringStart(t *testing.T) {
 	t.Parallel()
 	d := ownDaemon(t, 1, nil)
@@ -260,7 +260,7 @@ func TestLostWhileAwayStartsOver(t *testing.T) {
 }
 
 // TestDeleteOutlivesTheDaemon: nobody asks a second time, so an interrupted
-// delete goes on after the restart (contract 4).
+// delete goes on after the restart (protocol 4).
 func TestDeleteOutlivesTheDaemon(t *testing.T) {
 	t.Parallel()
 	d := ownDaemon(t, 0, nil)

@@ -16,7 +16,7 @@ import (
 )
 
 // TestTracing: an OTLP collector gets the spans of interLink's plugins for every
-// call, with their attributes (contract 7), and one trace for each pod.
+// call, with their attributes (protocol 7.3), and one trace for each pod.
 func TestTracing(t *testing.T) {
 	t.Parallel()
 	taker := collector.Start(t)

@@ -13,7 +13,7 @@ import (
 // caller is one interLink API server in front of a docker-sd.
 type caller struct{ http *http.Client }
 
-// callTimeout is how long interLink waits for an answer (contract 1.1).
+// callTimeout is how long interLink waits for an answer (protocol 1.1).
 const callTimeout = 120 * time.Second
 
 func newCaller(socket string) *caller {
@@ -27,7 +27,7 @@ func newCaller(socket string) *caller {
 func (c *caller) close() { c.http.CloseIdleConnections() }
 
 // call sends a body and returns that of an answer of 200; every other code is an
-// error to interLink (contract 1.4, 1.5).
+// error to interLink (protocol 1.4, 1.5).
 func (c *caller) call(ctx context.Context, method, path, session string, body []byte) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, method, "http://unix"+path, bytes.NewReader(body))
 	if err != nil {

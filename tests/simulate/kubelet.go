@@ -18,7 +18,7 @@ import (
 )
 
 // kubelet asks a docker-sd what the virtual kubelet of a node asks, through
-// interLink's API server, and at the same times (contract 2.3, 2.4).
+// interLink's API server, and at the same times (protocol 2.3, 2.4).
 type kubelet struct {
 	*daemon
 	plan    plan
