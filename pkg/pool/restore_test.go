@@ -100,6 +100,21 @@ func TestRestoreTakesNoUsedOnes(t *testing.T) {
 	}
 }
 
+// TestRestoreAfterPriming: what a crash in the middle of priming left makes no sandbox a
+// used one.
+func TestRestoreAfterPriming(t *testing.T) {
+	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		config.Size = 1
+		earlier := fill(t, host, config)
+		host.inner.mu.Lock()
+		host.inner.listed = `[{"Id":"primer","Names":["/prime"],"State":"created"}]`
+		host.inner.mu.Unlock()
+		p := restored(t, host, config)
+		wantStats(t, p, 1, 0, 0)
+		wantSame(t, "containers", host.names(), earlier)
+	})
+}
+
 func TestRestoreKeepsNoMoreThanSize(t *testing.T) {
 	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
 		fill(t, host, config)
