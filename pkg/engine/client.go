@@ -77,8 +77,10 @@ func (c *Client) Close() error {
 }
 
 // Ping answers nil when the engine does.
-func (c *Client) Ping(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, min(c.limit, pingTimeout))
+func (c *Client) Ping(ctx context.Context) error { return c.pingWithin(ctx, min(c.limit, pingTimeout)) }
+
+func (c *Client) pingWithin(ctx context.Context, limit time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	if _, err := c.docker.Ping(ctx); err != nil {
 		return fmt.Errorf("ping engine: %w", classify(ctx, err))

@@ -17,7 +17,7 @@ import (
 // Create makes a container and returns its id. A container of that name that
 // exists already is an ErrConflict or ErrAlreadyExists.
 func (c *Client) Create(ctx context.Context, spec Spec) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.limit)
+	ctx, cancel := c.patient(ctx)
 	defer cancel()
 	config, host, err := translate(spec)
 	if err != nil {
@@ -48,7 +48,7 @@ func (c *Client) CreateOnce(ctx context.Context, spec Spec) (string, error) {
 // Start starts a created or stopped container; one that runs already is
 // success.
 func (c *Client) Start(ctx context.Context, id string) error {
-	ctx, cancel := context.WithTimeout(ctx, c.limit)
+	ctx, cancel := c.patient(ctx)
 	defer cancel()
 	if err := c.docker.ContainerStart(ctx, id, container.StartOptions{}); err != nil {
 		return fmt.Errorf("start container: %w", classify(ctx, err))
@@ -72,7 +72,7 @@ func (c *Client) Stop(ctx context.Context, id string, grace time.Duration) error
 // Remove kills and removes a container and its anonymous volumes. Gone already,
 // or being removed by somebody else, is success once it is gone.
 func (c *Client) Remove(ctx context.Context, id string) error {
-	ctx, cancel := context.WithTimeout(ctx, c.limit)
+	ctx, cancel := c.patient(ctx)
 	defer cancel()
 	err := c.docker.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
 	switch {

@@ -16,7 +16,7 @@ const bridgeOption = "com.docker.network.bridge.name"
 // ErrPermissionDenied, in the engine's words; an interface that another network has
 // is ErrUnavailable, since networks that are being removed keep theirs for a moment.
 func (c *Client) CreateNetwork(ctx context.Context, spec NetworkSpec) error {
-	ctx, cancel := context.WithTimeout(ctx, c.limit)
+	ctx, cancel := c.patient(ctx)
 	defer cancel()
 	options := network.CreateOptions{Driver: "bridge", Labels: spec.Labels}
 	if spec.Subnet != "" {
@@ -48,7 +48,7 @@ func bridgeOf(n network.Summary) string {
 
 // RemoveNetwork removes a network by name or id; gone already is success.
 func (c *Client) RemoveNetwork(ctx context.Context, nameOrID string) error {
-	ctx, cancel := context.WithTimeout(ctx, c.limit)
+	ctx, cancel := c.patient(ctx)
 	defer cancel()
 	if err := c.docker.NetworkRemove(ctx, nameOrID); err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("remove network %s: %w", nameOrID, classify(ctx, err))
@@ -89,7 +89,7 @@ func (c *Client) Join(ctx context.Context, name, id string) error {
 	if _, joined := seen.IPs[name]; joined {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.limit)
+	ctx, cancel := c.patient(ctx)
 	defer cancel()
 	// An engine connects nothing to a container that has none.
 	if _, isolated := seen.IPs[noNetwork]; isolated {
