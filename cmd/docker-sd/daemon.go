@@ -295,7 +295,7 @@ func (d *daemon) poolConfig(ctx context.Context, info engine.Info, shares shares
 		Image: image, FetchImage: func(ctx context.Context) error { return d.images.Fetch(ctx, image) },
 		Size: s.AvailableDinds, Standby: s.Standbys(), Parallel: s.BootParallel(), BootTimeout: s.SandboxBootTimeout, StrayGrace: s.StrayGracePeriod, StrayDryRun: s.StrayDryRun,
 		RemoveFolder: volumes.Remove,
-		Privileged:   s.SandboxPrivileged, Store: sharing.Root, StoreVolume: volume, Subnets: d.sandboxNetworks(ctx), Mounts: d.hostMounts(ctx),
+		Privileged:   s.SandboxPrivileged, AppArmor: pool.AppArmorFor(os.DirFS("/"), s.AppArmorProfile()), Store: sharing.Root, StoreVolume: volume, Subnets: d.sandboxNetworks(ctx), Mounts: d.hostMounts(ctx),
 		Resources: shares.each, Observer: d.observer.tell,
 	}
 	out.Confine(info)

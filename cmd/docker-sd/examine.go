@@ -113,6 +113,9 @@ func (p *examination) lookAtEngine(ctx context.Context, r *preflight.Report, inf
 	sharing := images.Layers(images.Mode(s.ImageSharing), info)
 	wanted := s.ImageSharing == config.ImageSharingAuto || s.ImageSharing == config.ImageSharingShared
 	r.Add(preflight.Sharing(info, sharing.Root != "", wanted, sharing.Why), preflight.LiveRestore(info), preflight.Cgroups(info))
+	profiles, seen := pool.AppArmorProfiles(os.DirFS("/"))
+	r.Add(preflight.AppArmor(preflight.Confinement{Engine: info.AppArmor, Seen: seen, Profiles: profiles,
+		Setting: s.SandboxAppArmorProfile, Privileged: s.SandboxPrivileged, Ours: pool.AppArmorSandbox}))
 	sandboxes := p.poolConfig(ctx, info, shares{})
 	known := pool.New(sandboxes, p.host)
 	defer known.Close()

@@ -1,3 +1,23 @@
 #!/bin/sh
 set -e
 if [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+
+# A purge takes the pods and the sandboxes of the packaged data folder, and the folder.
+if [ "${1:-}" = purge ]; then
+	label=label=docker-sd.folder=/var/lib/docker-sd/sandboxes
+	if command -v docker >/dev/null && docker version >/dev/null 2>&1; then
+		docker ps -aq --filter $label | xargs -r docker rm -fv >/dev/null
+		docker network ls -q --filter $label | xargs -r docker network rm >/dev/null
+	fi
+	rm -rf --one-file-system /var/lib/docker-sd /run/docker-sd
+fi
+
+# What still runs under the profile keeps it until the next boot.
+case ${1:-} in
+remove | purge | 0)
+	if [ -e /sys/kernel/security/apparmor/.remove ] && grep -q '^docker-sd-sandbox ' /sys/kernel/security/apparmor/profiles &&
+		! grep -qs '^docker-sd-sandbox ' /proc/[0-9]*/attr/current; then
+		printf docker-sd-sandbox >/sys/kernel/security/apparmor/.remove
+	fi
+	;;
+esac

@@ -19,6 +19,9 @@ const (
 	DefaultGPUSandboxImage = "ghcr.io/extrality/nvidia-dind"
 )
 
+// AppArmorAuto leaves the profile of sandboxes to docker-sd.
+const AppArmorAuto = "auto"
+
 // ImageSharing says how a sandbox gets at images that the host already has.
 type ImageSharing string
 
@@ -124,6 +127,9 @@ type Config struct {
 	SandboxImage string
 	// SandboxPrivileged boots sandboxes fully privileged instead of with a capability list.
 	SandboxPrivileged bool
+	// SandboxAppArmorProfile is the profile of sandboxes on a host with AppArmor:
+	// auto, unconfined, or the name of one; use AppArmorProfile.
+	SandboxAppArmorProfile string
 	// SandboxBootTimeout bounds the boot of one sandbox; above zero.
 	SandboxBootTimeout time.Duration
 	// SandboxBootParallel is the number of sandboxes booted at once, 0 for two
@@ -321,14 +327,15 @@ func Default() Config {
 			VitisPath: "/tools/Xilinx/Vitis/2023.2",
 			XRTPath:   "/opt/xilinx/xrt",
 		},
-		Telemetry:          Telemetry{Endpoint: "localhost:4317"},
-		Instance:           "docker-sd",
-		SandboxBootTimeout: time.Minute,
-		PodFirewall:        PodFirewallEnabled,
-		PodsMayReachHost:   []string{},
-		ImageSharing:       ImageSharingAuto,
-		ImageVerification:  ImageNeverVerifyPreloaded,
-		ImageGC:            ImageGCDisabled, ImageMinimumGCAge: 2 * time.Minute, ImageGCHighThresholdPercent: 85, ImageGCLowThresholdPercent: 80,
+		Telemetry:              Telemetry{Endpoint: "localhost:4317"},
+		Instance:               "docker-sd",
+		SandboxAppArmorProfile: AppArmorAuto,
+		SandboxBootTimeout:     time.Minute,
+		PodFirewall:            PodFirewallEnabled,
+		PodsMayReachHost:       []string{},
+		ImageSharing:           ImageSharingAuto,
+		ImageVerification:      ImageNeverVerifyPreloaded,
+		ImageGC:                ImageGCDisabled, ImageMinimumGCAge: 2 * time.Minute, ImageGCHighThresholdPercent: 85, ImageGCLowThresholdPercent: 80,
 		HostPathPrefixes:     []string{"/cvmfs"},
 		AllowPrivilegedPods:  true,
 		MaxPods:              110,
@@ -356,6 +363,15 @@ func (c Config) SandboxImageName() string {
 	default:
 		return DefaultSandboxImage
 	}
+}
+
+// AppArmorProfile returns the profile that sandboxes are to have, "" for the choice of
+// docker-sd.
+func (c Config) AppArmorProfile() string {
+	if c.SandboxAppArmorProfile == AppArmorAuto {
+		return ""
+	}
+	return c.SandboxAppArmorProfile
 }
 
 // Standbys returns how many sandboxes stand by, 0 or more: unless it is set, four

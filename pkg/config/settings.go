@@ -55,6 +55,7 @@ func (c *Config) settings() []setting {
 		{"Instance", "", &c.Instance},
 		{"SandboxImage", "SANDBOXIMAGE", &c.SandboxImage},
 		{"SandboxPrivileged", "", &c.SandboxPrivileged},
+		{"SandboxAppArmorProfile", "", &c.SandboxAppArmorProfile},
 		{"SandboxBootTimeout", "", &c.SandboxBootTimeout},
 		{"SandboxBootParallel", "", &c.SandboxBootParallel},
 		{"StandbySandboxes", "", &c.StandbySandboxes},

@@ -108,6 +108,9 @@ func (c Config) validateDurations() error {
 }
 
 func (c Config) validateEngine() error {
+	if p := c.SandboxAppArmorProfile; p == "" || strings.ContainsFunc(p, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return invalid("SandboxAppArmorProfile", p, "auto, unconfined, or the name of a profile")
+	}
 	if len(validation.IsDNS1123Label(c.Instance)) > 0 {
 		return invalid("Instance", c.Instance, "a DNS label: up to 63 lower case letters, digits and inner hyphens")
 	}

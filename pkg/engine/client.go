@@ -107,14 +107,20 @@ func (c *Client) Info(ctx context.Context) (Info, error) {
 		CgroupVersion: info.CgroupVersion,
 		CgroupDriver:  info.CgroupDriver,
 		CDISpecDirs:   info.CDISpecDirs,
-		Seccomp: slices.ContainsFunc(info.SecurityOptions, func(option string) bool {
-			return option == "seccomp" || strings.HasPrefix(option, "name=seccomp")
-		}),
+		Seccomp:       confines(info.SecurityOptions, "seccomp"),
+		AppArmor:      confines(info.SecurityOptions, "apparmor"),
 	}
 	for name := range info.Runtimes {
 		out.Runtimes = append(out.Runtimes, name)
 	}
 	return out, nil
+}
+
+// confines says that an engine's security options have one of that name.
+func confines(options []string, name string) bool {
+	return slices.ContainsFunc(options, func(option string) bool {
+		return option == name || option == "name="+name || strings.HasPrefix(option, "name="+name+",")
+	})
 }
 
 // NotSent says of an error that the engine was not there to get the request, so

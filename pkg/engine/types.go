@@ -226,4 +226,6 @@ type Info struct {
 	CgroupDriver  string
 	// Seccomp says that the engine can filter the system calls of containers.
 	Seccomp bool
+	// AppArmor says that the engine puts profiles on containers.
+	AppArmor bool
 }

@@ -85,6 +85,8 @@ type Config struct {
 	// Seccomp says that the host's engine can filter system calls, CgroupsV1 that the
 	// host has control groups of version 1.
 	Seccomp, CgroupsV1 bool
+	// AppArmor is the profile of a sandbox without privileges; "" is none.
+	AppArmor string
 	// Store is the host engine's data root if its image layers are to be shared.
 	Store string
 	// StoreVolume is that of a Store if its image layers are to be shared instead.

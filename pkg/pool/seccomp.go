@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"encoding/json"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
@@ -87,7 +88,7 @@ func (c Config) confinement() []string {
 	if c.Seccomp {
 		seccomp = "seccomp=" + seccompProfile(c.CgroupsV1)
 	}
-	return []string{seccomp, "apparmor=unconfined"}
+	return []string{seccomp, "apparmor=" + cmp.Or(c.AppArmor, AppArmorUnconfined)}
 }
 
 // Confine sets what an engine can confine sandboxes with.

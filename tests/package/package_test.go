@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
 // worstExposure is what systemd-analyze security may say of the unit, in tenths
@@ -27,7 +28,7 @@ const worstExposure = 38
 func output(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	if _, err := exec.LookPath(name); err != nil {
-		install(t, map[string]string{"systemd-analyze": "systemd", "dpkg-deb": "dpkg"}[name])
+		install(t, map[string]string{"systemd-analyze": "systemd", "dpkg-deb": "dpkg", "apparmor_parser": "apparmor"}[name])
 	}
 	cmd := exec.Command(name, args...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "SYSTEMD_COLORS=0")
@@ -73,6 +74,7 @@ func TestDebianPackage(t *testing.T) {
 		"usr/lib/systemd/system/docker-sd.service": 0o644,
 		"usr/lib/systemd/system/dockersd.slice":    0o644,
 		"etc/interlink/docker-sd.yaml":             0o640,
+		"etc/apparmor.d/docker-sd-sandbox":         0o644,
 		"usr/share/doc/docker-sd/config.yaml":      0o644,
 		"usr/share/doc/docker-sd/copyright":        0o644,
 		"usr/share/doc/docker-sd/docs/install.md":  0o644,
@@ -88,7 +90,7 @@ func TestDebianPackage(t *testing.T) {
 	control := t.TempDir()
 	output(t, "dpkg-deb", "-e", only(t, "*.deb"), control)
 	conffiles, err := os.ReadFile(filepath.Join(control, "conffiles"))
-	if err != nil || string(conffiles) != "/etc/interlink/docker-sd.yaml\n" {
+	if err != nil || string(conffiles) != "/etc/apparmor.d/docker-sd-sandbox\n/etc/interlink/docker-sd.yaml\n" {
 		t.Errorf("conffiles %q, %v", conffiles, err)
 	}
 	for _, script := range []string{"postinst", "prerm", "postrm"} {
@@ -98,6 +100,29 @@ func TestDebianPackage(t *testing.T) {
 		if got := strings.TrimSpace(output(t, "dpkg-deb", "-f", only(t, "*.deb"), field)); got != want {
 			t.Errorf("%s is %q, want %q", field, got, want)
 		}
+	}
+}
+
+// TestAppArmorProfile: the parser takes it, it has the name that docker-sd looks for,
+// and the capabilities of a sandbox, no more and no less.
+func TestAppArmorProfile(t *testing.T) {
+	path := filepath.Join(unpacked(t), "etc/apparmor.d/docker-sd-sandbox")
+	output(t, "apparmor_parser", "-QK", path)
+	// Warnings about this host come before it.
+	if names := strings.Fields(output(t, "apparmor_parser", "-N", path)); names[len(names)-1] != pool.AppArmorSandbox {
+		t.Errorf("the profile is %q, want %q", names, pool.AppArmorSandbox)
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var allowed []string
+	for _, found := range regexp.MustCompile(`(?m)^  capability (\w+),$`).FindAllSubmatch(text, -1) {
+		allowed = append(allowed, strings.ToUpper(string(found[1])))
+	}
+	slices.Sort(allowed)
+	if diff := cmp.Diff(slices.Sorted(slices.Values(pool.Capabilities)), allowed); diff != "" {
+		t.Errorf("capabilities (-sandbox +profile):\n%s", diff)
 	}
 }
 

@@ -1,0 +1,33 @@
+package preflight_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/preflight"
+)
+
+func TestAppArmor(t *testing.T) {
+	with := map[string]bool{"docker-sd-sandbox": true, "mine": true}
+	for name, c := range map[string]struct {
+		in    preflight.Confinement
+		want  preflight.Verdict
+		found string
+	}{
+		"ours":              {preflight.Confinement{Engine: true, Seen: true, Profiles: with, Setting: "auto"}, preflight.Right, "under docker-sd-sandbox"},
+		"not loaded":        {preflight.Confinement{Engine: true, Seen: true, Setting: "auto"}, preflight.Note, "unconfined"},
+		"no AppArmor":       {preflight.Confinement{Setting: "auto"}, preflight.Right, "not used"},
+		"no AppArmor named": {preflight.Confinement{Setting: "mine"}, preflight.Note, "unconfined"},
+		"named":             {preflight.Confinement{Engine: true, Seen: true, Profiles: with, Setting: "mine"}, preflight.Right, "under mine"},
+		"named, not there":  {preflight.Confinement{Engine: true, Seen: true, Profiles: with, Setting: "other"}, preflight.Wrong, "no sandbox starts"},
+		"not seen":          {preflight.Confinement{Engine: true, Setting: "auto"}, preflight.Note, "cannot be seen"},
+		"not seen, named":   {preflight.Confinement{Engine: true, Setting: "mine"}, preflight.Right, "under mine, if"},
+		"unconfined":        {preflight.Confinement{Engine: true, Seen: true, Profiles: with, Setting: "unconfined"}, preflight.Note, "unconfined"},
+		"privileged":        {preflight.Confinement{Engine: true, Seen: true, Profiles: with, Setting: "auto", Privileged: true}, preflight.Note, "privileged"},
+	} {
+		c.in.Ours = "docker-sd-sandbox"
+		if got := preflight.AppArmor(c.in); got.Verdict != c.want || !strings.Contains(got.Found, c.found) {
+			t.Errorf("%s: %+v, want %v and %q", name, got, c.want, c.found)
+		}
+	}
+}
