@@ -19,7 +19,7 @@ DECODERS = api:FuzzRoutes config:FuzzLoad engine:FuzzLogFrames gpu:FuzzAssignmen
 	interlink:FuzzDecodeCreate interlink:FuzzDecodeDelete interlink:FuzzDecodeLogs interlink:FuzzDecodeStatus \
 	pods:FuzzFlags pods:FuzzPod pods:FuzzRecord pods:FuzzStatus sandboxinit:FuzzRequest sandboxinit:FuzzSource volumes:FuzzItemPath
 
-.PHONY: all build init test unit light integration crash soak attack modern package installable fuzz fuzzshort simulate simulateshort demo run bench pictures lint clean help
+.PHONY: all build init test unit light integration crash soak attack modern vm package installable fuzz fuzzshort simulate simulateshort demo run bench pictures lint clean help
 
 all: build ## what plain make does
 
@@ -66,6 +66,9 @@ attack: init ## tries to break out of pods; each race goes on for DURATION_ATTAC
 
 modern: init ## chosen tests with engine 29, built from Go modules, on the host and in sandboxes
 	$(GO) run ./tests/modern
+
+vm: package ## checks in a virtual machine with systemd, cgroup v2 and AppArmor, half an hour without KVM
+	$(LAB) -- $(GO) run ./tests/vm
 
 crash: init ## SIGKILL of docker-sd at every fault point; part of integration
 	$(LAB) -- $(GO) test -tags e2e -count=1 -timeout 20m -run '^TestCrash' ./tests/e2e/

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+// untilStopped is a script that ends at once on SIGTERM.
+const untilStopped = "trap 'exit 0' TERM; while :; do sleep 1000 & wait $!; done"
+
+// checks in their order. The later ones disturb the engine.
+func checks() []check {
+	return []check{
+		{"install", install},
+		{"pool", warmPool},
+		{"life", life},
+		{"limits", limits},
+		{"out of memory", outOfMemory},
+		{"exec probe", execProbe},
+		{"own group", ownGroup},
+		{"apparmor", confined},
+		{"nothing left", nothingLeft},
+		{"daemon-reload", daemonReload},
+		{"restart docker-sd", restartDaemon},
+		{"kill docker-sd", killDaemon},
+		{"restart docker", restartEngine},
+		{"hardened", hardened},
+		{"check", saysTrue},
+		{"purge", purge},
+	}
+}
+
+// install loads the images, installs the package and waits until docker-sd is ready.
+func install(ctx context.Context, h *host) error {
+	if _, err := sh(ctx, "dpkg -s docker-sd"); err == nil {
+		return nil // in a machine that was kept
+	}
+	if err := await(ctx, "the engine", func() error { _, err := sh(ctx, "docker info"); return err }); err != nil {
+		return err
+	}
+	for _, script := range []string{
+		"docker load -i " + shareDir + "/images.tar",
+		"dpkg -i " + shareDir + "/docker-sd.deb",
+		"printf 'SandboxImage: %s\\nAVAILABLEDINDS: 2\\nSandboxBootTimeout: 10m\\nStandbySandboxes: 1\\nHostPathPrefixes: [/srv]\\n' " + h.sandbox + " >>/etc/interlink/docker-sd.yaml",
+		// Type=notify: it returns when docker-sd is ready.
+		"systemctl enable --now docker-sd",
+	} {
+		if _, err := sh(ctx, script); err != nil {
+			return err
+		}
+	}
+	return says(ctx, "docker info --format '{{.CgroupVersion}} {{.CgroupDriver}}'", "2 systemd")
+}
+
+// warm counts the sandboxes that wait ready.
+func warm(ctx context.Context) error {
+	return await(ctx, "warm sandboxes", func() error {
+		return says(ctx, "systemctl show docker-sd -p StatusText --value | grep -o '[0-9]* of 2 sandboxes wait warm'", "2 of 2 sandboxes wait warm")
+	})
+}
+
+func warmPool(ctx context.Context, _ *host) error {
+	if err := warm(ctx); err != nil {
+		log, _ := sh(ctx, "systemctl status docker-sd; journalctl -u docker-sd -n 20 --no-pager")
+		return errors.Join(err, errors.New(log))
+	}
+	return nil
+}
+
+func life(ctx context.Context, h *host) error {
+	p := h.newPod(v1.RestartPolicyNever, "echo hello, world; exit 0")
+	if err := p.create(ctx); err != nil {
+		return err
+	}
+	end, err := p.ended(ctx)
+	if err != nil {
+		return err
+	}
+	if end.ExitCode != 0 || end.Reason != "Completed" {
+		return fmt.Errorf("it ended with %+v", end)
+	}
+	return errors.Join(p.logged(ctx, "hello, world"), p.delete(ctx))
+}
+
+// limits are read where programs read them.
+func limits(ctx context.Context, h *host) error {
+	p := h.newPod(v1.RestartPolicyNever, "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/cpu.max /proc/self/cgroup; ls /sys/fs/cgroup | grep -c memory.max; echo end")
+	p.Spec.Containers[0].Resources.Limits = v1.ResourceList{v1.ResourceMemory: resource.MustParse("64Mi"), v1.ResourceCPU: resource.MustParse("500m")}
+	if err := p.create(ctx); err != nil {
+		return err
+	}
+	if _, err := p.ended(ctx); err != nil {
+		return err
+	}
+	text, err := p.log(ctx)
+	if want := "67108864\n50000 100000\n0::/\n1\nend\n"; err == nil && text != want {
+		err = fmt.Errorf("the container read %q, want %q", text, want)
+	}
+	return errors.Join(err, p.delete(ctx))
+}
+
+func outOfMemory(ctx context.Context, h *host) error {
+	p := h.newPod(v1.RestartPolicyNever, "exec tail /dev/zero")
+	p.Spec.Containers[0].Resources.Limits = v1.ResourceList{v1.ResourceMemory: resource.MustParse("32Mi")}
+	if err := p.create(ctx); err != nil {
+		return err
+	}
+	end, err := p.ended(ctx)
+	if err == nil && (end.ExitCode != 137 || end.Reason != "OOMKilled") {
+		err = fmt.Errorf("it ended with %+v", end)
+	}
+	return errors.Join(err, p.delete(ctx))
+}
+
+func execProbe(ctx context.Context, h *host) error {
+	p := h.newPod(v1.RestartPolicyAlways, "sleep 2; touch /tmp/ready; "+untilStopped)
+	p.Spec.Containers[0].ReadinessProbe = &v1.Probe{PeriodSeconds: 1, TimeoutSeconds: 30, SuccessThreshold: 1, FailureThreshold: 3,
+		ProbeHandler: v1.ProbeHandler{Exec: &v1.ExecAction{Command: []string{"test", "-e", "/tmp/ready"}}}}
+	return errors.Join(p.running(ctx), p.delete(ctx))
+}
+
+// ownGroup looks from inside a sandbox for the group that bounds it.
+func ownGroup(ctx context.Context, h *host) error {
+	p := h.newPod(v1.RestartPolicyAlways, untilStopped)
+	if err := p.running(ctx); err != nil {
+		return err
+	}
+	name, err := p.sandbox(ctx)
+	if err != nil {
+		return err
+	}
+	inside := func(script string) string { return "docker exec " + name + " sh -c '" + script + "'" }
+	var problems []error
+	for script, want := range map[string]string{
+		// The root of what is seen has no limits of its own to name.
+		inside("cd /sys/fs/cgroup && ls -d memory.max pids.max cpu.max cgroup.type 2>/dev/null | wc -l"): "4",
+		inside("cat /proc/1/cgroup"): "0::/init",
+		inside("mkdir -p /tmp/g && mount -t cgroup2 none /tmp/g && ls -d /tmp/g/init /tmp/g/docker /tmp/g/system.slice 2>/dev/null; umount /tmp/g"): "/tmp/g/docker\n/tmp/g/init",
+		inside("ls -d /sys/fs/cgroup/../sandbox /sys/fs/cgroup/sandbox 2>/dev/null | wc -l"):                                                        "0",
+		// The pool's bound is not what is seen inside.
+		inside("cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max"): "max\nmax",
+		inside("echo again"): "again",
+	} {
+		problems = append(problems, says(ctx, script, want))
+	}
+	// The group that bounds it is there, on the host.
+	bound, err := sh(ctx, "cat /sys/fs/cgroup$(sed s/^0::// /proc/$(docker inspect -f '{{.State.Pid}}' "+name+")/cgroup)/../../memory.max")
+	if err == nil && bound == "max" {
+		err = errors.New("the sandbox's own group has no limit")
+	}
+	return errors.Join(append(problems, err, p.delete(ctx))...)
+}
+
+// nothingLeft: what all pods before this have left.
+func nothingLeft(ctx context.Context, _ *host) error {
+	if err := warm(ctx); err != nil {
+		return err
+	}
+	return await(ctx, "an end of what pods had", func() error {
+		var problems []error
+		for script, want := range map[string]string{
+			"ls /var/lib/docker-sd/records | wc -l":                                           "0",
+			"docker ps -aq --filter label=docker-sd.instance | wc -l":                         "$S",
+			"docker network ls -q --filter label=docker-sd.instance | wc -l":                  "$S",
+			"docker volume ls -q | wc -l":                                                     "$S",
+			"ls -d /sys/fs/cgroup/system.slice/docker-*.scope | wc -l":                        "$S",
+			"grep -c /var/lib/docker-sd /proc/self/mountinfo || true":                         "0",
+			"grep -c /merged /proc/self/mountinfo":                                            "$R",
+			"find /sys/fs/cgroup -name 'docker*.scope' -o -path '*/docker/*' -type d | wc -l": "$S",
+		} {
+			want = strings.NewReplacer("$S", "$(docker ps -aq | wc -l)", "$R", "$(docker ps -q | wc -l)").Replace(want)
+			problems = append(problems, says(ctx, "test \"$("+script+")\" = \""+want+"\" || echo \""+strings.ReplaceAll(script, `"`, "")+" gives $("+script+"), want "+want+"\"", ""))
+		}
+		return errors.Join(problems...)
+	})
+}
