@@ -60,9 +60,9 @@ func translate(spec Spec) (*container.Config, *container.HostConfig, error) {
 		// An empty list, not nil: nil means the engine's own masks.
 		host.MaskedPaths, host.ReadonlyPaths = []string{}, []string{}
 	}
-	if spec.Init {
-		host.Init = &spec.Init
-	}
+	// Said in either case: an engine may be told to put its init before every process
+	// ("init": true), and a sandbox's own has to be the first and alone in its group.
+	host.Init = &spec.Init
 	if spec.PrivateCgroupNamespace {
 		host.CgroupnsMode = container.CgroupnsModePrivate
 	}

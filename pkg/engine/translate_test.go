@@ -15,7 +15,7 @@ import (
 // expected is what an empty Spec becomes; edit changes it.
 func expected(edit func(*container.Config, *container.HostConfig)) [2]any {
 	config := &container.Config{Healthcheck: &container.HealthConfig{Test: []string{"NONE"}}}
-	host := &container.HostConfig{Mounts: []mount.Mount{}, LogConfig: container.LogConfig{Type: "json-file"}}
+	host := &container.HostConfig{Mounts: []mount.Mount{}, LogConfig: container.LogConfig{Type: "json-file"}, Init: new(bool)}
 	if edit != nil {
 		edit(config, host)
 	}
@@ -47,7 +47,7 @@ var translations = []struct {
 	{"StdinOnce", Spec{StdinOnce: true}, func(c *configOf, _ *hostOf) { c.StdinOnce = true }},
 	{"TTY", Spec{TTY: true}, func(c *configOf, _ *hostOf) { c.Tty = true }},
 	{"StopSignal", Spec{StopSignal: "SIGUSR1"}, func(c *configOf, _ *hostOf) { c.StopSignal = "SIGUSR1" }},
-	{"Init", Spec{Init: true}, func(_ *configOf, h *hostOf) { h.Init = new(bool); *h.Init = true }},
+	{"Init", Spec{Init: true}, func(_ *configOf, h *hostOf) { *h.Init = true }},
 	{"Network", Spec{Network: "host"}, func(_ *configOf, h *hostOf) { h.NetworkMode = "host" }},
 	{"DNS", Spec{DNS: []string{"10.0.0.1"}}, func(_ *configOf, h *hostOf) { h.DNS = []string{"10.0.0.1"} }},
 	{"DNSSearch", Spec{DNSSearch: []string{"svc"}}, func(_ *configOf, h *hostOf) { h.DNSSearch = []string{"svc"} }},

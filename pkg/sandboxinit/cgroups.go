@@ -128,20 +128,28 @@ func leaveRoot(root string) error {
 	return delegate(root)
 }
 
-// delegate gives all controllers of a group to those below it.
+// delegate gives the controllers of a group to those below it. One at a time: a kernel
+// may refuse one, as that of processors while there are processes of real time, and
+// gives none then. What a pod asks of the one that is missing fails with its name.
 func delegate(group string) error {
 	names, err := os.ReadFile(filepath.Join(group, "cgroup.controllers"))
 	if err != nil {
 		return err
 	}
-	var words []string
-	for _, name := range strings.Fields(string(names)) {
-		words = append(words, "+"+name)
+	var problems []error
+	words := strings.Fields(string(names)) // none in the unified hierarchy beside those of version 1
+	for _, name := range words {
+		if err := write(filepath.Join(group, "cgroup.subtree_control"), "+"+name); err != nil {
+			problems = append(problems, fmt.Errorf("give on the controller %s: %w", name, err))
+		}
 	}
-	if len(words) == 0 {
-		return nil // as in the unified hierarchy beside those of version 1
+	if len(problems) < len(words) {
+		for _, err := range problems {
+			fmt.Fprintln(os.Stderr, "docker-sd-init: control groups:", err)
+		}
+		return nil
 	}
-	return write(filepath.Join(group, "cgroup.subtree_control"), strings.Join(words, " "))
+	return errors.Join(problems...)
 }
 
 // write is one call to a file of the kernel's.
