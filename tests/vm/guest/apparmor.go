@@ -48,9 +48,13 @@ func confined(ctx context.Context, h *host) error {
 	if err != nil {
 		return err
 	}
+	const control = "without-profile"
+	start := "docker run -d --name " + control + " --cap-add=SYS_ADMIN --security-opt=apparmor=unconfined --security-opt=seccomp=unconfined " + h.busybox + " sleep 100000"
+	if _, err := sh(ctx, start); err != nil {
+		return err
+	}
 	for what, script := range attempts {
-		free, err := attempt(ctx, script, "docker", "run", "-i", "--rm", "--cap-add=SYS_ADMIN", "--security-opt=apparmor=unconfined", "--security-opt=seccomp=unconfined",
-			h.busybox, "sh")
+		free, err := attempt(ctx, script, "docker", "exec", "-i", control, "sh")
 		if err != nil || !free {
 			problems = append(problems, fmt.Errorf("%s is refused without the profile too, which shows nothing: %w", what, err))
 		}
@@ -59,5 +63,6 @@ func confined(ctx context.Context, h *host) error {
 			problems = append(problems, fmt.Errorf("%s succeeds in a sandbox: %w", what, err))
 		}
 	}
-	return errors.Join(append(problems, p.delete(ctx))...)
+	_, err = sh(ctx, "docker rm -f "+control)
+	return errors.Join(append(problems, err, p.delete(ctx))...)
 }
