@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -46,7 +45,7 @@ func install(ctx context.Context, h *host) error {
 	for _, script := range []string{
 		"docker load -i " + shareDir + "/images.tar",
 		"dpkg -i " + shareDir + "/docker-sd.deb",
-		"printf 'SandboxImage: %s\\nAVAILABLEDINDS: 2\\nSandboxBootTimeout: 10m\\nStandbySandboxes: 1\\nHostPathPrefixes: [/srv]\\n' " + h.sandbox + " >>/etc/interlink/docker-sd.yaml",
+		"printf 'SandboxImage: %s\\nAVAILABLEDINDS: 1\\nSandboxBootParallel: 1\\nSandboxBootTimeout: 10m\\nStandbySandboxes: 0\\nHostPathPrefixes: [/srv]\\n' " + h.sandbox + " >>/etc/interlink/docker-sd.yaml",
 		// Type=notify: it returns when docker-sd is ready.
 		"systemctl enable --now docker-sd",
 	} {
@@ -60,16 +59,18 @@ func install(ctx context.Context, h *host) error {
 // warm counts the sandboxes that wait ready.
 func warm(ctx context.Context) error {
 	return await(ctx, "warm sandboxes", func() error {
-		return says(ctx, "systemctl show docker-sd -p StatusText --value | grep -o '[0-9]* of 2 sandboxes wait warm'", "2 of 2 sandboxes wait warm")
+		return says(ctx, "systemctl show docker-sd -p StatusText --value | grep -o '[0-9]* of 2 sandboxes wait warm'", "1 of 1 sandboxes wait warm")
 	})
 }
 
-func warmPool(ctx context.Context, _ *host) error {
+func warmPool(ctx context.Context, h *host) error {
 	if err := warm(ctx); err != nil {
 		log, _ := sh(ctx, "systemctl status docker-sd; journalctl -u docker-sd -n 20 --no-pager")
 		return errors.Join(err, errors.New(log))
 	}
-	return nil
+	var err error
+	h.empty, err = held(ctx)
+	return err
 }
 
 func life(ctx context.Context, h *host) error {
@@ -156,25 +157,43 @@ func ownGroup(ctx context.Context, h *host) error {
 	return errors.Join(append(problems, err, p.delete(ctx))...)
 }
 
-// nothingLeft: what all pods before this have left.
-func nothingLeft(ctx context.Context, _ *host) error {
+// traces are what pods and their sandboxes take of a host.
+var traces = map[string]string{
+	"records":               "ls /var/lib/docker-sd/records | wc -l",
+	"sandboxes":             "docker ps -aq --filter label=docker-sd.sandbox | wc -l",
+	"networks":              "docker network ls -q | wc -l",
+	"volumes":               "docker volume ls -q | wc -l",
+	"scopes":                "find /sys/fs/cgroup -name 'docker-*.scope' | wc -l",
+	"groups of containers":  "find /sys/fs/cgroup -path '*/sandbox/docker/*' -type d | wc -l",
+	"mounts":                "grep -c . /proc/self/mountinfo",
+	"interfaces":            "ls /sys/class/net | wc -l",
+	"inotify instances":     "find /proc/[0-9]*/fd -lname anon_inode:inotify 2>/dev/null | wc -l",
+	"processes of runtimes": "pgrep -c containerd-shim || true",
+}
+
+// held counts the traces.
+func held(ctx context.Context) (map[string]string, error) {
+	out := map[string]string{}
+	var problems []error
+	for name, script := range traces {
+		count, err := sh(ctx, script)
+		out[name], problems = count, append(problems, err)
+	}
+	return out, errors.Join(problems...)
+}
+
+// nothingLeft: after all pods the host has what it had before the first.
+func nothingLeft(ctx context.Context, h *host) error {
 	if err := warm(ctx); err != nil {
 		return err
 	}
 	return await(ctx, "an end of what pods had", func() error {
-		var problems []error
-		for script, want := range map[string]string{
-			"ls /var/lib/docker-sd/records | wc -l":                                           "0",
-			"docker ps -aq --filter label=docker-sd.instance | wc -l":                         "$S",
-			"docker network ls -q --filter label=docker-sd.instance | wc -l":                  "$S",
-			"docker volume ls -q | wc -l":                                                     "$S",
-			"ls -d /sys/fs/cgroup/system.slice/docker-*.scope | wc -l":                        "$S",
-			"grep -c /var/lib/docker-sd /proc/self/mountinfo || true":                         "0",
-			"grep -c /merged /proc/self/mountinfo":                                            "$R",
-			"find /sys/fs/cgroup -name 'docker*.scope' -o -path '*/docker/*' -type d | wc -l": "$S",
-		} {
-			want = strings.NewReplacer("$S", "$(docker ps -aq | wc -l)", "$R", "$(docker ps -q | wc -l)").Replace(want)
-			problems = append(problems, says(ctx, "test \"$("+script+")\" = \""+want+"\" || echo \""+strings.ReplaceAll(script, `"`, "")+" gives $("+script+"), want "+want+"\"", ""))
+		now, err := held(ctx)
+		problems := []error{err}
+		for name, before := range h.empty {
+			if now[name] != before {
+				problems = append(problems, fmt.Errorf("%s: %s, and %s before the first pod", name, now[name], before))
+			}
 		}
 		return errors.Join(problems...)
 	})
