@@ -9,6 +9,10 @@ if [ "${1:-}" = purge ]; then
 		docker ps -aq --filter $label | xargs -r docker rm -fv >/dev/null
 		docker network ls -q --filter $label | xargs -r docker network rm >/dev/null
 	fi
+	# The rules that kept its pods from the host, and the slice that bounded them.
+	if command -v nft >/dev/null; then nft delete table inet docker-sd-docker-sd 2>/dev/null || true; fi
+	groups=/sys/fs/cgroup/dockersd.slice
+	if [ -d $groups ] && [ -z "$(find $groups -name '*.scope')" ]; then systemctl stop dockersd.slice || true; fi
 	rm -rf --one-file-system /var/lib/docker-sd /run/docker-sd
 fi
 

@@ -59,7 +59,7 @@ func install(ctx context.Context, h *host) error {
 // warm counts the sandboxes that wait ready.
 func warm(ctx context.Context) error {
 	return await(ctx, "warm sandboxes", func() error {
-		return says(ctx, "systemctl show docker-sd -p StatusText --value | grep -o '[0-9]* of 2 sandboxes wait warm'", "1 of 1 sandboxes wait warm")
+		return says(ctx, "systemctl show docker-sd -p StatusText --value | grep -o '[0-9]* of [0-9]* sandboxes wait warm'", "1 of 1 sandboxes wait warm")
 	})
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	v1 "k8s.io/api/core/v1"
 )
 
 // worstExposure is what systemd may say of the unit, of 10.
@@ -29,7 +31,7 @@ func saysTrue(ctx context.Context, _ *host) error {
 	if err != nil {
 		return err
 	}
-	for _, want := range []string{"version 2, driver systemd", "off: a restart or an upgrade of the engine ends every sandbox", " 0 wrong"} {
+	for _, want := range []string{"version 2, driver systemd", "sandboxes run under docker-sd-sandbox", "off: a restart or an upgrade of the engine ends every sandbox", " 0 wrong"} {
 		if !strings.Contains(text, want) {
 			err = errors.Join(err, fmt.Errorf("it does not say %q: %s", want, text))
 		}
@@ -37,15 +39,29 @@ func saysTrue(ctx context.Context, _ *host) error {
 	return err
 }
 
-// purge removes all that the package and docker-sd have brought.
+// purge removes all that the package and docker-sd have brought, with a pod running.
 func purge(ctx context.Context, h *host) error {
-	for _, script := range []string{"dpkg --purge docker-sd"} {
-		if _, err := sh(ctx, script); err != nil {
-			return err
+	p := h.newPod(v1.RestartPolicyAlways, untilStopped)
+	if err := p.running(ctx); err != nil {
+		return err
+	}
+	if _, err := sh(ctx, "dpkg --purge docker-sd"); err != nil {
+		return err
+	}
+	var problems []error
+	for script, want := range map[string]string{
+		"systemctl list-unit-files | grep -c docker-sd || true":            "0",
+		"docker ps -aq --filter label=docker-sd.instance | wc -l":          "0",
+		"docker network ls -q --filter label=docker-sd.instance | wc -l":   "0",
+		"docker volume ls -q | wc -l":                                      "0",
+		"find /sys/fs/cgroup -name 'dockersd*' | wc -l":                    "0",
+		"grep -c docker-sd /sys/kernel/security/apparmor/profiles || true": "0",
+		"ip -br link | grep -vc -e ^lo -e ^docker0 || true":                "0",
+		"find / -xdev -not -path '/root/*' -name '*docker-sd*' -not -path '/etc/host*' -not -path '/var/log/*' | grep -v -e /overlay2/ -e docker-sd-vm": "",
+	} {
+		if got, _ := sh(ctx, script); got != want { // grep fails where it finds nothing
+			problems = append(problems, fmt.Errorf("%s printed %q, want %q", script, got, want))
 		}
 	}
-	return errors.Join(
-		says(ctx, "systemctl list-unit-files | grep -c docker-sd || true", "0"),
-		says(ctx, "ls -d /usr/bin/docker-sd /etc/interlink /run/docker-sd /usr/share/doc/docker-sd /usr/lib/systemd/system/docker-sd.service 2>/dev/null || true", ""),
-	)
+	return errors.Join(problems...)
 }
