@@ -41,8 +41,12 @@ func OwnFolder(dataRootFolder string) (path string, remove func() error, err err
 		made = []string{path} // a check that was killed has left it
 	}
 	return path, func() error {
-		var problems []error
+		// In it are the init of its sandbox and the folder of sandboxes.
+		problems := []error{os.RemoveAll(path)}
 		for _, dir := range made {
+			if dir == path {
+				continue
+			}
 			if problems = append(problems, os.Remove(dir)); problems[len(problems)-1] != nil {
 				break // a docker-sd that has started meanwhile uses it
 			}
