@@ -7,6 +7,8 @@ if [ "${1:-}" = purge ]; then
 	label=label=docker-sd.folder=/var/lib/docker-sd/sandboxes
 	if command -v docker >/dev/null && docker version >/dev/null 2>&1; then
 		docker ps -aq --filter $label | xargs -r docker rm -fv >/dev/null
+		# Containers that run nothing and keep images.
+		docker ps -aq --filter label=docker-sd.instance=docker-sd --filter status=created | xargs -r docker rm -fv >/dev/null
 		docker network ls -q --filter $label | xargs -r docker network rm >/dev/null
 	fi
 	# The rules that kept its pods from the host, and the slice that bounded them.
@@ -16,6 +18,7 @@ if [ "${1:-}" = purge ]; then
 	rm -rf --one-file-system /var/lib/docker-sd /run/docker-sd
 fi
 
+if [ "${1:-}" = purge ]; then rm -f /var/cache/apparmor/*/docker-sd-sandbox; fi
 # What still runs under the profile keeps it until the next boot.
 case ${1:-} in
 remove | purge | 0)
