@@ -52,15 +52,15 @@ const (
 func kubeCapabilities(t *testing.T, d kubeDaemon) {
 	looks := map[string][]sight{
 		// Docker's default set, which is also that of containerd.
-		"plain":      {{effective, "00000000a80425fb"}, {"grep NoNewPrivs /proc/self/status | cut -f2", "0"}, {"grep Seccomp: /proc/self/status | cut -f2", "2"}},
+		"plain":      {{effective, "00000000a80425fb"}, {"grep NoNewPrivs /proc/self/status | cut -f2", "0"}, {"grep Seccomp_filters: /proc/self/status | cut -f2", "2"}},
 		"none":       {{effective, "0000000000000000"}, {bounding, "0000000000000000"}},
 		"one":        {{effective, "0000000000000400"}},
 		"more":       {{"ip link add dummy7 type bridge && ip link del dummy7 && echo allowed", "allowed"}},
 		"less":       {{effective, "00000000a80405fb"}},
 		"readonly":   {{"touch /x || echo refused", "touch: /x: Read-only file system\nrefused"}, {"touch /vol/x && echo written", "written"}},
 		"noescalate": {{"grep NoNewPrivs /proc/self/status | cut -f2", "1"}},
-		"unfiltered": {{"grep Seccomp: /proc/self/status | cut -f2", "0"}},
-		"filtered":   {{"grep Seccomp: /proc/self/status | cut -f2", "2"}, {"unshare -m true || echo refused", "unshare: unshare(0x20000): Operation not permitted\nrefused"}},
+		"unfiltered": {{"grep Seccomp_filters: /proc/self/status | cut -f2", "1"}},
+		"filtered":   {{"grep Seccomp_filters: /proc/self/status | cut -f2", "2"}, {"unshare -m true || echo refused", "unshare: unshare(0x20000): Operation not permitted\nrefused"}},
 		"masked":     {{"wc -c </proc/keys; ls /proc/acpi /sys/firmware", "0\n/proc/acpi:\n\n/sys/firmware:"}, {"cat /proc/sys/kernel/core_pattern >/proc/sys/kernel/core_pattern || echo refused", "sh: can't create /proc/sys/kernel/core_pattern: Read-only file system\nrefused"}},
 	}
 	pod := withVolume(lookPod(looks), emptyDir(), "/vol")
@@ -88,7 +88,7 @@ func kubePrivileged(t *testing.T, d kubeDaemon) {
 		{"{ cat /proc/sys/kernel/core_pattern >/proc/sys/kernel/core_pattern; } 2>/dev/null || echo refused", "refused"},
 		{"{ cat /sys/kernel/uevent_helper >/sys/kernel/uevent_helper; } 2>/dev/null || echo refused", "refused"},
 		// Every block device of the host, made by number.
-		{"awk 'NR>2{print $1, $2}' /proc/partitions | while read -r major minor; do mknod /b b $major $minor && head -c 1 /b >/dev/null 2>&1 && echo read $major $minor; rm -f /b; done", ""},
+		{"awk 'NR>2{print $1, $2}' /proc/partitions | while read -r major minor; do mknod /b b $major $minor 2>/dev/null && head -c 1 /b >/dev/null 2>&1 && echo read $major $minor; rm -f /b; done", ""},
 		{"awk 'NR>2{n++} END{print (n>0)}' /proc/partitions", "1"},
 		// Memory, ports, kernel log, loop control, device mapper, KVM, FUSE.
 		{"for n in '1 1' '1 2' '1 4' '1 11' '10 237' '10 236' '10 232' '10 229'; do mknod /k c $n; { : </k; } 2>/dev/null && echo opened $n; rm -f /k; done", ""},
@@ -99,7 +99,7 @@ func kubePrivileged(t *testing.T, d kubeDaemon) {
 	}
 	looks := map[string][]sight{"all": append([]sight{
 		{"ip link add dummy8 type bridge && ip link del dummy8 && echo network", "network"},
-		{"grep Seccomp: /proc/self/status | cut -f2", "0"},
+		{"grep Seccomp_filters: /proc/self/status | cut -f2", "1"},
 		{"mknod /null c 1 3 && echo x >/null && echo device", "device"},
 	}, bounds...), "capabilities": bounds}
 	pod := lookPod(looks)
