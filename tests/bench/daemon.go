@@ -90,6 +90,7 @@ func (d *daemon) configure(socket string) error {
 		"HostPathPrefixes": []string{d.b.signals.dir},
 		// The log of 100 MB must not be rotated away before it is read.
 		"ContainerLogMaxSize": "1Gi",
+		"EvictionHard":        map[string]string{"nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%"},
 	})
 	if err != nil {
 		return err

@@ -93,7 +93,8 @@ type daemon struct {
 
 func start(ctx context.Context, dir string) (*daemon, error) {
 	socket := filepath.Join(dir, "docker-sd.sock")
-	settings := fmt.Sprintf("Socket: unix://%s\nDataRootFolder: %s\nSandboxImage: %s\nInstance: demo-%d\n",
+	settings := fmt.Sprintf("Socket: unix://%s\nDataRootFolder: %s\nSandboxImage: %s\nInstance: demo-%d\n"+
+		"EvictionHard: {nodefs.available: 0%%, nodefs.inodesFree: 0%%, imagefs.available: 0%%}\n",
 		socket, filepath.Join(dir, "data"), os.Getenv("DOCKER_SD_TEST_SANDBOX"), os.Getpid())
 	path := filepath.Join(dir, "config.yaml")
 	if err := os.WriteFile(path, []byte(settings), 0o600); err != nil {

@@ -58,6 +58,8 @@ func newDaemon(dir string, settings map[string]any) (*daemon, error) {
 		"StandbySandboxes": 0,
 		"AdminAddress":     "off", // one port for all of them
 		"VerboseLogging":   true,
+		// How full the disk of the tests' machine is tells nothing of docker-sd.
+		"EvictionHard": map[string]string{"nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%"},
 	}
 	for key, value := range settings {
 		d.settings[key] = value

@@ -56,7 +56,7 @@ func startDaemon(ctx context.Context, binary, dir string, boot time.Duration, po
 	settings, err := yaml.Marshal(map[string]any{
 		"Socket": "unix://" + filepath.Join(dir, "s.sock"), "DataRootFolder": filepath.Join(dir, "data"), "Instance": d.name, "PodFirewall": "disabled",
 		"DOCKER_HOST": "unix://" + host, "AdminAddress": "", "AVAILABLEDINDS": poolSize, "StandbySandboxes": 0, "MaxPods": pods,
-		"SandboxImage": "sandbox",
+		"SandboxImage": "sandbox", "EvictionHard": map[string]string{"nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%"},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encode the configuration: %w", err)
