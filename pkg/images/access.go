@@ -57,6 +57,8 @@ type intent struct {
 type accesses struct {
 	path   string
 	saving sync.Mutex
+	// salt of the digests, which never changes.
+	salt []byte
 
 	mu   sync.Mutex
 	data accessData
@@ -83,6 +85,7 @@ func openAccesses(path string) (*accesses, error) {
 		a.data.Salt = make([]byte, 32)
 		rand.Read(a.data.Salt)
 	}
+	a.salt = a.data.Salt
 	if a.data.Images == nil {
 		a.data.Images = map[string]access{}
 	}
@@ -112,7 +115,7 @@ func (a *accesses) read() error {
 
 // digest of credentials, in which nothing of them can be read.
 func (a *accesses) digest(auth engine.Credentials) string {
-	sum := hmac.New(sha256.New, a.data.Salt)
+	sum := hmac.New(sha256.New, a.salt)
 	text, err := json.Marshal(auth)
 	if err != nil {
 		panic(err) // a plain struct of strings
