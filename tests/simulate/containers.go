@@ -175,6 +175,16 @@ func (e *fakeEngine) rename(c *container, r *http.Request) func(http.ResponseWri
 	return says(http.StatusNoContent)
 }
 
+// update takes bounds and keeps none: nothing runs here.
+func (e *fakeEngine) update(*container, *http.Request) func(http.ResponseWriter) {
+	return func(w http.ResponseWriter) { answer(w, http.StatusOK, map[string]any{"Warnings": []string{}}) }
+}
+
+// listVolumes: these engines leave none behind.
+func (e *fakeEngine) listVolumes(w http.ResponseWriter, _ *http.Request) {
+	answer(w, http.StatusOK, map[string]any{"Volumes": []any{}, "Warnings": []string{}})
+}
+
 func (e *fakeEngine) remove(c *container, _ *http.Request) func(http.ResponseWriter) {
 	c.end(137)
 	delete(e.containers, c.id)

@@ -56,7 +56,9 @@ func (e *fakeEngine) routes() http.Handler {
 		"POST /containers/{id}/start":  e.of(e.start),
 		"POST /containers/{id}/stop":   e.of(e.stop),
 		"POST /containers/{id}/rename": e.of(e.rename),
+		"POST /containers/{id}/update": e.of(e.update),
 		waitCall:                       e.of(e.wait),
+		volumesCall:                    e.listVolumes,
 		"DELETE /containers/{id}":      e.of(e.remove),
 		networksCall:                   e.listNetworks,
 		"POST /networks/create":        e.createNetwork,
@@ -84,6 +86,7 @@ const (
 	pingCall     = "GET /_ping" // of HEAD too
 	listCall     = "GET /containers/json"
 	networksCall = "GET /networks"
+	volumesCall  = "GET /volumes"
 	waitCall     = "POST /containers/{id}/wait"
 )
 

@@ -71,7 +71,7 @@ const sweepPeriod = time.Minute
 // goes on in the background of a docker-sd: they would have been made for polls.
 func polledCalls(before, after map[string]int, took time.Duration) []string {
 	sweeps := int(took/sweepPeriod) + 1
-	allowed := map[string]int{hostPlace + listCall: sweeps, hostPlace + networksCall: sweeps}
+	allowed := map[string]int{hostPlace + listCall: sweeps, hostPlace + networksCall: sweeps, hostPlace + volumesCall: sweeps}
 	var out []string
 	for _, call := range slices.Sorted(maps.Keys(after)) {
 		made := after[call] - before[call] - allowed[call]
