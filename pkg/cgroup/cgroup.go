@@ -227,15 +227,31 @@ func (g *Group) Holds(containerID string) bool {
 	return false
 }
 
-// Remove removes the group where nothing is in it; one in use stays, and that is no
-// error.
+// Remove removes the group where nothing is in it, with the empty groups below it that
+// an engine leaves which was killed; one in use stays, and that is no error. No sandbox
+// may be in the making.
 func (g *Group) Remove() error {
 	var problems []error
 	for _, dir := range g.all {
-		err := unix.Rmdir(dir)
-		if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.ENOTEMPTY) {
-			problems = append(problems, &fs.PathError{Op: "remove", Path: dir, Err: err})
+		problems = append(problems, removeEmpty(dir))
+	}
+	return errors.Join(problems...)
+}
+
+func removeEmpty(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	problems := []error{err}
+	for _, entry := range entries {
+		if entry.IsDir() {
+			problems = append(problems, removeEmpty(filepath.Join(dir, entry.Name())))
 		}
+	}
+	err = unix.Rmdir(dir)
+	if err != nil && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.ENOTEMPTY) {
+		problems = append(problems, &fs.PathError{Op: "remove", Path: dir, Err: err})
 	}
 	return errors.Join(problems...)
 }

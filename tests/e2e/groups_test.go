@@ -99,13 +99,25 @@ func (d *daemon) groupFolders() []string {
 	return out
 }
 
+// removeGroups removes a group with those below it, which an engine leaves that was
+// killed. What is in use keeps the groups above it.
+func removeGroups(dir string) error {
+	entries, _ := os.ReadDir(dir) // one that is gone has none
+	for _, entry := range entries {
+		if entry.IsDir() {
+			_ = removeGroups(filepath.Join(dir, entry.Name())) // the end tells
+		}
+	}
+	return unix.Rmdir(dir)
+}
+
 // removeGroup removes what a docker-sd leaves while it has sandboxes. A group is busy
 // for a moment after what was in it.
 func (d *daemon) removeGroup() error {
 	deadline := time.Now().Add(runLimit)
 	for _, dir := range d.groupFolders() {
 		for {
-			err := unix.Rmdir(dir)
+			err := removeGroups(dir)
 			if err == nil || errors.Is(err, unix.ENOENT) {
 				break
 			}
