@@ -8,12 +8,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
 // findInstances looks up the containers of a pod from before a restart of
 // docker-sd, so that status and logs are right from the first poll on.
-func (p *pod) findInstances(ctx context.Context, s *pool.Sandbox) {
+func (p *pod) findInstances(ctx context.Context, s *stay) {
 	for _, list := range [][]v1.Container{p.spec.Spec.InitContainers, p.spec.Spec.Containers} {
 		for i := range list {
 			r := p.runner(&list[i], s, nil)
@@ -27,7 +26,7 @@ func (p *pod) findInstances(ctx context.Context, s *pool.Sandbox) {
 			}
 			p.setInstance(r.spec.Name, seen.ID)
 			p.m.images.Hold(string(p.spec.UID), seen.ImageID)
-			if !p.hasEnded() && p.peek().Verdict == nil {
+			if p.peek().Stage == stagePlaced {
 				r.adopt(seen)
 			}
 		}

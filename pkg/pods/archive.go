@@ -19,6 +19,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/tree"
 )
 
@@ -29,43 +30,82 @@ import (
 // maxReaders is more than there are log readers; the archive takes them all.
 const maxReaders = 1 << 30
 
-// archive moves the logs of an ended pod out of its sandbox and removes that. Of a
-// pod that was evicted everything else is removed as well, and where a disk is full
-// its logs, too: they are what fills it.
-func (p *pod) archive(ctx context.Context, s *pool.Sandbox) error {
+// archive copies the logs of an ended pod out of its sandbox. It tries again where that
+// may help, such as when the disk is full.
+func (l *life) archive(ctx context.Context) observation {
+	tries := retry.New(time.Second, time.Minute)
+	for {
+		err := l.keepLogs(ctx, l.stay.Sandbox)
+		if err == nil {
+			tries.Succeeded(ctx, "the ended pod's logs are kept")
+			return seenRunning
+		}
+		if tries.Failed(ctx, "the ended pod keeps its sandbox for now: its logs could not be kept elsewhere", err) != nil {
+			return l.seen
+		}
+		if closed(l.stay.Gone()) {
+			return seenExited // once more, as when its engine is being restarted
+		}
+	}
+}
+
+// keepLogs writes the logs and then the record. Of a pod that was evicted the logs are
+// removed where a disk is full: they are what fills it.
+func (p *pod) keepLogs(ctx context.Context, s *pool.Sandbox) error {
 	evicted := p.wasEvicted()
 	err := p.archiveLogs(ctx, s)
-	full := errors.Is(err, unix.ENOSPC)
-	if evicted && full {
+	if evicted && errors.Is(err, unix.ENOSPC) {
 		log.G(ctx).Warn("the disk is too full to keep the logs of the evicted pod")
 		err = tree.Remove(ctx, p.archiveDir())
 	}
 	if err != nil {
 		return err
 	}
-	archived := func(r *record) { r.Archived = true }
+	archived := func(r *record) { r.Stage = r.Stage.reach(stageArchived) }
 	err = p.change(archived)
-	if full = errors.Is(err, unix.ENOSPC); evicted && full {
-		err = p.note(archived) // again when there is room
+	if evicted && errors.Is(err, unix.ENOSPC) {
+		_ = p.note(archived) // release saves it again, when there is room
+		err = nil
 	}
-	if err != nil && !(evicted && full) {
-		return err
-	}
-	fault.Point("pods.archive.recorded")
-	// Whoever reads from the sandbox finishes first; new readers take the files.
-	if err := p.reading.Acquire(ctx, maxReaders); err != nil {
-		return err
-	}
-	defer p.reading.Release(maxReaders)
-	p.m.images.Drop(string(p.spec.UID))
-	if !evicted {
-		return p.m.sandboxes.Retire(ctx, s.Name)
-	}
-	err = p.m.sandboxes.Destroy(ctx, s.Name)
-	if full {
-		err = errors.Join(err, p.note(archived))
+	if err == nil {
+		fault.Point("pods.archive.recorded")
 	}
 	return err
+}
+
+// release gives up the sandbox of a pod whose logs are kept: all of it but its folder,
+// which has the pod's volumes, and the folder as well if the pod was evicted. What
+// cannot be removed is left to the sweep.
+func (l *life) release(ctx context.Context) observation {
+	evicted := l.wasEvicted()
+	if l.seen == seenNothing && !evicted {
+		l.locate()
+		return seenReleased // by an earlier run, or by the sweep of this one
+	}
+	l.locate()
+	// Readers of the sandbox's logs finish first; new ones take the files.
+	if err := l.reading.Acquire(ctx, maxReaders); err != nil {
+		return l.seen
+	}
+	defer l.reading.Release(maxReaders)
+	l.m.images.Drop(string(l.spec.UID))
+	name, err := l.peek().Sandbox, error(nil)
+	if evicted {
+		err = errors.Join(l.m.sandboxes.Destroy(ctx, name), l.note(func(*record) {}))
+	} else {
+		err = l.m.sandboxes.Retire(ctx, name)
+	}
+	if err != nil && ctx.Err() == nil {
+		log.G(ctx).WithError(err).Warn("the ended pod's sandbox is left to the sweep")
+	}
+	l.sandbox.Store(nil)
+	return seenReleased
+}
+
+// logsKept says that the pod's logs are files, as far as there are any.
+func (p *pod) logsKept() bool {
+	at := p.peek().Stage
+	return at == stageArchived || at == stageRemoving
 }
 
 func (p *pod) archiveLogs(ctx context.Context, s *pool.Sandbox) error {

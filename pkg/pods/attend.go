@@ -69,13 +69,13 @@ func (r *runner) attend(ctx context.Context, seen engine.Container, adopted bool
 	}
 	a.group.Go(func() {
 		if hook := r.spec.Lifecycle; !adopted && hook != nil && hook.PostStart != nil {
-			if err := r.p.target(r.s, r.spec, seen.ID).Hook(watched, hook.PostStart); err != nil && watched.Err() == nil {
+			if err := r.p.target(r.s.Sandbox, r.spec, seen.ID).Hook(watched, hook.PostStart); err != nil && watched.Err() == nil {
 				a.kill(ctx, r, fmt.Sprintf("postStart hook failed: %s", err), nil)
 				return
 			}
 			fault.Point("pods.container.hooked")
 		}
-		target := r.p.target(r.s, r.spec, seen.ID)
+		target := r.p.target(r.s.Sandbox, r.spec, seen.ID)
 		target.StartedAt, target.Started = seen.State.StartedAt, adopted && hadToStart(r.spec, seen.State.StartedAt)
 		var sick *probes.Unhealthy
 		probes.Run(watched, target, probes.Callbacks{
@@ -133,7 +133,7 @@ func (a *attendant) kill(ctx context.Context, r *runner, why string, grace *int6
 		period = time.Duration(*grace) * time.Second
 	}
 	for {
-		err := r.p.stopContainer(ctx, r.s, r.spec, period)
+		err := r.p.stopContainer(ctx, r.s.Sandbox, r.spec, period)
 		if err == nil || tries.Failed(ctx, "a container could not be stopped, trying again", err) != nil {
 			return
 		}
@@ -201,7 +201,7 @@ func (r *runner) ended(state engine.State) v1.ContainerStateTerminated {
 	}
 	if r.diedWithSandbox(state) {
 		// Its engine knows no more than that it is gone, and says 255.
-		end.ExitCode, end.Reason, end.Message = 137, "Error", r.p.loss
+		end.ExitCode, end.Reason, end.Message = 137, "Error", r.s.loss
 	}
 	if message := r.terminationMessage(state); message != "" {
 		if end.Message != "" {
@@ -215,7 +215,7 @@ func (r *runner) ended(state engine.State) v1.ContainerStateTerminated {
 // diedWithSandbox says that a container began before its sandbox was started
 // again, and was found ended only after that.
 func (r *runner) diedWithSandbox(state engine.State) bool {
-	return r.p.loss != "" && r.s != nil && state.StartedAt.Before(r.s.Started) && !state.FinishedAt.Before(r.s.Started)
+	return r.s != nil && r.s.loss != "" && state.StartedAt.Before(r.s.Started) && !state.FinishedAt.Before(r.s.Started)
 }
 
 // Bounds of a termination message, as in kubelet.
@@ -230,7 +230,7 @@ const (
 // or the end of its log after a failure if its policy says so.
 func (r *runner) terminationMessage(state engine.State) string {
 	if r.spec.TerminationMessagePath != "" {
-		if f, err := os.Open(messagePath(r.s, r.spec.Name)); err == nil {
+		if f, err := os.Open(messagePath(r.s.Sandbox, r.spec.Name)); err == nil {
 			defer f.Close()
 			body, err := io.ReadAll(io.LimitReader(f, maxMessageBytes))
 			if err == nil && len(body) > 0 {

@@ -24,7 +24,7 @@ import (
 type runner struct {
 	p       *pod
 	spec    *v1.Container
-	s       *pool.Sandbox
+	s       *stay
 	set     *pendingSet
 	init    bool
 	attempt int
@@ -37,9 +37,9 @@ type runner struct {
 	began time.Time
 }
 
-func (p *pod) runner(c *v1.Container, s *pool.Sandbox, set *pendingSet) *runner {
-	r := &runner{p: p, spec: c, s: s, set: set, resume: p.resumed}
-	if p.startedOver {
+func (p *pod) runner(c *v1.Container, s *stay, set *pendingSet) *runner {
+	r := &runner{p: p, spec: c, s: s, set: set, resume: s != nil && s.found}
+	if s != nil && s.again {
 		statuses, _ := p.snapshot()
 		r.attempt = int(statuses[c.Name].RestartCount) + 1
 	}
@@ -238,7 +238,7 @@ func (r *runner) mayHaveRun(seen engine.Container) bool {
 	if r.p.spec.Spec.RestartPolicy != v1.RestartPolicyNever {
 		return false
 	}
-	if r.unsure || r.made || !r.p.resumed {
+	if r.unsure || r.made || !r.s.found {
 		return r.unsure
 	}
 	began, err := r.s.EngineStarted()

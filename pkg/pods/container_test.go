@@ -59,8 +59,7 @@ func TestMayHaveRun(t *testing.T) {
 			pod := plainPod()
 			pod.Spec.RestartPolicy = c.policy
 			p := New(Config{Dir: t.TempDir()}, nil, nil, nil).newPod(pod)
-			p.resumed = c.resumed
-			r := p.runner(&pod.Spec.Containers[0], s, nil)
+			r := p.runner(&pod.Spec.Containers[0], &stay{Sandbox: s, found: c.resumed}, nil)
 			r.made, r.unsure = c.made, c.odd
 			if got := r.mayHaveRun(c.seen); got != c.want {
 				t.Errorf("mayHaveRun() = %t, want %t", got, c.want)

@@ -33,7 +33,7 @@ func (r *runner) create(ctx context.Context) (string, error) {
 		log.G(ctx).WithField("container", r.spec.Name).WithField("names", env.skipped).
 			Warn("variables without a value were left out: their source was not resolved")
 	}
-	at := r.p.m.config.place(r.s)
+	at := r.p.m.config.place(r.s.Sandbox)
 	at.PIDNamespace = r.p.pidNamespace
 	spec := containerSpec(r.p.spec, r.spec, env, at)
 	flags, err := r.p.m.config.flags(r.p.spec)
@@ -84,7 +84,7 @@ func (r *runner) mounts(ctx context.Context, set *volumes.Set, env environment) 
 	if err != nil {
 		return nil, err
 	}
-	hosts := engine.Mount{Source: hostsPath(r.s), Target: "/etc/hosts"}
+	hosts := engine.Mount{Source: hostsPath(r.s.Sandbox), Target: "/etc/hosts"}
 	out := []engine.Mount{}
 	for i, m := range planned {
 		if m.Open != nil {
@@ -102,10 +102,10 @@ func (r *runner) mounts(ctx context.Context, set *volumes.Set, env environment) 
 		out = append(out, hosts)
 	}
 	if path := r.spec.TerminationMessagePath; path != "" {
-		if err := os.Truncate(messagePath(r.s, r.spec.Name), 0); err != nil {
+		if err := os.Truncate(messagePath(r.s.Sandbox, r.spec.Name), 0); err != nil {
 			return nil, fmt.Errorf("empty the termination message: %w", err)
 		}
-		out = append(out, engine.Mount{Source: messagePath(r.s, r.spec.Name), Target: path})
+		out = append(out, engine.Mount{Source: messagePath(r.s.Sandbox, r.spec.Name), Target: path})
 	}
 	return out, nil
 }

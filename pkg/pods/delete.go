@@ -65,11 +65,11 @@ func (m *Manager) condemn(ctx context.Context, p *pod, grace *int64) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if p.admitErr != nil || p.peek().Gone {
+	if p.admitErr != nil || p.peek().Stage.deleting() {
 		return nil
 	}
 	err := p.note(func(r *record) {
-		r.Gone, r.Grace = true, int64(gracePeriod(p.spec, grace)/time.Second)
+		r.Stage, r.Grace = r.Stage.afterDelete(), int64(gracePeriod(p.spec, grace)/time.Second)
 	})
 	if err != nil {
 		log.G(ctx).WithError(err).Warn("a delete in progress would not survive a restart")

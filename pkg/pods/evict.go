@@ -98,18 +98,8 @@ func (m *Manager) Evict(uid, message string) <-chan struct{} {
 	return p.released
 }
 
-// clearEvicted ends what a crash may have left of an eviction after its record.
-func (p *pod) clearEvicted(ctx context.Context) {
-	if !p.wasEvicted() {
-		return
-	}
-	if err := p.m.sandboxes.Destroy(ctx, p.peek().Sandbox); err != nil && ctx.Err() == nil {
-		log.G(ctx).WithError(err).Warn("what an evicted pod had written is left until its delete")
-	}
-}
-
 // wasEvicted says that what the pod has on disks is to go with its end.
 func (p *pod) wasEvicted() bool {
-	verdict := p.peek().Verdict
-	return verdict != nil && verdict.Reason == reasonEvicted
+	end := p.peek().End
+	return end != nil && end.Reason == reasonEvicted
 }

@@ -61,12 +61,12 @@ func TestFormerIsWaitedFor(t *testing.T) {
 				m := New(Config{Dir: t.TempDir()}, sandboxes, nil, ailing{})
 				defer m.Close()
 				p := m.newPod(plainPod())
-				p.kept.Store(&record{Pod: p.spec, Sandbox: "new", Former: "old"})
+				p.kept.Store(&record{Pod: p.spec, Stage: stageReplacing, Sandbox: "new", Replaced: "old"})
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 				defer cancel()
-				err := p.dropFormer(ctx)
+				err := p.removeReplaced(ctx)
 				if waits := errors.Is(err, context.DeadlineExceeded); waits != c.waits || !waits && (err != nil || sandboxes.asked != c.asked) {
-					t.Errorf("dropFormer() = %v after %d tries, want %d, %v", err, sandboxes.asked, c.asked, c.waits)
+					t.Errorf("removeReplaced() = %v after %d tries, want %d, %v", err, sandboxes.asked, c.asked, c.waits)
 				}
 				if !c.waits {
 					return
@@ -77,8 +77,12 @@ func TestFormerIsWaitedFor(t *testing.T) {
 				}
 				again, cancelAgain := context.WithTimeout(t.Context(), 10*time.Minute)
 				defer cancelAgain()
-				if _, err := p.place(again); !errors.Is(err, context.DeadlineExceeded) || sandboxes.rebooked {
-					t.Errorf("place() = %v, booted another: %v", err, sandboxes.rebooked)
+				l := &life{pod: p, work: again, seen: seenNothing}
+				for again.Err() == nil {
+					l.advance(again)
+				}
+				if l.seen != seenClaimed || p.peek().Stage != stageReplacing {
+					t.Errorf("the pod came to %q, %q", p.peek().Stage, l.seen)
 				}
 			})
 		})

@@ -107,7 +107,7 @@ func (r *runner) image(ctx context.Context) (images.Image, error) {
 			asked = true
 			return failure
 		}
-		image, err = r.p.m.images.Ensure(ctx, r.s, r.p.want(r.spec))
+		image, err = r.p.m.images.Ensure(ctx, r.s.Sandbox, r.p.want(r.spec))
 		return err
 	})
 	return image, err

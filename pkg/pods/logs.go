@@ -109,7 +109,7 @@ func (l *LogSource) copy(ctx context.Context, w io.Writer) error {
 		}
 		return l.read(ctx, now.id, options, w)
 	}
-	if l.p.peek().Archived {
+	if l.p.logsKept() {
 		return l.read(ctx, now.id, options, w)
 	}
 	options.Follow = true
@@ -175,7 +175,7 @@ func (l *LogSource) read(ctx context.Context, id string, options engine.LogOptio
 		return err
 	}
 	defer l.p.reading.Release(1)
-	if l.p.peek().Archived {
+	if l.p.logsKept() {
 		return readArchive(l.p.archivePath(l.name, l.query.Previous), options, w)
 	}
 	if id == "" {

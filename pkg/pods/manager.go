@@ -213,7 +213,7 @@ func (m *Manager) enter(spec *v1.Pod) (p *pod, fresh bool, err error) {
 func (m *Manager) newPod(spec *v1.Pod) *pod {
 	p := &pod{state: newState(spec), m: m, spec: spec, admitted: make(chan struct{}), adopted: make(chan struct{}), located: make(chan struct{}),
 		done: make(chan struct{}), released: make(chan struct{}), start: make(chan struct{}), reading: semaphore.NewWeighted(maxReaders)}
-	p.kept.Store(&record{Pod: spec, Since: time.Now(), Began: now()})
+	p.kept.Store(&record{Pod: spec, Stage: stageAdmitted, Since: time.Now(), Began: now()})
 	return p
 }
 
@@ -233,7 +233,10 @@ func (m *Manager) admit(ctx context.Context, p *pod, data volumes.Data) error {
 	if err = errors.Join(m.store.exhume(uid), m.store.hold(uid, devices)); err == nil {
 		err = p.change(func(r *record) {
 			r.Data, r.Devices = data, devices
-			r.JID, r.Sandbox, r.Placed = p.claim.Name, p.claim.Name, p.claim.Warm()
+			r.JID, r.Sandbox = p.claim.Name, p.claim.Name
+			if p.claim.Warm() {
+				r.Stage = stagePlaced
+			}
 		})
 	}
 	if err != nil {
@@ -244,15 +247,15 @@ func (m *Manager) admit(ctx context.Context, p *pod, data volumes.Data) error {
 		return fmt.Errorf("the pod was refused because its record could not be written: %w: %w", err, errdefs.ErrUnavailable)
 	}
 	fault.Point("pods.create.recorded")
-	m.start(ctx, p)
+	m.start(ctx, p, seenClaimed)
 	fault.Point("pods.create.started")
 	return nil
 }
 
 // start begins the pod's goroutine; its logger carries the pod's identity.
-func (m *Manager) start(ctx context.Context, p *pod) {
+func (m *Manager) start(ctx context.Context, p *pod, seen observation) {
 	p.life = m.config.Observer.Pod(log.WithLogger(m.life, log.G(ctx).WithFields(fieldsOf(p.spec))), ctx, p.spec)
-	if p.claim != nil {
+	if seen == seenClaimed {
 		p.tell(p.life, EventCreated, "", nil)
 	} else {
 		p.tell(p.life, EventAdopted, "", nil)
@@ -261,7 +264,7 @@ func (m *Manager) start(ctx context.Context, p *pod) {
 	p.cancel = cancel
 	m.workers.Go(func() {
 		defer cancel(nil)
-		p.run(work)
+		p.run(work, seen)
 	})
 }
 

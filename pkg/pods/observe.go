@@ -99,8 +99,8 @@ func fieldsOf(spec *v1.Pod) log.Fields {
 var errNeverRan = errors.New("no main container ever ran")
 
 // begin opens StepStart for a pod that is new.
-func (p *pod) begin(ctx context.Context) context.Context {
-	if p.claim == nil {
+func (p *pod) begin(ctx context.Context, seen observation) context.Context {
+	if seen != seenClaimed {
 		p.running = func(error) {}
 		return ctx
 	}

@@ -17,10 +17,10 @@ func TestRecordOfAFullDisk(t *testing.T) {
 	if got := p.peek().Sandbox; got != "" {
 		t.Errorf("after a change that was not saved the sandbox is %q, want none", got)
 	}
-	if err := p.note(func(r *record) { r.Sandbox, r.Gone = "there", true }); err == nil {
+	if err := p.note(func(r *record) { r.Sandbox, r.Stage = "there", stageRemoving }); err == nil {
 		t.Error("note: no error although nothing can be saved")
 	}
-	if r := p.peek(); r.Sandbox != "there" || !r.Gone {
-		t.Errorf("after a note the record has sandbox %q, gone %t", r.Sandbox, r.Gone)
+	if r := p.peek(); r.Sandbox != "there" || r.Stage != stageRemoving {
+		t.Errorf("after a note the record has sandbox %q, stage %q", r.Sandbox, r.Stage)
 	}
 }

@@ -20,40 +20,36 @@ import (
 )
 
 // recordVersion of the files; a newer one is refused with words.
-const recordVersion = 1
+const recordVersion = 2
 
-// record is what is kept of a pod: what was asked, where it was placed, and how
-// it ended. Progress is not stored, it is read from the pod's engine. Records
-// hold secrets and are readable by their owner only.
+// record is what is kept of a pod: what was asked, how far its life has come, and how
+// it ended. What its containers do is not stored, it is read from the sandbox's engine.
+// Records hold secrets and are readable by their owner only.
 type record struct {
-	Pod     *v1.Pod      `json:"pod"`
-	Data    volumes.Data `json:"data"`
-	JID     string       `json:"jid"`
-	Sandbox string       `json:"sandbox"`
-	// Placed says that the sandbox has existed: if it is missing later, it was
-	// lost, and the pod's containers may have run.
-	Placed bool `json:"placed"`
-	// Former is the sandbox that this one replaces, until that is placed.
-	Former string    `json:"former,omitempty"`
-	Since  time.Time `json:"since"`
+	Pod  *v1.Pod      `json:"pod"`
+	Data volumes.Data `json:"data"`
+	JID  string       `json:"jid"`
+	// Stage that the pod has reached.
+	Stage stage `json:"stage"`
+	// Sandbox is the pool name of the pod's sandbox.
+	Sandbox string `json:"sandbox"`
+	// Replaced is the sandbox that was lost, until it is known to be gone.
+	Replaced string    `json:"replaced,omitempty"`
+	Since    time.Time `json:"since"`
 	// Began is the same moment as Since, by the kernel. Records from before it was
 	// kept have none.
 	Began moment `json:"began,omitzero"`
-	// Devices held, by container; opaque to this package.
+	// Devices that the pod holds, by container, until it has ended; opaque to this
+	// package.
 	Devices json.RawMessage `json:"devices,omitempty"`
-	// Gone is set by a delete, with the seconds that the containers have to stop.
-	Gone  bool  `json:"gone,omitempty"`
+	// Grace is how many seconds the containers of a deleted pod have to stop.
 	Grace int64 `json:"grace,omitempty"`
-	// Final holds the containers' last statuses once the pod has ended.
-	Final []v1.ContainerStatus `json:"final,omitempty"`
-	// Over holds the statuses of containers that had ended for good in a sandbox that
-	// was lost since: they do not run again with the others.
-	Over []v1.ContainerStatus `json:"over,omitempty"`
-	// Verdict is what the pod is being ended with, such as its deadline: whatever its
-	// containers make of being stopped.
-	Verdict *v1.ContainerStateTerminated `json:"verdict,omitempty"`
-	// Archived says that the logs are files and the sandbox was let go.
-	Archived bool `json:"archived,omitempty"`
+	// End is the reason for which the pod is ended, whatever its containers make of
+	// being stopped.
+	End *v1.ContainerStateTerminated `json:"end,omitempty"`
+	// Ended are the last statuses of containers that have ended for good: all of them
+	// once the pod has ended, before that those that ended in a sandbox that was lost.
+	Ended []v1.ContainerStatus `json:"ended,omitempty"`
 }
 
 type envelope struct {
@@ -195,10 +191,11 @@ func decodeRecord(file []byte) (*record, error) {
 	if sum := sha256.Sum256(e.Record); hex.EncodeToString(sum[:]) != e.Checksum {
 		return nil, errors.New("damaged: its checksum does not match")
 	}
-	r := &record{}
-	if err := json.Unmarshal(e.Record, r); err != nil {
+	f := recordFile{}
+	if err := json.Unmarshal(e.Record, &f); err != nil {
 		return nil, fmt.Errorf("not a record: %w", err)
 	}
+	r := f.upgraded()
 	if r.Pod == nil || validateIdentity(r.Pod) != nil {
 		return nil, errors.New("damaged: it names no pod")
 	}

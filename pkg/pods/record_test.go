@@ -19,18 +19,22 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
-// laterRecord has every field of today, also those that the first version 1 lacked.
-func laterRecord() *record {
+// firstRecord is what the first file of version 1 has: a pod that has ended and is
+// being deleted.
+func firstRecord() *record {
 	r := fullRecord()
-	r.Former, r.Archived = "1e5a_dind", true
-	r.Began = moment{Boot: "b5a7", Up: 90 * time.Second}
-	r.Over = []v1.ContainerStatus{{Name: "main", State: endedState(0), ContainerID: "docker://c"}}
-	r.Verdict = endedState(137).Terminated
+	r.Stage, r.Replaced, r.Began, r.Devices, r.End = stageRemoving, "", moment{}, nil, nil
 	return r
 }
 
-// fullRecord has every field of the first version 1, and strings that an encoder
-// may harm.
+// laterRecord is what the last file of version 1 has.
+func laterRecord() *record {
+	r := firstRecord()
+	r.Replaced, r.Began, r.End = fullRecord().Replaced, fullRecord().Began, fullRecord().End
+	return r
+}
+
+// fullRecord has every field of today, and strings that an encoder may harm.
 func fullRecord() *record {
 	const awkward = "<a href='x'>&amp; \"q\" \\ \u2028 \u00e4\n\t$(A) \x01"
 	pod := plainPod()
@@ -45,10 +49,12 @@ func fullRecord() *record {
 			Secrets:    map[string]v1.Secret{"settings": {ObjectMeta: meta, Data: map[string][]byte{"p": {0, 1, 254}}}},
 			Projected:  map[string]v1.ConfigMap{"settings": {ObjectMeta: meta, Data: map[string]string{"a/b": ""}}},
 		},
-		JID: "0d4f_dind", Sandbox: "0d4f_dind", Placed: true, Since: testTime.Time,
+		JID: "0d4f_dind", Stage: stageStopping, Sandbox: "0d4f_dind", Replaced: "1e5a_dind", Since: testTime.Time,
+		Began:   moment{Boot: "b5a7", Up: 90 * time.Second},
 		Devices: json.RawMessage(`{"main":["GPU-1"]}`),
-		Gone:    true, Grace: 5,
-		Final: []v1.ContainerStatus{{Name: "main", State: endedState(3), LastTerminationState: endedState(1), RestartCount: 2}},
+		Grace:   5,
+		End:     endedState(137).Terminated,
+		Ended:   []v1.ContainerStatus{{Name: "main", State: endedState(3), LastTerminationState: endedState(1), RestartCount: 2}},
 	}
 }
 
@@ -85,7 +91,7 @@ func TestRecordRoundTrip(t *testing.T) {
 	}
 	same(t, want, one(t, s))
 	t.Run("saved again", func(t *testing.T) {
-		want.Grace, want.Final = 7, nil
+		want.Grace, want.Ended = 7, nil
 		if err := s.save(want); err != nil {
 			t.Fatal(err)
 		}
@@ -126,21 +132,58 @@ func TestRecordIsPrivate(t *testing.T) {
 	}
 }
 
-// TestRecordVersion1 must pass for ever: the files were written by version 1, and
-// pods that they describe may run when docker-sd is upgraded. A field that is new
+// TestRecordVersions must pass for ever: the files were written by earlier versions,
+// and pods that they describe may run when docker-sd is upgraded. A field that is new
 // gets another file; one that is there is never changed.
-func TestRecordVersion1(t *testing.T) {
-	for file, want := range map[string]*record{"record-v1.json": fullRecord(), "record-v1-later.json": laterRecord()} {
+func TestRecordVersions(t *testing.T) {
+	for file, want := range map[string]*record{"record-v1.json": firstRecord(), "record-v1-later.json": laterRecord(), "record-v2.json": fullRecord()} {
 		got, err := readRecord(filepath.Join("testdata", file))
 		if err != nil {
 			t.Fatal(err)
 		}
 		same(t, want, got)
 	}
-	all := reflect.ValueOf(*laterRecord())
+	all := reflect.ValueOf(*fullRecord())
 	for i := range all.NumField() {
 		if all.Field(i).IsZero() {
 			t.Errorf("no file has a value for field %s", all.Type().Field(i).Name)
+		}
+	}
+}
+
+// TestUpgrade: the fields of version 1 say which stage the pod has reached.
+func TestUpgrade(t *testing.T) {
+	const lost, over, final, verdict = `"former":"old"`, `"over":[{"name":"o"}]`, `"final":[{"name":"f"}]`, `"verdict":{"exitCode":137}`
+	for file, want := range map[string]struct {
+		stage stage
+		ended string
+	}{
+		`"placed":false`:                                                              {stageAdmitted, ""},
+		`"placed":true`:                                                               {stagePlaced, ""},
+		`"placed":false,` + lost + `,` + over:                                         {stageReplacing, "o"},
+		`"placed":true,` + over:                                                       {stagePlaced, "o"},
+		`"placed":true,` + verdict:                                                    {stageEnding, ""},
+		`"placed":true,` + verdict + `,` + over + `,` + final:                         {stageEnded, "f"},
+		`"placed":true,` + final + `,"archived":true`:                                 {stageArchived, "f"},
+		`"placed":false,"gone":true`:                                                  {stageRemoving, ""},
+		`"placed":false,"gone":true,` + lost:                                          {stageRemoving, ""},
+		`"placed":true,"gone":true`:                                                   {stageStopping, ""},
+		`"placed":true,"gone":true,` + verdict:                                        {stageStopping, ""},
+		`"placed":true,"gone":true,` + final:                                          {stageRemoving, "f"},
+		`"placed":true,"gone":true,"archived":true,` + final:                          {stageRemoving, "f"},
+		`"stage":"placed","placed":false,"gone":true,"ended":[{"name":"e"}],` + final: {stagePlaced, "e"},
+	} {
+		var f recordFile
+		if err := json.Unmarshal([]byte(`{"devices":{"c":["GPU-1"]},`+file+`}`), &f); err != nil {
+			t.Fatal(err)
+		}
+		r, ended := f.upgraded(), ""
+		if len(r.Ended) > 0 {
+			ended = r.Ended[0].Name
+		}
+		if r.Stage != want.stage || ended != want.ended || (r.Replaced != "") != strings.Contains(file, lost) ||
+			(r.End != nil) != strings.Contains(file, verdict) || (r.Devices == nil) != (want.ended == "f") {
+			t.Errorf("%s became %+v", file, r)
 		}
 	}
 }
@@ -162,7 +205,7 @@ func TestRecordRefused(t *testing.T) {
 	}
 	good := string(file)
 	for name, c := range map[string]struct{ file, want string }{
-		"newer version":        {sealed(2, `{"pod":null}`), "written by a newer docker-sd (version 2, this one reads up to 1): upgrade again, or delete the pod"},
+		"newer version":        {sealed(3, `{"pod":null}`), "written by a newer docker-sd (version 3, this one reads up to 2): upgrade again, or delete the pod"},
 		"one byte changed":     {strings.Replace(good, `"grace":5`, `"grace":6`, 1), "damaged: its checksum does not match"},
 		"checksum changed":     {strings.Replace(good, `"checksum":"`, `"checksum":"0`, 1), "damaged: its checksum does not match"},
 		"no checksum":          {`{"version":1,"record":{}}`, "damaged: its checksum does not match"},
@@ -172,7 +215,7 @@ func TestRecordRefused(t *testing.T) {
 		"no pod":               {sealed(1, `{}`), "damaged: it names no pod"},
 		"pod without a name":   {sealed(1, `{"pod":{"metadata":{"uid":"`+testUID+`"}}}`), "damaged: it names no pod"},
 		"UID that leaves":      {sealed(1, `{"pod":{"metadata":{"uid":"../../x","name":"a","namespace":"b"}}}`), "damaged: it names no pod"},
-		"another kind of JSON": {sealed(1, `[]`), "not a record: json: cannot unmarshal array into Go value of type pods.record"},
+		"another kind of JSON": {sealed(1, `[]`), "not a record: json: cannot unmarshal array into Go value of type pods.recordFile"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := openStore(t)

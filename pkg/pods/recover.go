@@ -60,7 +60,7 @@ func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bo
 	}
 	for _, r := range records {
 		if r.Sandbox != "" {
-			claimed[r.Sandbox] = !r.Archived
+			claimed[r.Sandbox] = r.Stage != stageArchived
 		}
 	}
 	recorded := map[types.UID]bool{}
@@ -83,7 +83,7 @@ func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bo
 	m.buried, m.refused = buried, refused
 	m.mu.Unlock()
 	for _, p := range adopting {
-		m.start(ctx, p)
+		m.start(ctx, p, seenNothing)
 	}
 	awaitAdopted(ctx, adopting)
 	if problems != nil {
@@ -95,7 +95,6 @@ func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bo
 // resume makes the pod of a record, which does not run yet.
 func (m *Manager) resume(r *record) *pod {
 	p := m.newPod(r.Pod)
-	p.resumed = true
 	p.kept.Store(r)
 	close(p.admitted)
 	return p
@@ -105,16 +104,16 @@ func (m *Manager) resume(r *record) *pod {
 // it was deleted: a crash may have come between its record and its tombstone.
 func (m *Manager) takeOver(r *record, buried map[types.UID]time.Time) (*pod, error) {
 	var problems []error
-	if _, deleted := buried[r.Pod.UID]; deleted && !r.Gone {
-		r.Gone, r.Grace = true, int64(gracePeriod(r.Pod, nil)/time.Second)
+	if _, deleted := buried[r.Pod.UID]; deleted && !r.Stage.deleting() {
+		r.Stage, r.Grace = r.Stage.afterDelete(), int64(gracePeriod(r.Pod, nil)/time.Second)
 	}
-	if r.Gone {
+	if r.Stage.deleting() {
 		buried[r.Pod.UID] = time.Now()
 		problems = append(problems, m.store.bury(r.Pod.UID))
 	}
 	p := m.resume(r)
 	// A pod that is being deleted may still run: its devices are not free yet.
-	if r.Final == nil {
+	if !r.Stage.over() {
 		problems = append(problems, m.accelerators.Claim(string(r.Pod.UID), r.Devices), m.store.hold(r.Pod.UID, r.Devices))
 	} else {
 		problems = append(problems, m.store.letGo(r.Pod.UID))

@@ -23,7 +23,7 @@ func TestRecoverBuries(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := fullRecord()
-	r.Gone, r.Placed = true, false
+	r.Stage = stageRemoving
 	if err := m.store.save(r); err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ import (
 // version, what its pod holds, as far as that can be read at all. The pod may run:
 // nobody else gets any of it until the pod is deleted.
 func (s store) salvage(uid types.UID) *record {
-	bare := &record{Pod: &v1.Pod{}}
+	bare := &record{Pod: &v1.Pod{}, Stage: stageAdmitted}
 	bare.Pod.UID = uid
 	file, err := os.ReadFile(s.recordPath(uid))
 	if err != nil {
@@ -33,19 +33,20 @@ func (s store) salvage(uid types.UID) *record {
 	if json.Unmarshal(e.Record, &fields) != nil {
 		return bare
 	}
-	r := &record{Since: time.Now(), Began: now()}
-	for key, to := range map[string]any{"pod": &r.Pod, "sandbox": &r.Sandbox, "former": &r.Former, "placed": &r.Placed,
-		"devices": &r.Devices, "final": &r.Final, "archived": &r.Archived} {
+	f := recordFile{record: record{Since: time.Now(), Began: now()}}
+	for key, to := range map[string]any{"pod": &f.Pod, "stage": &f.Stage, "sandbox": &f.Sandbox, "replaced": &f.Replaced,
+		"ended": &f.Ended, "devices": &f.Devices, "placed": &f.Placed, "former": &f.Former, "final": &f.Final, "archived": &f.Archived} {
 		// One that means something else in that version is as good as none.
 		_ = json.Unmarshal(fields[key], to)
 	}
+	r := f.upgraded()
 	if r.Pod != nil && r.Pod.UID != uid {
 		return bare // another pod's
 	}
 	if r.Pod == nil || validateIdentity(r.Pod) != nil {
 		r.Pod = bare.Pod
 	}
-	for _, name := range []*string{&r.Sandbox, &r.Former} {
+	for _, name := range []*string{&r.Sandbox, &r.Replaced} {
 		if !pool.IsName(*name) {
 			*name = ""
 		}
@@ -68,7 +69,7 @@ func (m *Manager) condemnRefused(uid types.UID, grace *int64) *pod {
 		return nil
 	}
 	delete(m.refused, uid)
-	r.Gone, r.Grace = true, int64(gracePeriod(r.Pod, grace)/time.Second)
+	r.Stage, r.Grace = r.Stage.afterDelete(), int64(gracePeriod(r.Pod, grace)/time.Second)
 	p := m.resume(r)
 	m.pods[uid] = p
 	return p
@@ -79,5 +80,5 @@ func (m *Manager) removeRefused(ctx context.Context, p *pod) {
 	if err := p.note(func(*record) {}); err != nil {
 		log.G(ctx).WithError(err).Warn("a delete in progress would not survive a restart")
 	}
-	m.start(ctx, p)
+	m.start(ctx, p, seenNothing)
 }

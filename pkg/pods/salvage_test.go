@@ -60,13 +60,14 @@ func TestSalvage(t *testing.T) {
 		sandbox, former string
 		namespace       string
 	}{
-		"newer":                 {sealed(2, `{`+pod+`,"sandbox":"`+sandbox+`","former":"`+former+`"}`), sandbox, former, "b"},
-		"fields of other types": {sealed(2, `{`+pod+`,"placed":7,"since":{},"sandbox":"`+sandbox+`"}`), sandbox, "", "b"},
-		"no pod":                {sealed(2, `{"sandbox":"`+sandbox+`"}`), sandbox, "", ""},
-		"of another pod":        {strings.Replace(sealed(2, `{`+pod+`,"sandbox":"`+sandbox+`"}`), testUID, "11111111-2222-4333-8444-555555555555", 1), "", "", ""},
-		"a name that leaves":    {sealed(2, `{`+strings.Replace(pod, `"b"`, `"../x"`, 1)+`,"sandbox":"`+sandbox+`"}`), sandbox, "", ""},
-		"no sandbox's name":     {sealed(2, `{`+pod+`,"sandbox":"../../x","former":""}`), "", "", "b"},
-		"cut":                   {sealed(2, `{`+pod+`}`)[:50], "", "", ""},
+		"newer":                 {sealed(9, `{`+pod+`,"sandbox":"`+sandbox+`","replaced":"`+former+`"}`), sandbox, former, "b"},
+		"damaged, of version 1": {strings.Replace(sealed(1, `{`+pod+`,"sandbox":"`+sandbox+`","former":"`+former+`"}`), `"checksum":"`, `"checksum":"0`, 1), sandbox, former, "b"},
+		"fields of other types": {sealed(9, `{`+pod+`,"placed":7,"since":{},"sandbox":"`+sandbox+`"}`), sandbox, "", "b"},
+		"no pod":                {sealed(9, `{"sandbox":"`+sandbox+`"}`), sandbox, "", ""},
+		"of another pod":        {strings.Replace(sealed(9, `{`+pod+`,"sandbox":"`+sandbox+`"}`), testUID, "11111111-2222-4333-8444-555555555555", 1), "", "", ""},
+		"a name that leaves":    {sealed(9, `{`+strings.Replace(pod, `"b"`, `"../x"`, 1)+`,"sandbox":"`+sandbox+`"}`), sandbox, "", ""},
+		"no sandbox's name":     {sealed(9, `{`+pod+`,"sandbox":"../../x","former":""}`), "", "", "b"},
+		"cut":                   {sealed(9, `{`+pod+`}`)[:50], "", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := openStore(t)
@@ -74,8 +75,8 @@ func TestSalvage(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := s.salvage(testUID)
-			if r.Pod.UID != testUID || r.Pod.Namespace != c.namespace || r.Sandbox != c.sandbox || r.Former != c.former {
-				t.Errorf("salvaged pod %s/%s, sandboxes %q, %q; want those of %+v", r.Pod.Namespace, r.Pod.UID, r.Sandbox, r.Former, c)
+			if r.Pod.UID != testUID || r.Pod.Namespace != c.namespace || r.Sandbox != c.sandbox || r.Replaced != c.former {
+				t.Errorf("salvaged pod %s/%s, sandboxes %q, %q; want those of %+v", r.Pod.Namespace, r.Pod.UID, r.Sandbox, r.Replaced, c)
 			}
 		})
 	}

@@ -25,10 +25,10 @@ import (
 // serve runs the pod's containers in its sandbox, from wherever they are, until
 // all have ended for good. Which of them exist and how they ended is read from
 // the sandbox's engine, so the same code starts a pod and resumes one.
-func (p *pod) serve(ctx context.Context, s *pool.Sandbox) error {
+func (p *pod) serve(ctx context.Context, s *stay) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stop := p.bound(s, cancel)
+	stop := p.bound(s.Sandbox, cancel)
 	defer stop()
 	p.evict.Store(&cancel)
 	defer p.evict.Store(nil)
@@ -38,9 +38,9 @@ func (p *pod) serve(ctx context.Context, s *pool.Sandbox) error {
 	measured, stopMeasuring := context.WithCancel(ctx)
 	defer stopMeasuring()
 	set := newPendingSet()
-	watching.Go(func() { p.fit(measured, s) })
-	watching.Go(func() { p.watchUsage(measured, s, set, cancel) })
-	if p.resumed {
+	watching.Go(func() { p.fit(measured, s.Sandbox) })
+	watching.Go(func() { p.watchUsage(measured, s.Sandbox, set, cancel) })
+	if s.found {
 		// What runs already is looked after whether its volumes can be made ready again
 		// or not; only what is to be made waits for them.
 		watching.Go(func() { set.fill(p.makeReady(measured, s)) })
@@ -64,14 +64,14 @@ func (p *pod) serve(ctx context.Context, s *pool.Sandbox) error {
 	}
 	stopSidecars()
 	sidecars.Wait()
-	if err := p.stopSidecars(ctx, s, gracePeriod(p.spec, nil)); err != nil && ctx.Err() == nil {
+	if err := p.stopSidecars(ctx, s.Sandbox, gracePeriod(p.spec, nil)); err != nil && ctx.Err() == nil {
 		log.G(ctx).WithError(err).Warn("not all sidecars could be stopped, they go with the pod's sandbox")
 	}
 	return causeOr(ctx, nil)
 }
 
 // runMains runs the main containers side by side until all have ended for good.
-func (p *pod) runMains(ctx context.Context, s *pool.Sandbox, set *pendingSet) error {
+func (p *pod) runMains(ctx context.Context, s *stay, set *pendingSet) error {
 	var mains errgroup.Group
 	for i := range p.spec.Spec.Containers {
 		c := p.runner(&p.spec.Spec.Containers[i], s, set)
@@ -107,7 +107,7 @@ func (v *pendingSet) wait(ctx context.Context) (*volumes.Set, error) {
 }
 
 // makeReady is prepareUntil as a step of the pod's start.
-func (p *pod) makeReady(ctx context.Context, s *pool.Sandbox) (*volumes.Set, error) {
+func (p *pod) makeReady(ctx context.Context, s *stay) (*volumes.Set, error) {
 	step, done := p.step(ctx, StepVolumes)
 	set, err := p.prepareUntil(step, s)
 	done(err)
@@ -116,11 +116,11 @@ func (p *pod) makeReady(ctx context.Context, s *pool.Sandbox) (*volumes.Set, err
 
 // prepareUntil tries again where another try may help: when an engine is away,
 // and whenever the pod runs already, which a full disk must not end.
-func (p *pod) prepareUntil(ctx context.Context, s *pool.Sandbox) (*volumes.Set, error) {
+func (p *pod) prepareUntil(ctx context.Context, s *stay) (*volumes.Set, error) {
 	tries := retry.New(time.Second, 30*time.Second)
 	for {
-		set, err := p.prepare(ctx, s)
-		if err == nil || ctx.Err() != nil || !p.resumed && !errdefs.IsUnavailable(err) {
+		set, err := p.prepare(ctx, s.Sandbox)
+		if err == nil || ctx.Err() != nil || !s.found && !errdefs.IsUnavailable(err) {
 			if err == nil {
 				tries.Succeeded(ctx, "the pod's volumes are ready")
 			}
@@ -219,7 +219,7 @@ func messagePath(s *pool.Sandbox, container string) string {
 }
 
 // initialize is runInits as a step of the pod's start.
-func (p *pod) initialize(ctx, side context.Context, s *pool.Sandbox, set *pendingSet, running *sync.WaitGroup) (bool, error) {
+func (p *pod) initialize(ctx, side context.Context, s *stay, set *pendingSet, running *sync.WaitGroup) (bool, error) {
 	if len(p.spec.Spec.InitContainers) == 0 {
 		return true, nil
 	}
@@ -231,7 +231,7 @@ func (p *pod) initialize(ctx, side context.Context, s *pool.Sandbox, set *pendin
 
 // runInits runs the init containers in order. It returns false when one of them
 // failed for good.
-func (p *pod) runInits(ctx, side context.Context, s *pool.Sandbox, set *pendingSet, running *sync.WaitGroup) (bool, error) {
+func (p *pod) runInits(ctx, side context.Context, s *stay, set *pendingSet, running *sync.WaitGroup) (bool, error) {
 	for i := range p.spec.Spec.InitContainers {
 		c := p.runner(&p.spec.Spec.InitContainers[i], s, set)
 		if isSidecar(c.spec) {

@@ -9,52 +9,36 @@ import (
 	"slices"
 	"time"
 
-	"github.com/containerd/containerd/log"
-
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/tree"
 )
 
-// teardown removes all that the pod ever had, and tries again until it is gone:
-// nobody upstream asks a second time (protocol 4).
-func (p *pod) teardown(ctx context.Context, s *pool.Sandbox) {
+// erase removes all that the pod ever had, and tries again until it is gone: the caller
+// does not ask a second time (protocol 4).
+func (l *life) erase(ctx context.Context) observation {
 	tries := retry.New(time.Second, 30*time.Second)
-	r := p.peek()
-	if s == nil && p.claim == nil && r.Placed && r.Final == nil {
-		// A sandbox that cannot be found or asked any more is removed as it is.
-		if s, _ = p.m.sandboxes.Adopt(ctx, r.Sandbox); s != nil {
-			p.findInstances(ctx, s)
-		}
-	}
-	if s != nil && r.Final == nil {
-		if err := p.stopAll(ctx, s, time.Duration(r.Grace)*time.Second); err != nil && ctx.Err() == nil {
-			log.G(ctx).WithError(err).Warn("not all containers of the pod could be stopped, they go with its sandbox")
-		}
-	}
-	if ctx.Err() != nil {
-		return // the containers keep their grace; the next run goes on here
-	}
 	for {
-		err := p.erase(ctx)
+		err := l.eraseOnce(ctx)
 		if err == nil {
-			fault.Point("pods.delete.erased")
-			// Not before: a container that could not be stopped goes with its sandbox.
-			p.m.accelerators.Release(string(p.spec.UID))
-			fault.Point("pods.delete.released")
-			p.m.images.Drop(string(p.spec.UID))
-			p.m.drop(p)
-			p.tell(ctx, EventDeleted, "", nil)
-			return
+			break
 		}
 		if tries.Failed(ctx, "the pod could not be removed, trying again", err) != nil {
-			return // the record brings the next run back to this
+			return l.seen // the record brings the next run back to this
 		}
 	}
+	fault.Point("pods.delete.erased")
+	// Not before: a container that could not be stopped goes with its sandbox.
+	l.m.accelerators.Release(string(l.spec.UID))
+	fault.Point("pods.delete.released")
+	l.m.images.Drop(string(l.spec.UID))
+	l.m.drop(l.pod)
+	l.tell(ctx, EventDeleted, "", nil)
+	l.erased = true
+	return l.seen
 }
 
-func (p *pod) erase(ctx context.Context) error {
+func (p *pod) eraseOnce(ctx context.Context) error {
 	names, err := p.sandboxNames(ctx)
 	problems := []error{err}
 	for _, name := range names {
@@ -79,7 +63,7 @@ func (p *pod) erase(ctx context.Context) error {
 // another one than is on disk yet, and a record that is refused may name none.
 func (p *pod) sandboxNames(ctx context.Context) ([]string, error) {
 	r := p.peek()
-	names := []string{r.Sandbox, r.Former}
+	names := []string{r.Sandbox, r.Replaced}
 	if p.claim != nil {
 		names = append(names, p.claim.Actual())
 	}

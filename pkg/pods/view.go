@@ -87,8 +87,8 @@ func (p *pod) view() View {
 	statuses, ended := p.snapshot()
 	r := p.peek()
 	out := View{UID: p.spec.UID, Namespace: p.spec.Namespace, Name: p.spec.Name, JID: r.JID, Created: r.Since,
-		Phase: phaseOf(p.spec, statuses, ended, r.Gone), Containers: []ContainerView{}}
-	if s := p.sandbox.Load(); s != nil && !r.Archived {
+		Phase: phaseOf(p.spec, statuses, ended, r.Stage.deleting()), Containers: []ContainerView{}}
+	if s := p.sandbox.Load(); s != nil && r.Stage != stageArchived {
 		out.Sandbox, out.ContainerID, out.IP, out.Booted = s.Name, s.ID, s.IP, s.Booted
 	}
 	for i, c := range allContainers(p.spec) {

@@ -1,0 +1,204 @@
+package pods
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/containerd/containerd/log"
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
+)
+
+// runContainers looks after the pod's containers until all have ended for good, or
+// there is a reason to end them.
+func (l *life) runContainers(ctx context.Context) observation {
+	began := time.Now()
+	err := l.serve(ctx, l.stay)
+	l.ran = time.Since(began)
+	switch {
+	case ctx.Err() != nil:
+		return l.seen
+	case err == nil:
+		return seenFinished
+	case errors.Is(err, errGone):
+		return seenExited
+	}
+	l.reason = err
+	return seenReason
+}
+
+// recordReason writes down why the pod is ended before its containers are stopped: one
+// may end by itself meanwhile, with 0, and a docker-sd that finds that must not take
+// the pod for a success.
+func (l *life) recordReason(ctx context.Context) observation {
+	end := l.endFor(l.reason)
+	err := l.note(func(r *record) { r.Stage, r.End = r.Stage.reach(stageEnding), &end })
+	if err != nil {
+		log.G(ctx).WithError(err).Warn("why the pod is ended could not be saved")
+	}
+	fault.Point("pods.verdict.recorded")
+	return seenRunning
+}
+
+// endFor is the state that containers get that have not ended by themselves.
+func (l *life) endFor(reason error) v1.ContainerStateTerminated {
+	over := &evicted{}
+	switch {
+	case errors.As(reason, &over):
+		l.atOnce = over.atOnce
+		return v1.ContainerStateTerminated{ExitCode: 137, Reason: reasonEvicted, Message: reasonEvicted + ": " + over.message}
+	case errors.Is(reason, errDeadline):
+		return v1.ContainerStateTerminated{ExitCode: 137, Reason: "DeadlineExceeded",
+			Message: fmt.Sprintf("DeadlineExceeded: %s (%d)", errDeadline, *l.spec.Spec.ActiveDeadlineSeconds)}
+	}
+	return v1.ContainerStateTerminated{ExitCode: 128, Reason: "CreateContainerError", Message: reason.Error()}
+}
+
+// stop ends the pod's containers within the grace period of the delete, or of the pod.
+// One that cannot be stopped goes with its sandbox.
+func (l *life) stop(ctx context.Context) observation {
+	r := l.peek()
+	grace := gracePeriod(l.spec, nil)
+	switch {
+	case r.Stage.deleting():
+		grace = time.Duration(r.Grace) * time.Second
+	case l.atOnce:
+		grace = 0
+	}
+	err := l.stopAll(ctx, l.stay.Sandbox, grace)
+	if err != nil && ctx.Err() == nil {
+		log.G(ctx).WithError(err).Warn("not all containers of the pod could be stopped, they go with its sandbox")
+		if !r.Stage.deleting() {
+			l.retireSandbox(ctx)
+		}
+	}
+	if ctx.Err() != nil {
+		return l.seen // a delete has its own grace period; the next docker-sd goes on here
+	}
+	return seenStopped
+}
+
+// giveUp ends a pod whose sandbox does not come back. If the sandbox was not seen to
+// stop, containers may run in it, where only its engine is mute: the pod has not ended,
+// and its devices are not free, until they are gone.
+func (l *life) giveUp(ctx context.Context) observation {
+	end := l.peek().End
+	if l.stay == nil {
+		l.report(ctx, EventLost, "", nil)
+		if l.retireSandbox(ctx); ctx.Err() != nil {
+			return l.seen
+		}
+	}
+	switch {
+	case end != nil:
+	case l.stay == nil:
+		end = &v1.ContainerStateTerminated{ExitCode: 137, Reason: reasonUnknown,
+			Message: "the sandbox of this pod was lost while docker-sd was away: " + l.reason.Error()}
+	default:
+		end = &v1.ContainerStateTerminated{ExitCode: 137, Reason: reasonUnknown, Message: lossMessage}
+	}
+	l.fail(ctx, *end)
+	return seenLost
+}
+
+// retireSandbox removes the pod's sandbox but for its folder, and tries again until
+// that is done or ctx ends.
+func (p *pod) retireSandbox(ctx context.Context) {
+	tries := retry.New(time.Second, 30*time.Second)
+	for {
+		err := p.m.sandboxes.Retire(ctx, p.peek().Sandbox)
+		if err == nil || tries.Failed(ctx, "the sandbox of a pod that was lost could not be removed, trying again", err) != nil {
+			return
+		}
+	}
+}
+
+// recordEnd ends the pod with what its containers came to, or with the reason in its
+// record.
+func (l *life) recordEnd(ctx context.Context) observation {
+	if end := l.peek().End; end != nil {
+		l.fail(ctx, *end)
+	} else {
+		l.conclude(ctx)
+	}
+	return seenRunning
+}
+
+// fail ends what has not ended with one state.
+func (p *pod) fail(ctx context.Context, end v1.ContainerStateTerminated) {
+	end.FinishedAt = metav1.Now()
+	p.abandon(func(status v1.ContainerStatus) v1.ContainerState {
+		state := end
+		state.ContainerID = status.ContainerID
+		if running := status.State.Running; running != nil {
+			state.StartedAt = running.StartedAt
+		} else {
+			state.StartedAt = end.FinishedAt
+		}
+		return v1.ContainerState{Terminated: &state}
+	})
+	log.G(ctx).WithField("reason", end.Reason).Warn("pod failed: " + end.Message)
+	p.conclude(ctx)
+}
+
+// conclude keeps the outcome on disk and releases what only a living pod needs.
+func (p *pod) conclude(ctx context.Context) {
+	p.keepTrouble()
+	p.state.end()
+	statuses, _ := p.snapshot()
+	final := make([]v1.ContainerStatus, 0, len(statuses))
+	for _, status := range statuses {
+		final = append(final, status)
+	}
+	if err := p.note(func(r *record) { r.Stage, r.Ended, r.Devices = r.Stage.reach(stageEnded), final, nil }); err != nil {
+		log.G(ctx).WithError(err).Warn("the pod's outcome could not be saved")
+	}
+	fault.Point("pods.outcome.recorded")
+	p.letGoOfDevices(ctx)
+	p.running(errNeverRan)
+	p.tell(ctx, EventEnded, "", p.outcomeFields())
+}
+
+// gracePeriod is how long containers have to stop: the lesser of what the pod
+// and the delete allow (protocol 4).
+func gracePeriod(spec *v1.Pod, deletion *int64) time.Duration {
+	seconds := int64(v1.DefaultTerminationGracePeriodSeconds)
+	if spec.Spec.TerminationGracePeriodSeconds != nil {
+		seconds = *spec.Spec.TerminationGracePeriodSeconds
+	}
+	if deletion != nil {
+		seconds = min(seconds, *deletion)
+	}
+	return time.Duration(max(seconds, 0)) * time.Second
+}
+
+// overStatuses are those of main containers that have ended and will not run again
+// when the pod starts over; init containers do.
+func (p *pod) overStatuses() []v1.ContainerStatus {
+	statuses, _ := p.snapshot()
+	var out []v1.ContainerStatus
+	for i := range p.spec.Spec.Containers {
+		r := p.runner(&p.spec.Spec.Containers[i], nil, nil)
+		status := statuses[r.spec.Name]
+		if end := status.State.Terminated; end != nil && !r.restarts(*end) {
+			out = append(out, status)
+		}
+	}
+	return out
+}
+
+// overBefore is how the container ended for good in a sandbox that was lost since:
+// it does not run again only because the others do.
+func (r *runner) overBefore() *v1.ContainerStateTerminated {
+	for _, status := range r.p.peek().Ended {
+		if status.Name == r.spec.Name {
+			return status.State.Terminated
+		}
+	}
+	return nil
+}

@@ -1,0 +1,312 @@
+package pods
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/containerd/containerd/log"
+	"github.com/containerd/errdefs"
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
+)
+
+// claimAgain claims the sandbox of the record, in which nothing of the pod has run yet.
+func (l *life) claimAgain() observation {
+	l.claim = l.m.sandboxes.Rebook(l.peek().Sandbox, hostPorts(l.spec))
+	l.locate() // there is no container to be found
+	return seenClaimed
+}
+
+// place waits until the pod has the sandbox that it claimed. Images are brought to the
+// host first: those are shared with a sandbox that boots later.
+func (l *life) place(ctx context.Context) observation {
+	if l.onHost == nil {
+		l.fetchImages(ctx)
+		fault.Point("pods.images.fetched")
+	}
+	if ctx.Err() != nil {
+		return l.seen
+	}
+	step, done := l.step(ctx, StepClaim)
+	s, err := l.awaitClaimed(step)
+	done(err)
+	if err != nil {
+		return l.seen
+	}
+	l.stay = &stay{Sandbox: s, again: l.again}
+	return seenRunning
+}
+
+// awaitClaimed tries again when a boot fails, since a refused create would be final for
+// the cluster. The error is ctx's.
+func (l *life) awaitClaimed(ctx context.Context) (*pool.Sandbox, error) {
+	tries := retry.New(time.Second, 15*time.Second)
+	for {
+		s, err := l.claim.Sandbox(ctx)
+		if err == nil {
+			fault.Point("pods.place.found")
+		}
+		if err == nil && !l.swapped && l.lacksImages(ctx, s) {
+			err := l.swap(ctx)
+			if err == nil {
+				continue
+			}
+			log.G(ctx).WithError(err).Warn("no fresh sandbox could be claimed, the image is copied into this one")
+		}
+		if err == nil {
+			err = l.recordPlace(s)
+		}
+		if err == nil {
+			l.tell(ctx, EventPlaced, "", log.Fields{"sandbox": s.Name})
+			l.assign(ctx, s)
+			tries.Succeeded(ctx, "the pod has a sandbox")
+			return s, nil
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		l.explain("waiting for a sandbox: " + err.Error())
+		if err := tries.Failed(ctx, "no sandbox yet, trying again", err); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// swap gives the sandbox back unused and claims one that sees the host's new images:
+// half a second, where copying a large image takes many.
+func (l *life) swap(ctx context.Context) error {
+	claim := l.m.sandboxes.ReserveFresh(hostPorts(l.spec))
+	err := l.change(func(r *record) {
+		r.Sandbox = claim.Name
+		if r.Stage == stagePlaced {
+			r.Stage = stageAdmitted
+		}
+	})
+	if err != nil {
+		return err
+	}
+	fault.Point("pods.swap.recorded")
+	log.G(ctx).Info("an image came after the sandbox was booted, taking a fresh one")
+	l.m.sandboxes.Return(l.claim)
+	l.claim, l.swapped = claim, true
+	fault.Point("pods.swap.returned")
+	return nil
+}
+
+// recordPlace writes down that the sandbox exists. No container may start before that
+// is on disk: after a crash it would be started once more, in another sandbox.
+func (p *pod) recordPlace(s *pool.Sandbox) error {
+	r := p.peek()
+	if r.Sandbox == s.Name && r.Stage != stageAdmitted && r.Stage != stageReplacing {
+		return nil
+	}
+	err := p.change(func(r *record) {
+		r.Stage, r.Sandbox, r.Replaced = r.Stage.reach(stagePlaced), s.Name, ""
+	})
+	if err == nil {
+		fault.Point("pods.place.recorded")
+	}
+	return err
+}
+
+// assign gives the sandbox the pod's name, which people read. Nothing waits for it.
+func (p *pod) assign(ctx context.Context, s *pool.Sandbox) {
+	p.sandbox.Store(s)
+	p.m.workers.Go(func() {
+		if err := p.m.sandboxes.Assign(ctx, s, string(p.spec.UID)); err != nil && ctx.Err() == nil {
+			log.G(ctx).WithError(err).Warn("the sandbox keeps its pool name")
+		}
+		fault.Point("pods.place.named")
+	})
+}
+
+// What users read of containers that died with their sandbox.
+const (
+	lossMessage   = "the pod's sandbox stopped: it was killed, ran out of memory, or its engine was stopped"
+	rebootMessage = "the pod's sandbox stopped: its host was started again"
+)
+
+// find looks for the sandbox of the record for as long as the host's engine is away.
+func (l *life) find(ctx context.Context) observation {
+	s, err := l.search(ctx)
+	if ctx.Err() != nil {
+		return l.seen
+	}
+	if err != nil {
+		return l.lose(err)
+	}
+	if l.seen == seenNothing {
+		fault.Point("pods.place.adopted")
+	}
+	return l.moveBack(ctx, s)
+}
+
+// ask is one try of find, for a pod that is deleted: a sandbox that cannot be asked
+// any more is removed as it is.
+func (l *life) ask(ctx context.Context) observation {
+	s, err := l.m.sandboxes.Adopt(ctx, l.peek().Sandbox)
+	if ctx.Err() != nil {
+		return l.seen
+	}
+	if err != nil {
+		return seenLost
+	}
+	return l.moveBack(ctx, s)
+}
+
+// moveBack begins a stay in a sandbox that has containers of the pod.
+func (l *life) moveBack(ctx context.Context, s *pool.Sandbox) observation {
+	back := &stay{Sandbox: s, found: true, again: l.again}
+	switch {
+	case l.stay != nil:
+		back.loss = lossMessage
+	case s.Stopped && l.peek().rebooted(now()):
+		back.loss = rebootMessage
+	case s.Stopped:
+		back.loss = lossMessage
+	}
+	if l.stay == nil {
+		l.assign(ctx, s)
+	}
+	l.sandbox.Store(s)
+	l.stay = back
+	l.findInstances(ctx, back)
+	l.locate()
+	return seenRunning
+}
+
+// adoptTries is how often a sandbox is asked to come back that its engine could
+// not start, or that does not answer.
+const adoptTries = 5
+
+// search returns ErrNotFound and other errors if the sandbox is lost.
+func (p *pod) search(ctx context.Context) (*pool.Sandbox, error) {
+	tries := retry.New(time.Second, 10*time.Second)
+	for refused := 0; ; {
+		s, err := p.m.sandboxes.Adopt(ctx, p.peek().Sandbox)
+		switch {
+		case err == nil:
+			tries.Succeeded(ctx, "the pod's sandbox is there again")
+			return s, nil
+		case ctx.Err() != nil:
+			return nil, ctx.Err()
+		case errdefs.IsUnavailable(err):
+		default:
+			if refused++; refused >= adoptTries || errdefs.IsNotFound(err) {
+				return nil, err
+			}
+		}
+		p.explain("waiting for the pod's sandbox: " + err.Error())
+		if err := tries.Failed(ctx, "the pod's sandbox does not come back yet, trying again", err); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// lose decides whether a pod whose sandbox is lost may start over. One that must not
+// run twice may if nothing of it has run. After a restart of docker-sd that is not
+// known.
+func (l *life) lose(why error) observation {
+	l.reason = why
+	l.locate()
+	if l.spec.Spec.RestartPolicy != v1.RestartPolicyNever || l.stay != nil && !l.ranBefore() {
+		return seenReplaceable
+	}
+	return seenLost
+}
+
+// recoverSandbox starts the sandbox again that stopped under the pod, with what is left
+// of its containers.
+func (l *life) recoverSandbox(ctx context.Context) observation {
+	fields := log.Fields{"sandbox": l.stay.Name}
+	log.G(ctx).WithFields(fields).Warn("the sandbox stopped under its pod")
+	l.report(ctx, EventLost, "", fields)
+	l.showLoss()
+	if pause(ctx, l.delays.next(l.ran)) != nil {
+		return l.seen
+	}
+	return l.find(ctx)
+}
+
+// showLoss reports containers that will run again as waiting, not as ended.
+func (p *pod) showLoss() {
+	if p.spec.Spec.RestartPolicy == v1.RestartPolicyNever {
+		return
+	}
+	p.abandon(func(v1.ContainerStatus) v1.ContainerState { return waiting(reasonCrashLoop, lossMessage) })
+}
+
+// replaceSandbox writes down that the pod moves to another sandbox. As long as that
+// cannot be written the lost one is kept, and taken if it comes back: what lets no
+// record be saved may keep a sandbox from starting too.
+func (l *life) replaceSandbox(ctx context.Context) observation {
+	old, over := l.peek().Sandbox, l.overStatuses()
+	claim := l.m.sandboxes.Reserve(hostPorts(l.spec))
+	tries := retry.New(time.Second, 15*time.Second)
+	for {
+		err := l.change(func(r *record) {
+			if !r.Stage.deleting() {
+				r.Stage, r.Replaced, r.Sandbox, r.Ended = stageReplacing, old, claim.Name, over
+			}
+		})
+		if err == nil && l.peek().Sandbox == claim.Name {
+			break
+		}
+		if err == nil { // deleted meanwhile
+			err = errDeleted
+		}
+		l.explain("waiting for its record to be saved: " + err.Error())
+		if errors.Is(err, errDeleted) || tries.Failed(ctx, "the pod's new place could not be saved, trying again", err) != nil {
+			l.m.sandboxes.Return(claim)
+			return l.seen
+		}
+		if s, err := l.m.sandboxes.Adopt(ctx, old); err == nil {
+			l.m.sandboxes.Return(claim)
+			return l.moveBack(ctx, s)
+		}
+	}
+	log.G(ctx).WithField("sandbox", old).WithError(l.reason).Warn("the sandbox is lost, the pod starts over in another")
+	fault.Point("pods.regain.recorded")
+	l.claim, l.stay, l.again = claim, nil, true
+	return seenClaimed
+}
+
+// clearReplaced returns when nothing runs in the lost sandbox any more.
+func (l *life) clearReplaced(ctx context.Context) observation {
+	if l.removeReplaced(ctx) != nil {
+		return l.seen
+	}
+	fault.Point("pods.regain.destroyed")
+	l.forgetInstances()
+	return seenCleared
+}
+
+// removeReplaced removes the sandbox that the pod's present one replaces, however long
+// that takes: a pod never runs twice. What is left of a sandbox that has stopped, the
+// sweep takes. The error is ctx's.
+func (p *pod) removeReplaced(ctx context.Context) error {
+	old := p.peek().Replaced
+	tries := retry.New(time.Second, 15*time.Second)
+	for {
+		err := p.m.sandboxes.Destroy(ctx, old)
+		if err == nil {
+			tries.Succeeded(ctx, "the lost sandbox is removed")
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if runs, unknown := p.m.sandboxes.Runs(ctx, old); unknown == nil && !runs {
+			tries.Note(ctx, "the lost sandbox has stopped, what is left of it is left to the sweep", err)
+			return nil
+		}
+		p.explain("waiting until the pod's lost sandbox " + old + " is gone: " + err.Error())
+		if err := tries.Failed(ctx, "the lost sandbox may still run, so its pod does not start again yet", err); err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,58 @@
+package pods
+
+import (
+	v1 "k8s.io/api/core/v1"
+)
+
+// recordFile is a record of any version that is read. Version 1 had no stage: a pod's
+// stage followed from these fields.
+type recordFile struct {
+	record
+	// Placed said that the sandbox had existed.
+	Placed bool `json:"placed,omitempty"`
+	// Former is Replaced.
+	Former string `json:"former,omitempty"`
+	// Gone said that the pod was deleted.
+	Gone bool `json:"gone,omitempty"`
+	// Final are the containers' last statuses, Over those of containers that had ended
+	// for good in a sandbox that was lost.
+	Final []v1.ContainerStatus `json:"final,omitempty"`
+	Over  []v1.ContainerStatus `json:"over,omitempty"`
+	// Verdict is End.
+	Verdict *v1.ContainerStateTerminated `json:"verdict,omitempty"`
+	// Archived said that the logs are files.
+	Archived bool `json:"archived,omitempty"`
+}
+
+// upgraded is the record as this version would have written it.
+func (f *recordFile) upgraded() *record {
+	r := f.record
+	if r.Stage != "" {
+		return &r
+	}
+	if f.Former != "" {
+		r.Replaced = f.Former
+	}
+	r.End, r.Ended = f.Verdict, f.Over
+	switch {
+	case f.Archived:
+		r.Stage = stageArchived
+	case f.Final != nil:
+		r.Stage = stageEnded
+	case f.Verdict != nil:
+		r.Stage = stageEnding
+	case f.Placed:
+		r.Stage = stagePlaced
+	case f.Former != "":
+		r.Stage = stageReplacing
+	default:
+		r.Stage = stageAdmitted
+	}
+	if f.Final != nil {
+		r.Ended, r.Devices = f.Final, nil
+	}
+	if f.Gone {
+		r.Stage = r.Stage.afterDelete()
+	}
+	return &r
+}
