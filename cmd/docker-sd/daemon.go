@@ -24,6 +24,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initbinary"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
@@ -364,9 +365,10 @@ func (d *daemon) podsConfig(info engine.Info) pods.Config {
 		policy.ClaimFallback = cvmfs
 	}
 	return pods.Config{Dir: s.DataRootFolder, MaxPods: s.MaxPods, Tombstones: s.TombstonePeriod, Volumes: policy,
-		Log:               engine.LogLimits{MaxBytes: s.ContainerLogMaxSize, MaxFiles: s.ContainerLogMaxFiles},
-		PrivilegedSandbox: s.SandboxPrivileged, AllowPrivileged: s.AllowPrivilegedPods,
-		Flags: s.TrustedAnnotationFlags, CPUs: info.CPUs, Measure: measure, Observer: d.observer.tell}
+		Node: podspec.Node{PrivilegedSandbox: s.SandboxPrivileged, AllowPrivileged: s.AllowPrivilegedPods, Capabilities: pool.Capabilities,
+			TrustAnnotations: s.TrustedAnnotationFlags, CPUs: info.CPUs,
+			Log: engine.LogLimits{MaxBytes: s.ContainerLogMaxSize, MaxFiles: s.ContainerLogMaxFiles}},
+		Measure: measure, Observer: d.observer.tell}
 }
 
 // show lets troubles be told of.

@@ -18,6 +18,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/tree"
@@ -113,7 +114,7 @@ func (p *pod) archiveLogs(ctx context.Context, s *pool.Sandbox) error {
 	if err := errors.Join(tree.Remove(ctx, p.archiveDir()), os.MkdirAll(p.archiveDir(), 0o700)); err != nil {
 		return fmt.Errorf("keep the pod's logs: %w", err)
 	}
-	for _, c := range allContainers(p.spec) {
+	for _, c := range podspec.Containers(p.spec) {
 		now, _ := p.instance(c.Name)
 		for _, kept := range []struct {
 			id       string

@@ -2,6 +2,7 @@ package pods
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -102,7 +103,7 @@ func hadToStart(c *v1.Container, began time.Time) bool {
 	if probe == nil {
 		return true
 	}
-	window := orElse(probe.PeriodSeconds, 10)*orElse(probe.FailureThreshold, 3) + probe.InitialDelaySeconds + orElse(probe.TimeoutSeconds, 1)
+	window := cmp.Or(probe.PeriodSeconds, 10)*cmp.Or(probe.FailureThreshold, 3) + probe.InitialDelaySeconds + cmp.Or(probe.TimeoutSeconds, 1)
 	return time.Since(began) > time.Duration(window)*time.Second
 }
 

@@ -9,6 +9,8 @@ import (
 	"github.com/containerd/errdefs"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 )
 
 func numbered(i int) types.UID {
@@ -65,7 +67,7 @@ func TestPortsOfEndedPods(t *testing.T) {
 	spec.Spec.Containers[0].Ports = []v1.ContainerPort{{ContainerPort: 80, HostPort: 8080}}
 	holder := m.newPod(spec)
 	m.pods[spec.UID] = holder
-	wanted := hostPorts(spec)
+	wanted := podspec.HostPorts(spec)
 	if err := m.portConflict(wanted); !errdefs.IsConflict(err) {
 		t.Errorf("of a pod that runs: %v", err)
 	}

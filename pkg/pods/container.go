@@ -14,6 +14,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/probes"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
@@ -115,7 +116,7 @@ func (r *runner) restarts(end v1.ContainerStateTerminated) bool {
 		policy = v1.RestartPolicy(*r.spec.RestartPolicy)
 	}
 	switch {
-	case r.init && isSidecar(r.spec):
+	case r.init && podspec.IsSidecar(r.spec):
 		return true
 	case policy == v1.RestartPolicyNever:
 		return false
@@ -226,7 +227,7 @@ func (r *runner) mountAgain(ctx context.Context) error {
 	if err != nil || r.made {
 		return err
 	}
-	_, err = r.mounts(ctx, set, newEnvironment(r.p.spec, r.spec, r.s.IP))
+	_, err = r.mounts(ctx, set, podspec.NewEnvironment(r.p.spec, r.spec, r.s.IP))
 	return err
 }
 
@@ -251,7 +252,7 @@ func (r *runner) find(ctx context.Context) (engine.Container, error) {
 		return engine.Container{}, nil
 	}
 	r.resume = false
-	name := containerName(r.p.spec, r.spec.Name)
+	name := podspec.ContainerName(r.p.spec, r.spec.Name)
 	if old, err := r.s.Engine.Inspect(ctx, name+previousSuffix); err == nil {
 		r.p.setPrevious(r.spec.Name, old.ID)
 		r.attempt = attemptOf(old) + 1
@@ -344,7 +345,7 @@ func (r *runner) retire(ctx context.Context) error {
 	if now.id == "" {
 		return nil
 	}
-	previous := containerName(r.p.spec, r.spec.Name) + previousSuffix
+	previous := podspec.ContainerName(r.p.spec, r.spec.Name) + previousSuffix
 	ctx = log.WithLogger(ctx, log.G(ctx).WithField("container", r.spec.Name))
 	tries := retry.New(time.Second, 5*time.Second)
 	for {

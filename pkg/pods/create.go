@@ -13,6 +13,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
@@ -28,23 +29,18 @@ func (r *runner) create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	env := newEnvironment(r.p.spec, r.spec, r.s.IP)
-	if len(env.skipped) > 0 && r.attempt == 0 {
-		log.G(ctx).WithField("container", r.spec.Name).WithField("names", env.skipped).
+	env := podspec.NewEnvironment(r.p.spec, r.spec, r.s.IP)
+	if len(env.Skipped) > 0 && r.attempt == 0 {
+		log.G(ctx).WithField("container", r.spec.Name).WithField("names", env.Skipped).
 			Warn("variables without a value were left out: their source was not resolved")
 	}
-	at := r.p.m.config.place(r.s.Sandbox)
-	at.PIDNamespace = r.p.pidNamespace
-	spec := containerSpec(r.p.spec, r.spec, env, at)
-	flags, err := r.p.m.config.flags(r.p.spec)
+	spec, err := podspec.Container(r.p.spec, r.spec, env, r.p.m.config.Node, r.p.pidNamespace)
 	if err != nil {
 		return "", err
 	}
-	flags.apply(&spec, r.p.spec, at)
 	spec.Image = image.ID
 	spec.Labels[engine.LabelAttempt] = strconv.Itoa(r.attempt)
-	spec.User = withGroup(r.p.spec, r.spec, spec.User, image.User)
-	if err := checkNonRoot(r.p.spec, r.spec, spec.User, image.User); err != nil {
+	if spec.User, err = podspec.User(r.p.spec, r.spec, spec.User, image.User); err != nil {
 		return "", err
 	}
 	if spec.Mounts, err = r.mounts(ctx, set, env); err != nil {
@@ -79,8 +75,8 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // mounts are the container's volumes, opened and pinned, and the files that kubelet
 // manages.
-func (r *runner) mounts(ctx context.Context, set *volumes.Set, env environment) ([]engine.Mount, error) {
-	planned, err := set.Mounts(r.spec, func(s string) (string, error) { return expandStrict(s, env.lookup) })
+func (r *runner) mounts(ctx context.Context, set *volumes.Set, env podspec.Environment) ([]engine.Mount, error) {
+	planned, err := set.Mounts(r.spec, env.ExpandStrict)
 	if err != nil {
 		return nil, err
 	}
@@ -106,23 +102,6 @@ func (r *runner) mounts(ctx context.Context, set *volumes.Set, env environment) 
 			return nil, fmt.Errorf("empty the termination message: %w", err)
 		}
 		out = append(out, engine.Mount{Source: messagePath(r.s.Sandbox, r.spec.Name), Target: path})
-	}
-	return out, nil
-}
-
-// expandStrict refuses names that are not defined: a subPathExpr with a hole in
-// it would name another folder (Kubernetes refuses it too).
-func expandStrict(s string, lookup func(string) (string, bool)) (string, error) {
-	var missing string
-	out := expand(s, func(name string) (string, bool) {
-		value, known := lookup(name)
-		if !known {
-			missing = name
-		}
-		return value, known
-	})
-	if missing != "" {
-		return "", fmt.Errorf("variable %q is not defined in the container", missing)
 	}
 	return out, nil
 }

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 )
 
 // Delete ends a pod and returns at once; the teardown goes on behind it and is
@@ -17,7 +18,7 @@ import (
 // already, is success (protocol 4). grace is nil or the delete's own period in
 // seconds.
 func (m *Manager) Delete(ctx context.Context, uid types.UID, grace *int64) error {
-	if err := ValidateUID(string(uid)); err != nil {
+	if err := podspec.ValidateUID(string(uid)); err != nil {
 		return err
 	}
 	m.mu.Lock()

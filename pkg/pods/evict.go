@@ -11,6 +11,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/eviction"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
@@ -47,7 +48,7 @@ func (p *pod) diskUser(ctx context.Context, s *pool.Sandbox) eviction.User {
 	requests := resource.PodRequests(p.spec, resource.PodResourcesOptions{ExcludeOverhead: true})
 	u := eviction.User{UID: string(p.spec.UID), Name: p.spec.Name, Request: requests.StorageEphemeral().Value(),
 		Folder: p.measure(ctx, s.Dir, ".")}
-	for _, c := range allContainers(p.spec) {
+	for _, c := range podspec.Containers(p.spec) {
 		now, _ := p.instance(c.Name)
 		if now.id == "" {
 			continue

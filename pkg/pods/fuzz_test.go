@@ -15,8 +15,9 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	v1 "k8s.io/api/core/v1"
 
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/interlink"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
@@ -83,7 +84,8 @@ func FuzzPod(f *testing.F) {
 			f.Add(body, uint16(7*n), value)
 		}
 	}
-	config := Config{Dir: "/data", MaxPods: 1, Flags: true, AllowPrivileged: true,
+	config := Config{Dir: "/data", MaxPods: 1,
+		Node:    podspec.Node{TrustAnnotations: true, AllowPrivileged: true, Capabilities: pool.Capabilities},
 		Volumes: volumes.Policy{HostPathPrefixes: []string{"/tmp/hp"}, Claims: map[string]string{"claim1": "/claim"}, Private: "/data"}}
 	m := New(config, nil, nil, nil)
 	ctx := log.WithLogger(context.Background(), log.L.WithField("fuzz", true))
@@ -104,33 +106,30 @@ func FuzzPod(f *testing.F) {
 			return
 		}
 		p := m.newPod(pod)
-		flags, err := config.flags(pod)
-		if err != nil {
-			t.Fatalf("validated, and then: %v", err)
-		}
 		if path := m.store.recordPath(pod.UID); filepath.Dir(path) != "/data/records" {
 			t.Fatalf("record at %s", path)
 		}
 		names := map[string]bool{}
-		at := place{IP: "10.0.0.2"}
-		for _, c := range namedContainers(pod) {
+		for _, c := range podspec.Containers(pod) {
 			if path := p.archivePath(c.Name, false); filepath.Dir(path) != "/data/archive/"+string(pod.UID) {
 				t.Fatalf("log at %s", path)
 			}
-			env := newEnvironment(pod, c.Container, at.IP)
-			spec := containerSpec(pod, c.Container, env, at)
-			flags.apply(&spec, pod, at)
+			env := podspec.NewEnvironment(pod, &c, "10.0.0.2")
+			spec, err := podspec.Container(pod, &c, env, config.Node, "")
+			if err != nil {
+				t.Fatalf("validated, and then: %v", err)
+			}
 			if names[spec.Name] || strings.ContainsAny(spec.Name, "/\x00") || spec.Privileged || spec.Network != "host" {
 				t.Fatalf("container %q, privileged %v, network %q", spec.Name, spec.Privileged, spec.Network)
 			}
 			names[spec.Name] = true
 			for _, name := range spec.CapAdd {
-				if !slices.Contains(podCapabilities(pod), name) {
+				if !slices.Contains(pool.Capabilities, name) || name == "SYS_ADMIN" || name == "SYS_PTRACE" && pod.Spec.HostPID {
 					t.Fatalf("container %q gets %s", c.Name, name)
 				}
 			}
 			for _, text := range slices.Concat(spec.Env, spec.Entrypoint, spec.Cmd) {
-				if len(text) >= 2*maxArgument || strings.ContainsRune(text, 0) {
+				if len(text) >= 256<<10 || strings.ContainsRune(text, 0) {
 					t.Fatalf("container %q gets a variable or argument of %d bytes", c.Name, len(text))
 				}
 			}
@@ -163,7 +162,7 @@ func FuzzStatus(f *testing.F) {
 				t.Fatalf("%d of %d containers of an unknown pod", len(got.Containers), len(spec.Spec.Containers))
 			}
 			known := map[string]v1.ContainerStatus{}
-			for n, c := range namedContainers(spec) {
+			for n, c := range podspec.Containers(spec) {
 				status := v1.ContainerStatus{Name: c.Name}
 				switch how >> (n % 16) & 3 {
 				case 0:
@@ -202,42 +201,6 @@ func wantEach(t *testing.T, spec *v1.Pod, got Report) {
 			t.Fatalf("container %q has %d states", status.Name, states)
 		}
 	}
-}
-
-// FuzzFlags: the annotation is refused as an invalid argument, without any of
-// the values that it holds, or gives nothing that a pod may not have.
-func FuzzFlags(f *testing.F) {
-	for _, text := range []string{"", "--shm-size=1g --ipc host", "-e A=b -e 'C=d e' -u 1:2 -w /x", "--cap-add SYS_ADMIN", "--cap-add=all --cap-drop NET_RAW",
-		"--ulimit nofile=1:2 --cpus 1.5 -m 64m --pids-limit 9 --read-only --init --stop-signal TERM", "--privileged", "-v /:/host", "`id`", "$(id)", "'", "--cpus 1e-99999999", "--", "-- x"} {
-		f.Add(text)
-	}
-	f.Fuzz(func(t *testing.T, text string) {
-		pod := plainPod()
-		pod.Annotations = map[string]string{flagsAnnotation: text}
-		flags, err := parseFlags(pod, true)
-		if err != nil {
-			if !errdefs.IsInvalidArgument(err) {
-				t.Fatalf("refused with %v, which is no invalid argument", err)
-			}
-			return
-		}
-		at := place{IP: "10.0.0.2"}
-		var spec engine.Spec
-		flags.apply(&spec, pod, at)
-		if spec.Privileged || spec.Network != "" || len(spec.Mounts) > 0 || len(spec.Devices) > 0 || spec.Runtime != "" {
-			t.Fatalf("flags gave %+v", spec)
-		}
-		for _, name := range spec.CapAdd {
-			if !slices.Contains(podCapabilities(pod), name) {
-				t.Fatalf("flags gave the capability %q", name)
-			}
-		}
-		for _, variable := range spec.Env {
-			if name, _, found := strings.Cut(variable, "="); !found || name == "" {
-				t.Fatalf("flags gave the variable %q", variable)
-			}
-		}
-	})
 }
 
 // FuzzRecord: what is read as a record names a pod whose files stay in its

@@ -1,6 +1,7 @@
 package pods
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
@@ -20,7 +22,7 @@ import (
 // want is a container's image as its engine and registry understand it. The API
 // server sets a policy on every pod; an empty one gets what is harmless.
 func (p *pod) want(c *v1.Container) images.Want {
-	return images.Want{Ref: c.Image, Policy: orElse(c.ImagePullPolicy, v1.PullIfNotPresent),
+	return images.Want{Ref: c.Image, Policy: cmp.Or(c.ImagePullPolicy, v1.PullIfNotPresent),
 		Keys: images.KeysOf(p.peek().Data.Secrets),
 		Tell: func(message string) { p.showPull(c.Image, message) }}
 }
@@ -28,7 +30,7 @@ func (p *pod) want(c *v1.Container) images.Want {
 // showPull tells people what containers wait for that have not run because of
 // their image.
 func (p *pod) showPull(ref, message string) {
-	for _, c := range allContainers(p.spec) {
+	for _, c := range podspec.Containers(p.spec) {
 		if c.Image != ref {
 			continue
 		}
@@ -56,7 +58,7 @@ func (p *pod) fetchImages(ctx context.Context) {
 	ctx, done := p.step(ctx, StepImages)
 	defer done(nil) // what cannot be had is told by who needs it
 	asked := map[string]bool{}
-	for _, c := range allContainers(p.spec) {
+	for _, c := range podspec.Containers(p.spec) {
 		if asked[c.Image] {
 			continue
 		}
@@ -122,7 +124,7 @@ func (m *Manager) ImagesInUse() []string {
 		if p.hasEnded() {
 			continue
 		}
-		for _, c := range allContainers(p.spec) {
+		for _, c := range podspec.Containers(p.spec) {
 			out = append(out, c.Image)
 		}
 	}

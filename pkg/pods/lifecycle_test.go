@@ -49,10 +49,10 @@ type world struct {
 	// one that was lost.
 	runs, elsewhere bool
 	mayRepeat       bool
-	ended     bool
-	kept      bool
-	erased    bool
-	log       []string
+	ended           bool
+	kept            bool
+	erased          bool
+	log             []string
 }
 
 // do is what the action's code does, seen from outside: what it does to the world, and

@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 )
 
 // LogQuery selects log lines: those since a time, of them the last Tail, of
@@ -40,11 +41,11 @@ type LogSource struct {
 // the first byte. Errors: ErrInvalidArgument, ErrNotFound, and ErrUnavailable as
 // long as the containers of an earlier run have not been found again.
 func (m *Manager) FindLogs(query LogQuery) (*LogSource, error) {
-	if err := ValidateUID(string(query.UID)); err != nil {
+	if err := podspec.ValidateUID(string(query.UID)); err != nil {
 		return nil, err
 	}
 	if query.Container != "" {
-		if err := ValidateContainerName(query.Container); err != nil {
+		if err := podspec.ValidateContainerName(query.Container); err != nil {
 			return nil, err
 		}
 	}
@@ -99,7 +100,7 @@ func (l *LogSource) copy(ctx context.Context, w io.Writer) error {
 	defer cancel()
 	now, _ := l.p.instance(l.name)
 	options := engine.LogOptions{Since: l.query.Since, Tail: l.query.Tail, Timestamps: l.query.Timestamps,
-		TTY: findContainer(l.p.spec, l.name).TTY}
+		TTY: podspec.FindContainer(l.p.spec, l.name).TTY}
 	if l.query.Previous {
 		return l.read(ctx, now.previous, options, w)
 	}

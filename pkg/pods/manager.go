@@ -20,6 +20,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/eviction"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
@@ -77,24 +78,13 @@ type Config struct {
 	// Tombstones is how long a deleted UID is refused (protocol 1.4).
 	Tombstones time.Duration
 	Volumes    volumes.Policy
-	Log        engine.LogLimits
-	// Flags honours all flags of docker run in the annotation that are on the list,
-	// not only those that grant nothing.
-	Flags bool
-	// PrivilegedSandbox and AllowPrivileged say what privileged pods may have.
-	PrivilegedSandbox bool
-	// CPUs of the host, 0 if not known.
-	CPUs            int
-	AllowPrivileged bool
+	// Node is what a container's spec may hold here.
+	Node podspec.Node
 	// Measure sums up a folder below a root, without leaving it; with an error it is
 	// what was seen before that.
 	Measure func(ctx context.Context, root, below string) (eviction.Amount, error)
 	// Observer is told what becomes of pods; nil means nobody is.
 	Observer Observer
-}
-
-func (c Config) place(s *pool.Sandbox) place {
-	return place{IP: s.IP, PrivilegedSandbox: c.PrivilegedSandbox, Log: c.Log, CPUs: c.CPUs}
 }
 
 // Manager keeps the pods. Its mutex guards the maps, never an engine call or a
@@ -163,13 +153,7 @@ func (m *Manager) Create(ctx context.Context, spec *v1.Pod, data volumes.Data) (
 }
 
 func (m *Manager) validate(ctx context.Context, spec *v1.Pod, data volumes.Data) error {
-	if err := validatePod(spec); err != nil {
-		return err
-	}
-	if err := m.config.validateSecurity(spec); err != nil {
-		return err
-	}
-	if _, err := m.config.flags(spec); err != nil {
+	if err := podspec.Validate(spec, m.config.Node); err != nil {
 		return err
 	}
 	warnings, err := volumes.Validate(spec, data, m.config.Volumes)
@@ -199,7 +183,7 @@ func (m *Manager) enter(spec *v1.Pod) (p *pod, fresh bool, err error) {
 	if len(m.pods) >= max(maxKept, m.config.MaxPods) {
 		return nil, false, fmt.Errorf("this node keeps the results of %d pods that have ended, delete some: %w", len(m.pods), errdefs.ErrResourceExhausted)
 	}
-	if err := m.portConflict(hostPorts(spec)); err != nil {
+	if err := m.portConflict(podspec.HostPorts(spec)); err != nil {
 		return nil, false, err
 	}
 	p = m.newPod(spec)
@@ -227,7 +211,7 @@ func (m *Manager) admit(ctx context.Context, p *pod, data volumes.Data) error {
 		return err
 	}
 	fault.Point("pods.create.equipped")
-	p.claim = m.sandboxes.Reserve(hostPorts(p.spec))
+	p.claim = m.sandboxes.Reserve(podspec.HostPorts(p.spec))
 	fault.Point("pods.create.claimed")
 	// A tombstone that has served would end the pod at the next start.
 	if err = errors.Join(m.store.exhume(uid), m.store.hold(uid, devices)); err == nil {

@@ -10,13 +10,14 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
 
 // claimAgain claims the sandbox of the record, in which nothing of the pod has run yet.
 func (l *life) claimAgain() observation {
-	l.claim = l.m.sandboxes.Rebook(l.peek().Sandbox, hostPorts(l.spec))
+	l.claim = l.m.sandboxes.Rebook(l.peek().Sandbox, podspec.HostPorts(l.spec))
 	l.locate() // there is no container to be found
 	return seenClaimed
 }
@@ -79,7 +80,7 @@ func (l *life) awaitClaimed(ctx context.Context) (*pool.Sandbox, error) {
 // swap gives the sandbox back unused and claims one that sees the host's new images:
 // half a second, where copying a large image takes many.
 func (l *life) swap(ctx context.Context) error {
-	claim := l.m.sandboxes.ReserveFresh(hostPorts(l.spec))
+	claim := l.m.sandboxes.ReserveFresh(podspec.HostPorts(l.spec))
 	err := l.change(func(r *record) {
 		r.Sandbox = claim.Name
 		if r.Stage == stagePlaced {
@@ -245,7 +246,7 @@ func (p *pod) showLoss() {
 // record be saved may keep a sandbox from starting too.
 func (l *life) replaceSandbox(ctx context.Context) observation {
 	old, over := l.peek().Sandbox, l.overStatuses()
-	claim := l.m.sandboxes.Reserve(hostPorts(l.spec))
+	claim := l.m.sandboxes.Reserve(podspec.HostPorts(l.spec))
 	tries := retry.New(time.Second, 15*time.Second)
 	for {
 		err := l.change(func(r *record) {

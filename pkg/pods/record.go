@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
@@ -196,7 +197,7 @@ func decodeRecord(file []byte) (*record, error) {
 		return nil, fmt.Errorf("not a record: %w", err)
 	}
 	r := f.upgraded()
-	if r.Pod == nil || validateIdentity(r.Pod) != nil {
+	if r.Pod == nil || podspec.ValidateIdentity(r.Pod) != nil {
 		return nil, errors.New("damaged: it names no pod")
 	}
 	return r, nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -39,8 +40,8 @@ func fullRecord() *record {
 	const awkward = "<a href='x'>&amp; \"q\" \\ \u2028 \u00e4\n\t$(A) \x01"
 	pod := plainPod()
 	pod.Annotations = map[string]string{"note": awkward}
-	pod.Spec.Containers[0].Env = literal("A", awkward, "EMPTY", "")
-	pod.Spec.Containers[0].Resources.Limits = amounts("cpu", "1500m", "memory", "128Mi")
+	pod.Spec.Containers[0].Env = []v1.EnvVar{{Name: "A", Value: awkward}, {Name: "EMPTY"}}
+	pod.Spec.Containers[0].Resources.Limits = v1.ResourceList{"cpu": resource.MustParse("1500m"), "memory": resource.MustParse("128Mi")}
 	meta := metav1.ObjectMeta{Name: "settings"}
 	return &record{
 		Pod: pod,

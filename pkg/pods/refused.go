@@ -12,6 +12,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
@@ -43,7 +44,7 @@ func (s store) salvage(uid types.UID) *record {
 	if r.Pod != nil && r.Pod.UID != uid {
 		return bare // another pod's
 	}
-	if r.Pod == nil || validateIdentity(r.Pod) != nil {
+	if r.Pod == nil || podspec.ValidateIdentity(r.Pod) != nil {
 		r.Pod = bare.Pod
 	}
 	for _, name := range []*string{&r.Sandbox, &r.Replaced} {

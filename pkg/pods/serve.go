@@ -17,6 +17,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
@@ -194,12 +195,12 @@ func (p *pod) managedFiles(s *pool.Sandbox) error {
 	}
 	// Containers have the file mounted: it is written once and never replaced.
 	if _, err := os.Stat(hostsPath(s)); errors.Is(err, os.ErrNotExist) {
-		if err := renameio.WriteFile(hostsPath(s), []byte(hostsFile(p.spec, s.IP)), 0o644, renameio.WithTempDir(dir)); err != nil {
+		if err := renameio.WriteFile(hostsPath(s), []byte(podspec.HostsFile(p.spec, s.IP)), 0o644, renameio.WithTempDir(dir)); err != nil {
 			return fmt.Errorf("write the pod's /etc/hosts: %w", err)
 		}
 		fault.Point("pods.volumes.managed")
 	}
-	for _, c := range allContainers(p.spec) {
+	for _, c := range podspec.Containers(p.spec) {
 		// Any user in the container may write its message, as in kubelet.
 		f, err := os.OpenFile(messagePath(s, c.Name), os.O_CREATE|os.O_WRONLY, 0o666)
 		if err != nil {
@@ -234,7 +235,7 @@ func (p *pod) initialize(ctx, side context.Context, s *stay, set *pendingSet, ru
 func (p *pod) runInits(ctx, side context.Context, s *stay, set *pendingSet, running *sync.WaitGroup) (bool, error) {
 	for i := range p.spec.Spec.InitContainers {
 		c := p.runner(&p.spec.Spec.InitContainers[i], s, set)
-		if isSidecar(c.spec) {
+		if podspec.IsSidecar(c.spec) {
 			running.Go(func() {
 				if _, err := c.run(side); err != nil && side.Err() == nil {
 					log.G(ctx).WithField("container", c.spec.Name).WithError(err).Warn("sidecar failed")

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 )
 
 // Report is a pod's status for interLink (protocol 2). Containers holds every
@@ -88,7 +90,7 @@ func initReport(spec *v1.Pod, known map[string]v1.ContainerStatus, ended bool) [
 			}
 		case !ours:
 			continue
-		case isSidecar(c) && (status.State.Waiting == nil || status.LastTerminationState.Terminated != nil || ended):
+		case podspec.IsSidecar(c) && (status.State.Waiting == nil || status.LastTerminationState.Terminated != nil || ended):
 			continue
 		case ended && status.State.Terminated == nil:
 			continue
@@ -139,11 +141,6 @@ func uniform(spec *v1.Pod, state v1.ContainerState) Report {
 		out.Containers = append(out.Containers, v1.ContainerStatus{Name: c.Name, Image: c.Image, State: *state.DeepCopy()})
 	}
 	return out
-}
-
-// isSidecar tells a native sidecar: an init container that is kept running.
-func isSidecar(c *v1.Container) bool {
-	return c.RestartPolicy != nil && *c.RestartPolicy == v1.ContainerRestartPolicyAlways
 }
 
 // Reasons that kubectl's users know.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/probes"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
@@ -35,7 +36,7 @@ func (p *pod) stopSidecars(ctx context.Context, s *pool.Sandbox, grace time.Dura
 	inits := p.spec.Spec.InitContainers
 	var problems []error
 	for i := len(inits) - 1; i >= 0; i-- {
-		if isSidecar(&inits[i]) {
+		if podspec.IsSidecar(&inits[i]) {
 			problems = append(problems, p.stopContainer(ctx, s, &inits[i], time.Until(deadline)))
 		}
 	}
@@ -45,7 +46,7 @@ func (p *pod) stopSidecars(ctx context.Context, s *pool.Sandbox, grace time.Dura
 func plainContainers(pod *v1.Pod) []*v1.Container {
 	var out []*v1.Container
 	for i := range pod.Spec.InitContainers {
-		if !isSidecar(&pod.Spec.InitContainers[i]) {
+		if !podspec.IsSidecar(&pod.Spec.InitContainers[i]) {
 			out = append(out, &pod.Spec.InitContainers[i])
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
@@ -57,7 +58,7 @@ func limitsStorage(pod *v1.Pod) bool {
 			return true
 		}
 	}
-	for _, c := range allContainers(pod) {
+	for _, c := range podspec.Containers(pod) {
 		if !c.Resources.Limits.StorageEphemeral().IsZero() {
 			return true
 		}

@@ -7,6 +7,8 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 )
 
 // Phase of a pod, as the people see it who run this node.
@@ -91,7 +93,7 @@ func (p *pod) view() View {
 	if s := p.sandbox.Load(); s != nil && r.Stage != stageArchived {
 		out.Sandbox, out.ContainerID, out.IP, out.Booted = s.Name, s.ID, s.IP, s.Booted
 	}
-	for i, c := range allContainers(p.spec) {
+	for i, c := range podspec.Containers(p.spec) {
 		out.Containers = append(out.Containers, containerView(statuses[c.Name], i < len(p.spec.Spec.InitContainers)))
 	}
 	return out
@@ -102,7 +104,7 @@ func phaseOf(spec *v1.Pod, statuses map[string]v1.ContainerStatus, ended, delete
 	began, failed := false, false
 	for i := range spec.Spec.InitContainers {
 		end := statuses[spec.Spec.InitContainers[i].Name].State.Terminated
-		failed = failed || end != nil && end.ExitCode != 0 && !isSidecar(&spec.Spec.InitContainers[i])
+		failed = failed || end != nil && end.ExitCode != 0 && !podspec.IsSidecar(&spec.Spec.InitContainers[i])
 	}
 	for i := range spec.Spec.Containers {
 		status := statuses[spec.Spec.Containers[i].Name]

@@ -1,6 +1,7 @@
-package pods
+package podspec
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -14,6 +15,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/utils/ptr"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 )
@@ -61,13 +63,13 @@ func (f *faults) pod(pod *v1.Pod) {
 	if n := spec.ActiveDeadlineSeconds; n != nil && (*n < 1 || *n > math.MaxInt32) {
 		f.add("spec.activeDeadlineSeconds", "%d is not between 1 and %d", *n, math.MaxInt32)
 	}
-	if spec.HostPID && isTrue(spec.ShareProcessNamespace) {
+	if spec.HostPID && ptr.Deref(spec.ShareProcessNamespace, false) {
 		f.add("spec.shareProcessNamespace", "cannot be true together with hostPID; leave one of them out")
 	}
 	f.label("spec.hostname", spec.Hostname)
 	f.label("spec.subdomain", spec.Subdomain)
 	// A kernel keeps 64 characters; kubelet does not start such a pod either.
-	if name := hostname(pod); isTrue(spec.SetHostnameAsFQDN) && len(name) > 64 {
+	if name := Hostname(pod); ptr.Deref(spec.SetHostnameAsFQDN, false) && len(name) > 64 {
 		f.add("spec.setHostnameAsFQDN", "the name %s has %d characters, 64 are possible; shorten the pod's hostname or subdomain", name, len(name))
 	}
 	for i, alias := range spec.HostAliases {
@@ -80,8 +82,6 @@ func (f *faults) pod(pod *v1.Pod) {
 		}
 	}
 }
-
-func isTrue(b *bool) bool { return b != nil && *b }
 
 func (f *faults) label(field, value string) {
 	if value != "" && len(validation.IsDNS1123Label(value)) > 0 {
@@ -208,7 +208,7 @@ func (f *faults) container(pod *v1.Pod, c *v1.Container, field string) {
 
 // plainInit refuses what only lasting containers have (Kubernetes API).
 func (f *faults) plainInit(c *v1.Container, field string) {
-	if isSidecar(c) {
+	if IsSidecar(c) {
 		return
 	}
 	for _, given := range []struct {
@@ -259,7 +259,7 @@ func (f *faults) hostPorts(pod *v1.Pod) {
 		init  bool
 	}
 	wishes := map[uint16][]wish{}
-	for i, c := range allContainers(pod) {
+	for i, c := range Containers(pod) {
 		field, init := fmt.Sprintf("spec.initContainers[%d]", i), true
 		if n := i - len(pod.Spec.InitContainers); n >= 0 {
 			field, init = fmt.Sprintf("spec.containers[%d]", n), false
@@ -269,10 +269,10 @@ func (f *faults) hostPorts(pod *v1.Pod) {
 				continue
 			}
 			wanted := wish{field: fmt.Sprintf("%s.ports[%d].hostPort", field, j), init: init, Port: engine.Port{HostIP: p.HostIP,
-				Host: uint16(p.HostPort), Container: uint16(p.ContainerPort), Protocol: orElse(strings.ToLower(string(p.Protocol)), "tcp")}}
+				Host: uint16(p.HostPort), Container: uint16(p.ContainerPort), Protocol: cmp.Or(strings.ToLower(string(p.Protocol)), "tcp")}}
 			held := wishes[wanted.Host]
 			at := slices.IndexFunc(held, func(w wish) bool {
-				return sameHostPort(w.Port, wanted.Port) && !(w.Port == wanted.Port && w.init)
+				return SamePort(w.Port, wanted.Port) && !(w.Port == wanted.Port && w.init)
 			})
 			if at >= 0 {
 				f.add(wanted.field, "%d/%s is the port of %s already", p.HostPort, wanted.Protocol, held[at].field)
@@ -364,10 +364,10 @@ func (f *faults) security(pod *v1.Pod, c *v1.Container, field string) {
 	}
 	f.id(field+".runAsUser", own.RunAsUser)
 	f.id(field+".runAsGroup", own.RunAsGroup)
-	if isTrue(own.Privileged) && own.AllowPrivilegeEscalation != nil && !*own.AllowPrivilegeEscalation {
+	if ptr.Deref(own.Privileged, false) && own.AllowPrivilegeEscalation != nil && !*own.AllowPrivilegeEscalation {
 		f.add(field+".allowPrivilegeEscalation", "cannot be false for a privileged container")
 	}
-	if user := first(own.RunAsUser, shared.RunAsUser); user != nil && *user == 0 && isTrue(first(own.RunAsNonRoot, shared.RunAsNonRoot)) {
+	if user := cmp.Or(own.RunAsUser, shared.RunAsUser); user != nil && *user == 0 && ptr.Deref(cmp.Or(own.RunAsNonRoot, shared.RunAsNonRoot), false) {
 		if own.RunAsUser == nil {
 			field = "spec.securityContext"
 		}

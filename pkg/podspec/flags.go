@@ -1,6 +1,7 @@
-package pods
+package podspec
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"github.com/mattn/go-shellwords"
 	"github.com/spf13/pflag"
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 )
@@ -26,10 +28,6 @@ var grantingFlags = []string{"cap-add", "user"}
 // harmlessUlimits are those that bear on the container's own processes alone. Others
 // lock memory, take real-time priority, or count across containers.
 var harmlessUlimits = []string{"cpu", "data", "fsize", "nofile", "rss", "stack"}
-
-// flags are those of the pod's annotation. Those that grant are honoured only where
-// the operator trusts annotations.
-func (c Config) flags(pod *v1.Pod) (dockerFlags, error) { return parseFlags(pod, c.Flags) }
 
 // dockerFlags are the flags that have a meaning inside a sandbox and give a pod
 // nothing that its security context could not ask for.
@@ -52,7 +50,7 @@ type dockerFlags struct {
 // parseFlags reads the annotation as docker's command line would, without
 // expanding anything. A flag that is not on the list is refused by name, and so is
 // one that grants unless annotations are trusted.
-func parseFlags(pod *v1.Pod, trusted bool) (dockerFlags, error) {
+func parseFlags(pod *v1.Pod, node Node) (dockerFlags, error) {
 	var out dockerFlags
 	text := pod.Annotations[flagsAnnotation]
 	field := fmt.Sprintf("metadata.annotations[%q]", flagsAnnotation)
@@ -90,7 +88,7 @@ func parseFlags(pod *v1.Pod, trusted bool) (dockerFlags, error) {
 	if ipc != "" && !slices.Contains([]string{"host", "private", "shareable"}, ipc) {
 		return out, invalid(field, "--ipc: the containers of a pod share one IPC namespace")
 	}
-	if err := out.check(pod, field, shm, memory, cpus, ulimits); err != nil || trusted {
+	if err := out.check(pod, node, field, shm, memory, cpus, ulimits); err != nil || node.TrustAnnotations {
 		return out, err
 	}
 	return out, out.restricts(field, set)
@@ -137,7 +135,7 @@ func flagNames(set *pflag.FlagSet) string {
 }
 
 // check reads the flags' values.
-func (f *dockerFlags) check(pod *v1.Pod, field, shm, memory, cpus string, ulimits []string) error {
+func (f *dockerFlags) check(pod *v1.Pod, node Node, field, shm, memory, cpus string, ulimits []string) error {
 	for _, size := range []struct {
 		name, text string
 		into       *int64
@@ -166,7 +164,7 @@ func (f *dockerFlags) check(pod *v1.Pod, field, shm, memory, cpus string, ulimit
 		f.ulimits = append(f.ulimits, engine.Ulimit{Name: limit.Name, Soft: limit.Soft, Hard: limit.Hard})
 	}
 	for _, name := range f.capAdd {
-		if name := capability(v1.Capability(name)); name != "ALL" && !slices.Contains(podCapabilities(pod), name) {
+		if name := capability(v1.Capability(name)); name != "ALL" && !slices.Contains(node.capabilities(pod), name) {
 			return invalid(field, "--cap-add names a capability that is not available on this node")
 		}
 	}
@@ -178,17 +176,23 @@ func (f *dockerFlags) check(pod *v1.Pod, field, shm, memory, cpus string, ulimit
 	return nil
 }
 
+// ShmBytes is how large a pod's annotation makes /dev/shm, 0 if it says nothing.
+func ShmBytes(pod *v1.Pod, node Node) (int64, error) {
+	flags, err := parseFlags(pod, node)
+	return flags.shmBytes, err
+}
+
 // apply adds the flags to a container's spec. What the pod's own fields say
 // wins.
-func (f dockerFlags) apply(spec *engine.Spec, pod *v1.Pod, at place) {
+func (f dockerFlags) apply(spec *engine.Spec, pod *v1.Pod, node Node) {
 	r := &spec.Resources
-	r.MemoryBytes = orElse(r.MemoryBytes, f.memory)
-	r.NanoCPUs = orElse(r.NanoCPUs, f.nanoCPUs)
-	r.PidsLimit = orElse(r.PidsLimit, f.pidsLimit)
+	r.MemoryBytes = cmp.Or(r.MemoryBytes, f.memory)
+	r.NanoCPUs = cmp.Or(r.NanoCPUs, f.nanoCPUs)
+	r.PidsLimit = cmp.Or(r.PidsLimit, f.pidsLimit)
 	r.Ulimits = append(r.Ulimits, f.ulimits...)
-	spec.User = orElse(spec.User, f.user)
-	spec.WorkingDir = orElse(spec.WorkingDir, f.workdir)
-	spec.StopSignal = orElse(spec.StopSignal, f.stopSignal)
+	spec.User = cmp.Or(spec.User, f.user)
+	spec.WorkingDir = cmp.Or(spec.WorkingDir, f.workdir)
+	spec.StopSignal = cmp.Or(spec.StopSignal, f.stopSignal)
 	spec.ReadonlyRootfs = spec.ReadonlyRootfs || f.readOnly
 	spec.Init = spec.Init || f.init
 	spec.Env = append(slices.Clone(f.env), spec.Env...)
@@ -199,13 +203,18 @@ func (f dockerFlags) apply(spec *engine.Spec, pod *v1.Pod, at place) {
 	for _, name := range f.capDrop {
 		asked.Drop = append(asked.Drop, v1.Capability(name))
 	}
-	capabilities(spec, asked, pod, at)
+	applyCapabilities(spec, asked, pod, node)
 }
 
-func orElse[T comparable](value, other T) T {
-	var zero T
-	if value != zero {
-		return value
+// parseCPUs reads a number as docker run takes it, without exponent; one of a
+// thousand digits would be read for seconds.
+func parseCPUs(text string) (int64, error) {
+	if len(text) > len("1000000.123456789") || strings.ContainsAny(text, "eE") {
+		return 0, fmt.Errorf("%s is not a plain number", text)
 	}
-	return other
+	quantity, err := resource.ParseQuantity(text)
+	if err == nil && (quantity.Sign() <= 0 || quantity.CmpInt64(maxCPUs) > 0) {
+		err = fmt.Errorf("%s is not a number of CPUs", text)
+	}
+	return quantity.MilliValue() * 1e6, err
 }

@@ -1,4 +1,4 @@
-package pods
+package podspec
 
 import (
 	"fmt"
@@ -101,7 +101,11 @@ func TestValidateSecurity(t *testing.T) {
 			"spec.initContainers[0].securityContext.seccompProfile: Localhost profiles are not available on this node"},
 		{"AppArmor", withSecurity(v1.SecurityContext{AppArmorProfile: &v1.AppArmorProfile{Type: v1.AppArmorProfileTypeLocalhost}}),
 			"spec.containers[0].securityContext.appArmorProfile: Localhost profiles are not available on this node"},
-	}, Config{}.validateSecurity)
+	}, onTestNode(validateSecurity))
+}
+
+func onTestNode(validate func(*v1.Pod, Node) error) func(*v1.Pod) error {
+	return func(pod *v1.Pod) error { return validate(pod, testNode) }
 }
 
 // TestRefusalsAreSteady: the same pod gets the same sentence each time.
@@ -119,7 +123,7 @@ func TestRefusalsAreSteady(t *testing.T) {
 		"security": {func(p *v1.Pod) {
 			withInit(func(c *v1.Container) { c.SecurityContext = &v1.SecurityContext{Privileged: new(true)} })(p)
 			withSecurity(v1.SecurityContext{Privileged: new(true)})(p)
-		}, Config{}.validateSecurity},
+		}, onTestNode(validateSecurity)},
 		"fields": {func(p *v1.Pod) {
 			withInit(func(c *v1.Container) { c.Resources.Limits = amounts("a", "1", "b", "1", "c", "1") })(p)
 			withMain(func(c *v1.Container) { c.Resources.Requests = amounts("a", "1", "b", "1", "c", "1") })(p)

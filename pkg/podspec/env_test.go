@@ -1,4 +1,4 @@
-package pods
+package podspec
 
 import (
 	"testing"
@@ -51,12 +51,12 @@ func TestEnvironmentOfValues(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			pod := plainPod()
 			pod.Spec.Containers[0].Env = c.in
-			env := newEnvironment(pod, &pod.Spec.Containers[0], "10.0.0.2")
+			env := NewEnvironment(pod, &pod.Spec.Containers[0], "10.0.0.2")
 			if diff := cmp.Diff(c.want, env.list()); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
-			if len(env.skipped) > 0 {
-				t.Errorf("skipped %v", env.skipped)
+			if len(env.Skipped) > 0 {
+				t.Errorf("skipped %v", env.Skipped)
 			}
 		})
 	}
@@ -75,11 +75,11 @@ func TestEnvironmentLeavesOutWhatNobodyResolved(t *testing.T) {
 		{Name: "NOTHING", ValueFrom: &v1.EnvVarSource{}},
 		{Name: "B", Value: "$(A)$(CM)"},
 	}
-	env := newEnvironment(pod, &pod.Spec.Containers[0], "10.0.0.2")
+	env := NewEnvironment(pod, &pod.Spec.Containers[0], "10.0.0.2")
 	if diff := cmp.Diff([]string{"A=a", "B=a$(CM)"}, env.list()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"CM", "SECRET", "A", "NODE", "NOTHING"}, env.skipped); diff != "" {
+	if diff := cmp.Diff([]string{"CM", "SECRET", "A", "NODE", "NOTHING"}, env.Skipped); diff != "" {
 		t.Errorf("skipped: -want +got:\n%s", diff)
 	}
 }
@@ -109,7 +109,7 @@ func TestEnvironmentOfPodFields(t *testing.T) {
 	} {
 		t.Run(path, func(t *testing.T) {
 			c := v1.Container{Env: append(literal("A", "a"), fieldVar("V", path))}
-			got := newEnvironment(pod, &c, "10.0.0.2")
+			got := NewEnvironment(pod, &c, "10.0.0.2")
 			if diff := cmp.Diff([]string{"A=a", "V=" + want}, got.list()); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
@@ -117,9 +117,9 @@ func TestEnvironmentOfPodFields(t *testing.T) {
 	}
 	for _, path := range []string{"", "metadata", "metadata.labels", "metadata.labels['", "metadata.labels['']x", "status.podIP.x"} {
 		t.Run("no field "+path, func(t *testing.T) {
-			got := newEnvironment(pod, &v1.Container{Env: []v1.EnvVar{fieldVar("V", path)}}, "10.0.0.2")
-			if diff := cmp.Diff([]string{"V"}, got.skipped); diff != "" || len(got.list()) > 0 {
-				t.Errorf("got %v, skipped %v", got.list(), got.skipped)
+			got := NewEnvironment(pod, &v1.Container{Env: []v1.EnvVar{fieldVar("V", path)}}, "10.0.0.2")
+			if diff := cmp.Diff([]string{"V"}, got.Skipped); diff != "" || len(got.list()) > 0 {
+				t.Errorf("got %v, skipped %v", got.list(), got.Skipped)
 			}
 		})
 	}
@@ -127,7 +127,7 @@ func TestEnvironmentOfPodFields(t *testing.T) {
 
 func TestEnvironmentBeforeTheAddressIsKnown(t *testing.T) {
 	c := v1.Container{Env: []v1.EnvVar{fieldVar("IP", "status.podIP"), fieldVar("HOST", "status.hostIP")}}
-	if got := newEnvironment(plainPod(), &c, "").skipped; !cmp.Equal(got, []string{"IP", "HOST"}) {
+	if got := NewEnvironment(plainPod(), &c, "").Skipped; !cmp.Equal(got, []string{"IP", "HOST"}) {
 		t.Errorf("skipped %v", got)
 	}
 }
@@ -156,7 +156,7 @@ func TestEnvironmentOfResources(t *testing.T) {
 		"request that is not set is none": {resourceVar("V", "init", "requests.memory", ""), "0"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := newEnvironment(pod, &v1.Container{Name: "main", Resources: pod.Spec.Containers[0].Resources, Env: []v1.EnvVar{c.variable}}, "")
+			got := NewEnvironment(pod, &v1.Container{Name: "main", Resources: pod.Spec.Containers[0].Resources, Env: []v1.EnvVar{c.variable}}, "")
 			if diff := cmp.Diff([]string{"V=" + c.want}, got.list()); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
@@ -168,16 +168,16 @@ func TestEnvironmentOfResources(t *testing.T) {
 		"no kind":           resourceVar("V", "", "cpu", ""),
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := newEnvironment(pod, &v1.Container{Name: "main", Env: []v1.EnvVar{variable}}, "")
-			if len(got.list()) > 0 || !cmp.Equal(got.skipped, []string{"V"}) {
-				t.Errorf("got %v, skipped %v", got.list(), got.skipped)
+			got := NewEnvironment(pod, &v1.Container{Name: "main", Env: []v1.EnvVar{variable}}, "")
+			if len(got.list()) > 0 || !cmp.Equal(got.Skipped, []string{"V"}) {
+				t.Errorf("got %v, skipped %v", got.list(), got.Skipped)
 			}
 		})
 	}
 }
 
 func TestExpandAllKeepsNoCommand(t *testing.T) {
-	env := newEnvironment(plainPod(), &v1.Container{Env: literal("A", "two words")}, "")
+	env := NewEnvironment(plainPod(), &v1.Container{Env: literal("A", "two words")}, "")
 	if got := env.expandAll(nil); got != nil {
 		t.Errorf("got %v for no command, which must leave the image's", got)
 	}

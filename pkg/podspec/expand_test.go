@@ -1,4 +1,4 @@
-package pods
+package podspec
 
 import (
 	"testing"
@@ -51,11 +51,11 @@ func TestExpand(t *testing.T) {
 }
 
 func TestExpandStrict(t *testing.T) {
-	lookup := func(name string) (string, bool) { return "v", name == "A" }
-	if got, err := expandStrict("x/$(A)/$$(B)", lookup); err != nil || got != "x/v/$(B)" {
+	env := Environment{values: map[string]string{"A": "v"}}
+	if got, err := env.ExpandStrict("x/$(A)/$$(B)"); err != nil || got != "x/v/$(B)" {
 		t.Errorf("got %q, %v", got, err)
 	}
-	got, err := expandStrict("x/$(B)/$(A)", lookup)
+	got, err := env.ExpandStrict("x/$(B)/$(A)")
 	if want := `variable "B" is not defined in the container`; err == nil || err.Error() != want || got != "" {
 		t.Errorf("got %q, %v, want the error %q", got, err, want)
 	}

@@ -1,21 +1,29 @@
-package pods
+package podspec
 
 import (
 	"encoding/json"
 	"maps"
 	"os"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
-var testPlace = place{IP: "10.0.0.2", PIDNamespace: "container:pause", Log: engine.LogLimits{MaxBytes: 1 << 20, MaxFiles: 3}}
+// testCapabilities are those of the sandboxes of testNode.
+var testCapabilities = []string{
+	"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "IPC_LOCK", "IPC_OWNER",
+	"KILL", "LEASE", "MKNOD", "NET_ADMIN", "NET_BIND_SERVICE", "NET_RAW", "SETFCAP", "SETGID",
+	"SETPCAP", "SETUID", "SYS_ADMIN", "SYS_CHROOT", "SYS_NICE", "SYS_PTRACE",
+}
+
+// testNode is where the pods of these tests run, and testIP and testPID where in it.
+var testNode = Node{Capabilities: testCapabilities, Log: engine.LogLimits{MaxBytes: 1 << 20, MaxFiles: 3}}
+
+const testIP, testPID = "10.0.0.2", "container:pause"
 
 // plainSpec is what the smallest pod becomes.
 func plainSpec() engine.Spec {
@@ -119,7 +127,7 @@ func TestContainerSpec(t *testing.T) {
 			c.edit(pod)
 			c.want(&want)
 			main := &pod.Spec.Containers[0]
-			got := containerSpec(pod, main, newEnvironment(pod, main, testPlace.IP), testPlace)
+			got := containerSpec(pod, main, NewEnvironment(pod, main, testIP), testNode, testPID)
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
@@ -128,8 +136,8 @@ func TestContainerSpec(t *testing.T) {
 }
 
 func TestContainerSpecInPrivilegedSandbox(t *testing.T) {
-	at := testPlace
-	at.PrivilegedSandbox = true
+	node := testNode
+	node.PrivilegedSandbox = true
 	for name, c := range map[string]struct {
 		security v1.SecurityContext
 		want     func(*engine.Spec)
@@ -141,7 +149,7 @@ func TestContainerSpecInPrivilegedSandbox(t *testing.T) {
 			pod, want := plainPod(), plainSpec()
 			pod.Spec.Containers[0].SecurityContext = &c.security
 			c.want(&want)
-			got := containerSpec(pod, &pod.Spec.Containers[0], environment{}, at)
+			got := containerSpec(pod, &pod.Spec.Containers[0], Environment{}, node, testPID)
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
@@ -151,11 +159,11 @@ func TestContainerSpecInPrivilegedSandbox(t *testing.T) {
 
 // TestContainerSpecSharesNothing: a container's list must not be another's.
 func TestContainerSpecSharesNothing(t *testing.T) {
-	pod, before := plainPod(), slices.Clone(pool.Capabilities)
+	pod, before := plainPod(), slices.Clone(testCapabilities)
 	withSecurity(v1.SecurityContext{Privileged: new(true)})(pod)
-	got := containerSpec(pod, &pod.Spec.Containers[0], environment{}, testPlace)
+	got := containerSpec(pod, &pod.Spec.Containers[0], Environment{}, testNode, testPID)
 	got.CapAdd[0] = "CHANGED"
-	if diff := cmp.Diff(before, pool.Capabilities); diff != "" {
+	if diff := cmp.Diff(before, testCapabilities); diff != "" {
 		t.Errorf("the sandboxes' capabilities were changed:\n%s", diff)
 	}
 }
@@ -180,7 +188,7 @@ func TestRecordedPod(t *testing.T) {
 		t.Errorf("refused: %v", err)
 	}
 	main := &pod.Spec.Containers[0]
-	got := containerSpec(pod, main, newEnvironment(pod, main, testPlace.IP), testPlace)
+	got := containerSpec(pod, main, NewEnvironment(pod, main, testIP), testNode, testPID)
 	want := plainSpec()
 	want.Name = pod.Namespace + "-" + string(pod.UID) + "-main"
 	want.Hostname = "myhost"
@@ -200,178 +208,9 @@ func TestRecordedPod(t *testing.T) {
 	}
 }
 
-func TestHostname(t *testing.T) {
-	long := strings.Repeat("p", 62)
-	for name, c := range map[string]struct {
-		edit func(*v1.Pod)
-		want string
-	}{
-		"the pod's name":               {func(*v1.Pod) {}, "web"},
-		"as asked":                     {func(p *v1.Pod) { p.Spec.Hostname = "db" }, "db"},
-		"a name with dots":             {func(p *v1.Pod) { p.Name = "web.v1" }, "web.v1"},
-		"63 characters":                {func(p *v1.Pod) { p.Name = long + "q" }, long + "q"},
-		"cut to 63":                    {func(p *v1.Pod) { p.Name = long + "qr" }, long + "q"},
-		"cut before a dash":            {func(p *v1.Pod) { p.Name = long + "-r" }, long},
-		"cut before dots and dashes":   {func(p *v1.Pod) { p.Name = long[:60] + "-.-r" }, long[:60]},
-		"subdomain alone":              {func(p *v1.Pod) { p.Spec.Subdomain = "sub" }, "web"},
-		"full name":                    {func(p *v1.Pod) { p.Spec.Subdomain, p.Spec.SetHostnameAsFQDN = "sub", new(true) }, "web.sub.team.svc.cluster.local"},
-		"full name not wanted":         {func(p *v1.Pod) { p.Spec.Subdomain, p.Spec.SetHostnameAsFQDN = "sub", new(false) }, "web"},
-		"full name without subdomain":  {func(p *v1.Pod) { p.Spec.SetHostnameAsFQDN = new(true) }, "web"},
-		"full name of a name as asked": {func(p *v1.Pod) { p.Spec.Hostname, p.Spec.Subdomain, p.Spec.SetHostnameAsFQDN = "db", "sub", new(true) }, "db.sub.team.svc.cluster.local"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			pod := plainPod()
-			c.edit(pod)
-			if got := hostname(pod); got != c.want {
-				t.Errorf("got %s, want %s", got, c.want)
-			}
-		})
-	}
-}
-
-func TestHostsFile(t *testing.T) {
-	const head = "# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n" +
-		"fe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n"
-	for name, c := range map[string]struct {
-		edit func(*v1.Pod)
-		want string
-	}{
-		"the pod's name": {func(*v1.Pod) {}, "10.0.0.2\tweb\n"},
-		"subdomain":      {func(p *v1.Pod) { p.Spec.Hostname, p.Spec.Subdomain = "db", "sub" }, "10.0.0.2\tdb.sub.team.svc.cluster.local\tdb\n"},
-		"full name of a name as asked": {func(p *v1.Pod) { p.Spec.Hostname, p.Spec.Subdomain, p.Spec.SetHostnameAsFQDN = "db", "sub", new(true) },
-			"10.0.0.2\tdb.sub.team.svc.cluster.local\tdb\n"},
-		"full name of the pod's name": {func(p *v1.Pod) { p.Spec.Subdomain, p.Spec.SetHostnameAsFQDN = "sub", new(true) },
-			"10.0.0.2\tweb.sub.team.svc.cluster.local\tweb\n"},
-		"aliases": {func(p *v1.Pod) {
-			p.Spec.HostAliases = []v1.HostAlias{{IP: "10.1.2.3", Hostnames: []string{"db.local", "db"}}, {IP: "fd00::1", Hostnames: []string{"six"}}}
-		}, "10.0.0.2\tweb\n\n# Entries added by HostAliases.\n10.1.2.3\tdb.local\tdb\nfd00::1\tsix\n"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			pod := plainPod()
-			c.edit(pod)
-			if diff := cmp.Diff(head+c.want, hostsFile(pod, "10.0.0.2")); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
-		})
-	}
-}
-
-// TestContainerResources has kubelet's numbers: CPU limits from 10m on, weights
-// from 2 to 262144, and an OOM score by class.
-func TestContainerResources(t *testing.T) {
-	for name, c := range map[string]struct {
-		limits, requests v1.ResourceList
-		want             engine.Resources
-	}{
-		"none":                      {nil, nil, engine.Resources{CPUShares: 2, OOMScoreAdj: 1000}},
-		"zeros are none":            {amounts("cpu", "0", "memory", "0"), amounts("cpu", "0"), engine.Resources{CPUShares: 2, OOMScoreAdj: 1000}},
-		"devices are no class":      {amounts("nvidia.com/gpu", "1"), nil, engine.Resources{CPUShares: 2, OOMScoreAdj: 1000}},
-		"fraction of a CPU":         {amounts("cpu", "100m"), nil, engine.Resources{NanoCPUs: 100_000_000, CPUShares: 102, OOMScoreAdj: 999}},
-		"least CPU limit":           {amounts("cpu", "1m"), nil, engine.Resources{NanoCPUs: 10_000_000, CPUShares: 2, OOMScoreAdj: 999}},
-		"least weight":              {nil, amounts("cpu", "1m"), engine.Resources{CPUShares: 2, OOMScoreAdj: 999}},
-		"most weight":               {nil, amounts("cpu", "300"), engine.Resources{CPUShares: 262144, OOMScoreAdj: 999}},
-		"request wins over limit":   {amounts("cpu", "2"), amounts("cpu", "1"), engine.Resources{NanoCPUs: 2_000_000_000, CPUShares: 1024, OOMScoreAdj: 999}},
-		"guaranteed":                {amounts("cpu", "1", "memory", "1Gi"), amounts("cpu", "1000m", "memory", "1024Mi"), engine.Resources{NanoCPUs: 1_000_000_000, MemoryBytes: 1 << 30, CPUShares: 1024}},
-		"guaranteed by limits":      {amounts("cpu", "1", "memory", "1Gi"), nil, engine.Resources{NanoCPUs: 1_000_000_000, MemoryBytes: 1 << 30, CPUShares: 1024}},
-		"burstable by half":         {nil, amounts("memory", "32Gi"), engine.Resources{CPUShares: 2, OOMScoreAdj: 500}},
-		"burstable, all the memory": {nil, amounts("memory", "4Pi"), engine.Resources{CPUShares: 2, OOMScoreAdj: 3}},
-		"burstable, no memory":      {amounts("cpu", "1"), nil, engine.Resources{NanoCPUs: 1_000_000_000, CPUShares: 1024, OOMScoreAdj: 999}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			pod := plainPod()
-			withResources(c.limits, c.requests)(pod)
-			if diff := cmp.Diff(c.want, containerResources(pod, &pod.Spec.Containers[0])); diff != "" {
-				t.Errorf("-want +got:\n%s", diff)
-			}
-		})
-	}
-}
-
-// TestClassIsThePods: one container that asks for nothing changes the class of
-// the others.
-func TestClassIsThePods(t *testing.T) {
-	pod := plainPod()
-	withResources(amounts("cpu", "1", "memory", "32Gi"), nil)(pod)
-	withInit(func(*v1.Container) {})(pod)
-	if got := oomScore(pod, &pod.Spec.Containers[0]); got != 500 {
-		t.Errorf("main container: %d, want 500", got)
-	}
-	if got := oomScore(pod, &pod.Spec.InitContainers[0]); got != 999 {
-		t.Errorf("init container: %d, want 999", got)
-	}
-}
-
-func TestUserOfTheImage(t *testing.T) {
-	for name, c := range map[string]struct {
-		group       *int64
-		user, image string
-		want        string
-	}{
-		"no group":            {nil, "", "app:app", ""},
-		"group and user":      {new(int64(5)), "7:5", "app", "7:5"},
-		"group and image":     {new(int64(5)), "", "app", "app:5"},
-		"group wins":          {new(int64(5)), "", "app:app", "app:5"},
-		"group and no user":   {new(int64(5)), "", "", "0:5"},
-		"group, image's user": {new(int64(0)), "", "1000", "1000:0"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			for level, edit := range map[string]func(*v1.Pod){
-				"container": withSecurity(v1.SecurityContext{RunAsGroup: c.group}), "pod": withPodSecurity(v1.PodSecurityContext{RunAsGroup: c.group}),
-			} {
-				pod := plainPod()
-				edit(pod)
-				if got := withGroup(pod, &pod.Spec.Containers[0], c.user, c.image); got != c.want {
-					t.Errorf("%s: got %q, want %q", level, got, c.want)
-				}
-			}
-		})
-	}
-}
-
-func TestCheckNonRoot(t *testing.T) {
-	for name, c := range map[string]struct {
-		must        bool
-		user, image string
-		want        string
-	}{
-		"may be root":        {false, "0", "", ""},
-		"other user":         {true, "7:0", "root", ""},
-		"image's user":       {true, "", "1000:1000", ""},
-		"image without user": {true, "", "", "container main has runAsNonRoot and its image runs as root: set securityContext.runAsUser"},
-		"image's root":       {true, "", "0:7", "container main has runAsNonRoot and its image runs as root: set securityContext.runAsUser"},
-		"image's zeros":      {true, "", "00", "container main has runAsNonRoot and its image runs as root: set securityContext.runAsUser"},
-		"image's name":       {true, "", "app", `container main has runAsNonRoot and its image has a non-numeric user "app": set securityContext.runAsUser`},
-		"name and group":     {true, "app:5", "app", `container main has runAsNonRoot and its image has a non-numeric user "app": set securityContext.runAsUser`},
-	} {
-		t.Run(name, func(t *testing.T) {
-			pod := plainPod()
-			withPodSecurity(v1.PodSecurityContext{RunAsNonRoot: &c.must})(pod)
-			err := checkNonRoot(pod, &pod.Spec.Containers[0], c.user, c.image)
-			if got := sentence(err); got != c.want {
-				t.Errorf("got %q, want %q", got, c.want)
-			}
-		})
-	}
-}
-
 func sentence(err error) string {
 	if err == nil {
 		return ""
 	}
 	return err.Error()
-}
-
-func TestHostPorts(t *testing.T) {
-	pod := plainPod()
-	withPorts(v1.ContainerPort{ContainerPort: 80}, v1.ContainerPort{ContainerPort: 80, HostPort: 8080},
-		v1.ContainerPort{ContainerPort: 53, HostPort: 53, Protocol: "UDP", HostIP: "127.0.0.1"})(pod)
-	want := []engine.Port{{Host: 8080, Container: 80, Protocol: "tcp"}, {HostIP: "127.0.0.1", Host: 53, Container: 53, Protocol: "udp"}}
-	if diff := cmp.Diff(want, hostPorts(pod)); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
-	// An init container may name the same port; it can be published only once.
-	withInit(func(c *v1.Container) { c.Ports = pod.Spec.Containers[0].Ports })(pod)
-	if diff := cmp.Diff(want, hostPorts(pod)); diff != "" {
-		t.Errorf("named by two containers: -want +got:\n%s", diff)
-	}
 }

@@ -1,36 +1,35 @@
-package pods
+package podspec
 
 import (
-	"fmt"
 	"strconv"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// environment is a container's variables in order, each name once.
-type environment struct {
+// Environment is a container's variables in order, each name once.
+type Environment struct {
 	names  []string
 	values map[string]string
-	// skipped names have a source that nobody resolved (protocol 5.1).
-	skipped []string
+	// Skipped names have a source that nobody resolved (protocol 5.1).
+	Skipped []string
 	// size in bytes of all of them; long is the first that no process could get.
 	size int
 	long string
 }
 
-// newEnvironment builds a container's variables as kubelet does: $(NAME) refers
+// NewEnvironment builds a container's variables as kubelet does: $(NAME) refers
 // to variables earlier in the list, and the last of several equal names wins
 // (protocol 5.1). What the Virtual Kubelet left unresolved is resolved from the
 // pod where it can be.
-func newEnvironment(pod *v1.Pod, c *v1.Container, podIP string) environment {
-	env := environment{values: map[string]string{}}
+func NewEnvironment(pod *v1.Pod, c *v1.Container, podIP string) Environment {
+	env := Environment{values: map[string]string{}}
 	for _, variable := range c.Env {
 		value := expand(variable.Value, env.lookup)
 		if variable.ValueFrom != nil {
 			resolved, known := resolve(pod, c, variable.ValueFrom, podIP)
 			if !known {
-				env.skipped = append(env.skipped, variable.Name)
+				env.Skipped = append(env.Skipped, variable.Name)
 				continue
 			}
 			value = resolved
@@ -48,13 +47,13 @@ func newEnvironment(pod *v1.Pod, c *v1.Container, podIP string) environment {
 	return env
 }
 
-func (e environment) lookup(name string) (string, bool) {
+func (e Environment) lookup(name string) (string, bool) {
 	value, known := e.values[name]
 	return value, known
 }
 
 // list is the form that an engine takes; "NAME=" is set but empty.
-func (e environment) list() []string {
+func (e Environment) list() []string {
 	out := make([]string, 0, len(e.names))
 	for _, name := range e.names {
 		out = append(out, name+"="+e.values[name])
@@ -62,7 +61,7 @@ func (e environment) list() []string {
 	return out
 }
 
-func (e environment) expandAll(in []string) []string {
+func (e Environment) expandAll(in []string) []string {
 	if in == nil {
 		return nil
 	}
@@ -111,7 +110,7 @@ func field(pod *v1.Pod, path, podIP string) (string, bool) {
 
 func resourceField(pod *v1.Pod, c *v1.Container, ref *v1.ResourceFieldSelector) (string, bool) {
 	if ref.ContainerName != "" && ref.ContainerName != c.Name {
-		if c = findContainer(pod, ref.ContainerName); c == nil {
+		if c = FindContainer(pod, ref.ContainerName); c == nil {
 			return "", false
 		}
 	}
@@ -153,20 +152,4 @@ func divide(q, divisor resource.Quantity) string {
 		quotient++
 	}
 	return strconv.FormatInt(quotient, 10)
-}
-
-func findContainer(pod *v1.Pod, name string) *v1.Container {
-	for _, list := range [][]v1.Container{pod.Spec.Containers, pod.Spec.InitContainers} {
-		for i := range list {
-			if list[i].Name == name {
-				return &list[i]
-			}
-		}
-	}
-	return nil
-}
-
-// containerName is the name inside the sandbox (protocol 8.1).
-func containerName(pod *v1.Pod, container string) string {
-	return fmt.Sprintf("%s-%s-%s", pod.Namespace, pod.UID, container)
 }

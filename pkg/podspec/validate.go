@@ -1,4 +1,4 @@
-package pods
+package podspec
 
 import (
 	"fmt"
@@ -19,9 +19,23 @@ func invalid(field, format string, args ...any) error {
 	return fmt.Errorf("%s: %s: %w", field, fmt.Sprintf(format, args...), errdefs.ErrInvalidArgument)
 }
 
-// validateIdentity refuses a pod whose names are not what Kubernetes allows;
+// Validate refuses what cannot be run on this node, by field, before anything is
+// made. Volumes are pkg/volumes' and devices pkg/gpu's. The error is
+// ErrInvalidArgument.
+func Validate(pod *v1.Pod, node Node) error {
+	if err := validatePod(pod); err != nil {
+		return err
+	}
+	if err := validateSecurity(pod, node); err != nil {
+		return err
+	}
+	_, err := parseFlags(pod, node)
+	return err
+}
+
+// ValidateIdentity refuses a pod whose names are not what Kubernetes allows;
 // they become paths and container names.
-func validateIdentity(pod *v1.Pod) error {
+func ValidateIdentity(pod *v1.Pod) error {
 	if pod.UID == "" {
 		return invalid("metadata.uid", "is empty")
 	}
@@ -53,9 +67,9 @@ func ValidateContainerName(name string) error {
 	return nil
 }
 
-// validatePod refuses what cannot be run, by field, before anything is made.
+// validatePod refuses what no node of this kind runs.
 func validatePod(pod *v1.Pod) error {
-	if err := validateIdentity(pod); err != nil {
+	if err := ValidateIdentity(pod); err != nil {
 		return err
 	}
 	if len(pod.Spec.Containers) == 0 {
@@ -152,7 +166,7 @@ func validateContainer(c *v1.Container, field string) error {
 // few bytes of references can stand for gigabytes.
 func validateSizes(pod *v1.Pod, c namedContainer) error {
 	const rule = "longer than Linux allows: 128 KiB for one variable or argument, 6 MiB for all of a container"
-	env := newEnvironment(pod, c.Container, "")
+	env := NewEnvironment(pod, c.Container, "")
 	if env.long != "" {
 		return invalid(c.field+".env", "%q makes them "+rule, env.long)
 	}

@@ -1,4 +1,4 @@
-package pods
+package podspec
 
 import (
 	"strings"
@@ -6,6 +6,9 @@ import (
 
 	"github.com/containerd/errdefs"
 )
+
+// trusting is a node whose operator trusts annotations.
+var trusting = Node{Capabilities: testCapabilities, TrustAnnotations: true}
 
 // TestFlagsThatGrant: only an operator who trusts annotations has them honoured,
 // however they are written; those that restrict count for everybody.
@@ -29,14 +32,14 @@ func TestFlagsThatGrant(t *testing.T) {
 	} {
 		pod := plainPod()
 		pod.Annotations = map[string]string{flagsAnnotation: text}
-		_, err := Config{}.flags(pod)
+		_, err := parseFlags(pod, testNode)
 		switch {
 		case refused == "" && err != nil:
 			t.Errorf("%q is refused: %v", text, err)
 		case refused != "" && (!errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), refused) || !strings.Contains(err.Error(), "TrustedAnnotationFlags")):
 			t.Errorf("%q gives %v, want a refusal of %s that names the key", text, err, refused)
 		}
-		if _, err := (Config{Flags: true}).flags(pod); err != nil {
+		if _, err := parseFlags(pod, trusting); err != nil {
 			t.Errorf("%q is refused although annotations are trusted: %v", text, err)
 		}
 	}

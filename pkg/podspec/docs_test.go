@@ -1,4 +1,4 @@
-package pods
+package podspec
 
 import (
 	"flag"
@@ -10,9 +10,9 @@ import (
 var update = flag.Bool("update", false, "write docs/pods.md anew")
 
 // TestFieldTableInDocs keeps docs/pods.md what the code does:
-// go test ./pkg/pods -run FieldTableInDocs -update
+// go test ./pkg/podspec -run FieldTableInDocs -update
 func TestFieldTableInDocs(t *testing.T) {
-	const path, mark = "../../docs/pods.md", "<!-- written by pkg/pods -->\n"
+	const path, mark = "../../docs/pods.md", "<!-- written by pkg/podspec -->\n"
 	file, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -28,6 +28,6 @@ func TestFieldTableInDocs(t *testing.T) {
 		return
 	}
 	if table != FieldTable() {
-		t.Errorf("%s is not what the code does: go test ./pkg/pods -run FieldTableInDocs -update", path)
+		t.Errorf("%s is not what the code does: go test ./pkg/podspec -run FieldTableInDocs -update", path)
 	}
 }

@@ -1,0 +1,26 @@
+package pods
+
+import v1 "k8s.io/api/core/v1"
+
+const testUID = "0f9b1c1e-6a37-4b6e-9a51-2f6f3a1f2b3c"
+
+// plainPod is the smallest pod that is valid.
+func plainPod() *v1.Pod {
+	pod := &v1.Pod{}
+	pod.Name, pod.Namespace, pod.UID = "web", "team", testUID
+	pod.Spec.Containers = []v1.Container{{Name: "main", Image: "busybox:1.36"}}
+	return pod
+}
+
+func restartOn(operator v1.ContainerRestartRuleOnExitCodesOperator, codes ...int32) v1.ContainerRestartRule {
+	return v1.ContainerRestartRule{Action: v1.ContainerRestartRuleActionRestart,
+		ExitCodes: &v1.ContainerRestartRuleOnExitCodes{Operator: operator, Values: codes}}
+}
+
+// sentence is an error's text, "" for none.
+func sentence(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}

@@ -1,0 +1,23 @@
+// Package podspec is the pure part of running a pod: what Kubernetes asks for is
+// checked, and turned into what the engine of a sandbox makes. Nothing here reads a
+// file, asks an engine, or keeps anything.
+package podspec
+
+import "github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+
+// Node is what this node allows and has, the same for every pod.
+type Node struct {
+	// PrivilegedSandbox says that a sandbox holds every capability itself, and
+	// AllowPrivileged that pods may have privileged containers.
+	PrivilegedSandbox, AllowPrivileged bool
+	// Capabilities that a sandbox holds otherwise, without the prefix CAP_.
+	Capabilities []string
+	// TrustAnnotations honours all flags of docker run in the annotation that are on
+	// the list, not only those that grant nothing.
+	TrustAnnotations bool
+	// CPUs of the host, 0 if not known: an engine refuses a larger limit, which
+	// Kubernetes allows.
+	CPUs int
+	// Log bounds the log of each container.
+	Log engine.LogLimits
+}

@@ -1,0 +1,136 @@
+package podspec
+
+import (
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/component-helpers/resource"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+)
+
+// What a sandbox takes beside its pod's containers: an engine with its containerd,
+// 40 MB private and 120 MB with what it maps, a shim of 10 MB for each container, and
+// as much again for the commands of probes and hooks while they begin.
+const (
+	engineMemory    = 192 << 20
+	containerMemory = 32 << 20
+	// engineMilliCPUs keep the engine inside going: without them that of a pod that
+	// requests nothing would wait for every pod that computes.
+	engineMilliCPUs = 100
+	// maxMemory is more than a host has, and far from where sums overflow.
+	maxMemory = 1 << 60
+)
+
+// containerResources: limits in millicores and bytes, requests as weights, and
+// the OOM killer's preference by QoS class, all by kubelet's formulas.
+func containerResources(pod *v1.Pod, c *v1.Container) engine.Resources {
+	limits, requests := c.Resources.Limits, c.Resources.Requests
+	r := engine.Resources{
+		NanoCPUs:    limits.Cpu().MilliValue() * 1e6,
+		MemoryBytes: limits.Memory().Value(),
+		OOMScoreAdj: oomScore(pod, c),
+	}
+	milli := requests.Cpu().MilliValue()
+	if milli == 0 {
+		milli = limits.Cpu().MilliValue()
+	}
+	// A container without a CPU request gets the least weight, as in kubelet.
+	r.CPUShares = cpuShares(milli)
+	if r.NanoCPUs > 0 {
+		r.NanoCPUs = max(r.NanoCPUs, minNanoCPUs)
+	}
+	return r
+}
+
+// cpuShares are the weight of a request, in thousandths of a CPU, within what the
+// kernel takes.
+func cpuShares(milli int64) int64 { return min(max(milli*1024/1000, 2), 262144) }
+
+// minNanoCPUs is the least CPU limit that the kernel can keep, 10m as in kubelet.
+const minNanoCPUs = 10e6
+
+// nodeMemory stands for the machine's memory in the burstable formula below.
+// Scores only need to be in order; a fixed size keeps them the same everywhere.
+const nodeMemory = 64 << 30
+
+// oomScore orders containers for the kernel's OOM killer. Kubelet's -997 for a
+// guaranteed pod is out of reach of a sandbox that may not lower scores, so 0.
+func oomScore(pod *v1.Pod, c *v1.Container) int {
+	memory := c.Resources.Requests.Memory().Value()
+	if memory == 0 {
+		memory = c.Resources.Limits.Memory().Value()
+	}
+	switch {
+	case bestEffort(pod):
+		return 1000
+	case guaranteed(pod):
+		return 0
+	}
+	return int(min(max(1000-1000*memory/nodeMemory, 3), 999))
+}
+
+func bestEffort(pod *v1.Pod) bool {
+	for _, c := range Containers(pod) {
+		for _, list := range []v1.ResourceList{c.Resources.Limits, c.Resources.Requests} {
+			if !list.Cpu().IsZero() || !list.Memory().IsZero() {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func guaranteed(pod *v1.Pod) bool {
+	for _, c := range Containers(pod) {
+		for _, name := range []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory} {
+			limit, limited := c.Resources.Limits[name]
+			request, requested := c.Resources.Requests[name]
+			if !limited || limit.IsZero() || requested && limit.Cmp(request) != 0 {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// Bounds of a sandbox are its pod's as Kubernetes sums them up: all main containers and sidecars
+// together, or an init container with the sidecars before it, whichever is more; and
+// with them what the sandbox itself takes. Memory is bounded where every container
+// is.
+//
+// There is no quota of CPU time. Each container has its own, and one around them all
+// would hold up the engine inside with them, so that probes come late and logs wait.
+// The weight does for the others what a quota would.
+func Bounds(pod *v1.Pod) engine.Bounds {
+	requests := resource.PodRequests(withCPURequests(pod), resource.PodResourcesOptions{ExcludeOverhead: true})
+	out := engine.Bounds{CPUShares: cpuShares(min(requests.Cpu().MilliValue(), maxCPUs*1000) + engineMilliCPUs)}
+	containers := Containers(pod)
+	for _, c := range containers {
+		if c.Resources.Limits.Memory().IsZero() {
+			return out
+		}
+	}
+	limits := resource.PodLimits(pod, resource.PodResourcesOptions{ExcludeOverhead: true})
+	if limits.Memory().CmpInt64(maxMemory) > 0 {
+		return out // no host has it
+	}
+	out.MemoryBytes = limits.Memory().Value() + engineMemory + containerMemory*int64(len(containers))
+	return out
+}
+
+// withCPURequests is a pod in which a container that has a limit and no request
+// requests its limit, as API servers fill it in.
+func withCPURequests(pod *v1.Pod) *v1.Pod {
+	out := pod.DeepCopy()
+	for _, list := range [][]v1.Container{out.Spec.InitContainers, out.Spec.Containers} {
+		for i := range list {
+			r := &list[i].Resources
+			if limit, limited := r.Limits[v1.ResourceCPU]; limited && r.Requests.Cpu().IsZero() {
+				if r.Requests == nil {
+					r.Requests = v1.ResourceList{}
+				}
+				r.Requests[v1.ResourceCPU] = limit
+			}
+		}
+	}
+	return out
+}
