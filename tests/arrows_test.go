@@ -38,7 +38,7 @@ var arrows = map[string][]string{
 	"site":        {},
 	"tracing":     {},
 	"tree":        {},
-	"volumes":     {"initapi", "tree"},
+	"volumes":     {"initapi", "podspec", "tree"},
 	"writeback":   {"retry"},
 }
 

@@ -360,13 +360,14 @@ const cvmfs = "/cvmfs"
 
 func (d *daemon) podsConfig(info engine.Info) pods.Config {
 	s := d.settings
-	policy := volumes.Policy{HostPathPrefixes: s.HostPathPrefixes, Claims: s.PersistentVolumeClaims, Private: s.DataRootFolder}
+	policy := volumes.Policy{HostPathPrefixes: s.HostPathPrefixes, Claims: s.PersistentVolumeClaims, Private: s.DataRootFolder,
+		Allocatable: d.node.allocatable()}
 	if s.PersistentVolumeClaimsToCVMFS {
 		policy.ClaimFallback = cvmfs
 	}
 	return pods.Config{Dir: s.DataRootFolder, MaxPods: s.MaxPods, Tombstones: s.TombstonePeriod, Volumes: policy,
 		Node: podspec.Node{PrivilegedSandbox: s.SandboxPrivileged, AllowPrivileged: s.AllowPrivilegedPods, Capabilities: pool.Capabilities,
-			TrustAnnotations: s.TrustedAnnotationFlags, CPUs: info.CPUs,
+			TrustAnnotations: s.TrustedAnnotationFlags, CPUs: info.CPUs, Allocatable: policy.Allocatable,
 			Log: engine.LogLimits{MaxBytes: s.ContainerLogMaxSize, MaxFiles: s.ContainerLogMaxFiles}},
 		Measure: measure, Observer: d.observer.tell}
 }

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
@@ -34,19 +36,45 @@ func (n *node) setEngine(info engine.Info) {
 	n.info = info
 }
 
-// ping gives totals. What is not known is left out: a zero would drain the node.
-func (n *node) ping() interlink.Ping {
+// capacity is the operator's, or the machine's; "" is not known.
+func (n *node) capacity() (cpu, memory string) {
 	n.mu.Lock()
 	info := n.info
 	n.mu.Unlock()
-	r := &interlink.Resources{CPU: n.settings.Capacity.CPU, Memory: n.settings.Capacity.Memory,
-		Pods: strconv.Itoa(n.settings.MaxPods)}
-	if r.CPU == "" && info.CPUs > 0 {
-		r.CPU = strconv.Itoa(info.CPUs)
+	cpu, memory = n.settings.Capacity.CPU, n.settings.Capacity.Memory
+	if cpu == "" && info.CPUs > 0 {
+		cpu = strconv.Itoa(info.CPUs)
 	}
-	if r.Memory == "" && info.MemoryBytes > 0 {
-		r.Memory = resource.NewQuantity(info.MemoryBytes, resource.BinarySI).String()
+	if memory == "" && info.MemoryBytes > 0 {
+		memory = resource.NewQuantity(info.MemoryBytes, resource.BinarySI).String()
 	}
+	return cpu, memory
+}
+
+// allocatable is what the downward API shows for a limit that a pod does not set: the
+// capacity that ping reports, and the size of the disk that the engine writes to.
+func (n *node) allocatable() v1.ResourceList {
+	out := v1.ResourceList{}
+	cpu, memory := n.capacity()
+	for name, text := range map[v1.ResourceName]string{v1.ResourceCPU: cpu, v1.ResourceMemory: memory} {
+		if amount, err := resource.ParseQuantity(text); err == nil {
+			out[name] = amount
+		}
+	}
+	n.mu.Lock()
+	root := n.info.RootDir
+	n.mu.Unlock()
+	var disk unix.Statfs_t
+	if err := unix.Statfs(root, &disk); err == nil {
+		out[v1.ResourceEphemeralStorage] = *resource.NewQuantity(int64(disk.Blocks)*disk.Bsize, resource.BinarySI)
+	}
+	return out
+}
+
+// ping gives totals. What is not known is left out: a zero would drain the node.
+func (n *node) ping() interlink.Ping {
+	cpu, memory := n.capacity()
+	r := &interlink.Resources{CPU: cpu, Memory: memory, Pods: strconv.Itoa(n.settings.MaxPods)}
 	for name, total := range n.ledger.Totals() {
 		r.Accelerators = append(r.Accelerators, interlink.Accelerator{ResourceType: name, Available: strconv.FormatInt(total, 10)})
 	}

@@ -227,7 +227,7 @@ func (r *runner) mountAgain(ctx context.Context) error {
 	if err != nil || r.made {
 		return err
 	}
-	_, err = r.mounts(ctx, set, podspec.NewEnvironment(r.p.spec, r.spec, r.s.IP))
+	_, err = r.mounts(ctx, set, podspec.NewEnvironment(r.p.spec, r.spec, r.p.m.config.Node, r.s.IP))
 	return err
 }
 

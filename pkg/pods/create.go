@@ -29,7 +29,7 @@ func (r *runner) create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	env := podspec.NewEnvironment(r.p.spec, r.spec, r.s.IP)
+	env := podspec.NewEnvironment(r.p.spec, r.spec, r.p.m.config.Node, r.s.IP)
 	if len(env.Skipped) > 0 && r.attempt == 0 {
 		log.G(ctx).WithField("container", r.spec.Name).WithField("names", env.Skipped).
 			Warn("variables without a value were left out: their source was not resolved")

@@ -127,7 +127,7 @@ func TestContainerSpec(t *testing.T) {
 			c.edit(pod)
 			c.want(&want)
 			main := &pod.Spec.Containers[0]
-			got := containerSpec(pod, main, NewEnvironment(pod, main, testIP), testNode, testPID)
+			got := containerSpec(pod, main, NewEnvironment(pod, main, testNode, testIP), testNode, testPID)
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
@@ -184,11 +184,11 @@ func TestRecordedPod(t *testing.T) {
 	if err := refuseFields(pod); err != nil {
 		t.Errorf("refused: %v", err)
 	}
-	if err := validatePod(pod); err != nil {
+	if err := validatePod(pod, testNode); err != nil {
 		t.Errorf("refused: %v", err)
 	}
 	main := &pod.Spec.Containers[0]
-	got := containerSpec(pod, main, NewEnvironment(pod, main, testIP), testNode, testPID)
+	got := containerSpec(pod, main, NewEnvironment(pod, main, testNode, testIP), testNode, testPID)
 	want := plainSpec()
 	want.Name = pod.Namespace + "-" + string(pod.UID) + "-main"
 	want.Hostname = "myhost"

@@ -1,11 +1,6 @@
 package podspec
 
-import (
-	"strconv"
-
-	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
-)
+import v1 "k8s.io/api/core/v1"
 
 // Environment is a container's variables in order, each name once.
 type Environment struct {
@@ -22,12 +17,13 @@ type Environment struct {
 // to variables earlier in the list, and the last of several equal names wins
 // (protocol 5.1). What the Virtual Kubelet left unresolved is resolved from the
 // pod where it can be.
-func NewEnvironment(pod *v1.Pod, c *v1.Container, podIP string) Environment {
+func NewEnvironment(pod *v1.Pod, c *v1.Container, node Node, podIP string) Environment {
 	env := Environment{values: map[string]string{}}
+	about := Downward{Pod: pod, IP: podIP, Allocatable: node.Allocatable}
 	for _, variable := range c.Env {
 		value := expand(variable.Value, env.lookup)
 		if variable.ValueFrom != nil {
-			resolved, known := resolve(pod, c, variable.ValueFrom, podIP)
+			resolved, known := resolve(variable.ValueFrom, c, about)
 			if !known {
 				env.Skipped = append(env.Skipped, variable.Name)
 				continue
@@ -72,84 +68,17 @@ func (e Environment) expandAll(in []string) []string {
 	return out
 }
 
-func resolve(pod *v1.Pod, c *v1.Container, from *v1.EnvVarSource, podIP string) (string, bool) {
+// resolve gives the value of a variable's source, false if it has none here.
+func resolve(from *v1.EnvVarSource, c *v1.Container, about Downward) (string, bool) {
+	var value string
+	var err error
 	switch {
 	case from.FieldRef != nil:
-		return field(pod, from.FieldRef.FieldPath, podIP)
+		value, err = about.Field(from.FieldRef)
 	case from.ResourceFieldRef != nil:
-		return resourceField(pod, c, from.ResourceFieldRef)
-	}
-	return "", false
-}
-
-func field(pod *v1.Pod, path, podIP string) (string, bool) {
-	switch path {
-	case "metadata.name":
-		return pod.Name, true
-	case "metadata.namespace":
-		return pod.Namespace, true
-	case "metadata.uid":
-		return string(pod.UID), true
-	case "spec.nodeName":
-		return pod.Spec.NodeName, true
-	case "spec.serviceAccountName":
-		return pod.Spec.ServiceAccountName, true
-	case "status.podIP", "status.podIPs":
-		return podIP, podIP != ""
-	case "status.hostIP", "status.hostIPs":
-		return pod.Status.HostIP, pod.Status.HostIP != ""
-	}
-	for prefix, from := range map[string]map[string]string{"metadata.labels": pod.Labels, "metadata.annotations": pod.Annotations} {
-		if len(path) > len(prefix)+4 && path[:len(prefix)+2] == prefix+"['" && path[len(path)-2:] == "']" {
-			// As in Kubernetes, a key that is not there makes an empty variable.
-			return from[path[len(prefix)+2:len(path)-2]], true
-		}
-	}
-	return "", false
-}
-
-func resourceField(pod *v1.Pod, c *v1.Container, ref *v1.ResourceFieldSelector) (string, bool) {
-	if ref.ContainerName != "" && ref.ContainerName != c.Name {
-		if c = FindContainer(pod, ref.ContainerName); c == nil {
-			return "", false
-		}
-	}
-	var quantity resource.Quantity
-	var known bool
-	switch kind, name := splitResource(ref.Resource); kind {
-	case "limits":
-		quantity, known = c.Resources.Limits[v1.ResourceName(name)]
-	case "requests":
-		// As in kubelet, a request that is not set is 0.
-		quantity, known = c.Resources.Requests[v1.ResourceName(name)], true
-	}
-	if !known {
+		value, err = about.Resource(from.ResourceFieldRef, c)
+	default:
 		return "", false
 	}
-	return divide(quantity, ref.Divisor), true
-}
-
-func splitResource(path string) (kind, name string) {
-	for _, kind := range []string{"limits", "requests"} {
-		if len(path) > len(kind) && path[:len(kind)+1] == kind+"." {
-			return kind, path[len(kind)+1:]
-		}
-	}
-	return "", ""
-}
-
-// divide rounds up, as Kubernetes does for a resourceFieldRef; no divisor is 1.
-func divide(q, divisor resource.Quantity) string {
-	if divisor.IsZero() {
-		divisor = resource.MustParse("1")
-	}
-	milli, by := q.MilliValue(), divisor.MilliValue()
-	if by <= 0 {
-		return q.String()
-	}
-	quotient := milli / by
-	if milli%by > 0 {
-		quotient++
-	}
-	return strconv.FormatInt(quotient, 10)
+	return value, err == nil
 }

@@ -3,7 +3,11 @@
 // file, asks an engine, or keeps anything.
 package podspec
 
-import "github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+import (
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+)
 
 // Node is what this node allows and has, the same for every pod.
 type Node struct {
@@ -18,6 +22,8 @@ type Node struct {
 	// CPUs of the host, 0 if not known: an engine refuses a larger limit, which
 	// Kubernetes allows.
 	CPUs int
+	// Allocatable is what the node has for pods, as its ping reports it.
+	Allocatable v1.ResourceList
 	// Log bounds the log of each container.
 	Log engine.LogLimits
 }

@@ -23,7 +23,7 @@ func invalid(field, format string, args ...any) error {
 // made. Volumes are pkg/volumes' and devices pkg/gpu's. The error is
 // ErrInvalidArgument.
 func Validate(pod *v1.Pod, node Node) error {
-	if err := validatePod(pod); err != nil {
+	if err := validatePod(pod, node); err != nil {
 		return err
 	}
 	if err := validateSecurity(pod, node); err != nil {
@@ -68,7 +68,7 @@ func ValidateContainerName(name string) error {
 }
 
 // validatePod refuses what no node of this kind runs.
-func validatePod(pod *v1.Pod) error {
+func validatePod(pod *v1.Pod, node Node) error {
 	if err := ValidateIdentity(pod); err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func validatePod(pod *v1.Pod) error {
 		if err := validateContainer(c.Container, c.field); err != nil {
 			return err
 		}
-		if err := validateSizes(pod, c); err != nil {
+		if err := validateSizes(pod, c, node); err != nil {
 			return err
 		}
 	}
@@ -164,9 +164,9 @@ func validateContainer(c *v1.Container, field string) error {
 
 // validateSizes refuses variables and arguments that no process can be given. A
 // few bytes of references can stand for gigabytes.
-func validateSizes(pod *v1.Pod, c namedContainer) error {
+func validateSizes(pod *v1.Pod, c namedContainer, node Node) error {
 	const rule = "longer than Linux allows: 128 KiB for one variable or argument, 6 MiB for all of a container"
-	env := NewEnvironment(pod, c.Container, "")
+	env := NewEnvironment(pod, c.Container, node, "")
 	if env.long != "" {
 		return invalid(c.field+".env", "%q makes them "+rule, env.long)
 	}

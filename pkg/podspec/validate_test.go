@@ -52,7 +52,7 @@ func TestValidatePod(t *testing.T) {
 		{"memory in thousandths", withResources(amounts("memory", "512m"), nil), "spec.containers[0].resources.limits.memory: 512m is less than the 6Mi that a container needs"},
 		{"probe without a handler", withMain(func(c *v1.Container) { c.LivenessProbe = &v1.Probe{} }),
 			"spec.containers[0].livenessProbe: has 0 handlers, must have exactly one of exec, httpGet, tcpSocket or grpc"},
-	}, validatePod)
+	}, onTestNode(validatePod))
 }
 
 // doubling are variables of which each is twice the one before it.
@@ -79,7 +79,7 @@ func TestValidatePodRefusesFields(t *testing.T) {
 			"spec.hostNetwork: is not supported by this node; leave it out, and publish ports with hostPort"},
 		{"sysctl that leaves", withSysctl("net/../kernel/core_pattern"),
 			`spec.securityContext.sysctls[0].name: "net/../kernel/core_pattern" is not the name of a sysctl`},
-	}, validatePod)
+	}, onTestNode(validatePod))
 }
 
 func TestValidateSecurity(t *testing.T) {
@@ -117,9 +117,9 @@ func TestRefusalsAreSteady(t *testing.T) {
 		"containers": {func(p *v1.Pod) {
 			withInit(func(c *v1.Container) { c.WorkingDir = "a" })(p)
 			p.Spec.Containers[0].WorkingDir = "b"
-		}, validatePod},
-		"command and args": {withMain(func(c *v1.Container) { c.Command, c.Args = []string{"\x00"}, []string{"\x00"} }), validatePod},
-		"resources":        {withResources(amounts("cpu", "-1", "memory", "-1", "hugepages-1Gi", "1"), nil), validatePod},
+		}, onTestNode(validatePod)},
+		"command and args": {withMain(func(c *v1.Container) { c.Command, c.Args = []string{"\x00"}, []string{"\x00"} }), onTestNode(validatePod)},
+		"resources":        {withResources(amounts("cpu", "-1", "memory", "-1", "hugepages-1Gi", "1"), nil), onTestNode(validatePod)},
 		"security": {func(p *v1.Pod) {
 			withInit(func(c *v1.Container) { c.SecurityContext = &v1.SecurityContext{Privileged: new(true)} })(p)
 			withSecurity(v1.SecurityContext{Privileged: new(true)})(p)

@@ -61,9 +61,9 @@ func TestValidateVolumes(t *testing.T) {
 		{"hostPath relative", []v1.Volume{hostPathVolume("h", "data", "")}, `must be absolute`},
 		{"hostPath type", []v1.Volume{hostPathVolume("h", "/data", "Folder")}, `type "Folder" is not one of Kubernetes`},
 		{"unknown claim", []v1.Volume{claim("b")}, `(persistentVolumeClaim): claim "b" has no path on this node; ask its operator to add "ns/b" to PersistentVolumeClaims`},
-		{"downward field", []v1.Volume{downward("d", v1.DownwardAPIVolumeFile{Path: "x", FieldRef: &v1.ObjectFieldSelector{FieldPath: "status.podIP"}})}, `(downwardAPI): items[0]: fieldPath "status.podIP" was not sent`},
-		{"downward container", []v1.Volume{downward("d", v1.DownwardAPIVolumeFile{Path: "x", ResourceFieldRef: &v1.ResourceFieldSelector{ContainerName: "z", Resource: "limits.cpu"}})}, `names container "z", which is not in the pod`},
-		{"downward resource", []v1.Volume{downward("d", v1.DownwardAPIVolumeFile{Path: "x", ResourceFieldRef: &v1.ResourceFieldSelector{ContainerName: "main", Resource: "cpu"}})}, `resource "cpu" is not one a volume can show`},
+		{"downward field", []v1.Volume{downward("d", v1.DownwardAPIVolumeFile{Path: "x", FieldRef: &v1.ObjectFieldSelector{FieldPath: "status.podIP"}})}, `(downwardAPI): items[0]: fieldPath status.podIP cannot be resolved on this node`},
+		{"downward container", []v1.Volume{downward("d", v1.DownwardAPIVolumeFile{Path: "x", ResourceFieldRef: &v1.ResourceFieldSelector{ContainerName: "z", Resource: "limits.cpu"}})}, `names container z, which is not in the pod`},
+		{"downward resource", []v1.Volume{downward("d", v1.DownwardAPIVolumeFile{Path: "x", ResourceFieldRef: &v1.ResourceFieldSelector{ContainerName: "main", Resource: "cpu"}})}, `cpu is not a resource that the downward API shows`},
 		{"projected item path", []v1.Volume{projected("p", v1.VolumeProjection{Secret: &v1.SecretProjection{Items: []v1.KeyToPath{{Key: "k", Path: "../k"}}}})}, `path "../k" must not contain '..'`},
 		{"token path", []v1.Volume{projected("p", v1.VolumeProjection{ServiceAccountToken: &v1.ServiceAccountTokenProjection{Path: "/token"}})}, `path "/token" must be relative`},
 	}

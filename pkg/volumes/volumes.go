@@ -67,8 +67,7 @@ type Policy struct {
 	// Private is the folder with the data of all pods, which no hostPath volume
 	// may show; empty means the parent of the pod's own folder.
 	Private string
-	// Allocatable is what resourceFieldRef items give for a container without
-	// that limit, as the kubelet gives the node's allocatable resources.
+	// Allocatable is what the node has for pods, for podspec.Downward.
 	Allocatable v1.ResourceList
 }
 

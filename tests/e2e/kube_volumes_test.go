@@ -143,8 +143,10 @@ func kubeProjected(t *testing.T, d kubeDaemon) {
 		{"cat /proj/ns /proj/token", "defaulttoken"},
 		{"cat /proj/user", "me"},
 		{"touch /proj/x || echo refused", "touch: /proj/x: Read-only file system\nrefused"},
-		{"find /down -type f | sort", "/down/cpu/limit\n/down/labels\n/down/mem\n/down/name\n/down/note\n/down/request"},
+		{"find /down -type f | sort", "/down/cpu/limit\n/down/disk\n/down/labels\n/down/mem\n/down/name\n/down/note\n/down/request"},
 		{"cat /down/cpu/limit; echo; cat /down/mem; echo; cat /down/request", "1500\n64\n2"},
+		// An unset limit is what the node has, the same in a file and in a variable.
+		{`test "$DISK" = "$(cat /down/disk)" && test "$DISK" -gt 1 && echo same`, "same"},
 		{"cat /down/labels", `app="x"` + "\n" + `tier="1"`},
 		{"cat /down/name /down/note; stat -c %a /down/name", "kube-downa note400"},
 	}}
@@ -164,7 +166,7 @@ func kubeProjected(t *testing.T, d kubeDaemon) {
 	name.Mode = ptr(int32(0o400))
 	addVolume(pod, "down", v1.VolumeSource{DownwardAPI: &v1.DownwardAPIVolumeSource{Items: []v1.DownwardAPIVolumeFile{name,
 		field("labels", "metadata.labels"), field("note", "metadata.annotations['my/note']"),
-		amount("cpu/limit", "limits.cpu", "1m"), amount("mem", "limits.memory", "1Mi"), amount("request", "requests.cpu", "0")}}})
+		amount("cpu/limit", "limits.cpu", "1m"), amount("mem", "limits.memory", "1Mi"), amount("request", "requests.cpu", "0"), amount("disk", "limits.ephemeral-storage", "1Mi")}}})
 	addVolume(pod, "proj", v1.VolumeSource{Projected: &v1.ProjectedVolumeSource{DefaultMode: ptr(int32(0o440)), Sources: []v1.VolumeProjection{
 		{ConfigMap: &v1.ConfigMapProjection{LocalObjectReference: v1.LocalObjectReference{Name: "cm"},
 			Items: []v1.KeyToPath{{Key: "a.txt", Path: "cfg/deep/a", Mode: ptr(int32(0o400))}}}},
@@ -175,6 +177,8 @@ func kubeProjected(t *testing.T, d kubeDaemon) {
 	}}})
 	// interLink sends Secrets of volumes only; that of the projection is taken from there.
 	addVolume(pod, "sec", v1.VolumeSource{Secret: secret("login")})
+	named(t, pod, "main").Env = append(named(t, pod, "main").Env, v1.EnvVar{Name: "DISK", ValueFrom: &v1.EnvVarSource{
+		ResourceFieldRef: amount("disk", "limits.ephemeral-storage", "1Mi").ResourceFieldRef}})
 	named(t, pod, "main").VolumeMounts = []v1.VolumeMount{mount("down", "/down"), mount("proj", "/proj"), mount("sec", "/sec")}
 	request := newCreate(pod)
 	request.giveData(nil, []v1.ConfigMap{
