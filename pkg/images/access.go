@@ -10,13 +10,11 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/distribution/reference"
-	"github.com/google/renameio/v2"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 )
@@ -96,7 +94,7 @@ func openAccesses(path string) (*accesses, error) {
 }
 
 func (a *accesses) read() error {
-	content, err := os.ReadFile(a.path)
+	content, err := readRecord(a.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -136,7 +134,7 @@ func (a *accesses) edit(change func(*accessData)) error {
 	if a.path != "" {
 		content, err := json.Marshal(data)
 		if err == nil {
-			err = renameio.WriteFile(a.path, content, 0o600)
+			err = writeRecord(a.path, content)
 		}
 		if err != nil {
 			return fmt.Errorf("write who may use which image: %w", err)

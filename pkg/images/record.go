@@ -8,14 +8,12 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/containerd/containerd/log"
 	"github.com/distribution/reference"
-	"github.com/google/renameio/v2"
 )
 
 // pulled is what is kept of an image that came to the host only through
@@ -59,7 +57,7 @@ func openRecord(path string) (*record, error) {
 	if path == "" {
 		return r, nil
 	}
-	content, err := os.ReadFile(path)
+	content, err := readRecord(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return r, nil
 	}
@@ -107,7 +105,7 @@ func (r *record) edit(change func(map[string]pulled)) error {
 	if r.path != "" {
 		content, err := json.Marshal(images)
 		if err == nil {
-			err = renameio.WriteFile(r.path, content, 0o600)
+			err = writeRecord(r.path, content)
 		}
 		if err != nil {
 			return fmt.Errorf("write the record of pulled images: %w", err)
