@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 )
@@ -49,6 +50,28 @@ func (d *daemon) waitWarm(t *testing.T, n int) map[string]hostContainer {
 		return len(seen) == n && len(left) == 0 && ready
 	}, func() string { return fmt.Sprint(slices.Collect(maps.Keys(seen))) })
 	return seen
+}
+
+// waitWarmSince waits until a warm sandbox has been made after that moment, and so has
+// the images that the host had then. Older ones are removed.
+func (d *daemon) waitWarmSince(t *testing.T, moment time.Time) {
+	t.Helper()
+	eventually(t, runLimit, "a sandbox that was made since is warm", func() bool {
+		for id, c := range d.warm(t) {
+			var seen struct{ Created time.Time }
+			switch err := d.engine.call(t.Context(), "GET", "/containers/"+id+"/json", &seen); {
+			case err != nil:
+				return false // it has gone meanwhile
+			case seen.Created.Before(moment):
+				if err := d.engine.removeContainer(t.Context(), id); err != nil {
+					t.Fatal(err)
+				}
+			case strings.Contains(d.log.String(), c.name()):
+				return true
+			}
+		}
+		return false
+	}, nil)
 }
 
 // TestDefaultNetworks: sandboxes leave the engine's own address pools alone, and

@@ -9,9 +9,9 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -161,15 +161,7 @@ func TestSandboxHasAnotherPodsImage(t *testing.T) {
 			request.Container[0].Secrets = []v1.Secret{registrySecret(f.address, registryPassword)}
 			first := d.runRequest(t, request)
 			first.waitRunning()
-			// A warm sandbox has the image once it has been made after it came.
-			eventually(t, runLimit, "a sandbox is warm", func() bool {
-				left, err := d.engine.containers(t.Context(), d.label())
-				if err != nil {
-					t.Fatal(err)
-				}
-				_, since, _ := strings.Cut(d.log.String(), "image pulled")
-				return slices.ContainsFunc(left, hostContainer.warm) && strings.Contains(since, "sandbox warm")
-			}, nil)
+			d.waitWarmSince(t, time.Now())
 			// The name goes; the layers stay for the first pod.
 			if err := suite.engine.call(t.Context(), http.MethodDelete, "/images/"+image.ref+"?force=1", nil); err != nil {
 				t.Fatal(err)
