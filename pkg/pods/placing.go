@@ -3,6 +3,7 @@ package pods
 import (
 	"context"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/containerd/containerd/log"
@@ -184,9 +185,15 @@ func (l *life) moveBack(ctx context.Context, s *pool.Sandbox) observation {
 // not start, or that does not answer.
 const adoptTries = 5
 
-// search returns ErrNotFound and other errors if the sandbox is lost.
+// search returns ErrNotFound and other errors if the sandbox is lost. A pod that has
+// ended waits for nothing but its logs, and so is more patient: an engine that is being
+// restarted refuses for as long as it still ends what it ran.
 func (p *pod) search(ctx context.Context) (*pool.Sandbox, error) {
-	tries := retry.New(time.Second, 10*time.Second)
+	most, longest := adoptTries, 10*time.Second
+	if p.peek().Stage == stageEnded {
+		most, longest = math.MaxInt, 5*time.Minute
+	}
+	tries := retry.New(time.Second, longest)
 	for refused := 0; ; {
 		s, err := p.m.sandboxes.Adopt(ctx, p.peek().Sandbox)
 		switch {
@@ -197,7 +204,7 @@ func (p *pod) search(ctx context.Context) (*pool.Sandbox, error) {
 			return nil, ctx.Err()
 		case errdefs.IsUnavailable(err):
 		default:
-			if refused++; refused >= adoptTries || errdefs.IsNotFound(err) {
+			if refused++; refused >= most || errdefs.IsNotFound(err) {
 				return nil, err
 			}
 		}
