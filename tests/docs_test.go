@@ -135,16 +135,29 @@ func TestNamedTestsExist(t *testing.T) {
 	}
 }
 
-// TestComparison: each row of the comparison with the plugin of 2024 names what
-// shows it.
-func TestComparison(t *testing.T) {
+// readmeLines keeps the README short enough to be read.
+const readmeLines = 120
+
+func TestReadmeIsShort(t *testing.T) {
 	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(text), "\n"); n > readmeLines {
+		t.Errorf("the README has %d lines, more than %d: move some to docs", n, readmeLines)
+	}
+}
+
+// TestComparison: each row of the comparison with the plugin of 2024 names the test
+// that shows it.
+func TestComparison(t *testing.T) {
+	text, err := os.ReadFile("../docs/migration.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, rest, found := strings.Cut(string(text), "\n| plugin of 2024 | docker-sd | shown by |\n")
 	if !found {
-		t.Fatal("the README has no table that compares it with the plugin of 2024")
+		t.Fatal("docs/migration.md has no table that compares docker-sd with the plugin of 2024")
 	}
 	rows := 0
 	for line := range strings.Lines(rest) {
