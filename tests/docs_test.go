@@ -222,6 +222,19 @@ func TestEveryDocumentIsInTheIndex(t *testing.T) {
 	}
 }
 
+// TestArchitectureHasEveryPackage: the table of packages is whole.
+func TestArchitectureHasEveryPackage(t *testing.T) {
+	text, err := os.ReadFile("../docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range arrows {
+		if !strings.Contains(string(text), "`pkg/"+name+"`") {
+			t.Errorf("docs/architecture.md does not have package pkg/%s", name)
+		}
+	}
+}
+
 // TestNamedCommandsExist: targets of make and subcommands of docker-sd.
 func TestNamedCommandsExist(t *testing.T) {
 	text, err := os.ReadFile("../Makefile")
