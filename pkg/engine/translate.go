@@ -47,10 +47,8 @@ func translate(spec Spec) (*container.Config, *container.HostConfig, error) {
 		ReadonlyRootfs: spec.ReadonlyRootfs,
 		SecurityOpt:    spec.SecurityOpt,
 		GroupAdd:       spec.GroupAdd,
-		Sysctls:        spec.Sysctls,
 		PidMode:        container.PidMode(spec.PIDMode),
 		IpcMode:        container.IpcMode(spec.IPCMode),
-		ShmSize:        spec.Resources.ShmBytes,
 		OomScoreAdj:    spec.Resources.OOMScoreAdj,
 		LogConfig:      logConfig(spec.Log),
 		Runtime:        spec.Runtime,
@@ -113,9 +111,6 @@ func mounts(in []Mount) []mount.Mount {
 	for _, m := range in {
 		item := mount.Mount{Type: mount.TypeBind, Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly}
 		switch {
-		case m.Tmpfs:
-			item.Type, item.Source = mount.TypeTmpfs, ""
-			item.TmpfsOptions = &mount.TmpfsOptions{SizeBytes: m.SizeBytes}
 		case m.Volume:
 			item.Type = mount.TypeVolume
 			if m.Instance != "" {

@@ -63,7 +63,6 @@ var translations = []struct {
 		{Target: "/var/lib/docker", Volume: true},
 		{Source: "named", Target: "/e", Volume: true},
 		{Source: "ours", Target: "/f", Volume: true, Instance: "i"},
-		{Source: "ignored", Target: "/dev/x", Tmpfs: true, SizeBytes: 64},
 	}}, func(_ *configOf, h *hostOf) {
 		h.Mounts = []mount.Mount{
 			{Type: "bind", Source: "/a", Target: "/b", ReadOnly: true},
@@ -72,7 +71,6 @@ var translations = []struct {
 			{Type: "volume", Target: "/var/lib/docker"},
 			{Type: "volume", Source: "named", Target: "/e"},
 			{Type: "volume", Source: "ours", Target: "/f", VolumeOptions: &mount.VolumeOptions{Labels: map[string]string{"docker-sd.instance": "i"}}},
-			{Type: "tmpfs", Target: "/dev/x", TmpfsOptions: &mount.TmpfsOptions{SizeBytes: 64}},
 		}
 	}},
 	{"Devices", Spec{Devices: []Device{{"/dev/a", "/dev/b", "rw"}}}, func(_ *configOf, h *hostOf) {
@@ -87,7 +85,6 @@ var translations = []struct {
 		h.MaskedPaths, h.ReadonlyPaths = []string{}, []string{}
 	}},
 	{"GroupAdd", Spec{GroupAdd: []string{"7"}}, func(_ *configOf, h *hostOf) { h.GroupAdd = []string{"7"} }},
-	{"Sysctls", Spec{Sysctls: map[string]string{"a.b": "1"}}, func(_ *configOf, h *hostOf) { h.Sysctls = map[string]string{"a.b": "1"} }},
 	{"PIDMode", Spec{PIDMode: "container:x"}, func(_ *configOf, h *hostOf) { h.PidMode = "container:x" }},
 	{"IPCMode", Spec{IPCMode: "host"}, func(_ *configOf, h *hostOf) { h.IpcMode = "host" }},
 	{"PrivateCgroupNamespace", Spec{PrivateCgroupNamespace: true}, func(_ *configOf, h *hostOf) { h.CgroupnsMode = "private" }},
@@ -108,7 +105,6 @@ var translations = []struct {
 		h.Memory, h.MemorySwap = 64<<20, 64<<20
 	}},
 	{"Resources.PidsLimit", Spec{Resources: Resources{PidsLimit: 9}}, func(_ *configOf, h *hostOf) { h.PidsLimit = new(int64); *h.PidsLimit = 9 }},
-	{"Resources.ShmBytes", Spec{Resources: Resources{ShmBytes: 5}}, func(_ *configOf, h *hostOf) { h.ShmSize = 5 }},
 	{"Resources.OOMScoreAdj", Spec{Resources: Resources{OOMScoreAdj: -998}}, func(_ *configOf, h *hostOf) { h.OomScoreAdj = -998 }},
 	{"Resources.Ulimits", Spec{Resources: Resources{Ulimits: []Ulimit{{"nofile", 1, 2}}}}, func(_ *configOf, h *hostOf) {
 		h.Ulimits = []*units.Ulimit{{Name: "nofile", Soft: 1, Hard: 2}}

@@ -45,7 +45,6 @@ type Spec struct {
 	// UnmaskedSystemPaths leaves /proc and /sys as the kernel shows them.
 	UnmaskedSystemPaths bool
 	GroupAdd            []string
-	Sysctls             map[string]string
 	PIDMode             string
 	IPCMode             string
 	// PrivateCgroupNamespace hides the host's cgroup tree.
@@ -64,7 +63,6 @@ type Resources struct {
 	CPUShares    int64
 	MemoryBytes  int64
 	PidsLimit    int64
-	ShmBytes     int64
 	OOMScoreAdj  int
 	Ulimits      []Ulimit
 	CgroupParent string
@@ -91,8 +89,8 @@ type LogLimits struct {
 	MaxFiles int
 }
 
-// Mount is a bind mount, a named or anonymous volume (Volume true; an empty
-// Source makes an anonymous one), or a tmpfs (Tmpfs true).
+// Mount is a bind mount, or a named or anonymous volume (Volume true; an empty
+// Source makes an anonymous one).
 type Mount struct {
 	Source      string
 	Target      string
@@ -102,9 +100,7 @@ type Mount struct {
 	NonRecursive bool
 	Volume       bool
 	// Instance that a volume belongs to, if this mount makes it.
-	Instance  string
-	Tmpfs     bool
-	SizeBytes int64
+	Instance string
 }
 
 // Device is a device node handed to a container; Permissions is any of "rwm".
@@ -145,13 +141,13 @@ type Container struct {
 // Status of a container, as the engine names it.
 type Status string
 
-// The states an engine reports (Docker API, ContainerState.Status).
+// Those of the states that an engine reports (Docker API, ContainerState.Status) that
+// docker-sd tells apart.
 const (
 	StatusCreated    Status = "created"
 	StatusRunning    Status = "running"
 	StatusPaused     Status = "paused"
 	StatusRestarting Status = "restarting"
-	StatusRemoving   Status = "removing"
 	StatusExited     Status = "exited"
 	StatusDead       Status = "dead"
 )

@@ -75,6 +75,7 @@ func TestHealthOfContainer(t *testing.T) {
 		t.Errorf("health while all is well = %v, %q, want nothing", list, trouble)
 	}
 	b.Ledger.MarkUnhealthy(uuid(1), "XID 79")
+	fault := trouble(b.Ledger, "pod")
 	list, trouble := b.Health("pod", "main")
 	if len(list) != 1 || list[0].Name != gpu.ResourceGPU || len(list[0].Resources) != 2 {
 		t.Fatalf("health = %v, want both devices under one name", list)
@@ -85,7 +86,7 @@ func TestHealthOfContainer(t *testing.T) {
 			t.Errorf("%s is %s", r.ResourceID, r.Health)
 		}
 	}
-	if want := "device " + b.Ledger.Trouble("pod"); trouble != want {
+	if want := "device " + fault; trouble != want {
 		t.Errorf("trouble = %q, want %q", trouble, want)
 	}
 	if list, trouble := b.Health("pod", "other"); list != nil || trouble != "" {

@@ -82,8 +82,10 @@ func TestConcurrentPods(t *testing.T) {
 	if got := free(l, gpu.ResourceGPU); got != gpus {
 		t.Errorf("free at the end = %d, want %d", got, gpus)
 	}
-	if owners := l.Owners(); len(owners) != 0 {
-		t.Errorf("owners at the end = %v, want none", owners)
+	for _, d := range l.Snapshot().Devices {
+		if len(d.Holders) != 0 {
+			t.Errorf("holders of %s at the end = %v, want none", d.UUID, d.Holders)
+		}
 	}
 }
 

@@ -19,8 +19,6 @@ const (
 	ResourceMIGPrefix = "nvidia.com/mig-"
 	// ResourceFPGA is a Xilinx FPGA.
 	ResourceFPGA = "xilinx.com/fpga"
-	// ResourceAMD is an AMD GPU.
-	ResourceAMD = "amd.com/gpu"
 )
 
 // UnknownNUMANode is the NUMANode of a device whose node the kernel does not tell.

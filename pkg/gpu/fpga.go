@@ -12,11 +12,8 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// PCI vendor ids, as sysfs writes them.
-const (
-	VendorXilinx = "0x10ee"
-	VendorAMD    = "0x1002"
-)
+// VendorXilinx is the PCI vendor id, as sysfs writes it.
+const VendorXilinx = "0x10ee"
 
 // RenderNodes discovers accelerators that the kernel offers as render nodes,
 // /dev/dri/renderD*, by scanning sysfs. They are identified by the path of that
@@ -41,11 +38,6 @@ var _ Discoverer = RenderNodes{}
 // node and is not found.
 func FPGAs(sysfsRoot, devRoot string) RenderNodes {
 	return RenderNodes{Resource: ResourceFPGA, Vendor: VendorXilinx, SysfsRoot: sysfsRoot, DevRoot: devRoot}
-}
-
-// AMDGPUs discovers AMD GPUs with the amdgpu driver.
-func AMDGPUs(sysfsRoot, devRoot string) RenderNodes {
-	return RenderNodes{Resource: ResourceAMD, Vendor: VendorAMD, Shared: []string{"/dev/kfd"}, SysfsRoot: sysfsRoot, DevRoot: devRoot}
 }
 
 // Inventory scans the PCI devices of the vendor. A device whose node does not

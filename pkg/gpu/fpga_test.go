@@ -68,9 +68,14 @@ func TestFPGAInventory(t *testing.T) {
 	}
 }
 
+// amdGPUs stands for a vendor whose devices share a node beside their own.
+func amdGPUs(sysfs, dev string) gpu.Discoverer {
+	return gpu.RenderNodes{Resource: "amd.com/gpu", Vendor: "0x1002", Shared: []string{"/dev/kfd"}, SysfsRoot: sysfs, DevRoot: dev}
+}
+
 func TestVendorsTogether(t *testing.T) {
 	sysfs, dev := cards(t)
-	d := gpu.Combine(newDriver(host(2)), gpu.FPGAs(sysfs, dev), gpu.AMDGPUs(sysfs, dev), gpu.Null{})
+	d := gpu.Combine(newDriver(host(2)), gpu.FPGAs(sysfs, dev), amdGPUs(sysfs, dev), gpu.Null{})
 	l := gpu.NewLedger(gpu.Sharing{})
 	if err := gpu.NewMonitor(gpu.MonitorConfig{Discoverer: d, Ledger: l}).Refresh(t.Context()); err != nil {
 		t.Fatal(err)

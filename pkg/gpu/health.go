@@ -2,10 +2,6 @@ package gpu
 
 import (
 	"fmt"
-	"strconv"
-	"strings"
-
-	"github.com/containerd/errdefs"
 )
 
 // applicationXIDs are faults of the program that runs on a GPU, not of the GPU.
@@ -36,24 +32,6 @@ func IgnoredXIDs(ignore, heed []uint64) XIDs {
 		delete(set, x)
 	}
 	return set
-}
-
-// ParseXIDs reads a list of numbers with commas between them. Errors are
-// errdefs.ErrInvalidArgument.
-func ParseXIDs(list string) ([]uint64, error) {
-	var xids []uint64
-	for field := range strings.SplitSeq(list, ",") {
-		field = strings.TrimSpace(field)
-		if field == "" {
-			continue
-		}
-		x, err := strconv.ParseUint(field, 10, 64)
-		if err != nil {
-			return nil, fmt.Errorf("%q is no XID; give numbers with commas between them: %w", field, errdefs.ErrInvalidArgument)
-		}
-		xids = append(xids, x)
-	}
-	return xids, nil
 }
 
 // knownXIDs explains the errors that operators meet most, in a few words.

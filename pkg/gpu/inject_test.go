@@ -49,7 +49,7 @@ var (
 	gpu1 = host(2).Devices[1]
 	mig0 = gpu.Device{UUID: "MIG-0", Resource: "nvidia.com/mig-1g.5gb", ParentUUID: uuid(0), Nodes: []string{"/dev/nvidia0"}}
 	fpga = gpu.Device{UUID: "/dev/dri/renderD128", Resource: gpu.ResourceFPGA, Nodes: []string{"/dev/dri/renderD128"}}
-	amd  = gpu.Device{UUID: "/dev/dri/renderD129", Resource: gpu.ResourceAMD, Nodes: []string{"/dev/dri/renderD129", "/dev/kfd"}}
+	amd  = gpu.Device{UUID: "/dev/dri/renderD129", Resource: "amd.com/gpu", Nodes: []string{"/dev/dri/renderD129", "/dev/kfd"}}
 )
 
 func TestInjection(t *testing.T) {

@@ -3,7 +3,6 @@ package gpu
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -331,11 +330,4 @@ func (l *Ledger) All() []Device {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.devices.List()
-}
-
-// Owners lists the owners that hold something, sorted.
-func (l *Ledger) Owners() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Sorted(maps.Keys(l.assigned))
 }

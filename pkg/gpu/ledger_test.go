@@ -208,6 +208,17 @@ func claim(uuids ...string) gpu.Assignment {
 	return gpu.Assignment{Containers: map[string][]string{"main": uuids}}
 }
 
+// trouble joins what is wrong with the devices of an owner's container main.
+func trouble(l *gpu.Ledger, owner string) string {
+	var parts []string
+	for _, d := range l.Health(owner, "main") {
+		if d.Trouble != "" {
+			parts = append(parts, d.Trouble)
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
 func TestClaimConflict(t *testing.T) {
 	l := ledgerOf(host(2))
 	if err := l.Claim("pod-a", claim(uuid(0))); err != nil {
@@ -238,15 +249,15 @@ func TestClaimOfMissingDevice(t *testing.T) {
 	if err := l.Claim("pod", claim(uuid(0), uuid(1))); !errdefs.IsNotFound(err) {
 		t.Fatalf("error = %v, want not found", err)
 	}
-	if got := l.Trouble("pod"); !strings.Contains(got, "GPU-1 is not found") {
-		t.Errorf("Trouble = %q, want it to name GPU-1", got)
+	if got := trouble(l, "pod"); !strings.Contains(got, "GPU-1 is not found") {
+		t.Errorf("trouble = %q, want it to name GPU-1", got)
 	}
 	l.Update(host(2))
 	if got := free(l, gpu.ResourceGPU); got != 0 {
 		t.Errorf("free = %d, want 0: the device that came back is the pod's", got)
 	}
-	if got := l.Trouble("pod"); got != "" {
-		t.Errorf("Trouble = %q after the device came back", got)
+	if got := trouble(l, "pod"); got != "" {
+		t.Errorf("trouble = %q after the device came back", got)
 	}
 	l.Release("pod")
 	if got := free(l, gpu.ResourceGPU); got != 2 {

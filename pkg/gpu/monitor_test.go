@@ -204,8 +204,8 @@ func TestLostAndFoundDevice(t *testing.T) {
 		d.set(func() { d.inventory = host(3); d.broken[uuid(3)] = errors.New("not found") })
 		after(6 * time.Second)
 		wantTotal(t, l, 3, "after the loss")
-		if got := l.Trouble("pod"); !strings.Contains(got, "GPU-3 failed: the driver does not find it") {
-			t.Errorf("Trouble = %q", got)
+		if got := trouble(l, "pod"); !strings.Contains(got, "GPU-3 failed: the driver does not find it") {
+			t.Errorf("trouble = %q", got)
 		}
 		d.set(func() { d.inventory = host(4); delete(d.broken, uuid(3)) })
 		after(6 * time.Second)
@@ -311,14 +311,4 @@ func TestRefreshCanBeGivenUp(t *testing.T) {
 			t.Error(err)
 		}
 	})
-}
-
-func TestParseXIDs(t *testing.T) {
-	got, err := gpu.ParseXIDs(" 13, 79,,")
-	if diff := cmp.Diff([]uint64{13, 79}, got); diff != "" || err != nil {
-		t.Errorf("error %v, XIDs (-want +got):\n%s", err, diff)
-	}
-	if _, err := gpu.ParseXIDs("13,all"); err == nil {
-		t.Error("a word was taken for an XID")
-	}
 }

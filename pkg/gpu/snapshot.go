@@ -101,20 +101,6 @@ func (l *Ledger) totals() map[string]int64 {
 	return totals
 }
 
-// Trouble tells what is wrong with the devices that an owner holds, as a
-// sentence for the status of the pod; it is empty if all is well.
-func (l *Ledger) Trouble(owner string) string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var parts []string
-	for _, unit := range l.assigned[owner].units() {
-		if text := l.trouble(unitUUID(unit)); text != "" && !slices.Contains(parts, text) {
-			parts = append(parts, text)
-		}
-	}
-	return strings.Join(parts, "; ")
-}
-
 // DeviceHealth is how a device is that somebody holds.
 type DeviceHealth struct {
 	UUID string

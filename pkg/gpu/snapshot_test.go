@@ -71,8 +71,8 @@ func TestTotalsCountHeldDevices(t *testing.T) {
 	if err := l.Claim("pod", a); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := l.Trouble("pod"), held[0]+" (Test GPU) failed: XID 48 (uncorrectable memory error)"; got != want {
-		t.Errorf("Trouble = %q, want %q", got, want)
+	if got, want := trouble(l, "pod"), held[0]+" (Test GPU) failed: XID 48 (uncorrectable memory error)"; got != want {
+		t.Errorf("trouble = %q, want %q", got, want)
 	}
 }
 

@@ -347,12 +347,12 @@ func TestLayers(t *testing.T) {
 		root    string
 		library bool
 	}{
-		{images.ModeAuto, overlay, "/var/lib/docker", false},
-		{images.ModeShared, overlay, "/var/lib/docker", false},
+		{"auto", overlay, "/var/lib/docker", false},
+		{"shared", overlay, "/var/lib/docker", false},
 		{images.ModeCopy, overlay, "", false},
 		{images.ModePull, overlay, "", false},
-		{images.ModeAuto, containerd, "", true},
-		{images.ModeShared, containerd, "", true},
+		{"auto", containerd, "", true},
+		{"shared", containerd, "", true},
 		{images.ModeCopy, containerd, "", false},
 		{images.ModePull, containerd, "", false},
 	} {

@@ -6,15 +6,14 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 )
 
-// Mode says how sandboxes get at the host's images.
+// Mode says how sandboxes get at the host's images: the configuration key ImageSharing.
 type Mode string
 
-// The modes of the configuration key ImageSharing.
+// The modes in which sandboxes share nothing. In every other one they share what the
+// host's engine allows.
 const (
-	ModeAuto   Mode = "auto"
-	ModeShared Mode = "shared"
-	ModeCopy   Mode = "copy"
-	ModePull   Mode = "pull"
+	ModeCopy Mode = "copy"
+	ModePull Mode = "pull"
 )
 
 // Sharing is where the image layers are that sandboxes share, read-only.
