@@ -42,7 +42,7 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
-	body, err := read(s, w, r, otherValue, s.polls.Decode)
+	body, err := read(s, w, r, otherValue, interlink.DecodeStatus)
 	if err != nil {
 		return err
 	}

@@ -84,7 +84,6 @@ type Config struct {
 type Server struct {
 	config Config
 	limits limits
-	polls  interlink.Polls
 	http   *http.Server
 	// ready is closed once earlier pods have been taken over.
 	ready     chan struct{}

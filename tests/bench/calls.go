@@ -152,53 +152,55 @@ func runningContainers(answer []interlink.PodStatus, n int) (map[string]v1.Conta
 }
 
 // statusBody asks for pods, each described as fully as an interLink server does it.
-func statusBody(pods []*v1.Pod) ([]byte, error) { return statusBodyAt("1", pods) }
-
-// statusBodyAt has the pods at a resource version: the text of all of them differs
-// from that at another.
-func statusBodyAt(version string, pods []*v1.Pod) ([]byte, error) {
+func statusBody(pods []*v1.Pod) ([]byte, error) {
 	full, err := recordedPods(len(pods))
 	if err != nil {
 		return nil, err
 	}
 	for i, pod := range pods {
-		full[i].ResourceVersion = version
 		full[i].UID, full[i].Name, full[i].Namespace = pod.UID, pod.Name, pod.Namespace
 		full[i].Spec.Containers = pod.Spec.Containers
 	}
 	return json.Marshal(full)
 }
 
-// statuses asks n times for pods that docker-sd knows: pods that are as they were
-// in the poll before, which is what most polls find, and pods that have all changed.
+// statuses takes polls of pods that docker-sd knows: of one pod, each in its turn,
+// as interLink asks from 0.5 on, and of all of them in one call, as it did before.
 func (d *daemon) statuses(ctx context.Context, name string, pods []*v1.Pod, n int) error {
-	first, err := statusBodyAt("1", pods)
+	all, err := statusBody(pods)
 	if err != nil {
 		return err
 	}
-	second, err := statusBodyAt("2", pods)
-	if err != nil {
+	if err := d.knows(ctx, all, pods); err != nil {
 		return err
 	}
-	if err := d.knows(ctx, first, pods); err != nil {
-		return err
-	}
-	for _, c := range []struct {
-		name   string
-		bodies [2][]byte
-	}{{name, [2][]byte{first, first}}, {name + "_all_changed", [2][]byte{first, second}}} {
-		var times []time.Duration
-		for i := range n + 10*warmUps {
-			began := time.Now()
-			if _, err := d.api.drain(ctx, http.MethodPost, "/status", c.bodies[i%2]); err != nil {
-				return err
-			}
-			if i >= 10*warmUps {
-				times = append(times, time.Since(began))
-			}
+	var each [][]byte
+	for _, pod := range pods {
+		body, err := statusBody([]*v1.Pod{pod})
+		if err != nil {
+			return err
 		}
-		d.b.report.addTimes(c.name, times, base)
+		each = append(each, body)
 	}
+	if err := d.polls(ctx, name, each, n); err != nil || len(pods) == 1 {
+		return err
+	}
+	return d.polls(ctx, name+"_in_one_call", [][]byte{all}, n)
+}
+
+// polls asks n times for what the bodies name, one body after the other.
+func (d *daemon) polls(ctx context.Context, name string, bodies [][]byte, n int) error {
+	var times []time.Duration
+	for i := range n + 10*warmUps {
+		began := time.Now()
+		if _, err := d.api.drain(ctx, http.MethodPost, "/status", bodies[i%len(bodies)]); err != nil {
+			return err
+		}
+		if i >= 10*warmUps {
+			times = append(times, time.Since(began))
+		}
+	}
+	d.b.report.addTimes(name, times, base)
 	return nil
 }
 
