@@ -119,7 +119,7 @@ func (a *accelerators) open(ctx context.Context, host gpuHost, sandboxes hardwar
 	a.discoverer = gpu.Combine(parts...)
 	a.monitor = gpu.NewMonitor(gpu.MonitorConfig{
 		Discoverer: a.discoverer, Ledger: a.ledger, Identify: a.identify, Prepare: a.prepare,
-		HoldDown: a.settings.GPU.HoldDown, Ignored: gpu.IgnoredXIDs(a.settings.GPU.IgnoredXIDs, a.settings.GPU.HeededXIDs),
+		HoldDown: a.settings.GPU.HoldDown, Ignored: gpu.IgnoredXIDs(a.settings.GPU.IgnoredXIDs, a.settings.GPU.CriticalXIDs),
 	})
 	a.equip(ctx, nil)
 	return nil

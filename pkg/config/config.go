@@ -211,9 +211,10 @@ type GPU struct {
 	Strategy GPUStrategy // GPUStrategy
 	Sharing  GPUSharing  // GPUSharing
 	// IgnoredXIDs (GPUIgnoredXIDs) are no fault of the GPU, besides those that are
-	// known as application errors; HeededXIDs (GPUHeededXIDs) are all the same.
-	IgnoredXIDs []uint64
-	HeededXIDs  []uint64
+	// known as application errors; CriticalXIDs (GPUCriticalXIDs, formerly
+	// GPUHeededXIDs) take a GPU out of use although they are among all these.
+	IgnoredXIDs  []uint64
+	CriticalXIDs []uint64
 	// HoldDown (GPUHoldDown) is how long a GPU stays out after a fault; 1s or more.
 	HoldDown time.Duration
 	// LibraryPath (GPULibraryPath) is the path of NVML; empty means

@@ -25,7 +25,18 @@ type (
 	byteCount int64
 	// quantity is a Kubernetes quantity, kept in canonical form.
 	quantity string
+	// textOrOff is a text that may be the word off, which without quotes is YAML's
+	// boolean false.
+	textOrOff string
 )
+
+// off is the word that switches a textOrOff off: the AdminAddress, for which operators
+// are served on the socket alone.
+const off = "off"
+
+// formerKeys are keys of the file that have another name by now, in lower case. A file
+// may use either name of a key, and not both.
+var formerKeys = map[string]string{"gpuheededxids": "gpucriticalxids"}
 
 // valueError says in one line which setting is wrong and what it may be.
 type valueError struct {
@@ -84,6 +95,9 @@ func (d *decoder) object(path string, raw json.RawMessage, settings []setting) e
 	written := make(map[string]string, len(values))
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		folded := strings.ToLower(key)
+		if now, former := formerKeys[folded]; former && path == "" {
+			folded = now
+		}
 		s, ok := known[folded]
 		if !ok {
 			d.warnings = append(d.warnings, fmt.Sprintf("unknown key %s in the configuration file is ignored", strconv.QuoteToASCII(path+key)))
@@ -164,6 +178,14 @@ func scalar(key string, raw json.RawMessage, dst any) error {
 			allowed = "a text, in quotes"
 		}
 		*dst = plain(raw)
+	case *textOrOff:
+		*dst = textOrOff(plain(raw))
+		switch {
+		case string(raw) == "false":
+			*dst = off
+		case raw[0] != '"':
+			allowed = "a text, in quotes, or off"
+		}
 	case *bool:
 		switch text {
 		case "true", "false":

@@ -227,7 +227,7 @@ GPUSharing:
     replicas: 4
   - {name: nvidia.com/mig-1g.5gb, rename: nvidia.com/slice, replicas: 2}
 GPUIgnoredXIDs: [79]
-GPUHeededXIDs: [13, 31]
+GPUCriticalXIDs: [13, 31]
 GPUHoldDown: 90s
 GPULibraryPath: /opt//driver/libnvidia-ml.so.1
 CDISpecDirs: [/opt/cdi/]
@@ -242,10 +242,36 @@ CDISpecDirs: [/opt/cdi/]
 			Resources: []config.SharedResource{{Name: "nvidia.com/gpu", Replicas: 4},
 				{Name: "nvidia.com/mig-1g.5gb", Rename: "nvidia.com/slice", Replicas: 2}},
 			MPSPipeDirectory: "/run/nvidia/mps/pipe", MPSShmDirectory: "/run/nvidia/mps/shm"},
-		IgnoredXIDs: []uint64{79}, HeededXIDs: []uint64{13, 31}, HoldDown: 90 * time.Second,
+		IgnoredXIDs: []uint64{79}, CriticalXIDs: []uint64{13, 31}, HoldDown: 90 * time.Second,
 		LibraryPath: "/opt/driver/libnvidia-ml.so.1", CDISpecDirs: []string{"/opt/cdi"},
 	}
 	if diff := cmp.Diff(want, got.GPU); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+// TestSwitchedOff: YAML reads off without quotes as a boolean.
+func TestSwitchedOff(t *testing.T) {
+	for _, written := range []string{"off", `"off"`, "no", "false"} {
+		t.Run(written, func(t *testing.T) {
+			c, _, err := config.Load(writeFile(t, "AdminAddress: "+written+"\n"), noEnv)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if address, on := c.Admin(); on {
+				t.Errorf("the admin address is on at %q", address)
+			}
+		})
+	}
+}
+
+// TestFormerKeys: a key that has got another name is read by its former one.
+func TestFormerKeys(t *testing.T) {
+	c, warnings, err := config.Load(writeFile(t, "gpuHeededXIDs: [13]\n"), noEnv)
+	if err != nil || len(warnings) > 0 {
+		t.Fatal(err, warnings)
+	}
+	if diff := cmp.Diff([]uint64{13}, c.GPU.CriticalXIDs); diff != "" {
+		t.Errorf("critical XIDs (-want +got):\n%s", diff)
 	}
 }

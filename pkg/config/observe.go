@@ -10,9 +10,6 @@ import (
 // AdminAddress says otherwise.
 const DefaultAdminAddress = "127.0.0.1:4001"
 
-// adminOff is the AdminAddress that serves operators on the socket alone.
-const adminOff = "off"
-
 const adminRule = "HOST:PORT such as 127.0.0.1:4001, or off"
 
 // LogFormat is how log lines are written.
@@ -26,7 +23,7 @@ const (
 
 // Admin returns the TCP address for operators; false means that there is none.
 func (c Config) Admin() (address string, on bool) {
-	return c.AdminAddress, c.AdminAddress != adminOff
+	return c.AdminAddress, c.AdminAddress != off
 }
 
 // validateObserve checks what operators watch docker-sd with.
@@ -34,7 +31,7 @@ func (c Config) validateObserve() error {
 	if !slices.Contains([]LogFormat{LogFormatText, LogFormatJSON}, c.LogFormat) {
 		return invalid("LogFormat", string(c.LogFormat), "text or json")
 	}
-	if c.AdminAddress == adminOff {
+	if c.AdminAddress == off {
 		return nil
 	}
 	host, port, err := net.SplitHostPort(c.AdminAddress)

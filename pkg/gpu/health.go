@@ -19,16 +19,16 @@ var applicationXIDs = []uint64{
 type XIDs map[uint64]bool
 
 // IgnoredXIDs are those that say nothing about the GPU: the known application
-// errors and those to ignore besides, without those to heed all the same.
-func IgnoredXIDs(ignore, heed []uint64) XIDs {
+// errors and those in ignored, without those in critical.
+func IgnoredXIDs(ignored, critical []uint64) XIDs {
 	set := make(XIDs)
 	for _, x := range applicationXIDs {
 		set[x] = true
 	}
-	for _, x := range ignore {
+	for _, x := range ignored {
 		set[x] = true
 	}
-	for _, x := range heed {
+	for _, x := range critical {
 		delete(set, x)
 	}
 	return set

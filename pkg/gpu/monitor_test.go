@@ -152,7 +152,7 @@ func TestIgnoredXIDOverrides(t *testing.T) {
 		d.events <- gpu.Event{UUID: uuid(0), Kind: gpu.EventXID, XID: 79}
 		d.events <- gpu.Event{UUID: uuid(1), Kind: gpu.EventXID, XID: 31}
 		synctest.Wait()
-		wantTotal(t, l, 3, "with XID 79 ignored and 31 heeded")
+		wantTotal(t, l, 3, "with XID 79 ignored and 31 critical")
 	})
 }
 
