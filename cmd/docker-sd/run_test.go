@@ -252,7 +252,7 @@ func TestPing(t *testing.T) {
 // 2.4), so it is small, the same every time, and all strings.
 func TestPingOfAFullNode(t *testing.T) {
 	ledger := gpu.NewLedger(gpu.Sharing{})
-	resources := []string{gpu.ResourceGPU, gpu.ResourceFPGA, gpu.ResourceAMD, "nvidia.com/mig-1g.10gb", "nvidia.com/mig-2g.20gb",
+	resources := []string{gpu.ResourceGPU, gpu.ResourceFPGA, "amd.com/gpu", "nvidia.com/mig-1g.10gb", "nvidia.com/mig-2g.20gb",
 		"nvidia.com/mig-3g.40gb", "nvidia.com/mig-4g.40gb"}
 	var inventory gpu.Inventory
 	for i, name := range resources {
