@@ -17,10 +17,12 @@ import (
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/accelerators"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/api"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/eviction"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initbinary"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
@@ -38,7 +40,8 @@ type daemon struct {
 	lock     *os.File
 	host     *engine.Client
 	images   *images.Provider
-	gpus     *accelerators
+	ledger   *gpu.Ledger
+	devices  accelerators.Config
 	server   *api.Server
 	node     *node
 	observer *observer
@@ -52,7 +55,7 @@ type daemon struct {
 // newDaemon binds the listener before anything slow happens: a create that finds
 // nobody listening is a failed pod (protocol 1.4).
 func newDaemon(ctx context.Context, settings config.Config) (*daemon, error) {
-	gpus, err := newAccelerators(settings)
+	devices, err := acceleratorsConfig(settings)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +71,8 @@ func newDaemon(ctx context.Context, settings config.Config) (*daemon, error) {
 	if err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
-	observer, err := newObserver(ctx, settings, gpus.ledger)
+	ledger := gpu.NewLedger(devices.Sharing)
+	observer, err := newObserver(ctx, settings, ledger)
 	if err != nil {
 		return nil, errors.Join(err, listener.Close(), lock.Close())
 	}
@@ -82,8 +86,8 @@ func newDaemon(ctx context.Context, settings config.Config) (*daemon, error) {
 	d := &daemon{settings: settings, listener: listener, lock: lock, host: host, observer: observer, guard: guard,
 		images: images.New(images.Config{Instance: settings.Instance, Timeout: settings.ImagePullTimeout, DockerConfig: settings.DockerConfig,
 			Observer: observer.tell, Record: filepath.Join(settings.DataRootFolder, "images.json"),
-			Access: filepath.Join(settings.DataRootFolder, "image-access.json"), Verification: images.Verification(settings.ImageVerification)}, host), gpus: gpus}
-	d.node = newNode(settings, gpus.ledger)
+			Access: filepath.Join(settings.DataRootFolder, "image-access.json"), Verification: images.Verification(settings.ImageVerification)}, host), ledger: ledger, devices: devices}
+	d.node = newNode(settings, ledger)
 	return d, nil
 }
 
@@ -185,20 +189,21 @@ func (d *daemon) work(ctx context.Context, gate *gate) error {
 		defer store.Close()
 		d.images.ShareFrom(store, config.Image, sandboxes.Refresh)
 	}
-	if err := d.gpus.open(ctx, d.host, sandboxes); err != nil {
+	devices, err := accelerators.Open(ctx, d.devices, d.ledger, d.host, sandboxes)
+	if err != nil {
 		return err
 	}
-	defer d.gpus.close(ctx)
-	manager := pods.New(d.podsConfig(info), sandboxes, d.images, d.gpus.broker())
+	defer devices.Close(ctx)
+	manager := pods.New(d.podsConfig(info), sandboxes, d.images, devices.Broker())
 	defer manager.Close()
 	if err := d.checkInstance(ctx, sandboxes); err != nil || ctx.Err() != nil {
 		return err
 	}
-	d.gpus.refresh(ctx)
+	devices.Refresh(ctx)
 	if err := manager.Recover(ctx, sandboxes.Keep); err != nil {
 		return err
 	}
-	d.gpus.recovered(ctx, manager.OwnerOf)
+	devices.Recovered(ctx, manager.OwnerOf)
 	disks := d.watchDisks(ctx, info, manager)
 	d.show(sandboxes, disks)
 	d.observer.watch(manager, sandboxes, info)
@@ -218,7 +223,7 @@ func (d *daemon) work(ctx context.Context, gate *gate) error {
 	group.Go(func() { d.images.Run(ctx) })
 	group.Go(func() { d.collectImages(ctx, info, manager) })
 	group.Go(func() { disks.Run(ctx) })
-	group.Go(func() { d.gpus.run(ctx) })
+	group.Go(func() { devices.Run(ctx) })
 	group.Go(func() { d.keepBounds(ctx, bounded, shares) })
 	if d.settings.WritebackLimit > 0 {
 		group.Go(func() { writeback.Run(ctx, info.RootDir, d.settings.WritebackLimit) })

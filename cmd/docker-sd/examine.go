@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/accelerators"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/admin"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/cgroup"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
@@ -260,31 +261,14 @@ func (p *examination) gpuLines(ctx context.Context, info engine.Info) []prefligh
 	defer driver.Close()
 	inventory, err := driver.Inventory(ctx)
 	lines := []preflight.Line{preflight.GPUs(inventory, err)}
-	a, accErr := newAccelerators(p.settings)
-	if accErr != nil {
-		return append(lines, preflight.Line{Name: "gpu sharing", Verdict: preflight.Wrong, Found: accErr.Error(), Do: "correct GPUSharing"})
+	c, sharingErr := acceleratorsConfig(p.settings)
+	if sharingErr != nil {
+		return append(lines, preflight.Line{Name: "gpu sharing", Verdict: preflight.Wrong, Found: sharingErr.Error(), Do: "correct GPUSharing"})
 	}
 	if err != nil || len(inventory.Devices) == 0 {
 		return lines
 	}
-	return append(lines, preflight.Ways(a.ways(info, nvidiaOf(inventory.Devices))))
-}
-
-// ways tries the strategies as far as that takes no sandbox.
-func (a *accelerators) ways(info engine.Info, devices []gpu.Device) []preflight.Way {
-	candidates, err := gpu.Strategies(string(a.settings.GPU.Strategy), a.specs)
-	if err != nil {
-		return []preflight.Way{{Name: string(a.settings.GPU.Strategy), Err: err}}
-	}
-	var out []preflight.Way
-	for _, s := range candidates {
-		in, err := s.Sandbox(devices)
-		if err == nil {
-			err = errors.Join(present(in), supports(info, in))
-		}
-		out = append(out, preflight.Way{Name: s.Name(), Err: err})
-	}
-	return out
+	return append(lines, preflight.Ways(accelerators.Ways(c.Strategy, c.Specs, info, inventory.Devices)))
 }
 
 // checkSuffix of the instance that a check's sandbox belongs to: docker-sd takes

@@ -1,9 +1,11 @@
-package main
+// Package accelerators looks after the host's GPUs and FPGAs: it keeps the ledger up to
+// date, chooses the way in which devices get into containers, and has sandboxes equipped
+// with what the ledger may give out.
+package accelerators
 
 import (
 	"context"
 	"maps"
-	"os"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -11,38 +13,60 @@ import (
 	"github.com/containerd/containerd/log"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
-// hardwarePool is what accelerators need of the pool.
-type hardwarePool interface {
+// Config says which accelerators pods may have, and how.
+type Config struct {
+	// GPUs and FPGAs switch on NVIDIA's GPUs and Xilinx FPGAs. Without either no driver
+	// is loaded and nothing is watched.
+	GPUs, FPGAs bool
+	// Strategy is the name of a way in which GPUs get into containers (see
+	// gpu.Strategies), and Specs are the CDI specifications that some ways need.
+	Strategy string
+	Specs    gpu.CDISpecs
+	// LibraryPath of NVML; empty is where the dynamic linker finds it.
+	LibraryPath string
+	// HoldDown is how long a device stays out of use after a fault, and Ignored are the
+	// errors of NVIDIA's driver that are none.
+	HoldDown time.Duration
+	Ignored  gpu.XIDs
+	// Sharing says which devices several pods may have at a time. It is the ledger's too.
+	Sharing gpu.Sharing
+	// MPS is where the host's MPS control daemon is found.
+	MPS gpu.MPSControl
+	// FPGATools are folders of the host that containers with an FPGA see.
+	FPGATools []string
+	// BootTimeout bounds the boot of a sandbox in which a strategy is tried.
+	BootTimeout time.Duration
+}
+
+// Pool is what the accelerators need of the pool of sandboxes.
+type Pool interface {
 	SetHardware(pool.Hardware)
 	Try(ctx context.Context, h pool.Hardware, check func(context.Context, *pool.Sandbox) error) error
 }
 
-// gpuHost is what accelerators need of the host's engine.
-type gpuHost interface {
+// Host is what the accelerators need of the host's engine.
+type Host interface {
 	Info(context.Context) (engine.Info, error)
 	List(ctx context.Context, labels ...string) ([]engine.Container, error)
 	Inspect(ctx context.Context, nameOrID string) (engine.Container, error)
 }
 
-// accelerators looks after the host's GPUs and FPGAs: it keeps the ledger up to
-// date and sandboxes equipped with what the ledger may give out.
-type accelerators struct {
-	settings config.Config
+// Accelerators of this host. The zero value is not usable; see Open.
+type Accelerators struct {
+	config   Config
 	ledger   *gpu.Ledger
 	injector gpu.Injector
 	strategy *strategy
-	specs    gpu.CDISpecs
 	// proc is where /proc is.
 	proc string
 
-	host       gpuHost
-	sandboxes  hardwarePool
+	host       Host
+	sandboxes  Pool
 	discoverer gpu.Discoverer
 	monitor    *gpu.Monitor
 	// owner tells whose sandbox a container is, once the pods of an earlier run
@@ -56,88 +80,40 @@ type accelerators struct {
 	listFail bool
 }
 
-// newAccelerators opens nothing yet.
-func newAccelerators(settings config.Config) (*accelerators, error) {
-	sharing := sharingOf(settings)
-	if err := sharing.Validate(); err != nil {
-		return nil, err
-	}
-	if settings.FPGA.DisableBookkeeping {
-		// Every pod that the node takes may have the same FPGA.
-		sharing = withShared(sharing, gpu.ResourceFPGA, max(settings.MaxPods, 2))
-	}
-	a := &accelerators{settings: settings, ledger: gpu.NewLedger(sharing), strategy: &strategy{}, proc: "/proc",
-		specs: gpu.CDISpecs{Dirs: settings.GPU.CDISpecDirs}, aside: map[string]string{}, visible: map[string]string{}}
-	a.injector = gpu.Injector{NVIDIA: a.strategy, Sharing: sharing,
-		MPS: gpu.MPSControl{PipeDir: settings.GPU.Sharing.MPSPipeDirectory, ShmDir: settings.GPU.Sharing.MPSShmDirectory}}
-	return a, nil
-}
-
-func sharingOf(settings config.Config) gpu.Sharing {
-	s := settings.GPU.Sharing
-	sharing := gpu.Sharing{RenameByDefault: s.RenameByDefault, FailRequestsGreaterThanOne: s.FailRequestsGreaterThanOne}
-	if s.Strategy != config.GPUSharingNone {
-		sharing.Strategy = gpu.SharingStrategy(s.Strategy)
-	}
-	for _, r := range s.Resources {
-		sharing.Resources = append(sharing.Resources, gpu.SharedResource{Name: r.Name, Rename: r.Rename, Replicas: r.Replicas})
-	}
-	return sharing
-}
-
-// withShared shares one more resource, under its own name, unless it is shared already.
-func withShared(sharing gpu.Sharing, resource string, replicas int) gpu.Sharing {
-	if sharing.Replicas(resource) > 1 {
-		return sharing
-	}
-	if sharing.Strategy == gpu.SharingNone {
-		sharing.Strategy = gpu.SharingTimeSlicing
-	}
-	sharing.Resources = append(sharing.Resources, gpu.SharedResource{Name: resource, Rename: resource, Replicas: replicas})
-	return sharing
-}
-
-func (a *accelerators) broker() gpu.Broker {
-	return gpu.Broker{Ledger: a.ledger, Injector: a.injector, Off: !a.settings.GPUEnabled && !a.settings.FPGA.Enabled}
-}
-
-// open loads the drivers of what is switched on, and nothing else.
-func (a *accelerators) open(ctx context.Context, host gpuHost, sandboxes hardwarePool) error {
-	a.host, a.sandboxes = host, sandboxes
+// Open loads the drivers of what is switched on, and nothing else. A GPU driver that is
+// not there counts as a host without GPUs. The ledger is filled by Refresh and Run.
+func Open(ctx context.Context, c Config, ledger *gpu.Ledger, host Host, sandboxes Pool) (*Accelerators, error) {
+	a := &Accelerators{config: c, ledger: ledger, strategy: &strategy{}, proc: "/proc", host: host, sandboxes: sandboxes,
+		aside: map[string]string{}, visible: map[string]string{}}
+	a.injector = gpu.Injector{NVIDIA: a.strategy, Sharing: c.Sharing, MPS: c.MPS}
 	var parts []gpu.Discoverer
-	if a.settings.GPUEnabled {
-		nvidia, err := gpu.OpenOrNone(ctx, gpu.NVMLOptions{LibraryPath: a.settings.GPU.LibraryPath})
+	if c.GPUs {
+		nvidia, err := gpu.OpenOrNone(ctx, gpu.NVMLOptions{LibraryPath: c.LibraryPath})
 		if err != nil {
-			return err
+			return nil, err
 		}
 		parts = append(parts, nvidia)
 	}
-	if a.settings.FPGA.Enabled {
+	if c.FPGAs {
 		parts = append(parts, gpu.FPGAs("", ""))
-		a.injector.FPGATools = a.fpgaTools()
+		a.injector.FPGATools = c.FPGATools
 	}
 	a.discoverer = gpu.Combine(parts...)
 	a.monitor = gpu.NewMonitor(gpu.MonitorConfig{
 		Discoverer: a.discoverer, Ledger: a.ledger, Identify: a.identify, Prepare: a.prepare,
-		HoldDown: a.settings.GPU.HoldDown, Ignored: gpu.IgnoredXIDs(a.settings.GPU.IgnoredXIDs, a.settings.GPU.CriticalXIDs),
+		HoldDown: c.HoldDown, Ignored: c.Ignored,
 	})
 	a.equip(ctx, nil)
-	return nil
+	return a, nil
 }
 
-// fpgaTools are the folders of the vendor's tools that this host has.
-func (a *accelerators) fpgaTools() []string {
-	var found []string
-	for _, dir := range []string{a.settings.FPGA.ToolsPath, a.settings.FPGA.VitisPath, a.settings.FPGA.XRTPath} {
-		if _, err := os.Stat(dir); err == nil {
-			found = append(found, dir)
-		}
-	}
-	return outermost(found)
+// Broker gives the devices of the ledger to pods.
+func (a *Accelerators) Broker() gpu.Broker {
+	return gpu.Broker{Ledger: a.ledger, Injector: a.injector, Off: !a.config.GPUs && !a.config.FPGAs}
 }
 
-// close lets go of the drivers, after run has returned.
-func (a *accelerators) close(ctx context.Context) {
+// Close unloads the drivers. Run must have returned.
+func (a *Accelerators) Close(ctx context.Context) {
 	if err := a.discoverer.Close(); err != nil {
 		log.G(ctx).WithError(err).Warn("an accelerator's driver could not be closed")
 	}
@@ -146,25 +122,25 @@ func (a *accelerators) close(ctx context.Context) {
 // refreshLimit bounds the passes that calls wait for, beside the trial of a sandbox.
 const refreshLimit = 30 * time.Second
 
-// refresh looks at the devices once. Where that fails, run goes on trying.
-func (a *accelerators) refresh(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, refreshLimit+a.settings.SandboxBootTimeout)
+// Refresh looks at the devices once. Where that fails, Run goes on trying.
+func (a *Accelerators) Refresh(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, refreshLimit+a.config.BootTimeout)
 	defer cancel()
 	if err := a.monitor.Refresh(ctx); err != nil {
 		log.G(ctx).WithError(err).Error("the accelerators cannot be looked at, trying again every few seconds")
 	}
 }
 
-// recovered says that the pods of an earlier run are known, so that what uses a
-// device can be told from strangers.
-func (a *accelerators) recovered(ctx context.Context, owner func(container string) (types.UID, bool)) {
+// Recovered says that the pods of an earlier run are known, so that a pod that uses a
+// device can be told from strangers: owner gives the pod whose sandbox a container is.
+func (a *Accelerators) Recovered(ctx context.Context, owner func(container string) (types.UID, bool)) {
 	a.owner.Store(&owner)
-	a.refresh(ctx)
+	a.Refresh(ctx)
 }
 
-// run keeps watch until ctx ends.
-func (a *accelerators) run(ctx context.Context) {
-	if !a.settings.GPUEnabled && !a.settings.FPGA.Enabled {
+// Run watches the devices until ctx ends.
+func (a *Accelerators) Run(ctx context.Context) {
+	if !a.config.GPUs && !a.config.FPGAs {
 		return
 	}
 	if err := a.monitor.Run(ctx); err != nil {
@@ -174,7 +150,7 @@ func (a *accelerators) run(ctx context.Context) {
 
 // prepare has sandboxes equipped with the devices, and sets aside those that
 // could not get into a container. The ledger is told of the devices after it.
-func (a *accelerators) prepare(ctx context.Context, devices []gpu.Device) {
+func (a *Accelerators) prepare(ctx context.Context, devices []gpu.Device) {
 	a.settle(ctx, devices)
 	a.foreignContainers(ctx, devices)
 	usable, aside := a.sort(devices)
@@ -193,7 +169,7 @@ func (a *accelerators) prepare(ctx context.Context, devices []gpu.Device) {
 	a.equip(ctx, usable)
 }
 
-func (a *accelerators) equip(ctx context.Context, devices []gpu.Device) {
+func (a *Accelerators) equip(ctx context.Context, devices []gpu.Device) {
 	in, err := a.injector.Sandbox(devices)
 	if err != nil {
 		// What describes the devices has changed since they were sorted; the next pass sees it.
@@ -208,7 +184,7 @@ func hardware(in gpu.Injection) pool.Hardware {
 }
 
 // sort tells devices that a sandbox can be given from the others, with the reason.
-func (a *accelerators) sort(devices []gpu.Device) (usable []gpu.Device, aside map[string]string) {
+func (a *Accelerators) sort(devices []gpu.Device) (usable []gpu.Device, aside map[string]string) {
 	aside = map[string]string{}
 	if a.works(a.injector, devices) == nil {
 		return devices, aside
@@ -235,7 +211,7 @@ type equipper interface {
 
 // works tells whether a sandbox can get the devices: an engine refuses to start
 // a container when one file that it is to be given is not there.
-func (a *accelerators) works(e equipper, devices []gpu.Device) error {
+func (a *Accelerators) works(e equipper, devices []gpu.Device) error {
 	in, err := e.Sandbox(devices)
 	if err != nil {
 		return err

@@ -1,4 +1,4 @@
-package main
+package accelerators
 
 import (
 	"context"
@@ -13,7 +13,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
@@ -74,19 +73,15 @@ func (l *gpuLab) describe(uuids ...string) {
 
 func (l *gpuLab) node(uuid string) string { return filepath.Join(l.dir, uuid) }
 
-// start makes the daemon's part for this host, with no driver loaded.
-func (l *gpuLab) start(edit func(*config.Config)) *accelerators {
+// start opens the accelerators of this host, with no driver loaded.
+func (l *gpuLab) start(edit func(*Config)) *Accelerators {
 	l.t.Helper()
-	settings := config.Default()
-	settings.GPU.CDISpecDirs = []string{l.dir}
+	c := Config{Strategy: gpu.StrategyAuto, Specs: gpu.CDISpecs{Dirs: []string{l.dir}}}
 	if edit != nil {
-		edit(&settings)
+		edit(&c)
 	}
-	a, err := newAccelerators(settings)
+	a, err := Open(l.t.Context(), c, gpu.NewLedger(c.Sharing), l, l)
 	if err != nil {
-		l.t.Fatal(err)
-	}
-	if err := a.open(l.t.Context(), l, l); err != nil {
 		l.t.Fatal(err)
 	}
 	a.proc = filepath.Join(l.dir, "proc")
@@ -94,7 +89,7 @@ func (l *gpuLab) start(edit func(*config.Config)) *accelerators {
 }
 
 // pass is what the monitor does with an inventory.
-func pass(t *testing.T, a *accelerators, devices ...gpu.Device) {
+func pass(t *testing.T, a *Accelerators, devices ...gpu.Device) {
 	t.Helper()
 	a.prepare(t.Context(), devices)
 	a.ledger.Update(gpu.Inventory{Devices: devices})
@@ -111,7 +106,7 @@ func fake(uuid string) gpu.Device {
 func TestStrategyIsChosen(t *testing.T) {
 	for _, tc := range []struct {
 		name       string
-		configured config.GPUStrategy
+		configured string
 		prepare    func(*gpuLab)
 		want       string
 		why        []string
@@ -137,7 +132,7 @@ func TestStrategyIsChosen(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			l := newGPULab(t)
 			tc.prepare(l)
-			a := l.start(func(c *config.Config) { c.GPU.Strategy = tc.configured })
+			a := l.start(func(c *Config) { c.Strategy = tc.configured })
 			pass(t, a, fake("GPU-0"))
 			pass(t, a, fake("GPU-0"))
 			if got := a.strategy.Name(); got != tc.want {
@@ -202,9 +197,8 @@ func TestIdentify(t *testing.T) {
 	const sandbox, stranger = "a1", "b2"
 	id := func(s string) string { return strings.Repeat(s, 32) }
 	l := newGPULab(t)
-	a := l.start(func(c *config.Config) {
-		c.GPU.Sharing.Strategy = config.GPUSharingMPS
-		c.GPU.Sharing.Resources = []config.SharedResource{{Name: gpu.ResourceGPU, Replicas: 2}}
+	a := l.start(func(c *Config) {
+		c.Sharing = gpu.Sharing{Strategy: gpu.SharingMPS, Resources: []gpu.SharedResource{{Name: gpu.ResourceGPU, Replicas: 2}}}
 	})
 	process := func(pid int, cgroup, comm string) {
 		dir := filepath.Join(a.proc, fmt.Sprint(pid))
@@ -225,7 +219,7 @@ func TestIdentify(t *testing.T) {
 	if _, ours := a.identify(t.Context(), 4); !ours {
 		t.Error("a process is a stranger before the pods of an earlier run are known")
 	}
-	a.recovered(t.Context(), func(container string) (types.UID, bool) { return "pod", container == id(sandbox) })
+	a.Recovered(t.Context(), func(container string) (types.UID, bool) { return "pod", container == id(sandbox) })
 	for _, tc := range []struct {
 		name  string
 		pid   int
@@ -274,41 +268,5 @@ func TestForeignContainers(t *testing.T) {
 	pass(t, a, devices...)
 	if got := a.ledger.Totals()[gpu.ResourceGPU]; got != 2 {
 		t.Errorf("offered = %d after one has gone, want 2", got)
-	}
-}
-
-func TestSharingOfSettings(t *testing.T) {
-	l := newGPULab(t)
-	l.describe("GPU-0")
-	fpga := gpu.Device{UUID: l.node("fpga"), Resource: gpu.ResourceFPGA, Nodes: []string{l.node("fpga")}}
-	if err := os.WriteFile(l.node("fpga"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for _, tc := range []struct {
-		name string
-		edit func(*config.Config)
-		want map[string]int64
-	}{
-		{"none", nil, map[string]int64{gpu.ResourceGPU: 1, gpu.ResourceFPGA: 1}},
-		{"time-slicing", func(c *config.Config) {
-			c.GPU.Sharing.Strategy, c.GPU.Sharing.RenameByDefault = config.GPUSharingTimeSlicing, true
-			c.GPU.Sharing.Resources = []config.SharedResource{{Name: gpu.ResourceGPU, Replicas: 4}}
-		}, map[string]int64{"nvidia.com/gpu.shared": 4, gpu.ResourceFPGA: 1}},
-		{"FPGAs are shared by all pods", func(c *config.Config) { c.FPGA.DisableBookkeeping, c.MaxPods = true, 7 },
-			map[string]int64{gpu.ResourceGPU: 1, gpu.ResourceFPGA: 7}},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			a := l.start(tc.edit)
-			pass(t, a, fake("GPU-0"), fpga)
-			if diff := cmp.Diff(tc.want, a.ledger.Totals()); diff != "" {
-				t.Errorf("offered (-want +got):\n%s", diff)
-			}
-		})
-	}
-	settings := config.Default()
-	settings.GPU.Sharing.Strategy = config.GPUSharingTimeSlicing
-	settings.GPU.Sharing.Resources = []config.SharedResource{{Name: gpu.ResourceGPU, Replicas: 2}, {Name: gpu.ResourceGPU, Replicas: 3}}
-	if _, err := newAccelerators(settings); !errdefs.IsInvalidArgument(err) {
-		t.Errorf("error = %v, want invalid argument for a name that is shared twice", err)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package accelerators
 
 import (
 	"context"
@@ -25,7 +25,7 @@ const mpsServer = "nvidia-cuda-mps"
 // identify tells which pod a process of the host belongs to: its control group
 // is below that of the pod's sandbox. Before the pods of an earlier run are known
 // nobody is taken for a stranger.
-func (a *accelerators) identify(_ context.Context, pid int) (owner string, ours bool) {
+func (a *Accelerators) identify(_ context.Context, pid int) (owner string, ours bool) {
 	ownerOf := a.owner.Load()
 	if ownerOf == nil {
 		return "", true
@@ -52,7 +52,7 @@ const sourceContainers = "containers"
 
 // foreignContainers reports the devices that other containers of the host's
 // engine were given by name; they may be idle now and busy in a second.
-func (a *accelerators) foreignContainers(ctx context.Context, devices []gpu.Device) {
+func (a *Accelerators) foreignContainers(ctx context.Context, devices []gpu.Device) {
 	if len(nvidiaOf(devices)) == 0 {
 		return
 	}

@@ -1,4 +1,4 @@
-package main
+package accelerators
 
 import (
 	"context"
@@ -77,12 +77,12 @@ func (s *strategy) Container(devices []gpu.Device) (gpu.Injection, error) {
 const settleAgain = 30 * time.Second
 
 // settle chooses the strategy, once there are devices to choose it for.
-func (a *accelerators) settle(ctx context.Context, devices []gpu.Device) {
+func (a *Accelerators) settle(ctx context.Context, devices []gpu.Device) {
 	nvidia := nvidiaOf(devices)
 	if a.strategy.Name() != "" || len(nvidia) == 0 || time.Now().Before(a.nextTry) {
 		return
 	}
-	candidates, err := gpu.Strategies(string(a.settings.GPU.Strategy), a.specs)
+	candidates, err := gpu.Strategies(a.config.Strategy, a.config.Specs)
 	var chosen gpu.Strategy
 	if err == nil {
 		chosen, err = gpu.Settle(ctx, candidates, func(ctx context.Context, s gpu.Strategy) error { return a.try(ctx, s, nvidia) })
@@ -90,7 +90,7 @@ func (a *accelerators) settle(ctx context.Context, devices []gpu.Device) {
 	a.nextTry = time.Now().Add(settleAgain)
 	a.strategy.set(chosen, err)
 	if err == nil {
-		log.G(ctx).WithField("strategy", chosen.Name()).WithField("configured", a.settings.GPU.Strategy).
+		log.G(ctx).WithField("strategy", chosen.Name()).WithField("configured", a.config.Strategy).
 			Info("the way in which GPUs get into containers is chosen")
 	}
 }
@@ -101,7 +101,7 @@ func nvidiaOf(devices []gpu.Device) []gpu.Device {
 
 // try tells whether what a strategy needs is there: on the host, in its engine,
 // and in a sandbox, which is booted for that if the strategy needs anything in it.
-func (a *accelerators) try(ctx context.Context, s gpu.Strategy, devices []gpu.Device) error {
+func (a *Accelerators) try(ctx context.Context, s gpu.Strategy, devices []gpu.Device) error {
 	var reasons []error
 	devices = slices.DeleteFunc(slices.Clone(devices), func(d gpu.Device) bool {
 		err := a.works(s, []gpu.Device{d})
@@ -148,6 +148,30 @@ func supports(info engine.Info, in gpu.Injection) error {
 			info.Version, errdefs.ErrFailedPrecondition)
 	}
 	return nil
+}
+
+// Way is a strategy, and why it does not work.
+type Way struct {
+	Strategy string
+	Err      error
+}
+
+// Ways tries the strategies of a name, as far as that takes no sandbox, with NVIDIA's
+// among the devices. An unknown name is a way that does not work.
+func Ways(name string, specs gpu.CDISpecs, host engine.Info, devices []gpu.Device) []Way {
+	candidates, err := gpu.Strategies(name, specs)
+	if err != nil {
+		return []Way{{Strategy: name, Err: err}}
+	}
+	var out []Way
+	for _, s := range candidates {
+		in, err := s.Sandbox(nvidiaOf(devices))
+		if err == nil {
+			err = errors.Join(present(in), supports(host, in))
+		}
+		out = append(out, Way{Strategy: s.Name(), Err: err})
+	}
+	return out
 }
 
 // present looks for the files of an injection on the host.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/accelerators"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
 )
 
@@ -36,21 +37,15 @@ func GPUs(inventory gpu.Inventory, err error) Line {
 	return right(name, "%s%s", driver, strings.Join(names, ", "))
 }
 
-// Way is a way in which GPUs get into containers, and why it does not work.
-type Way struct {
-	Name string
-	Err  error
-}
-
 // Ways judges the ways that the configuration allows, in the order of preference.
-func Ways(ways []Way) Line {
+func Ways(ways []accelerators.Way) Line {
 	const name = "gpu access"
 	var good, bad []string
 	for _, w := range ways {
 		if w.Err == nil {
-			good = append(good, w.Name)
+			good = append(good, w.Strategy)
 		} else {
-			bad = append(bad, w.Name+": "+strings.ReplaceAll(w.Err.Error(), "\n", "; "))
+			bad = append(bad, w.Strategy+": "+strings.ReplaceAll(w.Err.Error(), "\n", "; "))
 		}
 	}
 	if len(good) == 0 {

@@ -15,6 +15,7 @@ import (
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/accelerators"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
@@ -282,8 +283,8 @@ func TestGPUs(t *testing.T) {
 		"left out":  {preflight.GPUs(gpu.Inventory{Devices: devices, Skipped: []string{"GPU 3 is lost"}}, nil), preflight.Note, "GPU 3 is lost"},
 		"none":      {preflight.GPUs(gpu.Inventory{Drivers: drivers}, nil), preflight.Wrong, "there are none"},
 		"no driver": {preflight.GPUs(gpu.Inventory{}, gpu.ErrNoDriver), preflight.Wrong, "does not answer"},
-		"ways":      {preflight.Ways([]preflight.Way{{Name: "devices", Err: errors.New("no file")}, {Name: "cdi"}, {Name: "nvidia-runtime"}}), preflight.Right, "by cdi; nvidia-runtime would work too"},
-		"no way":    {preflight.Ways([]preflight.Way{{Name: "devices", Err: errors.New("no file")}}), preflight.Wrong, "devices: no file"},
+		"ways":      {preflight.Ways([]accelerators.Way{{Strategy: "devices", Err: errors.New("no file")}, {Strategy: "cdi"}, {Strategy: "nvidia-runtime"}}), preflight.Right, "by cdi; nvidia-runtime would work too"},
+		"no way":    {preflight.Ways([]accelerators.Way{{Strategy: "devices", Err: errors.New("no file")}}), preflight.Wrong, "devices: no file"},
 	})
 }
 
