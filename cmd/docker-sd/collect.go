@@ -8,21 +8,19 @@ import (
 	"github.com/containerd/containerd/log"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
 )
 
 // collectImages removes unused images until ctx ends, if the operator wants that.
-func (d *daemon) collectImages(ctx context.Context, info engine.Info, manager *pods.Manager) {
+func (d *daemon) collectImages(ctx context.Context, p *parts) {
 	s := d.settings
 	if s.ImageGC == config.ImageGCDisabled {
 		return
 	}
 	c := images.Collection{DryRun: s.ImageGC == config.ImageGCDryRun, MaximumAge: s.ImageMaximumGCAge, MinimumAge: s.ImageMinimumGCAge,
 		HighThresholdPercent: s.ImageGCHighThresholdPercent, LowThresholdPercent: s.ImageGCLowThresholdPercent,
-		InUse: func() []string { return append(manager.ImagesInUse(), s.SandboxImageName()) }}
-	disk, err := images.DiskOf(info.RootDir)
+		InUse: func() []string { return append(p.manager.ImagesInUse(), s.SandboxImageName()) }}
+	disk, err := images.DiskOf(p.info.RootDir)
 	if s.DockerHost != "" && !strings.HasPrefix(s.DockerHost, "unix://") {
 		disk, err = nil, errors.New("the engine may be on another machine")
 	}
@@ -30,5 +28,5 @@ func (d *daemon) collectImages(ctx context.Context, info engine.Info, manager *p
 		log.G(ctx).WithError(err).Warn("images are collected by age only: the disk of the engine cannot be measured")
 	}
 	c.Disk = disk
-	d.images.Collect(ctx, c)
+	p.images.Collect(ctx, c)
 }

@@ -8,13 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/containerd/containerd/log"
 	"github.com/containerd/errdefs"
-	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/accelerators"
@@ -22,6 +20,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/eviction"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/firewall"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initbinary"
@@ -33,13 +32,12 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/writeback"
 )
 
-// daemon is the parts of docker-sd and the order of their lives.
+// daemon is docker-sd from before its engine answers until it ends.
 type daemon struct {
 	settings config.Config
 	listener net.Listener
 	lock     *os.File
 	host     *engine.Client
-	images   *images.Provider
 	ledger   *gpu.Ledger
 	devices  accelerators.Config
 	server   *api.Server
@@ -52,42 +50,54 @@ type daemon struct {
 	disks *eviction.Watch
 }
 
+// closers close what was opened, the last one first.
+type closers []func() error
+
+func (c closers) close() error {
+	var errs []error
+	for _, end := range slices.Backward(c) {
+		errs = append(errs, end())
+	}
+	return errors.Join(errs...)
+}
+
 // newDaemon binds the listener before anything slow happens: a create that finds
-// nobody listening is a failed pod (protocol 1.4).
-func newDaemon(ctx context.Context, settings config.Config) (*daemon, error) {
-	devices, err := acceleratorsConfig(settings)
-	if err != nil {
+// nobody listening is a failed pod (protocol 1.4). What is open when it fails is closed.
+func newDaemon(ctx context.Context, settings config.Config) (_ *daemon, err error) {
+	var opened closers
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, opened.close())
+		}
+	}()
+	d := &daemon{settings: settings}
+	if d.devices, err = acceleratorsConfig(settings); err != nil {
 		return nil, err
 	}
-	guard, err := newGuard(settings.Access)
-	if err != nil {
+	d.ledger = gpu.NewLedger(d.devices.Sharing)
+	d.node = newNode(settings, d.ledger)
+	if d.guard, err = newGuard(settings.Access); err != nil {
 		return nil, err
 	}
-	lock, err := lockFolder(settings.DataRootFolder)
-	if err != nil {
+	if d.lock, err = lockFolder(settings.DataRootFolder); err != nil {
 		return nil, err
 	}
-	listener, err := api.Listen(settings.Listen())
-	if err != nil {
-		return nil, errors.Join(err, lock.Close())
+	opened = append(opened, d.lock.Close)
+	if d.listener, err = api.Listen(settings.Listen()); err != nil {
+		return nil, err
 	}
-	ledger := gpu.NewLedger(devices.Sharing)
-	observer, err := newObserver(ctx, settings, ledger)
-	if err != nil {
-		return nil, errors.Join(err, listener.Close(), lock.Close())
+	opened = append(opened, d.listener.Close)
+	if d.observer, err = newObserver(ctx, settings, d.ledger); err != nil {
+		return nil, err
 	}
-	host, err := engine.Connect(settings.DockerHost, observer.tell.hostCall)
-	if err != nil {
-		return nil, errors.Join(err, listener.Close(), lock.Close())
+	opened = append(opened, d.observer.close)
+	if d.host, err = engine.Connect(settings.DockerHost, d.observer.tell.hostCall); err != nil {
+		return nil, err
 	}
-	if err := observer.listen(ctx, settings); err != nil {
-		return nil, errors.Join(err, host.Close(), listener.Close(), lock.Close())
+	opened = append(opened, d.host.Close)
+	if err = d.observer.listen(ctx, settings); err != nil {
+		return nil, err
 	}
-	d := &daemon{settings: settings, listener: listener, lock: lock, host: host, observer: observer, guard: guard,
-		images: images.New(images.Config{Instance: settings.Instance, Timeout: settings.ImagePullTimeout, DockerConfig: settings.DockerConfig,
-			Observer: observer.tell, Record: filepath.Join(settings.DataRootFolder, "images.json"),
-			Access: filepath.Join(settings.DataRootFolder, "image-access.json"), Verification: images.Verification(settings.ImageVerification)}, host), ledger: ledger, devices: devices}
-	d.node = newNode(settings, ledger)
 	return d, nil
 }
 
@@ -111,14 +121,12 @@ func lockFolder(dir string) (*os.File, error) {
 func (d *daemon) run(ctx context.Context) error {
 	defer d.lock.Close()
 	defer d.host.Close()
-	defer d.images.Close()
 	log.G(ctx).WithField("address", d.listener.Addr().String()).WithField("version", version).Info("docker-sd is listening")
 	d.guard.warn(ctx, d.listener.Addr())
 
-	// The parts are made once the engine has said what it is; calls wait for that.
-	gate := newGate()
-	d.server = api.New(api.Config{Pods: gate, Ping: d.node.ping, Troubles: d.troubles,
-		Alive: func() { gate.Count() }, Observer: d.observer.tell, MaxBody: d.settings.MaxBodyBytes, MaxFollowers: d.settings.MaxLogFollowers,
+	// The pods are there once the engine has said what it is; calls wait for that.
+	d.server = api.New(api.Config{Ping: d.node.ping, Troubles: d.troubles, Observer: d.observer.tell,
+		MaxBody: d.settings.MaxBodyBytes, MaxFollowers: d.settings.MaxLogFollowers,
 		MaxCalls: d.settings.Access.MaxRequests, MaxMemory: d.settings.Access.MaxRequestMemory,
 		Authorized: d.guard.authorized, TLS: d.guard.tls, Hosts: d.guard.hosts(d.settings)})
 	d.observer.readyFrom(d.server.Troubles)
@@ -133,7 +141,7 @@ func (d *daemon) run(ctx context.Context) error {
 	work, stop := context.WithCancel(ctx)
 	defer stop()
 	worked := make(chan error, 1)
-	group.Go(func() { worked <- d.work(work, gate) })
+	group.Go(func() { worked <- d.work(work) })
 
 	var err error
 	select {
@@ -153,7 +161,7 @@ func (d *daemon) run(ctx context.Context) error {
 }
 
 // work takes over earlier pods, lets calls in, and keeps the pool warm.
-func (d *daemon) work(ctx context.Context, gate *gate) error {
+func (d *daemon) work(ctx context.Context) error {
 	info, ok := d.awaitEngine(ctx)
 	if !ok {
 		return nil
@@ -166,70 +174,122 @@ func (d *daemon) work(ctx context.Context, gate *gate) error {
 	if err != nil {
 		return nil // its context has ended
 	}
-	shares, bounded, err := d.boundSandboxes(ctx, info)
+	shares, group, err := d.boundSandboxes(ctx, info)
 	if err != nil {
 		return err
 	}
-	defer d.unbound(ctx, bounded)
-	config := d.poolConfig(ctx, info, shares)
-	if config.Init, err = initbinary.Install(filepath.Join(d.settings.DataRootFolder, "init")); err != nil {
-		return err
-	}
+	defer d.unbound(ctx, group)
 	if wall != nil {
-		config.Guard = wall
 		defer d.leaveFirewall(ctx)
 	}
-	sandboxes := pool.New(config, d.host)
-	defer sandboxes.Close()
-	if config.StoreVolume != "" {
-		store, err := pool.NewStore(config, filepath.Join(d.settings.DataRootFolder, "images"), d.host)
-		if err != nil {
-			return err
-		}
-		defer store.Close()
-		d.images.ShareFrom(store, config.Image, sandboxes.Refresh)
-	}
-	devices, err := accelerators.Open(ctx, d.devices, d.ledger, d.host, sandboxes)
+	p, err := d.makeParts(ctx, info, shares, wall)
 	if err != nil {
 		return err
 	}
-	defer devices.Close(ctx)
-	manager := pods.New(d.podsConfig(info), sandboxes, d.images, devices.Broker())
-	defer manager.Close()
-	if err := d.checkInstance(ctx, sandboxes); err != nil || ctx.Err() != nil {
+	defer p.close(ctx)
+	if err := d.takeOver(ctx, p); err != nil || ctx.Err() != nil {
 		return err
 	}
-	devices.Refresh(ctx)
-	if err := manager.Recover(ctx, sandboxes.Keep); err != nil {
+	return d.keep(ctx, p, wall, func(ctx context.Context) { d.keepBounds(ctx, group, shares) })
+}
+
+// parts are what docker-sd consists of once the engine has said what it is.
+type parts struct {
+	info      engine.Info
+	images    *images.Provider
+	sandboxes *pool.Pool
+	devices   *accelerators.Accelerators
+	manager   *pods.Manager
+	disks     *eviction.Watch
+	opened    closers
+}
+
+func (p *parts) close(ctx context.Context) {
+	if err := p.opened.close(); err != nil {
+		log.G(ctx).WithError(err).Warn("not all parts could be closed")
+	}
+}
+
+// makeParts makes them and starts nothing. What is open when it fails is closed.
+func (d *daemon) makeParts(ctx context.Context, info engine.Info, shares shares, wall *firewall.Firewall) (_ *parts, err error) {
+	p := &parts{info: info}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.opened.close())
+		}
+	}()
+	sharing := images.Layers(images.Mode(d.settings.ImageSharing), info)
+	log.G(ctx).WithField("sharing", sharing.Root != "" || sharing.Library).Info(sharing.Why)
+	sandboxes := sandboxConfig(ctx, d.settings, d.host, info, sharing, shares.each)
+	sandboxes.Observer = d.observer.tell
+	sandboxes.FetchImage = func(ctx context.Context) error { return p.images.Fetch(ctx, sandboxes.Image) }
+	if sandboxes.Init, err = initbinary.Install(filepath.Join(d.settings.DataRootFolder, "init")); err != nil {
+		return nil, err
+	}
+	if wall != nil {
+		sandboxes.Guard = wall
+	}
+	var library images.Library
+	if sharing.Library {
+		store, err := pool.NewStore(sandboxes, filepath.Join(d.settings.DataRootFolder, "images"), d.host)
+		if err != nil {
+			return nil, err
+		}
+		p.opened = append(p.opened, store.Close)
+		library = store
+	}
+	p.images = images.New(d.imagesConfig(sharing, library, func() { p.sandboxes.Refresh() }), d.host)
+	p.opened = append(p.opened, func() error { p.images.Close(); return nil })
+	p.sandboxes = pool.New(sandboxes, d.host)
+	p.opened = append(p.opened, func() error { p.sandboxes.Close(); return nil })
+	if p.devices, err = accelerators.Open(ctx, d.devices, d.ledger, d.host, p.sandboxes); err != nil {
+		return nil, err
+	}
+	p.opened = append(p.opened, func() error { p.devices.Close(ctx); return nil })
+	p.manager = pods.New(d.podsConfig(info), p.sandboxes, p.images, p.devices.Broker())
+	p.opened = append(p.opened, func() error { p.manager.Close(); return nil })
+	p.disks = d.watchDisks(ctx, info, p.manager, p.images)
+	return p, nil
+}
+
+// takeOver has the pods of earlier runs known again and lets calls in.
+func (d *daemon) takeOver(ctx context.Context, p *parts) error {
+	if err := d.checkInstance(ctx, p.sandboxes); err != nil || ctx.Err() != nil {
 		return err
 	}
-	devices.Recovered(ctx, manager.OwnerOf)
-	disks := d.watchDisks(ctx, info, manager)
-	d.show(sandboxes, disks)
-	d.observer.watch(manager, sandboxes, info)
-	gate.open(manager)
-	d.server.Ready()
-	systemd := d.supervisor()
-	systemd.ready(ctx)
+	p.devices.Refresh(ctx)
+	if err := p.manager.Recover(ctx, p.sandboxes.Keep); err != nil {
+		return err
+	}
+	p.devices.Recovered(ctx, p.manager.OwnerOf)
+	d.show(p.sandboxes, p.disks)
+	d.observer.watch(p.manager, p.sandboxes, p.info)
+	d.server.Ready(p.manager)
+	d.supervisor().ready(ctx)
+	return nil
+}
+
+// keep runs the parts until ctx ends; bounds is what keeps the bounds of sandboxes.
+func (d *daemon) keep(ctx context.Context, p *parts, wall *firewall.Firewall, bounds func(context.Context)) error {
 	var group sync.WaitGroup
 	defer group.Wait()
-	group.Go(func() { systemd.run(ctx) })
-	if err := sandboxes.Restore(ctx); err != nil {
+	group.Go(func() { d.supervisor().run(ctx) })
+	if err := p.sandboxes.Restore(ctx); err != nil {
 		log.G(ctx).WithError(err).Warn("not all that an earlier run left could be cleaned up")
 	}
 	if wall != nil {
 		group.Go(func() { wall.Run(ctx) })
 	}
-	group.Go(func() { d.images.Run(ctx) })
-	group.Go(func() { d.collectImages(ctx, info, manager) })
-	group.Go(func() { disks.Run(ctx) })
-	group.Go(func() { devices.Run(ctx) })
-	group.Go(func() { d.keepBounds(ctx, bounded, shares) })
+	group.Go(func() { p.images.Run(ctx) })
+	group.Go(func() { d.collectImages(ctx, p) })
+	group.Go(func() { p.disks.Run(ctx) })
+	group.Go(func() { p.devices.Run(ctx) })
+	group.Go(func() { bounds(ctx) })
 	if d.settings.WritebackLimit > 0 {
-		group.Go(func() { writeback.Run(ctx, info.RootDir, d.settings.WritebackLimit) })
+		group.Go(func() { writeback.Run(ctx, p.info.RootDir, d.settings.WritebackLimit) })
 	}
-	group.Go(func() { d.followImages(ctx, sandboxes.Refresh) })
-	sandboxes.Run(ctx)
+	group.Go(func() { d.followImages(ctx, p.sandboxes.Refresh) })
+	p.sandboxes.Run(ctx)
 	return nil
 }
 
@@ -284,84 +344,6 @@ func (d *daemon) followImages(ctx context.Context, arrived func()) {
 		arrived() // some may have been missed
 	}
 }
-
-func (d *daemon) poolConfig(ctx context.Context, info engine.Info, shares shares) pool.Config {
-	s := d.settings
-	sharing := images.Layers(images.Mode(s.ImageSharing), info)
-	log.G(ctx).WithField("sharing", sharing.Root != "" || sharing.Library).Info(sharing.Why)
-	d.images.Share(sharing.Root != "")
-	volume := ""
-	if sharing.Library {
-		volume = pool.StoreVolume(s.Instance)
-	}
-	d.images.PullInside(s.ImageSharing == config.ImageSharingPull)
-	image := s.SandboxImageName()
-	out := pool.Config{
-		Instance: s.Instance, Dir: filepath.Join(s.DataRootFolder, "sandboxes"),
-		Image: image, FetchImage: func(ctx context.Context) error { return d.images.Fetch(ctx, image) },
-		Size: s.AvailableDinds, Standby: s.Standbys(), Parallel: s.BootParallel(), BootTimeout: s.SandboxBootTimeout, StrayGrace: s.StrayGracePeriod, StrayDryRun: s.StrayDryRun,
-		RemoveFolder: volumes.Remove,
-		Privileged:   s.SandboxPrivileged, AppArmor: pool.AppArmorFor(os.DirFS("/"), s.AppArmorProfile()), Store: sharing.Root, StoreVolume: volume, Subnets: d.sandboxNetworks(ctx), Mounts: d.hostMounts(ctx),
-		Resources: shares.each, Observer: d.observer.tell,
-	}
-	out.Confine(info)
-	return out
-}
-
-// hostMounts are the host paths that pods may use. A running sandbox gains no
-// mount, so all of them are there from its boot.
-func (d *daemon) hostMounts(ctx context.Context) []engine.Mount {
-	paths := append([]string{}, d.settings.HostPathPrefixes...)
-	for _, path := range d.settings.PersistentVolumeClaims {
-		paths = append(paths, path)
-	}
-	if d.settings.PersistentVolumeClaimsToCVMFS {
-		paths = append(paths, cvmfs)
-	}
-	var out []engine.Mount
-	for _, path := range outermost(paths) {
-		if _, err := os.Stat(path); err != nil {
-			log.G(ctx).WithField("path", path).Info("a host path for pods is not there, pods that ask for it are refused")
-			continue
-		}
-		out = append(out, engine.Mount{Source: path, Target: path, Propagation: propagation(path)})
-	}
-	return out
-}
-
-// outermost drops paths that are below another one.
-func outermost(paths []string) []string {
-	slices.Sort(paths)
-	var out []string
-	for _, path := range slices.Compact(paths) {
-		below := func(outer string) bool { return strings.HasPrefix(path, strings.TrimSuffix(outer, "/")+"/") }
-		if !slices.ContainsFunc(out, below) {
-			out = append(out, path)
-		}
-	}
-	return out
-}
-
-// propagation lets mounts that the host makes later below a path show in
-// sandboxes, as those of /cvmfs do, where the host's own mount allows it.
-func propagation(path string) string {
-	mounts, err := mountinfo.GetMounts(mountinfo.ParentsFilter(path))
-	if err != nil {
-		return ""
-	}
-	innermost := &mountinfo.Info{}
-	for _, m := range mounts {
-		if len(m.Mountpoint) >= len(innermost.Mountpoint) {
-			innermost = m
-		}
-	}
-	if strings.Contains(innermost.Optional, "shared:") || strings.Contains(innermost.Optional, "master:") {
-		return "rslave"
-	}
-	return ""
-}
-
-const cvmfs = "/cvmfs"
 
 func (d *daemon) podsConfig(info engine.Info) pods.Config {
 	s := d.settings

@@ -13,6 +13,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/eviction"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
@@ -31,9 +32,8 @@ func engineDisk(s config.Config, info engine.Info) (func() (eviction.Space, erro
 
 // newDiskWatch looks after the disks of pods' folders and of the engine's data. The
 // error says why it does not look after the latter.
-func (d *daemon) newDiskWatch(info engine.Info, manager *pods.Manager) (*eviction.Watch, error) {
-	s := d.settings
-	c := eviction.Config{Pods: manager, Folders: func() (eviction.Space, error) { return eviction.SpaceOf(existing(s.DataRootFolder)) }}
+func newDiskWatch(s config.Config, info engine.Info, pods eviction.Pods, reclaim func(context.Context) error) (*eviction.Watch, error) {
+	c := eviction.Config{Pods: pods, Folders: func() (eviction.Space, error) { return eviction.SpaceOf(existing(s.DataRootFolder)) }}
 	images, err := engineDisk(s, info)
 	c.Images = images
 	for _, t := range s.Thresholds() {
@@ -42,14 +42,14 @@ func (d *daemon) newDiskWatch(info engine.Info, manager *pods.Manager) (*evictio
 			Inodes: t.Signal == config.SignalNodeInodes || t.Signal == config.SignalImageInodes})
 	}
 	if s.ImageGC == config.ImageGCEnabled {
-		c.Reclaim = d.images.Reclaim
+		c.Reclaim = reclaim
 	}
 	return eviction.New(c), err
 }
 
 // watchDisks is newDiskWatch for a docker-sd that goes on without that disk.
-func (d *daemon) watchDisks(ctx context.Context, info engine.Info, manager *pods.Manager) *eviction.Watch {
-	watch, err := d.newDiskWatch(info, manager)
+func (d *daemon) watchDisks(ctx context.Context, info engine.Info, manager *pods.Manager, provider *images.Provider) *eviction.Watch {
+	watch, err := newDiskWatch(d.settings, info, manager, provider.Reclaim)
 	if err != nil {
 		log.G(ctx).WithError(err).Warn("the disk of the engine's data is not watched, pods may fill it")
 	}

@@ -27,12 +27,12 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/preflight"
 )
 
-// examination gathers the facts that checks judge. It has the parts of a daemon
-// that say how sandboxes are made, so that both go the same way.
+// examination gathers the facts that checks judge. It makes sandboxes as docker-sd does.
 type examination struct {
-	*daemon
-	client  *admin.Client
-	running preflight.Running
+	settings config.Config
+	host     *engine.Client
+	client   *admin.Client
+	running  preflight.Running
 }
 
 func newExamination(settings config.Config) (*examination, error) {
@@ -40,14 +40,11 @@ func newExamination(settings config.Config) (*examination, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &daemon{settings: settings, host: host, observer: &observer{},
-		images: images.New(images.Config{Instance: settings.Instance, DockerConfig: settings.DockerConfig}, host)}
-	return &examination{daemon: d, client: admin.NewClient(settings.DataRootFolder)}, nil
+	return &examination{settings: settings, host: host, client: admin.NewClient(settings.DataRootFolder)}, nil
 }
 
 func (p *examination) close() {
 	p.client.Close()
-	p.images.Close()
 	p.host.Close()
 }
 
@@ -117,10 +114,10 @@ func (p *examination) lookAtEngine(ctx context.Context, r *preflight.Report, inf
 	profiles, seen := pool.AppArmorProfiles(os.DirFS("/"))
 	r.Add(preflight.AppArmor(preflight.Confinement{Engine: info.AppArmor, Seen: seen, Profiles: profiles,
 		Setting: s.SandboxAppArmorProfile, Privileged: s.SandboxPrivileged, Ours: pool.AppArmorSandbox}))
-	sandboxes := p.poolConfig(ctx, info, shares{})
+	sandboxes := p.sandboxConfig(ctx, info, shares{})
 	known := pool.New(sandboxes, p.host)
 	defer known.Close()
-	watch, unseen := p.newDiskWatch(info, nil)
+	watch, unseen := newDiskWatch(s, info, nil, nil)
 	low, err := watch.Low()
 	r.Add(preflight.DiskWatch(len(s.Thresholds()), low, errors.Join(unseen, err)))
 	r.Add(preflight.Instance(s.Instance, known.CheckInstance(ctx)), p.networks(ctx, sandboxes.Subnets), p.firewallLine(ctx))
@@ -130,6 +127,11 @@ func (p *examination) lookAtEngine(ctx context.Context, r *preflight.Report, inf
 	} else {
 		r.Add(preflight.Line{Name: "engine disk", Verdict: preflight.Note, Found: fmt.Sprintf("%s, the engine's data, cannot be seen from here: %v", info.RootDir, err)})
 	}
+}
+
+// sandboxConfig is how docker-sd would make sandboxes. The check fetches no image.
+func (p *examination) sandboxConfig(ctx context.Context, info engine.Info, shares shares) pool.Config {
+	return sandboxConfig(ctx, p.settings, p.host, info, images.Layers(images.Mode(p.settings.ImageSharing), info), shares.each)
 }
 
 func (p *examination) networks(ctx context.Context, parents []netip.Prefix) preflight.Line {
@@ -304,7 +306,7 @@ func (p *examination) lookAtSandbox(ctx context.Context, r *preflight.Report, in
 		r.Add(preflight.Image(ref, image, err, false, "", nil))
 		return
 	}
-	config := p.poolConfig(ctx, info, shares)
+	config := p.sandboxConfig(ctx, info, shares)
 	dir, remove, err := preflight.OwnFolder(p.settings.DataRootFolder)
 	if err != nil {
 		r.Add(preflight.Image(ref, image, nil, false, "", nil), preflight.Booted(preflight.Times{}, err))
@@ -314,7 +316,7 @@ func (p *examination) lookAtSandbox(ctx context.Context, r *preflight.Report, in
 		r.Add(preflight.Booted(preflight.Times{}, errors.Join(err, remove())))
 		return
 	}
-	config.Instance, config.Dir, config.FetchImage, config.Observer = p.settings.Instance+checkSuffix, filepath.Join(dir, "s"), nil, nil
+	config.Instance, config.Dir = p.settings.Instance+checkSuffix, filepath.Join(dir, "s")
 	config.StoreVolume = "" // docker-sd's own, which the check neither makes nor fills
 	config.Size, config.Standby, config.Parallel, config.StrayDryRun = 0, 0, 1, false
 	version, problem := p.dockerdOf(ctx, ref, config)

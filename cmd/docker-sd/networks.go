@@ -8,6 +8,8 @@ import (
 	"slices"
 
 	"github.com/containerd/containerd/log"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/prometheus/procfs"
 )
 
@@ -18,13 +20,18 @@ var defaultNetworks = []netip.Prefix{
 	netip.MustParsePrefix("10.213.0.0/19"), netip.MustParsePrefix("100.90.0.0/19"), netip.MustParsePrefix("198.18.0.0/19"),
 }
 
+// networkLister is the host's engine, which knows its networks.
+type networkLister interface {
+	ListNetworks(ctx context.Context, labels ...string) ([]engine.Network, error)
+}
+
 // sandboxNetworks are the parents of the sandboxes' networks; none leaves the
 // choice to the engine.
-func (d *daemon) sandboxNetworks(ctx context.Context) []netip.Prefix {
-	if len(d.settings.DockerNetworkSubnet) > 0 {
-		return d.settings.DockerNetworkSubnet
+func sandboxNetworks(ctx context.Context, s config.Config, host networkLister) []netip.Prefix {
+	if len(s.DockerNetworkSubnet) > 0 {
+		return s.DockerNetworkSubnet
 	}
-	routes, err := d.foreignRoutes(ctx)
+	routes, err := foreignRoutes(ctx, host)
 	if err != nil {
 		log.G(ctx).WithError(err).Debug("this machine's routes are not known")
 	}
@@ -50,12 +57,12 @@ func freeOf(routes, candidates []netip.Prefix) (netip.Prefix, bool) {
 // foreignRoutes are this machine's without those of the engine's own networks:
 // it refuses to overlap these itself, and sandboxes of an earlier run are among
 // them. The networks of another engine on this machine it does not know.
-func (d *daemon) foreignRoutes(ctx context.Context) ([]netip.Prefix, error) {
+func foreignRoutes(ctx context.Context, host networkLister) ([]netip.Prefix, error) {
 	routes, err := hostRoutes("/proc")
 	if err != nil {
 		return nil, err
 	}
-	networks, err := d.host.ListNetworks(ctx)
+	networks, err := host.ListNetworks(ctx)
 	for _, network := range networks {
 		if own, err := netip.ParsePrefix(network.Subnet); err == nil {
 			routes = slices.DeleteFunc(routes, func(route netip.Prefix) bool { return route == own.Masked() })

@@ -47,8 +47,11 @@ func newObserver(ctx context.Context, settings config.Config, ledger *gpu.Ledger
 	t := settings.Telemetry
 	tracer, err := tracing.New(ctx, tracing.Config{Enabled: t.Enabled, ID: t.UniqueID, Version: version, Collector: tracing.Collector{
 		Endpoint: t.Endpoint, CA: t.CACertFile, Cert: t.ClientCertFile, Key: t.ClientKeyFile, InsecureSkipVerify: t.InsecureSkipVerify}})
+	if err != nil {
+		return nil, err
+	}
 	o.tell = &teller{metrics: metrics.New(version, settings.Instance, o), tracer: tracer, ring: &o.ring}
-	return o, err
+	return o, nil
 }
 
 // listen binds the socket in the data folder, and the TCP address unless it is
@@ -76,7 +79,7 @@ func (o *observer) listen(ctx context.Context, settings config.Config) error {
 	case address == config.DefaultAdminAddress:
 		log.G(ctx).WithError(err).Warn("the default AdminAddress is taken; metrics and the status page are on the admin socket only, set another one")
 	default:
-		return errors.Join(fmt.Errorf("AdminAddress: %w", err), socket.Close())
+		return fmt.Errorf("AdminAddress: %w", err)
 	}
 	return nil
 }
@@ -102,6 +105,17 @@ func (o *observer) serve(ctx context.Context, settings config.Config) {
 	if err := o.tell.tracer.Close(drain); err != nil {
 		log.G(ctx).WithError(err).Warn("the last traces could not be sent")
 	}
+}
+
+// close lets go of what a failed start has opened.
+func (o *observer) close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	errs := []error{o.tell.tracer.Close(ctx)}
+	for _, listener := range o.listeners {
+		errs = append(errs, listener.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // watch says what there is to see, once it is there.

@@ -13,15 +13,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/containerd/errdefs"
 	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
 
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/api"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/interlink"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
 )
 
 func noVariables(string) string { return "" }
@@ -306,13 +304,20 @@ func onlyStrings(t *testing.T, path string, value any) {
 	}
 }
 
-func TestGateForwards(t *testing.T) {
-	g := newGate()
-	var _ api.Pods = g
-	g.open(pods.New(pods.Config{}, nil, nil, nil))
-	if _, err := g.FindLogs(pods.LogQuery{UID: "../x"}); !errdefs.IsInvalidArgument(err) {
-		t.Errorf("FindLogs() through an open gate = %v, want the pods' own refusal", err)
+// A start that fails late closes all that it has opened: the tracer sends, the lock and the
+// listener can be had again.
+func TestFailedStartLeavesNothingOpen(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	dir := t.TempDir()
+	settings := config.Default()
+	settings.DataRootFolder, settings.SidecarPort, settings.AdminAddress = dir, 0, "127.0.0.1:"+heldPort(t)
+	settings.Telemetry.Enabled, settings.Telemetry.Endpoint, settings.Telemetry.InsecureSkipVerify = true, "127.0.0.1:1", true
+	for range 2 { // the second one gets as far as the first
+		if _, err := newDaemon(t.Context(), settings); err == nil || !strings.Contains(err.Error(), "AdminAddress: listen on") {
+			t.Fatalf("error %v, want one of AdminAddress", err)
+		}
 	}
+	goleak.VerifyNone(t, before)
 }
 
 func TestTroublesBeforeTheEngineAnswers(t *testing.T) {

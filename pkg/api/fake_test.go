@@ -38,6 +38,7 @@ type fakePods struct {
 	delete func(ctx context.Context, uid types.UID, grace *int64) error
 	status func(pod *v1.Pod) (pods.Report, bool)
 	logs   func(query pods.LogQuery) (*pods.LogSource, error)
+	count  func()
 }
 
 var errUnexpected = errors.New("this call is not expected")
@@ -70,18 +71,25 @@ func (f fakePods) FindLogs(query pods.LogQuery) (*pods.LogSource, error) {
 	return f.logs(query)
 }
 
+func (f fakePods) Count() int {
+	if f.count != nil {
+		f.count()
+	}
+	return 0
+}
+
 // maxBody of the servers under test, in bytes.
 const maxBody = 64 << 10
 
-func newServer(p api.Pods) *api.Server {
-	return api.New(api.Config{Pods: p, MaxBody: maxBody, MaxFollowers: 2,
+func newServer() *api.Server {
+	return api.New(api.Config{MaxBody: maxBody, MaxFollowers: 2,
 		Ping:     func() interlink.Ping { return interlink.Ping{Status: "ok"} },
 		Troubles: func() []string { return nil }})
 }
 
 func readyServer(p api.Pods) *api.Server {
-	s := newServer(p)
-	s.Ready()
+	s := newServer()
+	s.Ready(p)
 	return s
 }
 

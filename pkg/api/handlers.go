@@ -34,7 +34,7 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) error {
 		data.Add(c.ConfigMaps, c.Projected, c.Secrets)
 	}
 	// An admitted pod lives on when its caller hangs up.
-	jid, err := s.config.Pods.Create(context.WithoutCancel(r.Context()), &request.Pod, data)
+	jid, err := s.pods.Create(context.WithoutCancel(r.Context()), &request.Pod, data)
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
 	}
 	out := make([]interlink.PodStatus, 0, len(asked))
 	for _, pod := range asked {
-		report, known := s.config.Pods.Status(pod)
+		report, known := s.pods.Status(pod)
 		if !known {
 			continue
 		}
@@ -83,7 +83,7 @@ func (s *Server) delete(w http.ResponseWriter, r *http.Request) error {
 	if err := s.awaitReady(r.Context()); err != nil {
 		return err
 	}
-	if err := s.config.Pods.Delete(context.WithoutCancel(r.Context()), pod.UID, pod.DeletionGracePeriodSeconds); err != nil {
+	if err := s.pods.Delete(context.WithoutCancel(r.Context()), pod.UID, pod.DeletionGracePeriodSeconds); err != nil {
 		return err
 	}
 	_, err = io.WriteString(w, deletedText)
@@ -105,7 +105,7 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request) error {
 	if err := s.awaitReady(r.Context()); err != nil {
 		return err
 	}
-	source, err := s.config.Pods.FindLogs(query)
+	source, err := s.pods.FindLogs(query)
 	if err != nil {
 		return err
 	}

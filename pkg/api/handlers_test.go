@@ -116,7 +116,7 @@ func TestPing(t *testing.T) {
 	for name, body := range map[string]string{"empty list": "[]", "null": "null", "no body": "", "blanks": " \n"} {
 		t.Run(name, func(t *testing.T) {
 			// A ping is answered before earlier pods are taken over: else the node would not be ready.
-			got := call(newServer(fakePods{}), "GET", "/status", strings.NewReader(body))
+			got := call(newServer(), "GET", "/status", strings.NewReader(body))
 			if got.Code != 200 || got.Body.String() != `{"status":"ok"}` || got.Header().Get("Content-Type") != "application/json" {
 				t.Errorf("answer %d %q of %q", got.Code, got.Body, got.Header())
 			}
@@ -216,13 +216,13 @@ func TestCallsBeforeReady(t *testing.T) {
 		logs:   func(pods.LogQuery) (*pods.LogSource, error) { return nil, errdefs.ErrNotFound },
 	}
 	t.Run("status is refused", func(t *testing.T) {
-		got := call(newServer(fake), "GET", "/status", strings.NewReader(`[{"metadata":{"uid":"`+uid+`"}}]`))
+		got := call(newServer(), "GET", "/status", strings.NewReader(`[{"metadata":{"uid":"`+uid+`"}}]`))
 		wantAnswer(t, got, 503, "taking over the pods of its last run")
 	})
 	for path, body := range calls {
 		t.Run(path+" waits", func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newServer(fake)
+				s := newServer()
 				done := make(chan *response, 1)
 				go func() { done <- call(s, "POST", path, strings.NewReader(body)) }()
 				<-time.After(api.ReadyTimeout - time.Second)
@@ -232,8 +232,8 @@ func TestCallsBeforeReady(t *testing.T) {
 					t.Fatalf("answered %d before Ready", got.Code)
 				default:
 				}
-				s.Ready()
-				s.Ready()
+				s.Ready(fake)
+				s.Ready(fake)
 				if got := <-done; path != "/getLogs" && got.Code != 200 || path == "/getLogs" && got.Code != 404 {
 					t.Errorf("answer %d %q after Ready", got.Code, got.Body)
 				}
@@ -242,7 +242,7 @@ func TestCallsBeforeReady(t *testing.T) {
 		t.Run(path+" does not wait for ever", func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				start := time.Now()
-				wantAnswer(t, call(newServer(fake), "POST", path, strings.NewReader(body)), 503, "still taking over")
+				wantAnswer(t, call(newServer(), "POST", path, strings.NewReader(body)), 503, "still taking over")
 				if took := time.Since(start); took != api.ReadyTimeout || took >= 120*time.Second {
 					t.Errorf("refused after %s, want %s, before the caller gives up", took, api.ReadyTimeout)
 				}
@@ -287,10 +287,10 @@ func FuzzRoutes(f *testing.F) {
 		logs:   func(pods.LogQuery) (*pods.LogSource, error) { return nil, errdefs.ErrNotFound },
 	}
 	f.Fuzz(func(t *testing.T, path string, body []byte, session string, ready bool) {
-		s := newServer(fake)
+		s := newServer()
 		ctx := t.Context()
 		if ready {
-			s.Ready()
+			s.Ready(fake)
 		} else {
 			canceled, cancel := context.WithCancel(ctx)
 			cancel()

@@ -22,12 +22,12 @@ import (
 
 // limited makes a server that is ready, with limits of its own.
 func limited(p api.Pods, change func(*api.Config)) *api.Server {
-	config := api.Config{Pods: p, MaxBody: maxBody, MaxFollowers: 1, MaxCalls: 1, MaxMemory: 2 * maxBody,
+	config := api.Config{MaxBody: maxBody, MaxFollowers: 1, MaxCalls: 1, MaxMemory: 2 * maxBody,
 		Ping:     func() interlink.Ping { return interlink.Ping{Status: "ok"} },
 		Troubles: func() []string { return []string{"the engine at /run/x.sock is away"} }}
 	change(&config)
 	s := api.New(config)
-	s.Ready()
+	s.Ready(p)
 	return s
 }
 

@@ -25,12 +25,14 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
-// Pods is what the routes need of the pods.
+// Pods is what the server needs of the pods.
 type Pods interface {
 	Create(ctx context.Context, pod *v1.Pod, data volumes.Data) (jid string, err error)
 	Delete(ctx context.Context, uid types.UID, grace *int64) error
 	Status(pod *v1.Pod) (pods.Report, bool)
 	FindLogs(query pods.LogQuery) (*pods.LogSource, error)
+	// Count returns how many there are; it blocks for as long as they are stuck.
+	Count() int
 }
 
 // Observer is told of calls. Its methods must not block.
@@ -52,12 +54,8 @@ func (unobserved) Begin(r *http.Request, _ string) (context.Context, func(code i
 
 // Config of a Server.
 type Config struct {
-	Pods Pods
 	// Ping answers an empty status request; it must not block.
 	Ping func() interlink.Ping
-	// Alive returns once the pods can be asked; it blocks for as long as they are
-	// stuck. It is called after Ready only, for /healthz.
-	Alive func()
 	// Troubles lists why this node does not work as it should, for /readyz.
 	Troubles func() []string
 	// Observer is told of calls; nil means nobody is.
@@ -85,8 +83,9 @@ type Server struct {
 	config Config
 	limits limits
 	http   *http.Server
-	// ready is closed once earlier pods have been taken over.
+	// ready is closed once earlier pods have been taken over; pods are there then.
 	ready     chan struct{}
+	pods      Pods
 	readyOnce sync.Once
 	// asking holds the one that asks the pods whether they answer.
 	asking chan struct{}
@@ -126,8 +125,14 @@ func New(config Config) *Server {
 	return s
 }
 
-// Ready lets calls through: earlier pods have been taken over.
-func (s *Server) Ready() { s.readyOnce.Do(func() { close(s.ready) }) }
+// Ready lets calls through to pods: those of an earlier run have been taken over. The
+// second call does nothing.
+func (s *Server) Ready(pods Pods) {
+	s.readyOnce.Do(func() {
+		s.pods = pods
+		close(s.ready)
+	})
+}
 
 // Listen binds a TCP address or a unix socket. A socket that nobody serves any
 // more is replaced, one that somebody serves is an error; only the owner may
@@ -213,9 +218,6 @@ func (s *Server) Alive(ctx context.Context) error {
 	default:
 		return nil // there are none yet
 	}
-	if s.config.Alive == nil {
-		return nil
-	}
 	select {
 	case s.asking <- struct{}{}:
 	case <-ctx.Done():
@@ -223,7 +225,7 @@ func (s *Server) Alive(ctx context.Context) error {
 	}
 	answered := make(chan struct{})
 	go func() { // one at a time; it ends when the pods answer
-		s.config.Alive()
+		s.pods.Count()
 		<-s.asking
 		close(answered)
 	}()

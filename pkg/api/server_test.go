@@ -31,7 +31,7 @@ import (
 )
 
 func TestIdleConnectionsOutliveTheCallers(t *testing.T) {
-	server := newServer(fakePods{}).HTTPServer()
+	server := newServer().HTTPServer()
 	if server.IdleTimeout <= 120*time.Second || server.ReadHeaderTimeout <= 0 || server.ReadTimeout != 0 || server.WriteTimeout != 0 {
 		t.Errorf("limits idle %s, header %s, read %s, write %s: want idle above 120 s, a bound on headers, none on logs",
 			server.IdleTimeout, server.ReadHeaderTimeout, server.ReadTimeout, server.WriteTimeout)
@@ -40,10 +40,10 @@ func TestIdleConnectionsOutliveTheCallers(t *testing.T) {
 
 func TestReadyz(t *testing.T) {
 	troubles := []string{"the Docker engine has not answered yet", "second"}
-	s := api.New(api.Config{Pods: fakePods{}, Troubles: func() []string { return troubles }})
+	s := api.New(api.Config{Troubles: func() []string { return troubles }})
 	wantAnswer(t, call(s, "GET", "/healthz", nil), 200, "ok\n")
 	wantAnswer(t, call(s, "GET", "/readyz", nil), 503, "still taking over earlier pods\nthe Docker engine has not answered yet\nsecond\n")
-	s.Ready()
+	s.Ready(fakePods{})
 	if got := call(s, "GET", "/readyz", nil); got.Code != 503 || got.Body.String() != "the Docker engine has not answered yet\nsecond\n" {
 		t.Errorf("answer %d %q", got.Code, got.Body)
 	}
@@ -56,12 +56,12 @@ func TestReadyz(t *testing.T) {
 // A process that cannot ask its pods any more is not well.
 func TestHealthzAsksThePods(t *testing.T) {
 	asked := make(chan struct{}, 1)
-	s := api.New(api.Config{Pods: fakePods{}, Troubles: func() []string { return nil }, Alive: func() { asked <- struct{}{} }})
+	s := api.New(api.Config{Troubles: func() []string { return nil }})
 	wantAnswer(t, call(s, "GET", "/healthz", nil), 200, "ok\n")
 	if len(asked) != 0 {
 		t.Error("the pods were asked before there are any")
 	}
-	s.Ready()
+	s.Ready(fakePods{count: func() { asked <- struct{}{} }})
 	wantAnswer(t, call(s, "GET", "/healthz", nil), 200, "ok\n")
 	if len(asked) != 1 {
 		t.Error("the pods were not asked")
@@ -73,11 +73,11 @@ func TestHealthzAsksThePods(t *testing.T) {
 func TestAliveIsOfThePods(t *testing.T) {
 	var asked atomic.Int32
 	answer := make(chan struct{})
-	s := api.New(api.Config{Pods: fakePods{}, Alive: func() { asked.Add(1); <-answer }})
+	s := api.New(api.Config{})
 	if err := s.Alive(t.Context()); err != nil || asked.Load() != 0 {
 		t.Errorf("before there are pods: %v, asked %d times", err, asked.Load())
 	}
-	s.Ready()
+	s.Ready(fakePods{count: func() { asked.Add(1); <-answer }})
 	for range 3 {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		if err := s.Alive(ctx); !errors.Is(err, context.DeadlineExceeded) {

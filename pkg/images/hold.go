@@ -22,7 +22,7 @@ import (
 // Hold keeps an image of the host for a pod until Drop. It returns at once; the
 // keeping is done by Run, a moment later.
 func (p *Provider) Hold(podUID, hostID string) {
-	if !p.sharing {
+	if !p.config.Shared {
 		return
 	}
 	p.mu.Lock()
@@ -32,7 +32,7 @@ func (p *Provider) Hold(podUID, hostID string) {
 	}
 	if !p.holds[podUID][hostID] {
 		p.holds[podUID][hostID] = true
-		if p.library == nil {
+		if p.config.Library == nil {
 			p.signal()
 		}
 	}
@@ -44,7 +44,7 @@ func (p *Provider) Drop(podUID string) {
 	defer p.mu.Unlock()
 	if _, held := p.holds[podUID]; held {
 		delete(p.holds, podUID)
-		if p.library == nil {
+		if p.config.Library == nil {
 			p.signal()
 		}
 	}
@@ -84,7 +84,7 @@ func (p *Provider) Run(ctx context.Context) {
 // keep holds on the host what pods share of it, or tends the library that they
 // share.
 func (p *Provider) keep(ctx context.Context) error {
-	if p.library != nil {
+	if p.config.Library != nil {
 		return p.tend(ctx)
 	}
 	return p.reconcile(ctx)
@@ -92,7 +92,7 @@ func (p *Provider) keep(ctx context.Context) error {
 
 // next is when keep is due without an occasion; holds have no need of that.
 func (p *Provider) next() <-chan time.Time {
-	if p.library == nil {
+	if p.config.Library == nil {
 		return nil
 	}
 	return time.After(tendPeriod)

@@ -100,6 +100,17 @@ type Config struct {
 	Record, Access string
 	// Verification says which images a pod needs credentials for, "" that none is.
 	Verification Verification
+	// Shared says that sandboxes share the layers of the host, or of Library.
+	Shared bool
+	// Library, unless nil, has the layers that sandboxes share in place of the host's
+	// own. SandboxImage is brought there too, because pods use it, and LibraryChanged is
+	// called when an image has come to it or gone.
+	Library        Library
+	SandboxImage   string
+	LibraryChanged func()
+	// PullInside has every sandbox pull for itself (ImageSharing pull); the host's images
+	// are not used then.
+	PullInside bool
 }
 
 // Observer is told what images cost. Its methods must not block.
@@ -128,17 +139,10 @@ func (unobserved) Step(ctx context.Context, _ string, _ ...string) (context.Cont
 // Provider brings images into sandboxes. Work that several pods wait for is
 // done once.
 type Provider struct {
-	config  Config
-	host    Host
-	sharing bool
-	inside  bool
-	// library has what sandboxes share where it is not the host's own; changed and
-	// sandboxImage come with it.
-	library      Library
-	sandboxImage string
-	changed      func()
-	life         context.Context
-	end          context.CancelFunc
+	config Config
+	host   Host
+	life   context.Context
+	end    context.CancelFunc
 
 	mu     sync.Mutex
 	closed bool
@@ -183,13 +187,6 @@ func New(config Config, host Host) *Provider {
 		reclaims: make(chan chan error)}
 }
 
-// Share says that sandboxes share the layers of the host; call it before others.
-func (p *Provider) Share(on bool) { p.sharing = on }
-
-// PullInside has every sandbox pull for itself (ImageSharing pull); the host's
-// images are not used then. Call it before others.
-func (p *Provider) PullInside(on bool) { p.inside = on }
-
 // Close ends what is under way and waits for it.
 func (p *Provider) Close() {
 	p.mu.Lock()
@@ -205,7 +202,7 @@ func (p *Provider) onHost(ctx context.Context, want Want) (engine.Image, error) 
 	if err != nil {
 		return engine.Image{}, &PullError{ReasonInvalid, fmt.Errorf("image %q: %w", want.Ref, err)}
 	}
-	if p.inside {
+	if p.config.PullInside {
 		return engine.Image{}, nil
 	}
 	if err := p.use(ctx, named.String()); err != nil {
@@ -261,18 +258,18 @@ const (
 
 // Find looks for an image of the host in a sandbox, without bringing it there.
 func (p *Provider) Find(ctx context.Context, s *pool.Sandbox, onHost engine.Image) (Image, Presence, error) {
-	if p.inside {
+	if p.config.PullInside {
 		return Image{}, Absent, nil
 	}
 	inside, err := p.find(ctx, s, onHost.ID)
 	switch {
-	case errdefs.IsNotFound(err) && p.sharing:
+	case errdefs.IsNotFound(err) && p.config.Shared:
 		return Image{}, Newer, nil
 	case errdefs.IsNotFound(err):
 		return Image{}, Absent, nil
 	case err != nil:
 		return Image{}, Absent, err
-	case p.sharing && p.library == nil && !slices.Equal(inside.Layers, onHost.Layers):
+	case p.config.Shared && p.config.Library == nil && !slices.Equal(inside.Layers, onHost.Layers):
 		// Removed from the host and fetched again: what the sandbox shares is gone.
 		return Image{}, Newer, nil
 	}
@@ -282,14 +279,14 @@ func (p *Provider) Find(ctx context.Context, s *pool.Sandbox, onHost engine.Imag
 // find looks for an image under its id on the host, or the name that it has where
 // it was imported or copied.
 func (p *Provider) find(ctx context.Context, s *pool.Sandbox, hostID string) (engine.Image, error) {
-	if p.library != nil {
+	if p.config.Library != nil {
 		if p.outlived(s, hostID) {
 			return engine.Image{}, errdefs.ErrNotFound
 		}
 		return s.Engine.Image(ctx, pool.StoredName(hostID))
 	}
 	inside, err := s.Engine.Image(ctx, hostID)
-	if errdefs.IsNotFound(err) && !p.sharing {
+	if errdefs.IsNotFound(err) && !p.config.Shared {
 		inside, err = s.Engine.Image(ctx, pool.StoredName(hostID))
 	}
 	return inside, err
@@ -307,7 +304,7 @@ func usable(inside, onHost engine.Image) Image {
 // Ensure makes an image usable in a sandbox, by a transfer if need be. A
 // container that restarts does not depend on an image that the host has dropped.
 func (p *Provider) Ensure(ctx context.Context, s *pool.Sandbox, want Want) (Image, error) {
-	if p.inside {
+	if p.config.PullInside {
 		return p.pullInside(ctx, s, want)
 	}
 	onHost, err := p.OnHost(ctx, want)
@@ -322,7 +319,7 @@ func (p *Provider) Ensure(ctx context.Context, s *pool.Sandbox, want Want) (Imag
 	if err != nil || presence == Ready {
 		return found, err
 	}
-	if presence == Newer && p.library == nil {
+	if presence == Newer && p.config.Library == nil {
 		if kept, err := clearStale(ctx, s, onHost.ID); err != nil || kept.ID != "" {
 			return usable(kept, onHost), err
 		}

@@ -308,8 +308,7 @@ func TestKeysOf_OlderForm(t *testing.T) {
 func TestHold(t *testing.T) {
 	h := newHost()
 	h.containers["left"] = engine.Container{ID: "left", Name: "left", Image: "sha256:left"}
-	p := images.New(images.Config{Instance: "test"}, h)
-	p.Share(true)
+	p := images.New(images.Config{Instance: "test", Shared: true}, h)
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { p.Run(ctx) })

@@ -71,9 +71,8 @@ func sandboxEngine(t *testing.T, accepted string) (*engine.Client, func() []stri
 // for an image that does not exist.
 func TestPullInside_TriesTheNextCredentials(t *testing.T) {
 	client, tried := sandboxEngine(t, "b")
-	p := images.New(images.Config{}, newHost())
+	p := images.New(images.Config{PullInside: true}, newHost())
 	defer p.Close()
-	p.PullInside(true)
 	keys := keysOf(map[string]string{"2": auths(t, map[string]string{"r.example": "b"}), "3": auths(t, map[string]string{"r.example": "c"}),
 		"1": auths(t, map[string]string{"r.example/": "a"})})
 	image, err := p.Ensure(t.Context(), &pool.Sandbox{Name: "s", Engine: client}, images.Want{Ref: "r.example/app:1", Policy: v1.PullIfNotPresent, Keys: keys})

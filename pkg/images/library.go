@@ -27,13 +27,6 @@ type Library interface {
 	Drop(ctx context.Context, hostID string) error
 }
 
-// ShareFrom has sandboxes share the layers of a library instead of the host's;
-// changed is called when an image has come to it or gone. The sandboxes' own image
-// is brought there too, because pods use it. Call it before others.
-func (p *Provider) ShareFrom(library Library, sandboxImage string, changed func()) {
-	p.sharing, p.library, p.sandboxImage, p.changed = true, library, sandboxImage, changed
-}
-
 // OnHost returns the image on the host, pulled first where its policy asks for
 // that (imagePullPolicy of Kubernetes). With Always, an image that the host has
 // is used when its registry cannot be asked: offline hosts run what they hold. A
@@ -41,7 +34,7 @@ func (p *Provider) ShareFrom(library Library, sandboxImage string, changed func(
 // Where there is a library it has the image then.
 func (p *Provider) OnHost(ctx context.Context, want Want) (engine.Image, error) {
 	image, err := p.onHost(ctx, want)
-	if err != nil || p.library == nil {
+	if err != nil || p.config.Library == nil {
 		return image, err
 	}
 	if err := p.shelve(ctx, image.ID, want.Ref); err != nil {
@@ -56,12 +49,12 @@ func (p *Provider) OnHost(ctx context.Context, want Want) (engine.Image, error) 
 
 // shelve brings an image of the host to the library, once for all who ask.
 func (p *Provider) shelve(ctx context.Context, hostID, ref string) error {
-	if has, err := p.library.Has(ctx, hostID); err == nil && has {
+	if has, err := p.config.Library.Has(ctx, hostID); err == nil && has {
 		return nil
 	}
 	_, err := p.shared(ctx, task{what: "import", ref: hostID}, nil, func(ctx context.Context, _ *flight) (string, error) {
 		var began time.Time
-		err := p.library.Load(ctx, hostID, func(ctx context.Context, to *engine.Client) (string, error) {
+		err := p.config.Library.Load(ctx, hostID, func(ctx context.Context, to *engine.Client) (string, error) {
 			began = time.Now()
 			log.G(ctx).WithField("image", ref).Info("importing image, once for all sandboxes")
 			return p.host.CopyImage(ctx, to, hostID)
@@ -70,7 +63,7 @@ func (p *Provider) shelve(ctx context.Context, hostID, ref string) error {
 			return "", err // it may have been there, in an engine that had to be started
 		}
 		log.G(ctx).WithField("image", ref).WithField("after", time.Since(began).Round(time.Millisecond)).Info("image imported")
-		p.changed()
+		p.config.LibraryChanged()
 		return "", nil
 	})
 	if err != nil {
@@ -85,12 +78,12 @@ const tendPeriod = 10 * time.Minute
 // tend keeps the sandboxes' own image in the library, and lets go of what the
 // host has dropped and no pod holds.
 func (p *Provider) tend(ctx context.Context) error {
-	own, err := p.onHost(ctx, Want{Ref: p.sandboxImage, Policy: v1.PullIfNotPresent, own: true})
+	own, err := p.onHost(ctx, Want{Ref: p.config.SandboxImage, Policy: v1.PullIfNotPresent, own: true})
 	if err == nil {
-		err = p.shelve(ctx, own.ID, p.sandboxImage)
+		err = p.shelve(ctx, own.ID, p.config.SandboxImage)
 	}
 	problems := []error{err}
-	there, err := p.library.List(ctx)
+	there, err := p.config.Library.List(ctx)
 	problems = append(problems, err)
 	gone := 0
 	for _, hostID := range slices.Sorted(maps.Keys(there)) {
@@ -102,11 +95,11 @@ func (p *Provider) tend(ctx context.Context) error {
 			continue
 		}
 		log.G(ctx).WithField("image", hostID).Info("removing an imported image that the host has dropped")
-		problems = append(problems, p.library.Drop(ctx, hostID))
+		problems = append(problems, p.config.Library.Drop(ctx, hostID))
 		gone++
 	}
 	if gone > 0 {
-		p.changed()
+		p.config.LibraryChanged()
 	}
 	return errors.Join(problems...)
 }

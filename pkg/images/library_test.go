@@ -89,8 +89,8 @@ func newShelf(h *host) (*shelf, *images.Provider, func() int) {
 	h.local["sha256:box"] = engine.Image{ID: "sha256:box"}
 	var mu sync.Mutex
 	changes := 0
-	p := images.New(images.Config{Instance: "i"}, h)
-	p.ShareFrom(s, "sandbox:1", func() { mu.Lock(); defer mu.Unlock(); changes++ })
+	p := images.New(images.Config{Instance: "i", Shared: true, Library: s, SandboxImage: "sandbox:1",
+		LibraryChanged: func() { mu.Lock(); defer mu.Unlock(); changes++ }}, h)
 	return s, p, func() int { mu.Lock(); defer mu.Unlock(); return changes }
 }
 
