@@ -110,6 +110,25 @@ func TestDoubleDashes(t *testing.T) {
 	}
 }
 
+// asking returns a function that posts to a path of a socket, and returns the code, 0 for
+// none, and the text of the answer.
+func asking(socket string) func(path, body string) (int, string) {
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+		}}}
+	return func(path, body string) (int, string) {
+		response, err := client.Post("http://unix"+path, "application/json", strings.NewReader(body))
+		if err != nil {
+			return 0, err.Error()
+		}
+		defer response.Body.Close()
+		var text bytes.Buffer
+		text.ReadFrom(response.Body)
+		return response.StatusCode, text.String()
+	}
+}
+
 // A docker-sd whose engine is away listens, answers pings, and ends when told to.
 func TestRunWithoutAnEngine(t *testing.T) {
 	messages := fakeSystemd(t)
@@ -127,20 +146,7 @@ func TestRunWithoutAnEngine(t *testing.T) {
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- run(ctx, []string{"-errorsonly"}, variables, nil) }()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-		}}}
-	ask := func(path, body string) (int, string) {
-		response, err := client.Post("http://unix"+path, "application/json", strings.NewReader(body))
-		if err != nil {
-			return 0, err.Error()
-		}
-		defer response.Body.Close()
-		var text bytes.Buffer
-		text.ReadFrom(response.Body)
-		return response.StatusCode, text.String()
-	}
+	ask := asking(socket)
 	for code, text := ask("/status", "[]"); code != 200; code, text = ask("/status", "[]") {
 		select {
 		case err := <-ended:

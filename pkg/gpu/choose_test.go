@@ -40,6 +40,23 @@ func all(n int) []int {
 	return list
 }
 
+// wantChoice has n chosen of the free ones.
+func wantChoice(t *testing.T, on wiring, indices []int, n int, wanted []int) {
+	t.Helper()
+	topology, free := on.build(indices)
+	slices.Reverse(free)
+	var got, want []string
+	for _, d := range choose(topology, free, n) {
+		got = append(got, d.UUID)
+	}
+	for _, i := range wanted {
+		want = append(want, fmt.Sprintf("GPU-%d", i))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("choice (-want +got):\n%s", diff)
+	}
+}
+
 func TestChoose(t *testing.T) {
 	oneNode := func(int) int { return 0 }
 	halves := func(i int) int { return i / 4 }
@@ -107,18 +124,7 @@ func TestChoose(t *testing.T) {
 	}
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
-			topology, free := tc.on.build(tc.free)
-			slices.Reverse(free)
-			var got, want []string
-			for _, d := range choose(topology, free, tc.n) {
-				got = append(got, d.UUID)
-			}
-			for _, i := range tc.want {
-				want = append(want, fmt.Sprintf("GPU-%d", i))
-			}
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("choice (-want +got):\n%s", diff)
-			}
+			wantChoice(t, tc.on, tc.free, tc.n, tc.want)
 		})
 	}
 }

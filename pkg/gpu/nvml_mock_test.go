@@ -238,17 +238,18 @@ func TestNVMLFailures(t *testing.T) {
 			t.Errorf("probe: %v", err)
 		}
 	})
-	t.Run("probes", func(t *testing.T) {
-		s := dgxa100.New()
-		d := dgx(t, s)
-		s.Devices[1].(*server.Device).GetMemoryInfoFunc = func() (nvml.Memory, nvml.Return) { return nvml.Memory{}, nvml.ERROR_GPU_IS_LOST }
-		s.Devices[2].(*server.Device).GetRemappedRowsFunc = func() (int, int, bool, bool, nvml.Return) { return 0, 1, true, false, nvml.SUCCESS }
-		for uuid, want := range map[string]bool{"GPU-0": true, "GPU-1": false, "GPU-2": false, "GPU-none": false} {
-			if err := d.Probe(t.Context(), uuid); (err == nil) != want {
-				t.Errorf("probe of %s: %v", uuid, err)
-			}
+}
+
+func TestNVMLProbes(t *testing.T) {
+	s := dgxa100.New()
+	d := dgx(t, s)
+	s.Devices[1].(*server.Device).GetMemoryInfoFunc = func() (nvml.Memory, nvml.Return) { return nvml.Memory{}, nvml.ERROR_GPU_IS_LOST }
+	s.Devices[2].(*server.Device).GetRemappedRowsFunc = func() (int, int, bool, bool, nvml.Return) { return 0, 1, true, false, nvml.SUCCESS }
+	for uuid, want := range map[string]bool{"GPU-0": true, "GPU-1": false, "GPU-2": false, "GPU-none": false} {
+		if err := d.Probe(t.Context(), uuid); (err == nil) != want {
+			t.Errorf("probe of %s: %v", uuid, err)
 		}
-	})
+	}
 }
 
 // fakeEvents is an event set that delivers what it was given, then times out.

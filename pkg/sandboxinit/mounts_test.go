@@ -203,6 +203,22 @@ func TestMountedRoots(t *testing.T) {
 	}
 }
 
+// wantSharedBeside: below a path no mount is shared, and beside it all are.
+func wantSharedBeside(t *testing.T, store string) {
+	t.Helper()
+	table, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(table)) {
+		path := strings.Fields(line)[4]
+		_, private := below(store, path)
+		if shared := strings.Contains(line, " shared:"); shared == private && strings.HasPrefix(path, "/run") {
+			t.Errorf("%s is shared: %t", path, shared)
+		}
+	}
+}
+
 // TestPrivateStore: the roots of the host's containers that lie below its store are
 // unmounted, and those that come and go meanwhile do no harm.
 func TestPrivateStore(t *testing.T) {
@@ -232,17 +248,7 @@ func TestPrivateStore(t *testing.T) {
 	if got := mountedAt(t, "/run/docker-sd/store2"); len(got) != 1 {
 		t.Error("what lies beside the store was unmounted")
 	}
-	table, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(table)) {
-		path := strings.Fields(line)[4]
-		_, private := below(initapi.StorePath, path)
-		if shared := strings.Contains(line, " shared:"); shared == private && strings.HasPrefix(path, "/run") {
-			t.Errorf("%s is shared: %t", path, shared)
-		}
-	}
+	wantSharedBeside(t, initapi.StorePath)
 	var over atomic.Bool
 	var running sync.WaitGroup
 	merged := folder(t, initapi.StorePath+"/overlay2/b/merged")
