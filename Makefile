@@ -110,8 +110,8 @@ bench: init ## figures against the plain engine, a quarter of an hour; draws doc
 pictures: build ## docs/img, on a machine that has nothing else to do
 	$(LAB) -- $(GO) run ./tests/pictures
 
-lint: ## golangci-lint, if installed
-	golangci-lint run -c .github/golangci.yml ./...
+lint: init ## golangci-lint, built from its module; some minutes the first time
+	$(GO) tool -modfile=.github/lint.mod golangci-lint run -c .github/golangci.yml ./...
 
 clean: ## what the build made
 	rm -rf bin

@@ -3,6 +3,7 @@ package api_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -44,7 +45,7 @@ func BenchmarkStatus(b *testing.B) {
 			b.Fatal(err)
 		}
 		n, err := io.Copy(io.Discard, answer.Body)
-		if err := answer.Body.Close(); err != nil || answer.StatusCode != http.StatusOK || n < 100 {
+		if err := errors.Join(err, answer.Body.Close()); err != nil || answer.StatusCode != http.StatusOK || n < 100 {
 			b.Fatal(fmt.Errorf("answer %d of %d bytes: %w", answer.StatusCode, n, err))
 		}
 	}

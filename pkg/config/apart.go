@@ -73,9 +73,9 @@ func (c Config) CheckApart(places []Place) error {
 func resolved(path string) string {
 	rest := ""
 	for current := path; ; current = filepath.Dir(current) {
-		real, err := filepath.EvalSymlinks(current)
+		target, err := filepath.EvalSymlinks(current)
 		if err == nil {
-			return filepath.Join(real, rest)
+			return filepath.Join(target, rest)
 		}
 		if !errors.Is(err, fs.ErrNotExist) || current == filepath.Dir(current) {
 			return path

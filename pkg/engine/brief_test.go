@@ -19,7 +19,7 @@ func TestShorten(t *testing.T) {
 	if !errdefs.IsConflict(got) {
 		t.Error("its class is lost")
 	}
-	if short := errors.New("short"); shorten(short) != short || shorten(nil) != nil {
+	if short := errors.New("short"); shorten(short) != short || shorten(nil) != nil { //nolint:errorlint // the very same
 		t.Error("a short one is changed")
 	}
 }

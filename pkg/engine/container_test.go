@@ -210,7 +210,7 @@ func TestWaitEndsWithItsCaller(t *testing.T) {
 		cancel()
 		<-r.Context().Done()
 	}})
-	if _, err := client.Wait(ctx, "x"); err != context.Canceled {
+	if _, err := client.Wait(ctx, "x"); !errors.Is(err, context.Canceled) {
 		t.Errorf("Wait() = %v, want context.Canceled", err)
 	}
 }

@@ -164,8 +164,8 @@ func TestExchangeByName(t *testing.T) {
 			e := startExchange(t)
 			deadline := time.Now().Add(raceTime)
 			for try := 0; try < raceTries && time.Now().Before(deadline); try++ {
-				real, err := filepath.EvalSymlinks(filepath.Join(e.allowed, e.path))
-				if _, in := below(e.allowed, real); err == nil && in && use(t, e) {
+				target, err := filepath.EvalSymlinks(filepath.Join(e.allowed, e.path))
+				if _, in := below(e.allowed, target); err == nil && in && use(t, e) {
 					t.Logf("outside at try %d", try)
 					return
 				}

@@ -129,11 +129,11 @@ func (inv Inventory) validate() error {
 		if h.Port < 1 || h.Port > 65535 || h.Pods < 0 {
 			return refuse("%s: port %d and pods %d: a port from 1 to 65535 and no negative number of pods are needed", at, h.Port, h.Pods)
 		}
-		if server := h.Address + " " + strconv.Itoa(h.Port); addresses[server] {
+		server := h.Address + " " + strconv.Itoa(h.Port)
+		if addresses[server] {
 			return refuse("%s: address and port are another host's too", at)
-		} else {
-			addresses[server] = true
 		}
+		addresses[server] = true
 		for key, text := range map[string]string{"cpu": h.CPU, "memory": h.Memory} {
 			if q, err := resource.ParseQuantity(text); err != nil || q.Sign() <= 0 {
 				return refuse("%s.%s %q is not a quantity such as 16 or 64Gi", at, key, text)

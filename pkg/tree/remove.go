@@ -98,7 +98,7 @@ func (r *remover) remove(parent int, name string) error {
 
 // removeFolder has each entry of a folder removed, or moved out of it, and then
 // removes the folder. One entry that cannot be removed does not keep the others.
-func (r *remover) removeFolder(parent int, name string, clear func(*os.File, fs.DirEntry) error) error {
+func (r *remover) removeFolder(parent int, name string, clearEntry func(*os.File, fs.DirEntry) error) error {
 	fd, err := openFolder(parent, name)
 	if errors.Is(err, unix.EACCES) {
 		if err = unlock(parent, name); err == nil {
@@ -115,7 +115,7 @@ func (r *remover) removeFolder(parent int, name string, clear func(*os.File, fs.
 	// The folder's blocks are freed when it is closed, which nothing waits for.
 	defer r.beside(&r.closing, func() { dir.Close() })
 	for {
-		cleared, problem, err := r.pass(dir, clear)
+		cleared, problem, err := r.pass(dir, clearEntry)
 		if err != nil {
 			return err
 		}
@@ -133,7 +133,7 @@ func (r *remover) removeFolder(parent int, name string, clear func(*os.File, fs.
 
 // pass goes through a folder's entries once. problem is the first entry's that could
 // not be cleared.
-func (r *remover) pass(dir *os.File, clear func(*os.File, fs.DirEntry) error) (cleared int, problem, err error) {
+func (r *remover) pass(dir *os.File, clearEntry func(*os.File, fs.DirEntry) error) (cleared int, problem, err error) {
 	if _, err := dir.Seek(0, io.SeekStart); err != nil {
 		return 0, nil, failed("read", dir.Name(), err)
 	}
@@ -153,7 +153,7 @@ func (r *remover) pass(dir *os.File, clear func(*os.File, fs.DirEntry) error) (c
 		entries, err = dir.ReadDir(batch)
 		for _, entry := range entries {
 			if r.ctx.Err() == nil {
-				r.beside(&group, func() { note(r.unlocked(dir, entry, clear)) })
+				r.beside(&group, func() { note(r.unlocked(dir, entry, clearEntry)) })
 			}
 		}
 		// No more than one batch is in memory.
@@ -170,10 +170,10 @@ func (r *remover) pass(dir *os.File, clear func(*os.File, fs.DirEntry) error) (c
 
 // unlocked has an entry cleared, in a folder without permissions too: these bind an
 // owner who is not root.
-func (r *remover) unlocked(dir *os.File, entry fs.DirEntry, clear func(*os.File, fs.DirEntry) error) error {
-	err := clear(dir, entry)
+func (r *remover) unlocked(dir *os.File, entry fs.DirEntry, clearEntry func(*os.File, fs.DirEntry) error) error {
+	err := clearEntry(dir, entry)
 	if errors.Is(err, unix.EACCES) && unix.Fchmod(fdOf(dir), 0o700) == nil {
-		err = clear(dir, entry)
+		err = clearEntry(dir, entry)
 	}
 	return err
 }

@@ -81,8 +81,8 @@ func (s *Set) openHostPath(v *volume) (initapi.Source, error) {
 func root(name string) initapi.Root {
 	name = filepath.Clean(name)
 	out := initapi.Root{Path: name}
-	if real, err := filepath.EvalSymlinks(name); err == nil && real != name {
-		out.Names = append(out.Names, real)
+	if target, err := filepath.EvalSymlinks(name); err == nil && target != name {
+		out.Names = append(out.Names, target)
 	}
 	return out
 }
@@ -96,8 +96,8 @@ type privateFolder struct {
 // holds says whether a prefix lies in the folder, so that a walk from there would not
 // come past it.
 func (p privateFolder) holds(prefix string) bool {
-	real, err := filepath.EvalSymlinks(prefix)
-	return err == nil && within(p.path, real)
+	target, err := filepath.EvalSymlinks(prefix)
+	return err == nil && within(p.path, target)
 }
 
 // private identifies the folder with the pods' data and all folders above it.

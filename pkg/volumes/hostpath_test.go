@@ -37,7 +37,7 @@ func claimVolume(name, claim string) v1.Volume {
 // TestHostPathSources: what the sandbox's init is asked to check and to pin.
 func TestHostPathSources(t *testing.T) {
 	base := t.TempDir()
-	data, real := mkdir(t, base, "data"), mkdir(t, base, "real")
+	data, target := mkdir(t, base, "data"), mkdir(t, base, "real")
 	mkdir(t, base, "a/b")
 	link := filepath.Join(base, "link")
 	symlink(t, "real", link)
@@ -46,7 +46,7 @@ func TestHostPathSources(t *testing.T) {
 		for _, name := range names {
 			root := initapi.Root{Path: filepath.Join(base, name)}
 			if name == "link" {
-				root.Names = []string{real}
+				root.Names = []string{target}
 			}
 			out = append(out, root)
 		}
@@ -156,7 +156,7 @@ func TestHostPathPrefixInPrivateFolder(t *testing.T) {
 // TestClaimSources: a claim is the operator's path, which has to be a folder.
 func TestClaimSources(t *testing.T) {
 	base := t.TempDir()
-	real := mkdir(t, base, "real")
+	target := mkdir(t, base, "real")
 	link := filepath.Join(base, "link")
 	symlink(t, "real", link)
 	pod := podWith(claimVolume("c", "named"), claimVolume("d", "other"), emptyDir("e"))
@@ -165,7 +165,7 @@ func TestClaimSources(t *testing.T) {
 	set := prepare(t, podFolder(t), pod, volumes.Data{},
 		volumes.Policy{Claims: map[string]string{"ns/named": link + "/", "named": "/wrong"}, ClaimFallback: filepath.Join(base, "none")})
 	want := []initapi.Source{
-		{Roots: []initapi.Root{{Path: link, Names: []string{real}}}, Type: "Directory"},
+		{Roots: []initapi.Root{{Path: link, Names: []string{target}}}, Type: "Directory"},
 		{Roots: []initapi.Root{{Path: filepath.Join(base, "none")}}, Type: "Directory"},
 	}
 	checks, err := set.Checks()

@@ -112,7 +112,7 @@ func TestRemoveLockedFolders(t *testing.T) {
 			}
 		}
 		if _, err := os.ReadDir(root); !errors.Is(err, os.ErrPermission) {
-			done <- fmt.Errorf("reading the locked folder: got %v, want it refused", err)
+			done <- fmt.Errorf("reading the locked folder: got %w, want it refused", err)
 			return
 		}
 		done <- Remove(t.Context(), root)

@@ -4,8 +4,10 @@ package e2e_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -253,9 +255,7 @@ func sandboxIsLost(c *crashRun) {
 // imageArrives is the life of a pod whose image is newer than the warm sandbox.
 func imageArrives(c *crashRun) {
 	c.arm(c.point())
-	var warm hostContainer
-	for _, warm = range c.d.waitWarm(c.t, 1) {
-	}
+	warm := slices.Collect(maps.Values(c.d.waitWarm(c.t, 1)))[0]
 	name := "docker-sd-crash:" + c.d.instance
 	commit := url.Values{"container": {warm.ID}, "pause": {"0"}, "repo": {"docker-sd-crash"}, "tag": {c.d.instance}, "comment": {c.d.instance}}
 	if err := suite.engine.call(c.t.Context(), http.MethodPost, "/commit?"+commit.Encode(), nil); err != nil {

@@ -289,12 +289,12 @@ func (d *daemon) refusedCreate(t *testing.T, pod *v1.Pod) string {
 
 // runSoon creates a pod for which the GPUs may not be free yet. A refused UID is
 // not tried again (protocol 1.4), so each try is a new pod.
-func (d *daemon) runSoon(t *testing.T, make func() *v1.Pod) *podRun {
+func (d *daemon) runSoon(t *testing.T, newPod func() *v1.Pod) *podRun {
 	t.Helper()
 	var p *podRun
 	last := ""
 	eventually(t, runLimit, "there are GPUs for the pod", func() bool {
-		pod := make()
+		pod := newPod()
 		code, text := d.must(t, http.MethodPost, "/create", encode(t, newCreate(pod)))
 		if code != http.StatusOK {
 			last = text

@@ -99,7 +99,7 @@ func prepareSuite(dir string) error {
 		bash: os.Getenv("DOCKER_SD_TEST_BASH"), entry: os.Getenv("DOCKER_SD_TEST_ENTRY")}
 	i := suite.images
 	if i.sandbox == "" || i.busybox == "" || i.bash == "" || i.entry == "" {
-		return fmt.Errorf("the test images are not named: run the tests as go run ./tests/lab -- go test -tags e2e ./tests/e2e/...")
+		return fmt.Errorf("the test images are not named: run go run ./tests/lab -- go test -tags e2e ./tests/e2e")
 	}
 	engine, err := newEngineReader(os.Getenv("DOCKER_HOST"))
 	if err != nil {

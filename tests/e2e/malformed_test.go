@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -216,7 +217,7 @@ func (d *daemon) raw(text []byte, whole bool) (code string, err error) {
 	}
 	line, err := bufio.NewReader(conn).ReadString('\n')
 	if err != nil {
-		if netErr, ok := err.(net.Error); ok && netErr.Timeout() {
+		if netErr, ok := errors.AsType[net.Error](err); ok && netErr.Timeout() {
 			return "none", fmt.Errorf("no answer in %s: %w", runLimit, err)
 		}
 		return "none", nil // cut off, which is an answer to bytes that are no request
