@@ -17,6 +17,7 @@ var arrows = map[string][]string{
 	"admin":        {"access", "connections", "gpu", "pods"},
 	"api":          {"access", "connections", "interlink", "pods", "volumes"},
 	"cgroup":       {},
+	"cli":          {"access", "admin", "config", "gpu", "interlink", "pods", "site"},
 	"config":       {},
 	"connections":  {"retry"},
 	"engine":       {},

@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/containerd/log"
 	"github.com/spf13/cobra"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/cli"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/preflight"
 )
 
@@ -44,7 +45,7 @@ type checkFlags struct {
 	timeout, bootTimeout time.Duration
 }
 
-func newCheck(o *options) *cobra.Command {
+func newCheck(o *cli.Options) *cobra.Command {
 	var f checkFlags
 	var format *string
 	cmd := &cobra.Command{
@@ -62,19 +63,19 @@ func newCheck(o *options) *cobra.Command {
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			screen, err := newScreen(cmd, o.getenv, *format)
+			screen, err := cli.NewScreen(cmd, o.Getenv, *format)
 			if err != nil {
 				return notAsked(err)
 			}
-			report, err := o.check(cmd.Context(), f)
+			found, err := check(cmd.Context(), o, f)
 			if err != nil {
 				return notAsked(err)
 			}
-			return screen.report(report)
+			return report(screen, found)
 		},
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return notAsked(err) })
-	format = outputFlag(cmd)
+	format = cli.OutputFlag(cmd)
 	cmd.Flags().BoolVar(&f.noBoot, "no-boot", false, "look only: run no container and boot no sandbox")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 3*time.Minute, "time for all of it")
 	cmd.Flags().DurationVar(&f.bootTimeout, "boot-timeout", 0, "time for the boot of the sandbox (default SandboxBootTimeout)")
@@ -82,16 +83,16 @@ func newCheck(o *options) *cobra.Command {
 }
 
 // check gathers a report. An error says that there is none.
-func (o *options) check(ctx context.Context, f checkFlags) (preflight.Report, error) {
+func check(ctx context.Context, o *cli.Options, f checkFlags) (preflight.Report, error) {
 	if f.timeout <= 0 || f.bootTimeout < 0 {
 		return preflight.Report{}, errors.New("--timeout and --boot-timeout are times such as 30s")
 	}
-	settings, warnings, err := o.load()
+	settings, warnings, err := o.Load()
 	if err != nil {
 		return preflight.Report{}, err
 	}
 	level := "error"
-	if o.verbose {
+	if o.Verbose {
 		level = "debug"
 	}
 	if err := log.SetLevel(level); err != nil {
@@ -116,12 +117,12 @@ func (o *options) check(ctx context.Context, f checkFlags) (preflight.Report, er
 }
 
 // report prints what was found; the error says that something is wrong.
-func (s screen) report(r preflight.Report) error {
+func report(s cli.Screen, r preflight.Report) error {
 	var err error
-	if s.json {
-		err = s.printJSON(r, false)
+	if s.JSON {
+		err = s.PrintJSON(r, false)
 	} else {
-		_, err = fmt.Fprint(s.out, s.lines(r))
+		_, err = fmt.Fprint(s.Out, lines(s, r))
 	}
 	if err != nil {
 		return err
@@ -133,16 +134,16 @@ func (s screen) report(r preflight.Report) error {
 }
 
 // lines are the report for people: what to do is below what was found.
-func (s screen) lines(r preflight.Report) string {
-	colours := map[preflight.Verdict]int{preflight.Right: green, preflight.Note: yellow, preflight.Wrong: red}
+func lines(s cli.Screen, r preflight.Report) string {
+	colours := map[preflight.Verdict]int{preflight.Right: cli.Green, preflight.Note: cli.Yellow, preflight.Wrong: cli.Red}
 	width := 0
 	for _, l := range r.Lines {
 		width = max(width, len(l.Name))
 	}
 	var out strings.Builder
 	for _, l := range r.Lines {
-		text := plain([]string{l.Found, l.Do})
-		verdict := s.paint(colours[l.Verdict], fmt.Sprintf("%-5s", l.Verdict))
+		text := cli.Plain([]string{l.Found, l.Do})
+		verdict := s.Paint(colours[l.Verdict], fmt.Sprintf("%-5s", l.Verdict))
 		fmt.Fprintf(&out, "%s  %-*s  %s\n", verdict, width, l.Name, text[0])
 		if l.Do != "" {
 			fmt.Fprintf(&out, "%*s  -> %s\n", len("right")+2+width, "", text[1])

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"os"
@@ -8,12 +9,25 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/cli"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/preflight"
 )
 
+// printed runs docker-sd with a configuration.
+func printed(t *testing.T, config string, args ...string) (string, error) {
+	t.Helper()
+	var out bytes.Buffer
+	err := run(t.Context(), append([]string{"-interlinkconfigpath", config}, args...), noVariables, &out)
+	return out.String(), err
+}
+
 // What a script learns from the exit code, without an engine.
 func TestCheckExitCodes(t *testing.T) {
-	dir, _ := folderWith(t)
+	dir, err := os.MkdirTemp("", "sd") // short, for its sockets
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
 	config := settingsFile(t, "DataRootFolder: "+filepath.Join(dir, "data")+"\nSocket: unix://"+filepath.Join(dir, "api.sock")+
 		"\nDOCKER_HOST: unix://"+filepath.Join(dir, "none")+"\nAdminAddress: \"off\"\nStrange: 1\n")
 	for command, want := range map[string]struct {
@@ -60,7 +74,7 @@ func TestCheckLines(t *testing.T) {
 	r := preflight.Report{}
 	r.Add(preflight.Line{Name: "a", Verdict: preflight.Wrong, Found: "x\x1b[2J", Do: "y"}, preflight.Line{Name: "longer", Verdict: preflight.Right, Found: "z"})
 	want := "\x1b[31mwrong\x1b[0m  a       x [2J\n               -> y\n\x1b[32mright\x1b[0m  longer  z\n1 right, 0 to note, 1 wrong\n"
-	if got := (screen{coloured: true}).lines(r); got != want {
+	if got := lines(cli.Screen{Coloured: true}, r); got != want {
 		t.Errorf("lines are\n%q, want\n%q", got, want)
 	}
 }

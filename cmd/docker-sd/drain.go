@@ -11,6 +11,7 @@ import (
 	"github.com/google/renameio/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/cli"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 )
 
@@ -52,7 +53,7 @@ func withDrain(file string, configured []config.Taint, now time.Time) []config.T
 }
 
 // newDrain is for operators: no new pods, for as long as wanted.
-func newDrain(o *options) *cobra.Command {
+func newDrain(o *cli.Options) *cobra.Command {
 	var off bool
 	cmd := &cobra.Command{
 		Use: "drain", Short: "Keep new pods away from this node, or with --off let them in again", Args: cobra.NoArgs,
@@ -60,7 +61,7 @@ func newDrain(o *options) *cobra.Command {
 			"Pods that run stay. The taints that interLink was configured with are replaced by those of\n" +
 			"PingTaints, so name there what the node shall keep.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			settings, _, err := o.load()
+			settings, _, err := o.Load()
 			if err != nil {
 				return err
 			}

@@ -18,6 +18,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/accelerators"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/admin"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/cgroup"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/cli"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
@@ -82,7 +83,7 @@ func (p *examination) findRunning(ctx context.Context) {
 	if err != nil {
 		return
 	}
-	p.running = preflight.Running{Described: fmt.Sprintf("%s runs as instance %s for %s", info.Version, info.Instance, age(info.Started, time.Now())),
+	p.running = preflight.Running{Described: fmt.Sprintf("%s runs as instance %s for %s", info.Version, info.Instance, cli.Age(info.Started, time.Now())),
 		Address: info.Address, Admin: info.Admin != "", Troubles: info.Troubles}
 }
 

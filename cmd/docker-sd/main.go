@@ -11,7 +11,9 @@ import (
 	"syscall"
 
 	"github.com/containerd/containerd/log"
+	"github.com/spf13/cobra"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/cli"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 )
 
@@ -32,8 +34,10 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 	if err := armFaults(getenv); err != nil {
 		return err
 	}
-	root := newRoot(getenv)
-	root.SetArgs(doubleDashes(args))
+	root := cli.Root(getenv, version, serve, func(o *cli.Options) []*cobra.Command {
+		return []*cobra.Command{newCheck(o), newDrain(o)}
+	})
+	root.SetArgs(cli.DoubleDashes(args))
 	root.SetOut(out)
 	return root.ExecuteContext(ctx)
 }

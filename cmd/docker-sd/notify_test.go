@@ -2,16 +2,10 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"io"
-	"log"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -134,34 +128,5 @@ func TestWithoutWatchdog(t *testing.T) {
 	case m := <-messages:
 		t.Errorf("systemd was told %q", m)
 	default:
-	}
-}
-
-func TestHealthOfNobody(t *testing.T) {
-	path := settingsFile(t, "Socket: unix:///tmp/docker-sd-nobody.sock\n")
-	err := run(t.Context(), []string{"health", "-interlinkconfigpath", path}, noVariables, nil)
-	if err == nil || !strings.Contains(err.Error(), "docker-sd does not answer at /tmp/docker-sd-nobody.sock") {
-		t.Errorf("health of a docker-sd that is not there = %v", err)
-	}
-}
-
-// The question is answered by a server with TLS too, and by one that wants a
-// certificate of its callers.
-func TestHealthOverTLS(t *testing.T) {
-	for name, wants := range map[string]tls.ClientAuthType{"TLS": tls.NoClientCert, "mutual TLS": tls.RequireAnyClientCert} {
-		t.Run(name, func(t *testing.T) {
-			server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-			server.Config.ErrorLog = log.New(io.Discard, "", 0)
-			server.TLS = &tls.Config{ClientAuth: wants}
-			server.StartTLS()
-			defer server.Close()
-			address := server.Listener.Addr()
-			if err := askHealth(t.Context(), address.Network(), address.String(), true); err != nil {
-				t.Error(err)
-			}
-			if err := askHealth(t.Context(), address.Network(), address.String(), false); err == nil {
-				t.Error("a plain question was answered")
-			}
-		})
 	}
 }

@@ -92,24 +92,6 @@ func TestVersionAndHelp(t *testing.T) {
 	}
 }
 
-func TestDoubleDashes(t *testing.T) {
-	for given, want := range map[string]string{
-		"":                                   "",
-		"-verbose -errorsonly":               "--verbose --errorsonly",
-		"--verbose":                          "--verbose",
-		"-verbose=false -version":            "--verbose=false --version",
-		"-interlinkconfigpath f -verbose":    "--interlinkconfigpath f --verbose",
-		"-interlinkconfigpath -verbose":      "--interlinkconfigpath -verbose",
-		"-interlinkconfigpath=f pods -w":     "--interlinkconfigpath=f pods -w",
-		"-other -verbose -- -verbose":        "-other --verbose -- -verbose",
-		"verbose interlinkconfigpath -o=yes": "verbose interlinkconfigpath -o=yes",
-	} {
-		if got := strings.Join(doubleDashes(strings.Fields(given)), " "); got != want {
-			t.Errorf("doubleDashes(%q) = %q, want %q", given, got, want)
-		}
-	}
-}
-
 // asking returns a function that posts to a path of a socket, and returns the code, 0 for
 // none, and the text of the answer.
 func asking(socket string) func(path, body string) (int, string) {

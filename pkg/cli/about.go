@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"fmt"
@@ -27,7 +27,8 @@ type about struct {
 	NotRunning string      `json:"notRunning,omitempty"`
 }
 
-func built() about {
+// built describes this program.
+func built(version string) about {
 	a := about{Version: version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, _ := debug.ReadBuildInfo()
 	if info == nil {
@@ -48,18 +49,18 @@ func built() about {
 	return a
 }
 
-func newVersion(o *options) *cobra.Command {
+func newVersion(o *Options, version string) *cobra.Command {
 	var format *string
 	cmd := &cobra.Command{
 		Use: "version", Short: "Print the version of this docker-sd and of the running one",
 		Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			screen, err := newScreen(cmd, o.getenv, *format)
+			screen, err := NewScreen(cmd, o.Getenv, *format)
 			if err != nil {
 				return err
 			}
-			a := built()
-			if settings, _, err := o.load(); err != nil {
+			a := built(version)
+			if settings, _, err := o.Load(); err != nil {
 				a.NotRunning = err.Error()
 			} else {
 				client := admin.NewClient(settings.DataRootFolder)
@@ -70,13 +71,13 @@ func newVersion(o *options) *cobra.Command {
 					a.Running = &info
 				}
 			}
-			if screen.json {
-				return screen.printJSON(a, false)
+			if screen.JSON {
+				return screen.PrintJSON(a, false)
 			}
-			return a.table(time.Now()).write(screen.out, false)
+			return a.table(time.Now()).write(screen.Out, false)
 		},
 	}
-	format = outputFlag(cmd)
+	format = OutputFlag(cmd)
 	return cmd
 }
 
@@ -88,7 +89,7 @@ func (a about) table(now time.Time) table {
 	lines := [][]string{{"version", a.Version}, {"commit", commit}, {"go", a.Go + " " + a.Platform},
 		{"build", fmt.Sprintf("cgo %t, tags %q", a.CGO, a.Tags)}}
 	if r := a.Running; r != nil {
-		lines = append(lines, []string{"running", fmt.Sprintf("%s as instance %s at %s for %s", r.Version, r.Instance, r.Address, age(r.Started, now))},
+		lines = append(lines, []string{"running", fmt.Sprintf("%s as instance %s at %s for %s", r.Version, r.Instance, r.Address, Age(r.Started, now))},
 			[]string{"engine", r.Engine})
 	} else {
 		lines = append(lines, []string{"running", a.NotRunning})

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bytes"
@@ -87,10 +87,10 @@ func TestTables(t *testing.T) {
 }
 
 // watched runs show over a series of answers and returns what it printed.
-func watched(t *testing.T, s screen, answers ...any) string {
+func watched(t *testing.T, s Screen, answers ...any) string {
 	t.Helper()
 	var out bytes.Buffer
-	s.out = &out
+	s.Out = &out
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	ask := func(context.Context) (admin.Pods, error) {
@@ -119,16 +119,16 @@ func TestWatch(t *testing.T) {
 	after.Pods = after.Pods[:2]
 	after.Pods[1].Phase = pods.PhaseDeleting
 	away := errors.New("docker-sd is away")
-	lines := strings.Split(watched(t, screen{}, before, before, away, away, after, after), "\n")
+	lines := strings.Split(watched(t, Screen{}, before, before, away, away, after, after), "\n")
 	for i, want := range []string{"NAMESPACE ", "physics     fit ", "physics     sim ", "biology     sim ", "docker-sd is away", "physics   sim   0/1   deleting", "biology   sim   0/1   gone", ""} {
 		if i >= len(lines) || !strings.HasPrefix(lines[i], want) || len(lines) != 8 {
 			t.Fatalf("line %d is not %q in\n%s", i, want, strings.Join(lines, "\n"))
 		}
 	}
-	if text := watched(t, screen{terminal: true}, before, before, after); strings.Count(text, wipe) != 3 || strings.Count(text, "NAMESPACE") != 3 {
+	if text := watched(t, Screen{terminal: true}, before, before, after); strings.Count(text, wipe) != 3 || strings.Count(text, "NAMESPACE") != 3 {
 		t.Errorf("a terminal is not drawn anew each time: %q", text)
 	}
-	objects := json.NewDecoder(strings.NewReader(watched(t, screen{json: true}, before, before, after)))
+	objects := json.NewDecoder(strings.NewReader(watched(t, Screen{JSON: true}, before, before, after)))
 	for _, want := range []int{3, 2} {
 		var list admin.Pods
 		if err := objects.Decode(&list); err != nil || len(list.Pods) != want {
@@ -316,10 +316,10 @@ func TestLogs(t *testing.T) {
 
 // Colours are for people who look at a terminal and have not said no.
 func TestColours(t *testing.T) {
-	if got := (screen{}).paint(red, "x"); got != "x" {
+	if got := (Screen{}).Paint(Red, "x"); got != "x" {
 		t.Errorf("without a terminal: %q", got)
 	}
-	if got := (screen{coloured: true}).paint(red, "x"); got != "\x1b[31mx\x1b[0m" {
+	if got := (Screen{Coloured: true}).Paint(Red, "x"); got != "\x1b[31mx\x1b[0m" {
 		t.Errorf("on a terminal: %q", got)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"encoding/json"
@@ -18,7 +18,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
 )
 
-func newPods(o *options) *cobra.Command {
+func newPods(o *Options) *cobra.Command {
 	return newLook(o, view[admin.Pods]{
 		use: "pods", short: "List the pods of the running docker-sd", get: (*admin.Client).Pods, table: podsTable, state: 3,
 		long: "pods lists every pod that docker-sd keeps, those too that have ended and wait for their delete.\n" +
@@ -26,14 +26,14 @@ func newPods(o *options) *cobra.Command {
 	})
 }
 
-func newPool(o *options) *cobra.Command {
+func newPool(o *Options) *cobra.Command {
 	return newLook(o, view[admin.Pool]{
 		use: "pool", short: "List the sandboxes of the running docker-sd", get: (*admin.Client).Pool, table: poolTable, state: 1,
 		long: "pool lists the sandboxes that wait for pods and those that pods have, and counts those that\nare being made.",
 	})
 }
 
-func newGPUs(o *options) *cobra.Command {
+func newGPUs(o *Options) *cobra.Command {
 	return newLook(o, view[gpu.Snapshot]{
 		use: "gpus", short: "List the accelerators of the running docker-sd", get: (*admin.Client).GPUs, table: gpusTable, state: 3,
 		long: "gpus lists the accelerators of this host, who holds them, and why one is not given out.",
@@ -56,7 +56,7 @@ func podsTable(list admin.Pods, now time.Time) table {
 			}
 		}
 		t.rows = append(t.rows, row{key: string(p.UID), mark: mark(p), cells: []string{p.Namespace, p.Name, fmt.Sprintf("%d/%d", ready, all),
-			phase(p), strconv.Itoa(int(restarts)), age(p.Created, now), p.IP, string(p.UID)}})
+			phase(p), strconv.Itoa(int(restarts)), Age(p.Created, now), p.IP, string(p.UID)}})
 	}
 	if len(list.Pods) == 0 {
 		t.footer = []string{"no pods"}
@@ -88,7 +88,7 @@ func poolTable(p admin.Pool, now time.Time) table {
 		if s.PodName != "" {
 			pod = s.Namespace + "/" + s.PodName
 		}
-		t.rows = append(t.rows, row{key: s.Name, mark: mark(s), cells: []string{s.Name, s.State, pod, age(s.Booted, now), s.IP, s.ContainerID[:min(len(s.ContainerID), 12)]}})
+		t.rows = append(t.rows, row{key: s.Name, mark: mark(s), cells: []string{s.Name, s.State, pod, Age(s.Booted, now), s.IP, s.ContainerID[:min(len(s.ContainerID), 12)]}})
 	}
 	t.footer = []string{fmt.Sprintf("%d warm of %d wanted, %d stand by, %d booting, %d claimed; %d pods wait for one",
 		p.Warm, p.Wanted, p.Standby, p.Booting, p.Claimed, p.Waiting)}
@@ -133,8 +133,8 @@ func mark(thing any) string {
 	return string(text)
 }
 
-// age is how long ago something was, as kubectl writes it.
-func age(then, now time.Time) string {
+// Age is how long ago something was, as kubectl writes it.
+func Age(then, now time.Time) string {
 	if then.IsZero() {
 		return ""
 	}

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bytes"
@@ -11,7 +11,7 @@ import (
 func TestGenerate(t *testing.T) {
 	dir := t.TempDir()
 	var out bytes.Buffer
-	if err := run(t.Context(), []string{"generate", "-f", "../../pkg/site/testdata/inventory.yaml", "-o", dir}, noVariables, &out); err != nil {
+	if err := run(t.Context(), []string{"generate", "-f", "../site/testdata/inventory.yaml", "-o", dir}, noVariables, &out); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"kubernetes/00-namespace.yaml", "kubernetes/cpu-01.yaml", "hosts/gpu-01/docker-sd.yaml", "hosts/gpu-01/InterLinkConfig.yaml"} {

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bytes"
@@ -22,11 +22,11 @@ const healthTimeout = 8 * time.Second
 
 // newHealth is for container engines and scripts: it asks the docker-sd that
 // runs with the same configuration.
-func newHealth(o *options) *cobra.Command {
+func newHealth(o *Options) *cobra.Command {
 	return &cobra.Command{
 		Use: "health", Short: "Ask the running docker-sd whether it answers", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			settings, _, err := o.load()
+			settings, _, err := o.Load()
 			if err != nil {
 				return err
 			}

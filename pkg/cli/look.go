@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -33,21 +33,21 @@ type watching struct {
 const minInterval = 100 * time.Millisecond
 
 // newLook makes the command that shows a view.
-func newLook[T any](o *options, v view[T]) *cobra.Command {
+func newLook[T any](o *Options, v view[T]) *cobra.Command {
 	var watch watching
 	var format *string
 	cmd := &cobra.Command{
 		Use: v.use, Short: v.short, Args: cobra.NoArgs, ValidArgsFunction: cobra.NoFileCompletions,
 		Long: v.long + "\nIt asks the docker-sd that runs with the same configuration, over the socket " + admin.SocketName + " in\nits DataRootFolder.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			screen, err := newScreen(cmd, o.getenv, *format)
+			screen, err := NewScreen(cmd, o.Getenv, *format)
 			if err != nil {
 				return err
 			}
 			if watch.interval < minInterval {
 				return fmt.Errorf("--interval is %s: it is %s or longer", watch.interval, minInterval)
 			}
-			settings, _, err := o.load()
+			settings, _, err := o.Load()
 			if err != nil {
 				return err
 			}
@@ -57,7 +57,7 @@ func newLook[T any](o *options, v view[T]) *cobra.Command {
 			return show(cmd.Context(), screen, ask, v, watch)
 		},
 	}
-	format = outputFlag(cmd)
+	format = OutputFlag(cmd)
 	cmd.Flags().BoolVarP(&watch.on, "watch", "w", false, "go on looking: a terminal is drawn anew, elsewhere changes are appended")
 	cmd.Flags().DurationVar(&watch.interval, "interval", 2*time.Second, "time between two looks with --watch")
 	return cmd
@@ -65,7 +65,7 @@ func newLook[T any](o *options, v view[T]) *cobra.Command {
 
 // show prints a view once, or until ctx ends. A docker-sd that is away for a
 // while, for an upgrade say, does not end a watch.
-func show[T any](ctx context.Context, s screen, ask func(context.Context) (T, error), v view[T], watch watching) error {
+func show[T any](ctx context.Context, s Screen, ask func(context.Context) (T, error), v view[T], watch watching) error {
 	value, err := ask(ctx)
 	if err != nil {
 		return err
@@ -108,30 +108,30 @@ type drawing struct {
 	state        int
 }
 
-func draw(s screen, value any, now, before table, how drawing) error {
+func draw(s Screen, value any, now, before table, how drawing) error {
 	changed := now.changes(before, how.state)
 	quiet := !how.first && len(changed.rows) == 0 && len(changed.footer) == 0
 	switch {
-	case s.json && quiet:
+	case s.JSON && quiet:
 		return nil
-	case s.json:
-		return s.printJSON(value, how.watch)
+	case s.JSON:
+		return s.PrintJSON(value, how.watch)
 	case !how.watch:
-		return now.write(s.out, true)
+		return now.write(s.Out, true)
 	case s.terminal:
-		if _, err := io.WriteString(s.out, wipe); err != nil {
+		if _, err := io.WriteString(s.Out, wipe); err != nil {
 			return err
 		}
-		return now.write(s.out, true)
+		return now.write(s.Out, true)
 	}
-	return changed.write(s.out, how.first)
+	return changed.write(s.Out, how.first)
 }
 
 // complain shows during a watch why nothing new can be shown.
-func complain(s screen, trouble string) error {
-	if s.json {
-		return s.printJSON(map[string]string{"error": trouble}, true)
+func complain(s Screen, trouble string) error {
+	if s.JSON {
+		return s.PrintJSON(map[string]string{"error": trouble}, true)
 	}
-	_, err := fmt.Fprintln(s.out, s.paint(red, strings.Join(plain([]string{trouble}), "")))
+	_, err := fmt.Fprintln(s.Out, s.Paint(Red, strings.Join(Plain([]string{trouble}), "")))
 	return err
 }

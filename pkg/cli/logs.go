@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bytes"
@@ -31,7 +31,7 @@ type logFlags struct {
 	cert, key string
 }
 
-func newLogs(o *options) *cobra.Command {
+func newLogs(o *Options) *cobra.Command {
 	var f logFlags
 	cmd := &cobra.Command{
 		Use: "logs NAMESPACE/POD|UID", Short: "Print the log of a pod's container", Args: cobra.ExactArgs(1),
@@ -64,8 +64,8 @@ func newLogs(o *options) *cobra.Command {
 	return cmd
 }
 
-func (o *options) logs(cmd *cobra.Command, name string, f logFlags) error {
-	settings, _, err := o.load()
+func (o *Options) logs(cmd *cobra.Command, name string, f logFlags) error {
+	settings, _, err := o.Load()
 	if err != nil {
 		return err
 	}
@@ -163,8 +163,8 @@ func logRequest(p pods.View, f logFlags, now time.Time) (interlink.LogRequest, e
 const completionTimeout = 2 * time.Second
 
 // list asks for the pods whose names a shell offers; without a docker-sd there are none.
-func (o *options) list(ctx context.Context) []pods.View {
-	settings, _, err := o.load()
+func (o *Options) list(ctx context.Context) []pods.View {
+	settings, _, err := o.Load()
 	if err != nil {
 		return nil
 	}
@@ -179,7 +179,7 @@ func (o *options) list(ctx context.Context) []pods.View {
 	return list.Pods
 }
 
-func (o *options) podNames(ctx context.Context) []cobra.Completion {
+func (o *Options) podNames(ctx context.Context) []cobra.Completion {
 	var out []cobra.Completion
 	for _, p := range o.list(ctx) {
 		out = append(out, cobra.CompletionWithDesc(p.Namespace+"/"+p.Name, string(p.Phase)))
@@ -187,7 +187,7 @@ func (o *options) podNames(ctx context.Context) []cobra.Completion {
 	return out
 }
 
-func (o *options) containerNames(ctx context.Context, args []string) []cobra.Completion {
+func (o *Options) containerNames(ctx context.Context, args []string) []cobra.Completion {
 	if len(args) == 0 {
 		return nil
 	}
@@ -226,7 +226,7 @@ func (c *caller) logs(ctx context.Context, request interlink.LogRequest, out io.
 		if err != nil {
 			return err
 		}
-		return fmt.Errorf("docker-sd at %s answered %s: %s", c.address, response.Status, strings.Join(plain([]string{string(bytes.TrimSpace(text))}), ""))
+		return fmt.Errorf("docker-sd at %s answered %s: %s", c.address, response.Status, strings.Join(Plain([]string{string(bytes.TrimSpace(text))}), ""))
 	}
 	if _, err := io.Copy(out, response.Body); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("read the log: %w", err)

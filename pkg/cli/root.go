@@ -1,6 +1,9 @@
-package main
+// Package cli is the command line of docker-sd: its flags, and the commands that ask the
+// docker-sd that runs with the same configuration.
+package cli
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,24 +13,28 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 )
 
-// options are the flags of every command.
-type options struct {
-	getenv     func(string) string
+// Options are the flags of every command.
+type Options struct {
+	// Getenv reads the environment.
+	Getenv func(string) string
+	// Verbose asks for a log at debug level, whatever the configuration says.
+	Verbose    bool
 	path       string
-	verbose    bool
 	errorsOnly bool
 }
 
-// load reads the configuration that the flags and the environment name.
-func (o *options) load() (config.Config, []string, error) {
-	settings, warnings, err := config.Load(config.Path(o.path, o.getenv, config.DefaultPaths()), o.getenv)
-	return settings.WithFlags(o.verbose, o.errorsOnly), warnings, err
+// Load reads the configuration that the flags and the environment name.
+func (o *Options) Load() (config.Config, []string, error) {
+	settings, warnings, err := config.Load(config.Path(o.path, o.Getenv, config.DefaultPaths()), o.Getenv)
+	return settings.WithFlags(o.Verbose, o.errorsOnly), warnings, err
 }
 
-// newRoot is the command line. Without a subcommand it is the daemon, as it
-// always was. Errors are printed by main, once.
-func newRoot(getenv func(string) string) *cobra.Command {
-	o := &options{getenv: getenv}
+// Root is the command line of a docker-sd of this version: without a subcommand it serves,
+// as it always has. Its own subcommands are those that ask a running docker-sd, and more
+// gives others. Errors are returned and not printed.
+func Root(getenv func(string) string, version string, serve func(context.Context, config.Config, []string) error,
+	more func(*Options) []*cobra.Command) *cobra.Command {
+	o := &Options{Getenv: getenv}
 	root := &cobra.Command{
 		Use: "docker-sd", Short: "docker-sd is the interLink plugin for a Docker engine",
 		Long: "docker-sd is the interLink plugin for a Docker engine. Without a command it serves\n" +
@@ -41,7 +48,7 @@ func newRoot(getenv func(string) string) *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			settings, warnings, err := o.load()
+			settings, warnings, err := o.Load()
 			if err != nil {
 				return err
 			}
@@ -51,15 +58,16 @@ func newRoot(getenv func(string) string) *cobra.Command {
 	root.SetVersionTemplate("{{.Version}}\n")
 	flags := root.PersistentFlags()
 	flags.StringVar(&o.path, "interlinkconfigpath", "", "configuration file (default "+config.PathHelp()+")")
-	flags.BoolVar(&o.verbose, "verbose", false, "log at debug level, whatever the configuration says")
+	flags.BoolVar(&o.Verbose, "verbose", false, "log at debug level, whatever the configuration says")
 	flags.BoolVar(&o.errorsOnly, "errorsonly", false, "log errors only, whatever the configuration says")
-	root.AddCommand(newCheck(o), newHealth(o), newPods(o), newPool(o), newGPUs(o), newLogs(o), newVersion(o), newDrain(o), newGenerate())
+	root.AddCommand(newHealth(o), newPods(o), newPool(o), newGPUs(o), newLogs(o), newVersion(o, version), newGenerate())
+	root.AddCommand(more(o)...)
 	return root
 }
 
-// doubleDashes gives the flags of earlier versions, which were written with one
+// DoubleDashes gives the flags of earlier versions, which were written with one
 // dash, the second one that the flag library wants.
-func doubleDashes(args []string) []string {
+func DoubleDashes(args []string) []string {
 	old := []string{"interlinkconfigpath", "verbose", "errorsonly", "version", "help"}
 	out := slices.Clone(args)
 	for i := 0; i < len(out) && out[i] != "--"; i++ {

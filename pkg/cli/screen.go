@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bytes"
@@ -23,16 +23,17 @@ const (
 	outputJSON  = "json"
 )
 
-// screen is where a command prints.
-type screen struct {
-	out io.Writer
-	// terminal says that somebody looks at it, coloured that it may have colours.
-	terminal, coloured bool
-	json               bool
+// Screen is where a command prints.
+type Screen struct {
+	Out io.Writer
+	// JSON says that JSON is wanted; terminal that a person looks at it, Coloured that
+	// it may have colours.
+	JSON               bool
+	terminal, Coloured bool
 }
 
-// outputFlag adds --output to a command.
-func outputFlag(cmd *cobra.Command) *string {
+// OutputFlag adds --output to a command.
+func OutputFlag(cmd *cobra.Command) *string {
 	format := cmd.Flags().StringP("output", "o", outputTable, "format: table or json")
 	formats := cobra.FixedCompletions([]cobra.Completion{outputTable, outputJSON}, cobra.ShellCompDirectiveNoFileComp)
 	if err := cmd.RegisterFlagCompletionFunc("output", formats); err != nil {
@@ -41,27 +42,29 @@ func outputFlag(cmd *cobra.Command) *string {
 	return format
 }
 
-func newScreen(cmd *cobra.Command, getenv func(string) string, format string) (screen, error) {
+// NewScreen is that of a command which was given a format, table or json.
+func NewScreen(cmd *cobra.Command, getenv func(string) string, format string) (Screen, error) {
 	if format != outputTable && format != outputJSON {
-		return screen{}, fmt.Errorf("--output is %q: it is table or json", format)
+		return Screen{}, fmt.Errorf("--output is %q: it is table or json", format)
 	}
-	s := screen{out: cmd.OutOrStdout(), json: format == outputJSON}
-	if file, ok := s.out.(*os.File); ok {
+	s := Screen{Out: cmd.OutOrStdout(), JSON: format == outputJSON}
+	if file, ok := s.Out.(*os.File); ok {
 		s.terminal = term.IsTerminal(int(file.Fd()))
 	}
-	s.coloured = s.terminal && config.Colours(getenv)
+	s.Coloured = s.terminal && config.Colours(getenv)
 	return s, nil
 }
 
 // Colours of words, as ANSI numbers them.
 const (
-	red    = 31
-	green  = 32
-	yellow = 33
+	Red    = 31
+	Green  = 32
+	Yellow = 33
 )
 
-func (s screen) paint(colour int, text string) string {
-	if !s.coloured || colour == 0 {
+// Paint colours a text where there may be colours.
+func (s Screen) Paint(colour int, text string) string {
+	if !s.Coloured || colour == 0 {
 		return text
 	}
 	return fmt.Sprintf("\x1b[%dm%s\x1b[0m", colour, text)
@@ -70,9 +73,9 @@ func (s screen) paint(colour int, text string) string {
 // wipe clears a terminal and returns to its upper left corner.
 const wipe = "\x1b[H\x1b[2J"
 
-// printJSON writes one value, on one line where lines are wanted.
-func (s screen) printJSON(value any, lines bool) error {
-	encoder := json.NewEncoder(s.out)
+// PrintJSON writes one value, on one line where lines are wanted.
+func (s Screen) PrintJSON(value any, lines bool) error {
+	encoder := json.NewEncoder(s.Out)
 	if !lines {
 		encoder.SetIndent("", "  ")
 	}
@@ -101,21 +104,21 @@ func (t table) write(out io.Writer, head bool) error {
 		fmt.Fprintln(columns, strings.Join(t.head, "\t"))
 	}
 	for _, r := range t.rows {
-		fmt.Fprintln(columns, strings.Join(plain(r.cells), "\t"))
+		fmt.Fprintln(columns, strings.Join(Plain(r.cells), "\t"))
 	}
 	if err := columns.Flush(); err != nil {
 		return err
 	}
-	for _, line := range plain(t.footer) {
+	for _, line := range Plain(t.footer) {
 		fmt.Fprintln(&text, line)
 	}
 	_, err := out.Write(text.Bytes())
 	return err
 }
 
-// plain leaves out what would steer a terminal: names and reasons come from
+// Plain leaves out what would steer a terminal: names and reasons come from
 // elsewhere. An empty cell is a dash, so that columns can be counted.
-func plain(cells []string) []string {
+func Plain(cells []string) []string {
 	out := slices.Clone(cells)
 	for i := range out {
 		out[i] = strings.Map(func(r rune) rune {
