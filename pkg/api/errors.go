@@ -49,9 +49,21 @@ func statusCode(err error) int {
 // maxErrorText bounds an error's text: it ends up in a pod's status.
 const maxErrorText = 2048
 
+// classes are those whose names at the end of an error say nothing to a user that the
+// code does not.
+var classes = []error{errdefs.ErrInvalidArgument, errdefs.ErrConflict, errdefs.ErrFailedPrecondition, errdefs.ErrResourceExhausted}
+
+// entities are characters that interLink makes entities of HTML of (protocol 1.4),
+// and what reads better than that.
+var entities = strings.NewReplacer(`"`, "`", "'", "`", "<", "(", ">", ")", "&", "+")
+
 // message is the sentence that kubectl describe will show.
 func message(err error) string {
 	text := strings.TrimSpace(err.Error())
+	for _, class := range classes {
+		text = strings.TrimSuffix(text, ": "+class.Error())
+	}
+	text = entities.Replace(text)
 	if len(text) > maxErrorText {
 		text = strings.ToValidUTF8(text[:maxErrorText], "") + " ..."
 	}

@@ -100,3 +100,21 @@ func TestSessionCannotForgeLogLines(t *testing.T) {
 		t.Errorf("a call without a session is logged with %v", session)
 	}
 }
+
+// TestMessageForUsers: interLink escapes HTML, and the class is for machines.
+func TestMessageForUsers(t *testing.T) {
+	for text, want := range map[string]string{
+		`image "a<b>" isn't there & more`: "image `a(b)` isn`t there + more",
+		"plain":                           "plain",
+	} {
+		for _, err := range []error{errors.New(text), fmt.Errorf("%s: %w", text, errdefs.ErrInvalidArgument),
+			fmt.Errorf("%s: %w: %w", text, errdefs.ErrConflict, errdefs.ErrInvalidArgument)} {
+			if got := api.Message(err); got != want {
+				t.Errorf("Message(%v) = %s, want %s", err, got, want)
+			}
+		}
+	}
+	if got := api.Message(fmt.Errorf("read the list: %w", errdefs.ErrPermissionDenied)); got != "read the list: permission denied" {
+		t.Errorf("a class that says something is left out: %s", got)
+	}
+}

@@ -153,14 +153,11 @@ func (m *Manager) Create(ctx context.Context, spec *v1.Pod, data volumes.Data) (
 }
 
 func (m *Manager) validate(ctx context.Context, spec *v1.Pod, data volumes.Data) error {
-	if err := podspec.Validate(spec, m.config.Node); err != nil {
-		return err
-	}
-	warnings, err := volumes.Validate(spec, data, m.config.Volumes)
+	warnings, problems := volumes.Validate(spec, data, m.config.Volumes)
 	for _, warning := range warnings {
 		log.G(ctx).WithField("pod", spec.UID).Warn(warning)
 	}
-	return err
+	return podspec.Refusal(append(podspec.Validate(spec, m.config.Node), problems...))
 }
 
 // enter finds a known pod or makes room for a new one.

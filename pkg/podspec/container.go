@@ -16,8 +16,8 @@ import (
 // the caller's, and so is User once the image is known. The error is
 // ErrInvalidArgument and is of flags that Validate refuses too.
 func Container(pod *v1.Pod, c *v1.Container, env Environment, node Node, pidNamespace string) (engine.Spec, error) {
-	flags, err := parseFlags(pod, node)
-	if err != nil {
+	flags, problems := parseFlags(pod, node)
+	if err := Refusal(problems); err != nil {
 		return engine.Spec{}, err
 	}
 	spec := containerSpec(pod, c, env, node, pidNamespace)

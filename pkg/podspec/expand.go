@@ -61,7 +61,7 @@ func (e Environment) ExpandStrict(s string) (string, error) {
 		return value, known
 	})
 	if missing != "" {
-		return "", fmt.Errorf("variable %q is not defined in the container", missing)
+		return "", fmt.Errorf("variable %s is not defined in the container", missing)
 	}
 	return out, nil
 }

@@ -56,7 +56,7 @@ func TestExpandStrict(t *testing.T) {
 		t.Errorf("got %q, %v", got, err)
 	}
 	got, err := env.ExpandStrict("x/$(B)/$(A)")
-	if want := `variable "B" is not defined in the container`; err == nil || err.Error() != want || got != "" {
+	if want := `variable B is not defined in the container`; err == nil || err.Error() != want || got != "" {
 		t.Errorf("got %q, %v, want the error %q", got, err, want)
 	}
 }

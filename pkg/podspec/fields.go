@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/containerd/errdefs"
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
 // fieldUse is what becomes of a field of a pod on this node.
@@ -38,7 +38,7 @@ type fieldRule struct {
 }
 
 // fieldRules covers each field of v1.PodSpec exactly once, so that a field that
-// Kubernetes adds cannot go unnoticed. refuseFields acts on the refused ones.
+// Kubernetes adds cannot go unnoticed. Validate acts on the refused ones.
 var fieldRules = []fieldRule{
 	{path: "spec.volumes", use: handled, text: "pkg/volumes",
 		except: "kinds other than emptyDir, configMap, secret, projected, downwardAPI, hostPath and persistentVolumeClaim; host paths and claims that the operator did not allow"},
@@ -64,7 +64,7 @@ var fieldRules = []fieldRule{
 	{path: "spec.securityContext.windowsOptions", use: refused, text: "is for Windows; this node runs Linux containers only"},
 	{path: "spec.securityContext.runAsUser", use: handled, text: "secure"},
 	{path: "spec.securityContext.runAsGroup", use: handled, text: "secure, withGroup"},
-	{path: "spec.securityContext.runAsNonRoot", use: handled, text: "refuseFields, and checkNonRoot once the image is known"},
+	{path: "spec.securityContext.runAsNonRoot", use: handled, text: "Validate, and checkNonRoot once the image is known"},
 	{path: "spec.securityContext.supplementalGroups", use: handled, text: "secure"},
 	{path: "spec.securityContext.supplementalGroupsPolicy", use: refused, only: []string{"Strict"},
 		text: "Strict is not supported by this node; use Merge"},
@@ -72,16 +72,16 @@ var fieldRules = []fieldRule{
 	{path: "spec.securityContext.fsGroupChangePolicy", use: ignored, text: "volumes are made for the pod, so there is nothing to change later"},
 	{path: "spec.securityContext.sysctls", use: handled, text: "pod.setSysctls",
 		except: "sysctls that have no namespace of their own"},
-	{path: "spec.securityContext.seccompProfile", use: handled, text: "secure, validateProfiles", except: "type Localhost"},
-	{path: "spec.securityContext.appArmorProfile", use: handled, text: "secure, validateProfiles", except: "type Localhost"},
+	{path: "spec.securityContext.seccompProfile", use: handled, text: "secure, profiles", except: "type Localhost"},
+	{path: "spec.securityContext.appArmorProfile", use: handled, text: "secure, profiles", except: "type Localhost"},
 
 	{path: "spec.imagePullSecrets", use: ignored, text: "interLink does not send the secrets; the node's operator configures registry credentials"},
-	{path: "spec.hostname", use: handled, text: "hostname, hostsFile"},
-	{path: "spec.subdomain", use: handled, text: "fqdn, hostsFile"},
+	{path: "spec.hostname", use: handled, text: "Hostname, HostsFile"},
+	{path: "spec.subdomain", use: handled, text: "fqdn, HostsFile"},
 	{path: "spec.affinity", use: ignored, text: "the scheduler has applied it"},
 	{path: "spec.schedulerName", use: ignored, text: "the scheduler has done its work"},
 	{path: "spec.tolerations", use: ignored, text: "the scheduler has applied them, and evictions for taints are the cluster's"},
-	{path: "spec.hostAliases", use: handled, text: "hostsFile"},
+	{path: "spec.hostAliases", use: handled, text: "HostsFile"},
 	{path: "spec.priorityClassName", use: ignored, text: "the scheduler has applied it"},
 	{path: "spec.priority", use: ignored, text: "the scheduler has applied it; this node preempts no pod"},
 	{path: "spec.dnsConfig", use: handled, text: "resolver"},
@@ -91,7 +91,7 @@ var fieldRules = []fieldRule{
 	{path: "spec.preemptionPolicy", use: ignored, text: "the scheduler has applied it"},
 	{path: "spec.overhead", use: ignored, text: "it comes with a runtimeClassName, for the scheduler's sums"},
 	{path: "spec.topologySpreadConstraints", use: ignored, text: "the scheduler has applied them"},
-	{path: "spec.setHostnameAsFQDN", use: handled, text: "hostname"},
+	{path: "spec.setHostnameAsFQDN", use: handled, text: "Hostname"},
 	{path: "spec.os.name", use: refused, only: []string{"windows"}, text: "windows is not supported; this node runs Linux containers only"},
 	{path: "spec.hostUsers", use: refused, only: []string{"false"},
 		text: "false is not supported by this node, which has no user namespaces for pods; leave it out"},
@@ -102,31 +102,31 @@ var fieldRules = []fieldRule{
 	{path: "spec.schedulingGroup", use: ignored, text: "the scheduler has applied it"},
 	{path: "spec.evictionResponders", use: ignored, text: "evictions are the cluster's"},
 
-	{path: "spec.containers[].name", use: handled, text: "validateContainer, containerName"},
+	{path: "spec.containers[].name", use: handled, text: "Validate, ContainerName"},
 	{path: "spec.containers[].image", use: handled, text: "pkg/images"},
 	{path: "spec.containers[].command", use: handled, text: "containerSpec"},
 	{path: "spec.containers[].args", use: handled, text: "containerSpec"},
 	{path: "spec.containers[].workingDir", use: handled, text: "containerSpec"},
 	{path: "spec.containers[].ports[].name", use: handled, text: "pkg/probes"},
-	{path: "spec.containers[].ports[].hostPort", use: handled, text: "hostPorts", except: "one that another pod of the node holds"},
-	{path: "spec.containers[].ports[].containerPort", use: handled, text: "hostPorts, pkg/probes"},
+	{path: "spec.containers[].ports[].hostPort", use: handled, text: "HostPorts", except: "one that another pod of the node holds"},
+	{path: "spec.containers[].ports[].containerPort", use: handled, text: "HostPorts, pkg/probes"},
 	{path: "spec.containers[].ports[].protocol", use: refused, only: []string{"SCTP"}, text: "SCTP is not supported by this node; use TCP or UDP"},
-	{path: "spec.containers[].ports[].hostIP", use: handled, text: "hostPorts"},
+	{path: "spec.containers[].ports[].hostIP", use: handled, text: "HostPorts"},
 	{path: "spec.containers[].envFrom", use: ignored, text: "the Virtual Kubelet has resolved it into env"},
-	{path: "spec.containers[].env[].name", use: handled, text: "newEnvironment"},
-	{path: "spec.containers[].env[].value", use: handled, text: "newEnvironment"},
-	{path: "spec.containers[].env[].valueFrom.fieldRef", use: handled, text: "newEnvironment"},
-	{path: "spec.containers[].env[].valueFrom.resourceFieldRef", use: handled, text: "newEnvironment"},
+	{path: "spec.containers[].env[].name", use: handled, text: "NewEnvironment"},
+	{path: "spec.containers[].env[].value", use: handled, text: "NewEnvironment"},
+	{path: "spec.containers[].env[].valueFrom.fieldRef", use: handled, text: "NewEnvironment"},
+	{path: "spec.containers[].env[].valueFrom.resourceFieldRef", use: handled, text: "NewEnvironment"},
 	{path: "spec.containers[].env[].valueFrom.configMapKeyRef", use: ignored,
 		text: "the Virtual Kubelet has resolved it; a variable that arrives unresolved is left out, with a warning in the log"},
 	{path: "spec.containers[].env[].valueFrom.secretKeyRef", use: ignored,
 		text: "the Virtual Kubelet has resolved it; a variable that arrives unresolved is left out, with a warning in the log"},
-	{path: "spec.containers[].env[].valueFrom.fileKeyRef", use: refused, text: "is not supported by this node; read the file in the container's command"},
+	{path: "spec.containers[].env[].valueFrom.fileKeyRef", use: refused, text: "is not supported by this node; read the file in the command of the container"},
 	{path: "spec.containers[].resources.limits", use: handled, text: "containerResources, pkg/gpu", except: "hugepages-*, memory below 6Mi"},
 	{path: "spec.containers[].resources.requests", use: handled, text: "containerResources, pkg/gpu", except: "hugepages-*, more than the limit"},
 	{path: "spec.containers[].resources.claims", use: refused, text: "dynamic resource allocation is not supported by this node; ask for devices in resources.limits"},
 	{path: "spec.containers[].resizePolicy", use: ignored, text: "interLink sends no changes of a pod, so nothing is resized"},
-	{path: "spec.containers[].restartPolicy", use: handled, text: "runner.restarts, isSidecar"},
+	{path: "spec.containers[].restartPolicy", use: handled, text: "runner.restarts, IsSidecar"},
 	{path: "spec.containers[].restartPolicyRules[].action", use: refused, only: []string{"RestartAllContainers"},
 		text: "RestartAllContainers is not supported by this node; use Restart"},
 	{path: "spec.containers[].restartPolicyRules[].exitCodes", use: handled, text: "runner.restarts"},
@@ -148,12 +148,12 @@ var fieldRules = []fieldRule{
 	{path: "spec.containers[].securityContext.windowsOptions", use: refused, text: "is for Windows; this node runs Linux containers only"},
 	{path: "spec.containers[].securityContext.runAsUser", use: handled, text: "secure"},
 	{path: "spec.containers[].securityContext.runAsGroup", use: handled, text: "secure, withGroup"},
-	{path: "spec.containers[].securityContext.runAsNonRoot", use: handled, text: "refuseFields, and checkNonRoot once the image is known"},
+	{path: "spec.containers[].securityContext.runAsNonRoot", use: handled, text: "Validate, and checkNonRoot once the image is known"},
 	{path: "spec.containers[].securityContext.readOnlyRootFilesystem", use: handled, text: "secure"},
 	{path: "spec.containers[].securityContext.allowPrivilegeEscalation", use: handled, text: "secure"},
 	{path: "spec.containers[].securityContext.procMount", use: handled, text: "secure", except: "Unmasked, unless the operator made sandboxes privileged"},
-	{path: "spec.containers[].securityContext.seccompProfile", use: handled, text: "secure, validateProfiles", except: "type Localhost"},
-	{path: "spec.containers[].securityContext.appArmorProfile", use: handled, text: "secure, validateProfiles", except: "type Localhost"},
+	{path: "spec.containers[].securityContext.seccompProfile", use: handled, text: "secure, profiles", except: "type Localhost"},
+	{path: "spec.containers[].securityContext.appArmorProfile", use: handled, text: "secure, profiles", except: "type Localhost"},
 	{path: "spec.containers[].stdin", use: handled, text: "containerSpec"},
 	{path: "spec.containers[].stdinOnce", use: handled, text: "containerSpec"},
 	{path: "spec.containers[].tty", use: handled, text: "containerSpec"},
@@ -180,48 +180,24 @@ func FieldTable() string {
 		"\nIgnored:\n\n| Field | Why |\n|---|---|\n" + ignorances.String()
 }
 
-// faults collects refusals, each once: the first of them and how many more.
-type faults struct {
-	list []string
-	more int
-}
-
-// maxFaults bounds the error, which ends up in the status of the pod.
-const maxFaults = 8
-
-func (f *faults) add(field, format string, args ...any) {
-	fault := field + ": " + fmt.Sprintf(format, args...)
-	switch {
-	case slices.Contains(f.list, fault):
-	case len(f.list) == maxFaults:
-		f.more++
-	default:
-		f.list = append(f.list, fault)
+// fields refuses the fields that the table calls refused, wherever they are set.
+func (f *faults) fields(pod *v1.Pod) {
+	spec, at := reflect.ValueOf(&pod.Spec), field.NewPath("spec")
+	for _, rule := range fieldRules {
+		if rule.use != refused {
+			continue
+		}
+		rest := strings.TrimPrefix(rule.path, "spec.")
+		if below, ok := strings.CutPrefix(rest, "containers[]."); ok {
+			f.refuse(spec, at, "initContainers[]."+below, rule)
+		}
+		f.refuse(spec, at, rest, rule)
 	}
 }
 
-func (f *faults) err() error {
-	if len(f.list) == 0 {
-		return nil
-	}
-	more := ""
-	if f.more > 0 {
-		more = fmt.Sprintf("; and %d more", f.more)
-	}
-	return fmt.Errorf("%s%s: %w", strings.Join(f.list, "; "), more, errdefs.ErrInvalidArgument)
-}
-
-// rule refuses a field of the table wherever it is set.
-func (f *faults) rule(rule fieldRule, pod *v1.Pod) {
-	spec := reflect.ValueOf(&pod.Spec)
-	rest := strings.TrimPrefix(rule.path, "spec.")
-	if below, ok := strings.CutPrefix(rest, "containers[]."); ok {
-		f.refuse(spec, "spec", "initContainers[]."+below, rule)
-	}
-	f.refuse(spec, "spec", rest, rule)
-}
-
-func (f *faults) refuse(v reflect.Value, at, rest string, rule fieldRule) {
+// refuse goes down from a value to the field of a rule, whose path below that value is
+// rest, and refuses it where it is set.
+func (f *faults) refuse(v reflect.Value, at *field.Path, rest string, rule fieldRule) {
 	if v.Kind() == reflect.Pointer {
 		if v.IsNil() {
 			return
@@ -230,22 +206,23 @@ func (f *faults) refuse(v reflect.Value, at, rest string, rule fieldRule) {
 	}
 	if rest == "" {
 		if rule.refuses(v) {
-			f.add(at, "%s", rule.text)
+			f.forbid(at, "%s", rule.text)
 		}
 		return
 	}
 	name, rest, _ := strings.Cut(rest, ".")
 	name, list := strings.CutSuffix(name, "[]")
-	v, at = jsonField(v, name), at+"."+name
+	v, at = jsonField(v, name), at.Child(name)
 	if !list {
 		f.refuse(v, at, rest, rule)
 		return
 	}
 	for i := range v.Len() {
-		f.refuse(v.Index(i), fmt.Sprintf("%s[%d]", at, i), rest, rule)
+		f.refuse(v.Index(i), at.Index(i), rest, rule)
 	}
 }
 
+// refuses says whether the value that a field has is one that the rule is for.
 func (r fieldRule) refuses(v reflect.Value) bool {
 	if r.only != nil {
 		return slices.Contains(r.only, fmt.Sprint(v.Interface()))

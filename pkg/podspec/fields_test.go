@@ -107,7 +107,7 @@ func TestEveryRefusedFieldIsRefused(t *testing.T) {
 					pod := plainPod()
 					pod.Spec.InitContainers = []v1.Container{{Name: "init", Image: "busybox"}}
 					put(t, reflect.ValueOf(&pod.Spec).Elem(), strings.TrimPrefix(path, "spec."), value)
-					err := refuseFields(pod)
+					err := refuse(pod)
 					want := strings.ReplaceAll(path, "[]", "[0]") + ": " + rule.text
 					if err == nil || !strings.Contains(err.Error(), want) {
 						t.Errorf("got %v, want %s", err, want)

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 )
@@ -47,70 +48,82 @@ type dockerFlags struct {
 	init       bool
 }
 
+// texts are the values of flags that are read after the list as a whole.
+type texts struct {
+	shm, memory, cpus, ipc string
+	ulimits                []string
+}
+
+// flagSet defines the flags that are honoured, in docker's spelling.
+func (d *dockerFlags) flagSet(t *texts) *pflag.FlagSet {
+	set := pflag.NewFlagSet("docker run", pflag.ContinueOnError)
+	set.Usage = func() {}
+	set.StringVar(&t.shm, "shm-size", "", "")
+	set.StringVar(&t.ipc, "ipc", "", "")
+	set.StringVarP(&t.memory, "memory", "m", "", "")
+	set.StringVar(&t.cpus, "cpus", "", "")
+	set.Int64Var(&d.pidsLimit, "pids-limit", 0, "")
+	set.StringArrayVar(&t.ulimits, "ulimit", nil, "")
+	set.StringArrayVar(&d.capAdd, "cap-add", nil, "")
+	set.StringArrayVar(&d.capDrop, "cap-drop", nil, "")
+	set.StringArrayVarP(&d.env, "env", "e", nil, "")
+	set.StringVarP(&d.user, "user", "u", "", "")
+	set.StringVarP(&d.workdir, "workdir", "w", "", "")
+	set.StringVar(&d.stopSignal, "stop-signal", "", "")
+	set.BoolVar(&d.readOnly, "read-only", false, "")
+	set.BoolVar(&d.init, "init", false, "")
+	return set
+}
+
 // parseFlags reads the annotation as docker's command line would, without
 // expanding anything. A flag that is not on the list is refused by name, and so is
-// one that grants unless annotations are trusted.
-func parseFlags(pod *v1.Pod, node Node) (dockerFlags, error) {
+// one that grants unless annotations are trusted. No fault holds a value, which may
+// be a secret.
+func parseFlags(pod *v1.Pod, node Node) (dockerFlags, field.ErrorList) {
 	var out dockerFlags
 	text := pod.Annotations[flagsAnnotation]
-	field := fmt.Sprintf("metadata.annotations[%q]", flagsAnnotation)
 	if strings.TrimSpace(text) == "" {
 		return out, nil
 	}
+	f, at := &faults{}, field.NewPath("metadata", "annotations").Key(flagsAnnotation)
 	words, err := shellwords.Parse(text)
 	if err != nil {
-		return out, invalid(field, "not a list of flags: quotes or brackets in it do not end")
+		f.invalid(at, "not a list of flags: quotes or brackets in it do not end")
+		return out, f.list
 	}
-	set := pflag.NewFlagSet("docker run", pflag.ContinueOnError)
-	set.Usage = func() {}
-	var shm, memory, cpus, ipc string
-	var ulimits []string
-	set.StringVar(&shm, "shm-size", "", "")
-	set.StringVar(&ipc, "ipc", "", "")
-	set.StringVarP(&memory, "memory", "m", "", "")
-	set.StringVar(&cpus, "cpus", "", "")
-	set.Int64Var(&out.pidsLimit, "pids-limit", 0, "")
-	set.StringArrayVar(&ulimits, "ulimit", nil, "")
-	set.StringArrayVar(&out.capAdd, "cap-add", nil, "")
-	set.StringArrayVar(&out.capDrop, "cap-drop", nil, "")
-	set.StringArrayVarP(&out.env, "env", "e", nil, "")
-	set.StringVarP(&out.user, "user", "u", "", "")
-	set.StringVarP(&out.workdir, "workdir", "w", "", "")
-	set.StringVar(&out.stopSignal, "stop-signal", "", "")
-	set.BoolVar(&out.readOnly, "read-only", false, "")
-	set.BoolVar(&out.init, "init", false, "")
+	values := texts{}
+	set := out.flagSet(&values)
 	if err := set.Parse(words); err != nil {
-		return out, invalid(field, "%s: the flags honoured here are %s", flagProblem(err), flagNames(set))
+		f.invalid(at, "%s; the flags honoured here are %s", flagProblem(err), flagNames(set))
+		return out, f.list
 	}
 	if set.NArg() > 0 {
-		return out, invalid(field, "a word of it is neither a flag nor the value of one")
+		f.invalid(at, "a word of it is neither a flag nor the value of one")
 	}
-	if ipc != "" && !slices.Contains([]string{"host", "private", "shareable"}, ipc) {
-		return out, invalid(field, "--ipc: the containers of a pod share one IPC namespace")
+	out.read(f, at, values)
+	out.capabilities(f, at, pod, node)
+	if !node.TrustAnnotations {
+		out.restrict(f, at, set)
 	}
-	if err := out.check(pod, node, field, shm, memory, cpus, ulimits); err != nil || node.TrustAnnotations {
-		return out, err
-	}
-	return out, out.restricts(field, set)
+	return out, f.list
 }
 
-// restricts refuses flags that grant, by name.
-func (f *dockerFlags) restricts(field string, set *pflag.FlagSet) error {
+// restrict refuses flags that grant, by name.
+func (d *dockerFlags) restrict(f *faults, at *field.Path, set *pflag.FlagSet) {
 	const trust = "is honoured only where the operator sets TrustedAnnotationFlags to true"
 	for _, name := range grantingFlags {
 		if set.Changed(name) {
-			return invalid(field, "--%s %s; use securityContext in its place", name, trust)
+			f.forbid(at, "--%s %s; use securityContext in its place", name, trust)
 		}
 	}
-	for _, limit := range f.ulimits {
+	for _, limit := range d.ulimits {
 		if !slices.Contains(harmlessUlimits, limit.Name) {
-			return invalid(field, "--ulimit of %s %s; without that it takes %s", limit.Name, trust, strings.Join(harmlessUlimits, ", "))
+			f.forbid(at, "--ulimit of %s %s; without that it takes %s", limit.Name, trust, strings.Join(harmlessUlimits, ", "))
 		}
 	}
-	return nil
 }
 
-// flagProblem names a flag and never its value, which may be a secret.
+// flagProblem names a flag and never its value.
 func flagProblem(err error) string {
 	var (
 		unknown *pflag.NotExistError
@@ -119,88 +132,96 @@ func flagProblem(err error) string {
 	)
 	switch {
 	case errors.As(err, &unknown):
-		return fmt.Sprintf("unknown flag %.40q", unknown.GetSpecifiedName())
+		return fmt.Sprintf("unknown flag %.40s", unknown.GetSpecifiedName())
 	case errors.As(err, &value):
 		return "--" + value.GetFlag().Name + " has a value that is not of its kind"
 	case errors.As(err, &missing):
-		return fmt.Sprintf("%.40q has no value", missing.GetSpecifiedName())
+		return fmt.Sprintf("%.40s has no value", missing.GetSpecifiedName())
 	}
 	return "not a list of flags"
 }
 
+// flagNames lists the flags that are honoured.
 func flagNames(set *pflag.FlagSet) string {
 	var names []string
 	set.VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })
 	return strings.Join(names, ", ")
 }
 
-// check reads the flags' values.
-func (f *dockerFlags) check(pod *v1.Pod, node Node, field, shm, memory, cpus string, ulimits []string) error {
+// read takes over sizes, numbers and limits.
+func (d *dockerFlags) read(f *faults, at *field.Path, t texts) {
+	if t.ipc != "" && !slices.Contains([]string{"host", "private", "shareable"}, t.ipc) {
+		f.invalid(at, "--ipc: the containers of a pod share one IPC namespace")
+	}
 	for _, size := range []struct {
 		name, text string
 		into       *int64
-	}{{"--shm-size", shm, &f.shmBytes}, {"--memory", memory, &f.memory}} {
+	}{{"--shm-size", t.shm, &d.shmBytes}, {"--memory", t.memory, &d.memory}} {
 		if size.text == "" {
 			continue
 		}
 		n, err := units.RAMInBytes(size.text)
 		if err != nil || n <= 0 {
-			return invalid(field, "%s is not a size", size.name)
+			f.invalid(at, "%s is not a size", size.name)
 		}
 		*size.into = n
 	}
-	if cpus != "" {
-		quantity, err := parseCPUs(cpus)
+	if t.cpus != "" {
+		quantity, err := parseCPUs(t.cpus)
 		if err != nil {
-			return invalid(field, "--cpus is not a number of CPUs")
+			f.invalid(at, "--cpus is not a number of CPUs")
 		}
-		f.nanoCPUs = quantity
+		d.nanoCPUs = quantity
 	}
-	for _, text := range ulimits {
+	for _, text := range t.ulimits {
 		limit, err := units.ParseUlimit(text)
 		if err != nil {
-			return invalid(field, "--ulimit is not NAME=SOFT:HARD with numbers that fit together")
+			f.invalid(at, "--ulimit is not NAME=SOFT:HARD with numbers that fit together")
+			continue
 		}
-		f.ulimits = append(f.ulimits, engine.Ulimit{Name: limit.Name, Soft: limit.Soft, Hard: limit.Hard})
+		d.ulimits = append(d.ulimits, engine.Ulimit{Name: limit.Name, Soft: limit.Soft, Hard: limit.Hard})
 	}
-	for _, name := range f.capAdd {
-		if name := capability(v1.Capability(name)); name != "ALL" && !slices.Contains(node.capabilities(pod), name) {
-			return invalid(field, "--cap-add names a capability that is not available on this node")
-		}
-	}
-	for _, variable := range f.env {
+	for _, variable := range d.env {
 		if name, _, found := strings.Cut(variable, "="); !found || name == "" {
-			return invalid(field, "--env takes NAME=VALUE")
+			f.invalid(at, "--env takes NAME=VALUE")
 		}
 	}
-	return nil
+}
+
+// capabilities refuses those that a pod cannot have here.
+func (d *dockerFlags) capabilities(f *faults, at *field.Path, pod *v1.Pod, node Node) {
+	for _, name := range d.capAdd {
+		if name := capability(v1.Capability(name)); name != "ALL" && !slices.Contains(node.capabilities(pod), name) {
+			f.forbid(at, "--cap-add names a capability that is not available on this node")
+		}
+	}
 }
 
 // ShmBytes is how large a pod's annotation makes /dev/shm, 0 if it says nothing.
 func ShmBytes(pod *v1.Pod, node Node) (int64, error) {
-	flags, err := parseFlags(pod, node)
-	return flags.shmBytes, err
+	flags, problems := parseFlags(pod, node)
+	return flags.shmBytes, Refusal(problems)
 }
 
 // apply adds the flags to a container's spec. What the pod's own fields say
 // wins.
-func (f dockerFlags) apply(spec *engine.Spec, pod *v1.Pod, node Node) {
+func (d dockerFlags) apply(spec *engine.Spec, pod *v1.Pod, node Node) {
 	r := &spec.Resources
-	r.MemoryBytes = cmp.Or(r.MemoryBytes, f.memory)
-	r.NanoCPUs = cmp.Or(r.NanoCPUs, f.nanoCPUs)
-	r.PidsLimit = cmp.Or(r.PidsLimit, f.pidsLimit)
-	r.Ulimits = append(r.Ulimits, f.ulimits...)
-	spec.User = cmp.Or(spec.User, f.user)
-	spec.WorkingDir = cmp.Or(spec.WorkingDir, f.workdir)
-	spec.StopSignal = cmp.Or(spec.StopSignal, f.stopSignal)
-	spec.ReadonlyRootfs = spec.ReadonlyRootfs || f.readOnly
-	spec.Init = spec.Init || f.init
-	spec.Env = append(slices.Clone(f.env), spec.Env...)
+	r.MemoryBytes = cmp.Or(r.MemoryBytes, d.memory)
+	r.NanoCPUs = cmp.Or(r.NanoCPUs, d.nanoCPUs)
+	r.PidsLimit = cmp.Or(r.PidsLimit, d.pidsLimit)
+	r.Ulimits = append(r.Ulimits, d.ulimits...)
+	spec.User = cmp.Or(spec.User, d.user)
+	spec.WorkingDir = cmp.Or(spec.WorkingDir, d.workdir)
+	spec.StopSignal = cmp.Or(spec.StopSignal, d.stopSignal)
+	spec.ReadonlyRootfs = spec.ReadonlyRootfs || d.readOnly
+	spec.Init = spec.Init || d.init
+	spec.Env = append(slices.Clone(d.env), spec.Env...)
 	asked := &v1.Capabilities{}
-	for _, name := range f.capAdd {
+	for _, name := range d.capAdd {
 		asked.Add = append(asked.Add, v1.Capability(name))
 	}
-	for _, name := range f.capDrop {
+	for _, name := range d.capDrop {
 		asked.Drop = append(asked.Drop, v1.Capability(name))
 	}
 	applyCapabilities(spec, asked, pod, node)

@@ -32,14 +32,15 @@ func TestFlagsThatGrant(t *testing.T) {
 	} {
 		pod := plainPod()
 		pod.Annotations = map[string]string{flagsAnnotation: text}
-		_, err := parseFlags(pod, testNode)
+		_, problems := parseFlags(pod, testNode)
+		err := Refusal(problems)
 		switch {
 		case refused == "" && err != nil:
 			t.Errorf("%q is refused: %v", text, err)
 		case refused != "" && (!errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), refused) || !strings.Contains(err.Error(), "TrustedAnnotationFlags")):
 			t.Errorf("%q gives %v, want a refusal of %s that names the key", text, err, refused)
 		}
-		if _, err := parseFlags(pod, trusting); err != nil {
+		if _, err := parseFlags(pod, trusting); len(err) > 0 {
 			t.Errorf("%q is refused although annotations are trusted: %v", text, err)
 		}
 	}

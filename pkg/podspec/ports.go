@@ -18,15 +18,18 @@ func HostPorts(pod *v1.Pod) []engine.Port {
 			if port.HostPort == 0 {
 				continue
 			}
-			protocol := strings.ToLower(string(port.Protocol))
-			wanted := engine.Port{HostIP: port.HostIP, Host: uint16(port.HostPort),
-				Container: uint16(port.ContainerPort), Protocol: cmp.Or(protocol, "tcp")}
-			if !slices.Contains(out, wanted) {
+			if wanted := portOf(port); !slices.Contains(out, wanted) {
 				out = append(out, wanted)
 			}
 		}
 	}
 	return out
+}
+
+// portOf is a port of a container as the engine publishes it.
+func portOf(port v1.ContainerPort) engine.Port {
+	return engine.Port{HostIP: port.HostIP, Host: uint16(port.HostPort), Container: uint16(port.ContainerPort),
+		Protocol: cmp.Or(strings.ToLower(string(port.Protocol)), "tcp")}
 }
 
 // SamePort tells whether two cannot be published at the same time.

@@ -2,68 +2,58 @@ package podspec
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 	"k8s.io/utils/ptr"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 )
 
-// validateSecurity refuses what a sandbox cannot grant, by field.
-func validateSecurity(pod *v1.Pod, node Node) error {
-	for _, c := range namedContainers(pod) {
-		for i, m := range c.VolumeMounts {
-			if m.MountPropagation != nil && *m.MountPropagation == v1.MountPropagationBidirectional {
-				return invalid(fmt.Sprintf("%s.volumeMounts[%d].mountPropagation", c.field, i),
-					"Bidirectional is not supported by this node: a pod does not mount into its host")
-			}
+// security checks the security context of a container, with that of the pod behind it.
+func (f *faults) security(pod *v1.Pod, node Node, c namedContainer) {
+	own, shared, at := ptr.Deref(c.SecurityContext, v1.SecurityContext{}), ptr.Deref(pod.Spec.SecurityContext, v1.PodSecurityContext{}), c.at.Child("securityContext")
+	f.id(at.Child("runAsUser"), own.RunAsUser)
+	f.id(at.Child("runAsGroup"), own.RunAsGroup)
+	if user := cmp.Or(own.RunAsUser, shared.RunAsUser); user != nil && *user == 0 && ptr.Deref(cmp.Or(own.RunAsNonRoot, shared.RunAsNonRoot), false) {
+		whose := at
+		if own.RunAsUser == nil {
+			whose = field.NewPath("spec", "securityContext")
+		}
+		f.invalid(whose.Child("runAsUser"), "0 is root, which runAsNonRoot forbids; set another user")
+	}
+	if ptr.Deref(own.Privileged, false) {
+		if !ptr.Deref(own.AllowPrivilegeEscalation, true) {
+			f.invalid(at.Child("allowPrivilegeEscalation"), "cannot be false for a privileged container")
+		}
+		if !node.AllowPrivileged {
+			f.forbid(at.Child("privileged"), "privileged containers are not allowed on this node (AllowPrivilegedPods)")
 		}
 	}
-	if shared := pod.Spec.SecurityContext; shared != nil {
-		if err := validateProfiles(shared.SeccompProfile, shared.AppArmorProfile, "spec.securityContext"); err != nil {
-			return err
-		}
-	}
-	for _, named := range namedContainers(pod) {
-		if err := validateContainerSecurity(pod, node, named.SecurityContext, named.field+".securityContext"); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func validateContainerSecurity(pod *v1.Pod, node Node, s *v1.SecurityContext, field string) error {
-	if s == nil {
-		return nil
-	}
-	if s.Privileged != nil && *s.Privileged && !node.AllowPrivileged {
-		return invalid(field+".privileged", "privileged containers are not allowed on this node (AllowPrivilegedPods)")
-	}
-	if s.Capabilities != nil && !node.PrivilegedSandbox {
-		for i, wanted := range s.Capabilities.Add {
+	if own.Capabilities != nil && !node.PrivilegedSandbox {
+		for i, wanted := range own.Capabilities.Add {
 			if name := capability(wanted); name != "ALL" && !slices.Contains(node.capabilities(pod), name) {
-				return invalid(fmt.Sprintf("%s.capabilities.add[%d]", field, i), "%s is not available on this node", name)
+				f.forbid(at.Child("capabilities", "add").Index(i), "%s is not available on this node", shown(name))
 			}
 		}
 	}
-	if s.ProcMount != nil && *s.ProcMount == v1.UnmaskedProcMount && !node.PrivilegedSandbox {
-		return invalid(field+".procMount", "Unmasked would let the container write this host's kernel settings")
+	if ptr.Deref(own.ProcMount, "") == v1.UnmaskedProcMount && !node.PrivilegedSandbox {
+		f.forbid(at.Child("procMount"), "Unmasked would let the container write the kernel settings of this host")
 	}
-	return validateProfiles(s.SeccompProfile, s.AppArmorProfile, field)
+	f.profiles(at, own.SeccompProfile, own.AppArmorProfile)
 }
 
-func validateProfiles(seccomp *v1.SeccompProfile, apparmor *v1.AppArmorProfile, field string) error {
+// profiles refuses profiles that are files of a node.
+func (f *faults) profiles(at *field.Path, seccomp *v1.SeccompProfile, apparmor *v1.AppArmorProfile) {
 	if seccomp != nil && seccomp.Type == v1.SeccompProfileTypeLocalhost {
-		return invalid(field+".seccompProfile", "Localhost profiles are not available on this node")
+		f.forbid(at.Child("seccompProfile"), "Localhost profiles are not available on this node")
 	}
 	if apparmor != nil && apparmor.Type == v1.AppArmorProfileTypeLocalhost {
-		return invalid(field+".appArmorProfile", "Localhost profiles are not available on this node")
+		f.forbid(at.Child("appArmorProfile"), "Localhost profiles are not available on this node")
 	}
-	return nil
 }
 
 // secure applies the pod's and the container's security context; the

@@ -68,7 +68,7 @@ func checkNonRoot(pod *v1.Pod, c *v1.Container, user, imageUser string) error {
 	case name == "" || err == nil && uid == 0:
 		return fmt.Errorf("container %s has runAsNonRoot and its image runs as root: set securityContext.runAsUser", c.Name)
 	case err != nil:
-		return fmt.Errorf("container %s has runAsNonRoot and its image has a non-numeric user %q: set securityContext.runAsUser", c.Name, name)
+		return fmt.Errorf("container %s has runAsNonRoot and its image has a non-numeric user %s: set securityContext.runAsUser", c.Name, name)
 	}
 	return nil
 }

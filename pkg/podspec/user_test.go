@@ -45,8 +45,8 @@ func TestCheckNonRoot(t *testing.T) {
 		"image without user": {true, "", "", "container main has runAsNonRoot and its image runs as root: set securityContext.runAsUser"},
 		"image's root":       {true, "", "0:7", "container main has runAsNonRoot and its image runs as root: set securityContext.runAsUser"},
 		"image's zeros":      {true, "", "00", "container main has runAsNonRoot and its image runs as root: set securityContext.runAsUser"},
-		"image's name":       {true, "", "app", `container main has runAsNonRoot and its image has a non-numeric user "app": set securityContext.runAsUser`},
-		"name and group":     {true, "app:5", "app", `container main has runAsNonRoot and its image has a non-numeric user "app": set securityContext.runAsUser`},
+		"image's name":       {true, "", "app", `container main has runAsNonRoot and its image has a non-numeric user app: set securityContext.runAsUser`},
+		"name and group":     {true, "app:5", "app", `container main has runAsNonRoot and its image has a non-numeric user app: set securityContext.runAsUser`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			pod := plainPod()

@@ -8,51 +8,50 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // TestValidatePod has what each pod must have on any node.
 func TestValidatePod(t *testing.T) {
-	const quoted = `metadata.uid: "%" is not a lower-case UUID`
-	uid := func(text string) refusal {
-		return refusal{"UID " + text, func(p *v1.Pod) { p.UID = types.UID(text) }, strings.Replace(quoted, "%", text, 1)}
+	const quoted = `metadata.uid: % is not a lower-case UUID`
+	uid := func(text string) refusalCase {
+		return refusalCase{"UID " + text, func(p *v1.Pod) { p.UID = types.UID(text) }, strings.Replace(quoted, "%", text, 1)}
 	}
-	name := validation.IsDNS1123Subdomain("")[0]
-	label := validation.IsDNS1123Label("")[0]
-	check(t, []refusal{
-		{"no UID", func(p *v1.Pod) { p.UID = "" }, "metadata.uid: is empty"},
+	const name = " is not a DNS name: lower-case letters, digits, hyphens and dots, at most 253 characters"
+	const label = " is not a DNS label: lower-case letters, digits and hyphens, at most 63 characters"
+	check(t, []refusalCase{
+		{"no UID", func(p *v1.Pod) { p.UID = "" }, "metadata.uid: an empty value is not a lower-case UUID"},
 		uid("0F9B1C1E-6A37-4B6E-9A51-2F6F3A1F2B3C"),
 		uid("{0f9b1c1e-6a37-4b6e-9a51-2f6f3a1f2b3c}"),
 		uid("0f9b1c1e6a374b6e9a512f6f3a1f2b3c"),
 		uid("../../../../../../../../../../../etc"),
-		{"no namespace", func(p *v1.Pod) { p.Namespace = "" }, `metadata.namespace: "": ` + label},
-		{"namespace that leaves", func(p *v1.Pod) { p.Namespace = "../x" }, `metadata.namespace: "../x": ` + label},
-		{"no name", func(p *v1.Pod) { p.Name = "" }, `metadata.name: "": ` + name},
-		{"name with a space", func(p *v1.Pod) { p.Name = "a b" }, `metadata.name: "a b": ` + name},
+		{"no namespace", func(p *v1.Pod) { p.Namespace = "" }, "metadata.namespace: an empty value" + label},
+		{"namespace that leaves", func(p *v1.Pod) { p.Namespace = "../x" }, "metadata.namespace: ../x" + label},
+		{"no name", func(p *v1.Pod) { p.Name = "" }, "metadata.name: an empty value" + name},
+		{"name with a space", func(p *v1.Pod) { p.Name = "a b" }, "metadata.name: a b" + name},
 		{"no containers", func(p *v1.Pod) { p.Spec.Containers = nil }, "spec.containers: the pod has none"},
-		{"restart policy", func(p *v1.Pod) { p.Spec.RestartPolicy = "Sometimes" }, `spec.restartPolicy: "Sometimes" is none of Always, OnFailure, Never`},
-		{"container without a name", withMain(func(c *v1.Container) { c.Name = "" }), `spec.containers[0]: container name: "": ` + label},
-		{"container's name that leaves", withMain(func(c *v1.Container) { c.Name = ".." }), `spec.containers[0]: container name: "..": ` + label},
-		{"name used twice", func(p *v1.Pod) { p.Spec.Containers = append(p.Spec.Containers, p.Spec.Containers[0]) }, `spec.containers[1].name: "main" is used twice`},
-		{"name of an init container", withInit(func(c *v1.Container) { c.Name = "main" }), `spec.containers[0].name: "main" is used twice`},
+		{"restart policy", func(p *v1.Pod) { p.Spec.RestartPolicy = "Sometimes" }, `spec.restartPolicy: Sometimes is none of Always, OnFailure, Never`},
+		{"container without a name", withMain(func(c *v1.Container) { c.Name = "" }), "spec.containers[0].name: an empty value" + label},
+		{"container's name that leaves", withMain(func(c *v1.Container) { c.Name = ".." }), "spec.containers[0].name: .." + label},
+		{"name used twice", func(p *v1.Pod) { p.Spec.Containers = append(p.Spec.Containers, p.Spec.Containers[0]) }, `spec.containers[1].name: main is used twice`},
+		{"name of an init container", withInit(func(c *v1.Container) { c.Name = "main" }), `spec.containers[0].name: main is used twice`},
 		{"variable with a NUL", withMain(func(c *v1.Container) { c.Env = literal("A", "1", "B", "x\x00y") }), "spec.containers[0].env[1].value: contains a NUL byte"},
 		{"command with a NUL", withMain(func(c *v1.Container) { c.Command = []string{"sh", "\x00"} }), "spec.containers[0].command[1]: contains a NUL byte"},
 		{"args with a NUL", withInit(func(c *v1.Container) { c.Args = []string{"a\x00"} }), "spec.initContainers[0].args[0]: contains a NUL byte"},
-		{"variables that double", withMain(func(c *v1.Container) { c.Env = doubling(40) }), `spec.containers[0].env: "V17" makes them longer than Linux allows: 128 KiB for one variable or argument, 6 MiB for all of a container`},
-		{"variables in all", withMain(func(c *v1.Container) { c.Env = sameSize(64, 100<<10) }), `spec.containers[0].env: "V61" makes them longer than Linux allows: 128 KiB for one variable or argument, 6 MiB for all of a container`},
+		{"variables that double", withMain(func(c *v1.Container) { c.Env = doubling(40) }), `spec.containers[0].env: V17 makes them longer than Linux allows: 128 KiB for one variable or argument, 6 MiB for all of a container`},
+		{"variables in all", withMain(func(c *v1.Container) { c.Env = sameSize(64, 100<<10) }), `spec.containers[0].env: V61 makes them longer than Linux allows: 128 KiB for one variable or argument, 6 MiB for all of a container`},
 		{"argument of variables", withInit(func(c *v1.Container) {
 			c.Env, c.Args = sameSize(1, 1000), []string{"a", strings.Repeat("$(V0)", 1<<20)}
 		}),
 			"spec.initContainers[0].args[1]: longer than Linux allows: 128 KiB for one variable or argument, 6 MiB for all of a container"},
-		{"working directory", withMain(func(c *v1.Container) { c.WorkingDir = "srv" }), `spec.containers[0].workingDir: "srv" is not an absolute path`},
-		{"negative amount", withResources(amounts("memory", "-1Gi"), nil), "spec.containers[0].resources: memory is negative"},
-		{"negative request", withResources(nil, amounts("cpu", "-1")), "spec.containers[0].resources: cpu is negative"},
-		{"huge pages", withResources(amounts("hugepages-2Mi", "4Mi"), nil), "spec.containers[0].resources: hugepages-2Mi: huge pages are not supported by this node"},
+		{"working directory", withMain(func(c *v1.Container) { c.WorkingDir = "srv" }), `spec.containers[0].workingDir: srv is not an absolute path`},
+		{"negative amount", withResources(amounts("memory", "-1Gi"), nil), "spec.containers[0].resources.limits.memory: -1Gi is negative"},
+		{"negative request", withResources(nil, amounts("cpu", "-1")), "spec.containers[0].resources.requests.cpu: -1 is negative"},
+		{"huge pages", withResources(amounts("hugepages-2Mi", "4Mi"), nil), "spec.containers[0].resources.limits.hugepages-2Mi: huge pages are not supported by this node"},
 		{"too little memory", withResources(amounts("memory", "5Mi"), nil), "spec.containers[0].resources.limits.memory: 5Mi is less than the 6Mi that a container needs"},
 		{"memory in thousandths", withResources(amounts("memory", "512m"), nil), "spec.containers[0].resources.limits.memory: 512m is less than the 6Mi that a container needs"},
 		{"probe without a handler", withMain(func(c *v1.Container) { c.LivenessProbe = &v1.Probe{} }),
 			"spec.containers[0].livenessProbe: has 0 handlers, must have exactly one of exec, httpGet, tcpSocket or grpc"},
-	}, onTestNode(validatePod))
+	})
 }
 
 // doubling are variables of which each is twice the one before it.
@@ -74,17 +73,17 @@ func sameSize(n, size int) []v1.EnvVar {
 
 // TestValidatePodRefusesFields: the create of such a pod must not pass.
 func TestValidatePodRefusesFields(t *testing.T) {
-	check(t, []refusal{
+	check(t, []refusalCase{
 		{"host network", func(p *v1.Pod) { p.Spec.HostNetwork = true },
 			"spec.hostNetwork: is not supported by this node; leave it out, and publish ports with hostPort"},
 		{"sysctl that leaves", withSysctl("net/../kernel/core_pattern"),
-			`spec.securityContext.sysctls[0].name: "net/../kernel/core_pattern" is not the name of a sysctl`},
-	}, onTestNode(validatePod))
+			`spec.securityContext.sysctls[0].name: net/../kernel/core_pattern is not the name of a sysctl`},
+	})
 }
 
 func TestValidateSecurity(t *testing.T) {
 	local := &v1.SeccompProfile{Type: v1.SeccompProfileTypeLocalhost}
-	check(t, []refusal{
+	check(t, []refusalCase{
 		{"privileged", withSecurity(v1.SecurityContext{Privileged: new(true)}),
 			"spec.containers[0].securityContext.privileged: privileged containers are not allowed on this node (AllowPrivilegedPods)"},
 		{"capability", withSecurity(v1.SecurityContext{Capabilities: &v1.Capabilities{Add: []v1.Capability{"KILL", "CAP_SYS_MODULE"}}}),
@@ -101,40 +100,36 @@ func TestValidateSecurity(t *testing.T) {
 			"spec.initContainers[0].securityContext.seccompProfile: Localhost profiles are not available on this node"},
 		{"AppArmor", withSecurity(v1.SecurityContext{AppArmorProfile: &v1.AppArmorProfile{Type: v1.AppArmorProfileTypeLocalhost}}),
 			"spec.containers[0].securityContext.appArmorProfile: Localhost profiles are not available on this node"},
-	}, onTestNode(validateSecurity))
+	})
 }
 
-func onTestNode(validate func(*v1.Pod, Node) error) func(*v1.Pod) error {
-	return func(pod *v1.Pod) error { return validate(pod, testNode) }
-}
+// refuse is the refusal of a pod on a node that allows least.
+func refuse(pod *v1.Pod) error { return Refusal(Validate(pod, testNode)) }
 
 // TestRefusalsAreSteady: the same pod gets the same sentence each time.
 func TestRefusalsAreSteady(t *testing.T) {
-	for name, c := range map[string]struct {
-		edit     func(*v1.Pod)
-		validate func(*v1.Pod) error
-	}{
-		"containers": {func(p *v1.Pod) {
+	for name, edit := range map[string]func(*v1.Pod){
+		"containers": func(p *v1.Pod) {
 			withInit(func(c *v1.Container) { c.WorkingDir = "a" })(p)
 			p.Spec.Containers[0].WorkingDir = "b"
-		}, onTestNode(validatePod)},
-		"command and args": {withMain(func(c *v1.Container) { c.Command, c.Args = []string{"\x00"}, []string{"\x00"} }), onTestNode(validatePod)},
-		"resources":        {withResources(amounts("cpu", "-1", "memory", "-1", "hugepages-1Gi", "1"), nil), onTestNode(validatePod)},
-		"security": {func(p *v1.Pod) {
+		},
+		"command and args": withMain(func(c *v1.Container) { c.Command, c.Args = []string{"\x00"}, []string{"\x00"} }),
+		"resources":        withResources(amounts("cpu", "-1", "memory", "-1", "hugepages-1Gi", "1"), nil),
+		"security": func(p *v1.Pod) {
 			withInit(func(c *v1.Container) { c.SecurityContext = &v1.SecurityContext{Privileged: new(true)} })(p)
 			withSecurity(v1.SecurityContext{Privileged: new(true)})(p)
-		}, onTestNode(validateSecurity)},
-		"fields": {func(p *v1.Pod) {
+		},
+		"fields": func(p *v1.Pod) {
 			withInit(func(c *v1.Container) { c.Resources.Limits = amounts("a", "1", "b", "1", "c", "1") })(p)
 			withMain(func(c *v1.Container) { c.Resources.Requests = amounts("a", "1", "b", "1", "c", "1") })(p)
-		}, refuseFields},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var seen []string
 			for range 100 {
 				pod := plainPod()
-				c.edit(pod)
-				seen = append(seen, sentence(c.validate(pod)))
+				edit(pod)
+				seen = append(seen, sentence(refuse(pod)))
 			}
 			slices.Sort(seen)
 			if different := slices.Compact(seen); len(different) != 1 || different[0] == "" {

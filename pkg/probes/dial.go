@@ -1,6 +1,7 @@
 package probes
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net"
@@ -57,8 +58,8 @@ func portNumber(c *v1.Container, port intstr.IntOrString) (int, error) {
 		}
 	}
 	if number < 1 || number > 65535 {
-		return 0, fmt.Errorf("port %q is neither a number from 1 to 65535 nor the name of a port of container %s",
-			port.String(), c.Name)
+		return 0, fmt.Errorf("port %s is neither a number from 1 to 65535 nor the name of a port of container %s",
+			cmp.Or(port.String(), "without a name"), c.Name)
 	}
 	return number, nil
 }

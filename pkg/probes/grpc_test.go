@@ -70,7 +70,7 @@ func TestProbeGRPC(t *testing.T) {
 		{"TLS", secure, "up", &encrypted, probes.Success, ""},
 		{"plaintext to TLS", secure, "up", nil, probes.Failure, "the health request failed"},
 		{"closed port", int32(closed), "", nil, probes.Failure, "connection refused"},
-		{"bad port", 0, "", nil, probes.Unknown, `port "0" is neither`},
+		{"bad port", 0, "", nil, probes.Unknown, `port 0 is neither`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

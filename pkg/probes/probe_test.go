@@ -190,7 +190,7 @@ func TestProbeTCP(t *testing.T) {
 		{"0.0.0.0 is the pod", "127.0.0.2", "0.0.0.0", intstr.FromInt(open), probes.Success, ""},
 		{"mapped loopback is the pod", "127.0.0.2", "::ffff:127.0.0.1", intstr.FromInt(open), probes.Success, ""},
 		{"closed", "127.0.0.2", "", intstr.FromInt(closed), probes.Failure, "connection refused"},
-		{"unknown name", "127.0.0.2", "", intstr.FromString("web"), probes.Unknown, `port "web" is neither`},
+		{"unknown name", "127.0.0.2", "", intstr.FromString("web"), probes.Unknown, `port web is neither`},
 		{"no address yet", "", "", intstr.FromInt(open), probes.Unknown, "has no address yet"},
 	}
 	for _, tt := range tests {

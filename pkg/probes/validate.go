@@ -2,59 +2,55 @@ package probes
 
 import (
 	"fmt"
-	"strings"
 
-	"github.com/containerd/errdefs"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
 // Validate checks the probes and the hooks of a container by the rules of the Kubernetes API, and beyond it that port
-// names exist, which kubelet finds out only at the first probe. Fields left at zero have their defaults. Path names
-// the container in messages, such as "spec.containers[0]". The error lists every fault with its field and is
-// ErrInvalidArgument.
-func Validate(c *v1.Container, path string) error {
+// names exist, which kubelet finds out only at the first probe. Fields left at zero have their defaults. Path is where
+// the container stands in its pod, such as spec.containers[0].
+func Validate(c *v1.Container, path *field.Path) field.ErrorList {
 	v := &validator{container: c}
 	if p := c.StartupProbe; p != nil {
-		v.probe(p, path+".startupProbe")
-		v.single(p, path+".startupProbe")
+		v.probe(p, path.Child("startupProbe"))
+		v.single(p, path.Child("startupProbe"))
 	}
 	if p := c.LivenessProbe; p != nil {
-		v.probe(p, path+".livenessProbe")
-		v.single(p, path+".livenessProbe")
+		v.probe(p, path.Child("livenessProbe"))
+		v.single(p, path.Child("livenessProbe"))
 	}
 	if p := c.ReadinessProbe; p != nil {
-		v.probe(p, path+".readinessProbe")
+		v.probe(p, path.Child("readinessProbe"))
 		if p.TerminationGracePeriodSeconds != nil {
-			v.fault(path+".readinessProbe.terminationGracePeriodSeconds", "must not be set for a readiness probe")
+			v.fault(path.Child("readinessProbe", "terminationGracePeriodSeconds"), "must not be set for a readiness probe")
 		}
 	}
 	if l := c.Lifecycle; l != nil {
-		v.hook(l.PostStart, path+".lifecycle.postStart")
-		v.hook(l.PreStop, path+".lifecycle.preStop")
+		v.hook(l.PostStart, path.Child("lifecycle", "postStart"))
+		v.hook(l.PreStop, path.Child("lifecycle", "preStop"))
 		if l.PostStart != nil && l.PostStart.TCPSocket != nil {
-			v.fault(path+".lifecycle.postStart.tcpSocket",
+			v.fault(path.Child("lifecycle", "postStart", "tcpSocket"),
 				"is not supported and would always fail; use exec, httpGet or sleep")
 		}
 	}
-	if len(v.faults) == 0 {
-		return nil
-	}
-	return fmt.Errorf("%s: %w", strings.Join(v.faults, "; "), errdefs.ErrInvalidArgument)
+	return v.faults
 }
 
 // validator collects faults, so that the user learns of all at once.
 type validator struct {
 	container *v1.Container
-	faults    []string
+	faults    field.ErrorList
 }
 
-func (v *validator) fault(path, format string, args ...any) {
-	v.faults = append(v.faults, path+": "+fmt.Sprintf(format, args...))
+// fault adds one, as a sentence that goes on from the path.
+func (v *validator) fault(path *field.Path, format string, args ...any) {
+	v.faults = append(v.faults, field.Invalid(path, field.OmitValueType{}, fmt.Sprintf(format, args...)))
 }
 
-func (v *validator) probe(p *v1.Probe, path string) {
+func (v *validator) probe(p *v1.Probe, path *field.Path) {
 	v.handler(handlers{p.Exec, p.HTTPGet, p.TCPSocket, p.GRPC, nil}, "exec, httpGet, tcpSocket or grpc", path)
 	numbers := []struct {
 		name  string
@@ -68,22 +64,22 @@ func (v *validator) probe(p *v1.Probe, path string) {
 	}
 	for _, n := range numbers {
 		if n.value < 0 {
-			v.fault(path+"."+n.name, "is %d, must not be negative", n.value)
+			v.fault(path.Child(n.name), "is %d, must not be negative", n.value)
 		}
 	}
 	if grace := p.TerminationGracePeriodSeconds; grace != nil && *grace < 1 {
-		v.fault(path+".terminationGracePeriodSeconds", "is %d, must be at least 1", *grace)
+		v.fault(path.Child("terminationGracePeriodSeconds"), "is %d, must be at least 1", *grace)
 	}
 }
 
 // single checks what only holds for the probes that kill: one success is enough.
-func (v *validator) single(p *v1.Probe, path string) {
+func (v *validator) single(p *v1.Probe, path *field.Path) {
 	if p.SuccessThreshold > 1 {
-		v.fault(path+".successThreshold", "is %d, must be 1", p.SuccessThreshold)
+		v.fault(path.Child("successThreshold"), "is %d, must be 1", p.SuccessThreshold)
 	}
 }
 
-func (v *validator) hook(h *v1.LifecycleHandler, path string) {
+func (v *validator) hook(h *v1.LifecycleHandler, path *field.Path) {
 	if h == nil {
 		return
 	}
@@ -99,7 +95,7 @@ type handlers struct {
 	sleep *v1.SleepAction
 }
 
-func (v *validator) handler(h handlers, choice, path string) {
+func (v *validator) handler(h handlers, choice string, path *field.Path) {
 	set := 0
 	for _, given := range []bool{h.exec != nil, h.http != nil, h.tcp != nil, h.grpc != nil, h.sleep != nil} {
 		if given {
@@ -110,32 +106,32 @@ func (v *validator) handler(h handlers, choice, path string) {
 		v.fault(path, "has %d handlers, must have exactly one of %s", set, choice)
 	}
 	if h.exec != nil && len(h.exec.Command) == 0 {
-		v.fault(path+".exec.command", "must not be empty")
+		v.fault(path.Child("exec", "command"), "must not be empty")
 	}
 	if h.http != nil {
-		v.http(h.http, path+".httpGet")
+		v.http(h.http, path.Child("httpGet"))
 	}
 	if h.tcp != nil {
-		v.port(h.tcp.Port, path+".tcpSocket.port")
+		v.port(h.tcp.Port, path.Child("tcpSocket", "port"))
 	}
 	if h.grpc != nil {
-		v.grpc(h.grpc, path+".grpc")
+		v.grpc(h.grpc, path.Child("grpc"))
 	}
 	if h.sleep != nil && h.sleep.Seconds < 0 {
-		v.fault(path+".sleep.seconds", "is %d, must not be negative", h.sleep.Seconds)
+		v.fault(path.Child("sleep", "seconds"), "is %d, must not be negative", h.sleep.Seconds)
 	}
 }
 
-func (v *validator) http(a *v1.HTTPGetAction, path string) {
-	v.port(a.Port, path+".port")
+func (v *validator) http(a *v1.HTTPGetAction, path *field.Path) {
+	v.port(a.Port, path.Child("port"))
 	switch a.Scheme {
 	case "", v1.URISchemeHTTP, v1.URISchemeHTTPS:
 	default:
-		v.fault(path+".scheme", "is %q, must be HTTP or HTTPS", a.Scheme)
+		v.fault(path.Child("scheme"), "is %s, must be HTTP or HTTPS", a.Scheme)
 	}
 	for i, h := range a.HTTPHeaders {
 		if len(validation.IsHTTPHeaderName(h.Name)) > 0 {
-			v.fault(fmt.Sprintf("%s.httpHeaders[%d].name", path, i), "is %q, which is no header name", h.Name)
+			v.fault(path.Child("httpHeaders").Index(i).Child("name"), "is %s, which is no header name", h.Name)
 		}
 	}
 	if a.Protocol == nil {
@@ -145,26 +141,26 @@ func (v *validator) http(a *v1.HTTPGetAction, path string) {
 	case v1.HTTPProtocolHTTP1:
 	case v1.HTTPProtocolHTTP2:
 		if a.Scheme == v1.URISchemeHTTPS {
-			v.fault(path+".protocol", "is HTTP2, which needs the scheme HTTP")
+			v.fault(path.Child("protocol"), "is HTTP2, which needs the scheme HTTP")
 		}
 	default:
-		v.fault(path+".protocol", "is %q, must be HTTP1 or HTTP2", *a.Protocol)
+		v.fault(path.Child("protocol"), "is %s, must be HTTP1 or HTTP2", *a.Protocol)
 	}
 }
 
-func (v *validator) grpc(a *v1.GRPCAction, path string) {
-	v.port(intstr.FromInt32(a.Port), path+".port")
+func (v *validator) grpc(a *v1.GRPCAction, path *field.Path) {
+	v.port(intstr.FromInt32(a.Port), path.Child("port"))
 	if a.Mode == nil {
 		return
 	}
 	switch *a.Mode {
 	case v1.GRPCProbeModePlaintext, v1.GRPCProbeModeTLS:
 	default:
-		v.fault(path+".mode", "is %q, must be Plaintext or TLS", *a.Mode)
+		v.fault(path.Child("mode"), "is %s, must be Plaintext or TLS", *a.Mode)
 	}
 }
 
-func (v *validator) port(port intstr.IntOrString, path string) {
+func (v *validator) port(port intstr.IntOrString, path *field.Path) {
 	if _, err := portNumber(v.container, port); err != nil {
 		v.fault(path, "%v", err)
 	}

@@ -4,9 +4,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/containerd/errdefs"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/probes"
 )
@@ -75,25 +75,25 @@ func TestValidate(t *testing.T) {
 			c.ReadinessProbe = probe(probes.Readiness, func(p *v1.Probe) { p.TerminationGracePeriodSeconds = pointer(int64(3)) })
 		}, "x.readinessProbe.terminationGracePeriodSeconds: must not be set"},
 		{"unknown port name", liveHTTP(v1.HTTPGetAction{Port: intstr.FromString("admin")}),
-			`x.livenessProbe.httpGet.port: port "admin" is neither a number from 1 to 65535 nor the name of a port of container c`},
-		{"empty port name", liveHTTP(v1.HTTPGetAction{Port: intstr.FromString("")}), `httpGet.port: port "" is neither`},
-		{"port 0", liveHTTP(v1.HTTPGetAction{Port: intstr.FromInt32(0)}), `httpGet.port: port "0" is neither`},
+			`x.livenessProbe.httpGet.port: port admin is neither a number from 1 to 65535 nor the name of a port of container c`},
+		{"empty port name", liveHTTP(v1.HTTPGetAction{Port: intstr.FromString("")}), `httpGet.port: port without a name is neither`},
+		{"port 0", liveHTTP(v1.HTTPGetAction{Port: intstr.FromInt32(0)}), `httpGet.port: port 0 is neither`},
 		{"port 65536", func(c *v1.Container) { c.LivenessProbe = tcpProbe("", intstr.FromInt32(65536)) },
-			`x.livenessProbe.tcpSocket.port: port "65536" is neither`},
+			`x.livenessProbe.tcpSocket.port: port 65536 is neither`},
 		{"grpc port", func(c *v1.Container) {
 			c.LivenessProbe = &v1.Probe{ProbeHandler: v1.ProbeHandler{GRPC: &v1.GRPCAction{Port: -1}}}
-		}, `x.livenessProbe.grpc.port: port "-1" is neither`},
+		}, `x.livenessProbe.grpc.port: port -1 is neither`},
 		{"grpc mode", func(c *v1.Container) {
 			c.LivenessProbe = &v1.Probe{ProbeHandler: v1.ProbeHandler{
 				GRPC: &v1.GRPCAction{Port: 1, Mode: pointer(v1.GRPCProbeMode("mTLS"))},
 			}}
-		}, `x.livenessProbe.grpc.mode: is "mTLS"`},
+		}, `x.livenessProbe.grpc.mode: is mTLS`},
 		{"scheme", liveHTTP(v1.HTTPGetAction{Port: web, Scheme: "ftp"}),
-			`x.livenessProbe.httpGet.scheme: is "ftp", must be HTTP or HTTPS`},
+			`x.livenessProbe.httpGet.scheme: is ftp, must be HTTP or HTTPS`},
 		{"header name", liveHTTP(v1.HTTPGetAction{Port: web, HTTPHeaders: []v1.HTTPHeader{{Name: "ok"}, {Name: "a b"}}}),
-			`x.livenessProbe.httpGet.httpHeaders[1].name: is "a b"`},
+			`x.livenessProbe.httpGet.httpHeaders[1].name: is a b`},
 		{"protocol", liveHTTP(v1.HTTPGetAction{Port: web, Protocol: pointer(v1.HTTPProtocol("HTTP3"))}),
-			`x.livenessProbe.httpGet.protocol: is "HTTP3"`},
+			`x.livenessProbe.httpGet.protocol: is HTTP3`},
 		{"HTTP2 with TLS", liveHTTP(v1.HTTPGetAction{
 			Port: web, Scheme: v1.URISchemeHTTPS, Protocol: pointer(v1.HTTPProtocolHTTP2),
 		}), "x.livenessProbe.httpGet.protocol: is HTTP2, which needs the scheme HTTP"},
@@ -107,21 +107,21 @@ func TestValidate(t *testing.T) {
 		{"postStart tcpSocket", hooks(&v1.LifecycleHandler{TCPSocket: &v1.TCPSocketAction{Port: web}}, nil),
 			"x.lifecycle.postStart.tcpSocket: is not supported"},
 		{"two faults", live(func(p *v1.Probe) { p.TimeoutSeconds, p.PeriodSeconds = -1, -1 }),
-			"timeoutSeconds: is -1, must not be negative; x.livenessProbe.periodSeconds"},
+			"timeoutSeconds: is -1, must not be negative, x.livenessProbe.periodSeconds"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			c := &v1.Container{Name: "c", Ports: []v1.ContainerPort{{Name: "web", ContainerPort: 8080}}}
 			tt.change(c)
-			err := probes.Validate(c, "x")
+			err := probes.Validate(c, field.NewPath("x")).ToAggregate()
 			if tt.want == "" {
 				if err != nil {
 					t.Errorf("got %v, want no error", err)
 				}
 				return
 			}
-			if !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("got %v, want an invalid argument with %q", err, tt.want)
+			if err == nil || !strings.Contains(strings.ReplaceAll(err.Error(), "Invalid value: ", ""), tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
 			}
 		})
 	}

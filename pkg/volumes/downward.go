@@ -46,6 +46,6 @@ func (p *plan) downwardValue(item *v1.DownwardAPIVolumeFile) (string, error) {
 	case item.ResourceFieldRef != nil:
 		return about.Resource(item.ResourceFieldRef, nil)
 	default:
-		return "", fmt.Errorf("path %q has neither fieldRef nor resourceFieldRef", item.Path)
+		return "", fmt.Errorf("path %s has neither fieldRef nor resourceFieldRef", item.Path)
 	}
 }

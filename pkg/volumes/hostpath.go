@@ -21,11 +21,11 @@ func (p *plan) planHostPath(v *volume, src *v1.HostPathVolumeSource) {
 	case v1.HostPathUnset, v1.HostPathDirectoryOrCreate, v1.HostPathDirectory, v1.HostPathFileOrCreate,
 		v1.HostPathFile, v1.HostPathSocket, v1.HostPathCharDev, v1.HostPathBlockDev:
 	default:
-		p.refuse(v.field, "type %q is not one of Kubernetes", v.hostType)
+		p.refuse(v.field, "type %s is not one of Kubernetes", v.hostType)
 	}
 	v.path = filepath.Clean(src.Path)
 	if !filepath.IsAbs(src.Path) || hasBackstep(src.Path) {
-		p.refuse(v.field, "path %q must be absolute and without '..'", src.Path)
+		p.refuse(v.field, "path %s must be absolute and without ..", src.Path)
 		return
 	}
 	for _, prefix := range p.policy.HostPathPrefixes {
@@ -34,10 +34,10 @@ func (p *plan) planHostPath(v *volume, src *v1.HostPathVolumeSource) {
 		}
 	}
 	if len(p.policy.HostPathPrefixes) == 0 {
-		p.refuse(v.field, "path %q: this node allows no host paths; ask its operator to add the path to HostPathPrefixes", src.Path)
+		p.refuse(v.field, "path %s: this node allows no host paths; ask its operator to add the path to HostPathPrefixes", src.Path)
 		return
 	}
-	p.refuse(v.field, "path %q is not below a host path that this node allows; ask its operator to add it to HostPathPrefixes", src.Path)
+	p.refuse(v.field, "path %s is not below a host path that this node allows; ask its operator to add it to HostPathPrefixes", src.Path)
 }
 
 // within tells whether a path is a folder or lies below it; both are absolute.
@@ -53,7 +53,7 @@ func (s *Set) openHostPath(v *volume) (initapi.Source, error) {
 	slices.SortFunc(prefixes, func(a, b string) int { return len(b) - len(a) })
 	at := slices.IndexFunc(prefixes, func(prefix string) bool { return within(filepath.Clean(prefix), v.path) })
 	if at < 0 {
-		return initapi.Source{}, fmt.Errorf("path %q is not below a host path that this node allows", v.path)
+		return initapi.Source{}, fmt.Errorf("path %s is not below a host path that this node allows", v.path)
 	}
 	rel, err := filepath.Rel(filepath.Clean(prefixes[at]), v.path)
 	if err != nil {
@@ -65,7 +65,7 @@ func (s *Set) openHostPath(v *volume) (initapi.Source, error) {
 	}
 	out := initapi.Source{Path: rel, Type: string(v.hostType), Private: private.identities}
 	if private.holds(prefixes[at]) {
-		return initapi.Source{}, fmt.Errorf("path %q holds this node's own data on pods; use another path: %w", v.path, errdefs.ErrInvalidArgument)
+		return initapi.Source{}, fmt.Errorf("path %s holds this node's own data on pods; use another path: %w", v.path, errdefs.ErrInvalidArgument)
 	}
 	out.Roots = append(out.Roots, root(prefixes[at]))
 	for i, prefix := range prefixes {

@@ -76,7 +76,7 @@ func TestHostPathSources(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			title := `spec.volumes[0] "h" (hostPath): path "` + filepath.Join(base, c.path) + `"`
+			title := `spec.volumes[0] h (hostPath): path "` + filepath.Join(base, c.path) + `"`
 			if diff := cmp.Diff([]volumes.Check{{Volume: title, Source: c.want}}, checks); diff != "" {
 				t.Errorf("Checks() (-want +got):\n%s", diff)
 			}
@@ -135,7 +135,7 @@ func TestHostPathPrefixInPrivateFolder(t *testing.T) {
 			checks, err := set.Checks()
 			if c.refused {
 				if !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), "data on pods") ||
-					!strings.Contains(err.Error(), `spec.volumes[0] "h" (hostPath): `) {
+					!strings.Contains(err.Error(), `spec.volumes[0] h (hostPath): `) {
 					t.Errorf("Checks() = %+v, %v, want a refusal that names the volume", checks, err)
 				}
 				if mounts, err := set.Mounts(&pod.Spec.Containers[0], noExpand); !errdefs.IsInvalidArgument(err) {

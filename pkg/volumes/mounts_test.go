@@ -27,7 +27,7 @@ func TestMountsOfRecordedPod(t *testing.T) {
 		}
 	}
 	policy := volumes.Policy{HostPathPrefixes: []string{host}, Private: private}
-	warnings, err := volumes.Validate(pod, data, policy)
+	warnings, err := validate(pod, data, policy)
 	if err != nil || len(warnings) != 0 {
 		t.Errorf("Validate: got warnings %q and %v, want neither", warnings, err)
 	}

@@ -68,7 +68,7 @@ func (p *plan) notSent(v *volume, kind, name string, optional bool) {
 	if optional {
 		return
 	}
-	p.refuse(v.field, "%s %q was not sent with the pod; create it in namespace %q or mark the volume optional", kind, name, p.pod.Namespace)
+	p.refuse(v.field, "%s %s was not sent with the pod; create it in namespace %s or mark the volume optional", kind, name, p.pod.Namespace)
 }
 
 // object is a ConfigMap or a Secret, reduced to its keys.
@@ -93,7 +93,7 @@ func configMapData(cm v1.ConfigMap) map[string][]byte {
 func (p *plan) addObject(v *volume, o object, items []v1.KeyToPath, optional bool, opts fileOptions) {
 	if len(items) == 0 {
 		for _, key := range slices.Sorted(maps.Keys(o.keys)) {
-			p.addFile(v, fmt.Sprintf("%s %q key %q", o.kind, o.name, key), key, o.keys[key], opts)
+			p.addFile(v, fmt.Sprintf("%s %s key %s", o.kind, o.name, key), key, o.keys[key], opts)
 		}
 		return
 	}
@@ -116,7 +116,7 @@ func (p *plan) addObject(v *volume, o object, items []v1.KeyToPath, optional boo
 			continue
 		}
 		if !ok {
-			p.refuse(v.field, "%s: %s %q has no key %q; add the key or mark the volume optional", at, o.kind, o.name, item.Key)
+			p.refuse(v.field, "%s: %s %s has no key %s; add the key or mark the volume optional", at, o.kind, o.name, item.Key)
 			continue
 		}
 		p.addFile(v, at, clean, content, opts.item(item.Mode, item.User))
@@ -138,7 +138,7 @@ func (p *plan) addFile(v *volume, at, name string, content []byte, opts fileOpti
 
 func checkKey(key string) error {
 	if key == "" || path.IsAbs(key) || hasBackstep(key) {
-		return fmt.Errorf("key %q must not be empty, absolute or contain '..'", key)
+		return fmt.Errorf("key %s must not be empty, absolute or contain ..", key)
 	}
 	return nil
 }
@@ -148,7 +148,7 @@ func (p *plan) checkFiles(v *volume) {
 	for _, name := range slices.Sorted(maps.Keys(v.files)) {
 		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
 			if _, ok := v.files[dir]; ok {
-				p.refuse(v.field, "path %q is a file, but %q needs it as a folder", dir, name)
+				p.refuse(v.field, "path %s is a file, but %s needs it as a folder", dir, name)
 			}
 		}
 	}

@@ -6,9 +6,9 @@ import (
 	"reflect"
 	"strings"
 
-	"github.com/containerd/errdefs"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
 // The kinds of volume, by the name of their field in the pod.
@@ -28,7 +28,7 @@ const supportedKinds = "emptyDir, configMap, secret, projected, downwardAPI, hos
 type volume struct {
 	name  string
 	kind  string
-	field string // how messages name it: spec.volumes[0] "data" (emptyDir)
+	field string // how messages name it: spec.volumes[0] data (emptyDir)
 
 	folder string // below the pod's folder; empty for hostPath and claims
 	gid    *int64 // fsGroup, nil for hostPath and claims
@@ -90,7 +90,7 @@ type plan struct {
 
 	volumes  map[string]*volume
 	names    []string
-	problems []string
+	problems field.ErrorList
 	warnings []string
 }
 
@@ -106,50 +106,44 @@ func planPod(pod *v1.Pod, data Data, policy Policy) *plan {
 	known := map[string]bool{}
 	for i := range pod.Spec.Volumes {
 		src := &pod.Spec.Volumes[i]
-		field := fmt.Sprintf("spec.volumes[%d] %q", i, src.Name)
+		at := fmt.Sprintf("spec.volumes[%d] %s", i, src.Name)
 		if known[src.Name] {
-			p.refuse(field, "a volume of this name exists already; rename one of them")
+			p.refuse(at, "a volume of this name exists already; rename one of them")
 			continue
 		}
 		known[src.Name] = true
 		if errs := validation.IsDNS1123Label(src.Name); len(errs) > 0 {
-			p.refuse(field, "the name is not valid: %s", errs[0])
+			p.refuse(at, "the name is not a DNS label: lower-case letters, digits and hyphens, at most 63 characters")
 			continue
 		}
-		p.planVolume(field, src, mounted[src.Name])
+		p.planVolume(at, src, mounted[src.Name])
 	}
 	p.checkContainers(known)
 	p.planTargets()
 	return p
 }
 
-func (p *plan) refuse(field, format string, args ...any) {
-	p.problems = append(p.problems, field+": "+fmt.Sprintf(format, args...))
+// refuse adds a fault of the field that messages call at.
+func (p *plan) refuse(at, format string, args ...any) {
+	p.problems = append(p.problems, &field.Error{Type: field.ErrorTypeInvalid, Field: at, Detail: fmt.Sprintf(format, args...)})
 }
 
-func (p *plan) warn(field, format string, args ...any) {
-	p.warnings = append(p.warnings, field+": "+fmt.Sprintf(format, args...))
-}
-
-func (p *plan) err() error {
-	if len(p.problems) == 0 {
-		return nil
-	}
-	return fmt.Errorf("%s: %w", strings.Join(p.problems, "; "), errdefs.ErrInvalidArgument)
+func (p *plan) warn(at, format string, args ...any) {
+	p.warnings = append(p.warnings, at+": "+fmt.Sprintf(format, args...))
 }
 
 // planVolume decides one volume. A volume that no container mounts is left out,
 // with a warning where it would have been refused: its container may be one
 // that stays in the cluster, and no data is sent for it (protocol 1.3 and 6.1).
-func (p *plan) planVolume(field string, src *v1.Volume, mounted bool) {
+func (p *plan) planVolume(at string, src *v1.Volume, mounted bool) {
 	kinds := sources(src.VolumeSource)
 	if len(kinds) != 1 {
 		if mounted {
-			p.refuse(field, "needs exactly one source, found %d that this node knows (%s)", len(kinds), strings.Join(kinds, ", "))
+			p.refuse(at, "needs exactly one source, found %d that this node knows (%s)", len(kinds), strings.Join(kinds, ", "))
 		}
 		return
 	}
-	v := &volume{name: src.Name, kind: kinds[0], field: fmt.Sprintf("%s (%s)", field, kinds[0])}
+	v := &volume{name: src.Name, kind: kinds[0], field: fmt.Sprintf("%s (%s)", at, kinds[0])}
 	if !mounted {
 		if !supported(v.kind) {
 			p.warn(v.field, "not supported by this node; ignored, because no container mounts it")
@@ -220,7 +214,7 @@ func (p *plan) planEmptyDir(v *volume, src *v1.EmptyDirVolumeSource) {
 	case v1.StorageMediumMemory:
 		v.memory = true
 	default:
-		p.refuse(v.field, "medium %q is not supported by this node; use Memory or leave it empty", src.Medium)
+		p.refuse(v.field, "medium %s is not supported by this node; use Memory or leave it empty", src.Medium)
 	}
 	if src.SizeLimit != nil {
 		if src.SizeLimit.Sign() < 0 {
@@ -253,7 +247,7 @@ func (p *plan) planClaim(v *volume, src *v1.PersistentVolumeClaimVolumeSource) {
 		return
 	}
 	if v.path = p.policy.ClaimFallback; v.path == "" {
-		p.refuse(v.field, "claim %q has no path on this node; ask its operator to add %q to PersistentVolumeClaims", src.ClaimName, full)
+		p.refuse(v.field, "claim %s has no path on this node; ask its operator to add %s to PersistentVolumeClaims", src.ClaimName, full)
 	}
 }
 

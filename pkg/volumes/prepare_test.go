@@ -146,7 +146,7 @@ func TestPrepareProjectedRepairs(t *testing.T) {
 	if diff := cmp.Diff(want, files(t, root)); diff != "" {
 		t.Error(diff)
 	}
-	if warnings, err := volumes.Validate(pod, data, volumes.Policy{}); err != nil || len(warnings) != 0 {
+	if warnings, err := validate(pod, data, volumes.Policy{}); err != nil || len(warnings) != 0 {
 		t.Errorf("got warnings %q and %v, want neither", warnings, err)
 	}
 }
@@ -263,8 +263,8 @@ func FuzzItemPath(f *testing.F) {
 		pod := podWith(configMap("c", "cm", v1.KeyToPath{Key: "k", Path: path}))
 		data := oneConfigMap("cm", map[string]string{"k": "v"})
 		data.Projected = map[string]v1.ConfigMap{"p": configMapObject("p", map[string]string{path: "v"})}
-		_, invalid := volumes.Validate(pod, data, volumes.Policy{})
-		_, invalidKey := volumes.Validate(podWith(projected("p")), data, volumes.Policy{})
+		_, invalid := validate(pod, data, volumes.Policy{})
+		_, invalidKey := validate(podWith(projected("p")), data, volumes.Policy{})
 		if (invalid == nil) != (invalidKey == nil) {
 			t.Fatalf("path %q: as item %v, as projected key %v", path, invalid, invalidKey)
 		}

@@ -64,7 +64,7 @@ func (p *plan) planSource(v *volume, i int, src *v1.VolumeProjection, opts fileO
 // planObject gives the files of a ConfigMap or Secret source their modes, and
 // the files that are missing the content of the object if the request has it.
 func (p *plan) planObject(v *volume, i int, o object, found bool, items []v1.KeyToPath, optional bool, opts fileOptions) {
-	at := fmt.Sprintf("sources[%d] %s %q", i, o.kind, o.name)
+	at := fmt.Sprintf("sources[%d] %s %s", i, o.kind, o.name)
 	missing := len(items) == 0 && o.kind == "Secret"
 	for n, item := range items {
 		if err := checkMode(item.Mode); err != nil && !found {
@@ -115,7 +115,7 @@ func (p *plan) expectFile(v *volume, i int, name string) bool {
 		return false
 	}
 	if _, ok := v.files[clean]; !ok {
-		p.warn(v.field, "sources[%d]: file %q was not sent; it is missing", i, clean)
+		p.warn(v.field, "sources[%d]: file %s was not sent; it is missing", i, clean)
 		return false
 	}
 	return true

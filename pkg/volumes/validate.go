@@ -6,16 +6,16 @@ import (
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
 // Validate refuses what this node cannot honour in the volumes and volume
-// mounts of a pod. It touches no file. All problems are in one error of class
-// ErrInvalidArgument that names the fields. The warnings, in the same form,
+// mounts of a pod. It touches no file. The warnings, each a sentence with its field,
 // tell what the pod will miss although it is accepted, such as projected data
 // that interLink did not send (protocol 5.3).
-func Validate(pod *v1.Pod, data Data, policy Policy) (warnings []string, err error) {
+func Validate(pod *v1.Pod, data Data, policy Policy) (warnings []string, problems field.ErrorList) {
 	p := planPod(pod, data, policy)
-	return p.warnings, p.err()
+	return p.warnings, p.problems
 }
 
 func (p *plan) checkContainers(known map[string]bool) {
@@ -29,28 +29,28 @@ func (p *plan) checkContainers(known map[string]bool) {
 	for _, l := range lists {
 		for i := range l.list {
 			c := &l.list[i]
-			p.checkContainer(fmt.Sprintf("%s[%d] %q", l.field, i, c.Name), c, known)
+			p.checkContainer(fmt.Sprintf("%s[%d] %s", l.field, i, c.Name), c, known)
 		}
 	}
 }
 
-func (p *plan) checkContainer(field string, c *v1.Container, known map[string]bool) {
+func (p *plan) checkContainer(at string, c *v1.Container, known map[string]bool) {
 	if len(c.VolumeDevices) > 0 {
-		p.refuse(field, "volumeDevices are not supported by this node; use volumeMounts")
+		p.refuse(at, "volumeDevices are not supported by this node; use volumeMounts")
 	}
 	targets := map[string]bool{}
 	for i := range c.VolumeMounts {
 		m := &c.VolumeMounts[i]
-		at := fmt.Sprintf("%s volumeMounts[%d] %q", field, i, m.MountPath)
+		at := fmt.Sprintf("%s volumeMounts[%d] %s", at, i, m.MountPath)
 		if !known[m.Name] {
-			p.refuse(at, "volume %q is not among spec.volumes", m.Name)
+			p.refuse(at, "volume %s is not among spec.volumes", m.Name)
 		}
 		clean := path.Clean(m.MountPath)
 		switch {
 		case !path.IsAbs(m.MountPath) || hasBackstep(m.MountPath):
-			p.refuse(at, "mountPath must be an absolute path without '..'")
+			p.refuse(at, "mountPath must be an absolute path without ..")
 		case strings.Contains(m.MountPath, ":"):
-			p.refuse(at, "mountPath must not contain ':'") // as Kubernetes has it
+			p.refuse(at, "mountPath must not contain a colon") // as Kubernetes has it
 		case clean == "/":
 			p.refuse(at, "a volume cannot be mounted over the root of the container")
 		case targets[clean]:
@@ -67,10 +67,10 @@ func (p *plan) checkSubPath(at string, m *v1.VolumeMount) {
 		p.refuse(at, "subPath and subPathExpr cannot both be set")
 	}
 	if err := checkSubPath(m.SubPath); err != nil {
-		p.refuse(at, "subPath %q %v", m.SubPath, err)
+		p.refuse(at, "subPath %s %v", m.SubPath, err)
 	}
 	if err := checkSubPath(m.SubPathExpr); err != nil {
-		p.refuse(at, "subPathExpr %q %v", m.SubPathExpr, err)
+		p.refuse(at, "subPathExpr %s %v", m.SubPathExpr, err)
 	}
 }
 
@@ -88,7 +88,7 @@ func (p *plan) checkMountOptions(at string, c *v1.Container, m *v1.VolumeMount) 
 			p.refuse(at, "mountPropagation Bidirectional is for privileged containers only")
 		}
 	default:
-		p.refuse(at, "mountPropagation %q is none of None, HostToContainer and Bidirectional", *m.MountPropagation)
+		p.refuse(at, "mountPropagation %s is none of None, HostToContainer and Bidirectional", *m.MountPropagation)
 	}
 }
 
@@ -118,13 +118,13 @@ func checkMode(mode *int32) error {
 func cleanItemPath(p string) (string, error) {
 	switch clean := path.Clean(p); {
 	case p == "", clean == ".":
-		return "", fmt.Errorf("path %q names no file", p)
+		return "", fmt.Errorf("path %s names no file", p)
 	case path.IsAbs(p):
-		return "", fmt.Errorf("path %q must be relative to the volume", p)
+		return "", fmt.Errorf("path %s must be relative to the volume", p)
 	case hasBackstep(p), strings.HasPrefix(clean, ".."):
-		return "", fmt.Errorf("path %q must not contain '..'", p)
+		return "", fmt.Errorf("path %s must not contain ..", p)
 	case strings.ContainsRune(p, 0):
-		return "", fmt.Errorf("path %q contains a zero byte", p)
+		return "", fmt.Errorf("path %s contains a zero byte", p)
 	default:
 		return clean, nil
 	}

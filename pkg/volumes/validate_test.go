@@ -9,6 +9,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
@@ -18,6 +19,12 @@ func downward(name string, items ...v1.DownwardAPIVolumeFile) v1.Volume {
 
 func projected(name string, sources ...v1.VolumeProjection) v1.Volume {
 	return volume(name, v1.VolumeSource{Projected: &v1.ProjectedVolumeSource{Sources: sources}})
+}
+
+// validate is volumes.Validate with one error.
+func validate(pod *v1.Pod, data volumes.Data, policy volumes.Policy) ([]string, error) {
+	warnings, problems := volumes.Validate(pod, data, policy)
+	return warnings, podspec.Refusal(problems)
 }
 
 func TestValidateVolumes(t *testing.T) {
@@ -32,44 +39,44 @@ func TestValidateVolumes(t *testing.T) {
 		vols []v1.Volume
 		want string
 	}{
-		{"nfs", []v1.Volume{emptyDir("a"), volume("b", v1.VolumeSource{NFS: &v1.NFSVolumeSource{}})}, `spec.volumes[1] "b" (nfs): not supported by this node; emptyDir, configMap, `},
+		{"nfs", []v1.Volume{emptyDir("a"), volume("b", v1.VolumeSource{NFS: &v1.NFSVolumeSource{}})}, `spec.volumes[1] b (nfs): not supported by this node; emptyDir, configMap, `},
 		{"csi", []v1.Volume{volume("b", v1.VolumeSource{CSI: &v1.CSIVolumeSource{}})}, `(csi): not supported`},
 		{"iscsi", []v1.Volume{volume("b", v1.VolumeSource{ISCSI: &v1.ISCSIVolumeSource{}})}, `(iscsi): not supported`},
 		{"ephemeral", []v1.Volume{volume("b", v1.VolumeSource{Ephemeral: &v1.EphemeralVolumeSource{}})}, `(ephemeral): not supported`},
 		{"image", []v1.Volume{volume("b", v1.VolumeSource{Image: &v1.ImageVolumeSource{}})}, `(image): not supported`},
-		{"no source", []v1.Volume{volume("b", v1.VolumeSource{})}, `spec.volumes[0] "b": needs exactly one source, found 0`},
+		{"no source", []v1.Volume{volume("b", v1.VolumeSource{})}, `spec.volumes[0] b: needs exactly one source, found 0`},
 		{"two sources", []v1.Volume{volume("b", v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}, NFS: &v1.NFSVolumeSource{}})}, `found 2 that this node knows (emptyDir, nfs)`},
-		{"duplicate name", []v1.Volume{emptyDir("a"), emptyDir("a")}, `spec.volumes[1] "a": a volume of this name exists already`},
-		{"name with slash", []v1.Volume{emptyDir("../a")}, `spec.volumes[0] "../a": the name is not valid`},
-		{"missing configMap", []v1.Volume{configMap("a", "gone")}, `spec.volumes[0] "a" (configMap): ConfigMap "gone" was not sent with the pod; create it in namespace "ns" or mark the volume optional`},
-		{"missing secret", []v1.Volume{volume("a", v1.VolumeSource{Secret: &v1.SecretVolumeSource{SecretName: "gone"}})}, `(secret): Secret "gone" was not sent`},
-		{"missing key", []v1.Volume{configMap("a", "cm", v1.KeyToPath{Key: "x", Path: "x"})}, `items[0]: ConfigMap "cm" has no key "x"`},
-		{"absolute item path", []v1.Volume{configMap("a", "cm", v1.KeyToPath{Key: "k", Path: "/etc/x"})}, `items[0]: path "/etc/x" must be relative`},
-		{"item path with ..", []v1.Volume{configMap("a", "cm", v1.KeyToPath{Key: "k", Path: "a/../b"})}, `items[0]: path "a/../b" must not contain '..'`},
-		{"item path starting with ..", []v1.Volume{configMap("a", "cm", v1.KeyToPath{Key: "k", Path: "..b"})}, `must not contain '..'`},
+		{"duplicate name", []v1.Volume{emptyDir("a"), emptyDir("a")}, `spec.volumes[1] a: a volume of this name exists already`},
+		{"name with slash", []v1.Volume{emptyDir("../a")}, `spec.volumes[0] ../a: the name is not a DNS label`},
+		{"missing configMap", []v1.Volume{configMap("a", "gone")}, `spec.volumes[0] a (configMap): ConfigMap gone was not sent with the pod; create it in namespace ns or mark the volume optional`},
+		{"missing secret", []v1.Volume{volume("a", v1.VolumeSource{Secret: &v1.SecretVolumeSource{SecretName: "gone"}})}, `(secret): Secret gone was not sent`},
+		{"missing key", []v1.Volume{configMap("a", "cm", v1.KeyToPath{Key: "x", Path: "x"})}, `items[0]: ConfigMap cm has no key x`},
+		{"absolute item path", []v1.Volume{configMap("a", "cm", v1.KeyToPath{Key: "k", Path: "/etc/x"})}, `items[0]: path /etc/x must be relative`},
+		{"item path with ..", []v1.Volume{configMap("a", "cm", v1.KeyToPath{Key: "k", Path: "a/../b"})}, `items[0]: path a/../b must not contain ..`},
+		{"item path starting with ..", []v1.Volume{configMap("a", "cm", v1.KeyToPath{Key: "k", Path: "..b"})}, `must not contain ..`},
 		{"empty item path", []v1.Volume{configMap("a", "cm", v1.KeyToPath{Key: "k"})}, `names no file`},
-		{"key with ..", []v1.Volume{configMap("a", "cm", v1.KeyToPath{Key: "../k", Path: "k"})}, `items[0]: key "../k" must not`},
+		{"key with ..", []v1.Volume{configMap("a", "cm", v1.KeyToPath{Key: "../k", Path: "k"})}, `items[0]: key ../k must not`},
 		{"item mode", []v1.Volume{configMap("a", "cm", v1.KeyToPath{Key: "k", Path: "k", Mode: ptr[int32](0o1777)})}, `items[0]: mode 01777 is not between 0 and 0777`},
 		{"default mode", []v1.Volume{volume("a", v1.VolumeSource{ConfigMap: &v1.ConfigMapVolumeSource{
 			LocalObjectReference: v1.LocalObjectReference{Name: "cm"}, DefaultMode: ptr[int32](-1)}})}, `defaultMode: mode -01 is not between`},
-		{"file needed as folder", []v1.Volume{configMap("a", "cm", v1.KeyToPath{Key: "k", Path: "p"}, v1.KeyToPath{Key: "k", Path: "p/q"})}, `path "p" is a file, but "p/q" needs it as a folder`},
+		{"file needed as folder", []v1.Volume{configMap("a", "cm", v1.KeyToPath{Key: "k", Path: "p"}, v1.KeyToPath{Key: "k", Path: "p/q"})}, `path p is a file, but p/q needs it as a folder`},
 		{"negative sizeLimit", []v1.Volume{volume("a", v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{SizeLimit: &limit}})}, `(emptyDir): sizeLimit -1 is negative`},
-		{"huge pages", []v1.Volume{volume("a", v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{Medium: "HugePages-2Mi"}})}, `medium "HugePages-2Mi" is not supported`},
+		{"huge pages", []v1.Volume{volume("a", v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{Medium: "HugePages-2Mi"}})}, `medium HugePages-2Mi is not supported`},
 		{"emptyDir mode", []v1.Volume{volume("a", v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{Mode: ptr[int32](0o2777)}})}, `mode 02777 is not between`},
-		{"hostPath outside", []v1.Volume{hostPathVolume("h", "/database", "")}, `(hostPath): path "/database" is not below a host path that this node allows; ask its operator to add it to HostPathPrefixes`},
-		{"hostPath with ..", []v1.Volume{hostPathVolume("h", "/data/../etc", "")}, `path "/data/../etc" must be absolute and without '..'`},
+		{"hostPath outside", []v1.Volume{hostPathVolume("h", "/database", "")}, `(hostPath): path /database is not below a host path that this node allows; ask its operator to add it to HostPathPrefixes`},
+		{"hostPath with ..", []v1.Volume{hostPathVolume("h", "/data/../etc", "")}, `path /data/../etc must be absolute and without ..`},
 		{"hostPath relative", []v1.Volume{hostPathVolume("h", "data", "")}, `must be absolute`},
-		{"hostPath type", []v1.Volume{hostPathVolume("h", "/data", "Folder")}, `type "Folder" is not one of Kubernetes`},
-		{"unknown claim", []v1.Volume{claim("b")}, `(persistentVolumeClaim): claim "b" has no path on this node; ask its operator to add "ns/b" to PersistentVolumeClaims`},
+		{"hostPath type", []v1.Volume{hostPathVolume("h", "/data", "Folder")}, `type Folder is not one of Kubernetes`},
+		{"unknown claim", []v1.Volume{claim("b")}, `(persistentVolumeClaim): claim b has no path on this node; ask its operator to add ns/b to PersistentVolumeClaims`},
 		{"downward field", []v1.Volume{downward("d", v1.DownwardAPIVolumeFile{Path: "x", FieldRef: &v1.ObjectFieldSelector{FieldPath: "status.podIP"}})}, `(downwardAPI): items[0]: fieldPath status.podIP cannot be resolved on this node`},
 		{"downward container", []v1.Volume{downward("d", v1.DownwardAPIVolumeFile{Path: "x", ResourceFieldRef: &v1.ResourceFieldSelector{ContainerName: "z", Resource: "limits.cpu"}})}, `names container z, which is not in the pod`},
 		{"downward resource", []v1.Volume{downward("d", v1.DownwardAPIVolumeFile{Path: "x", ResourceFieldRef: &v1.ResourceFieldSelector{ContainerName: "main", Resource: "cpu"}})}, `cpu is not a resource that the downward API shows`},
-		{"projected item path", []v1.Volume{projected("p", v1.VolumeProjection{Secret: &v1.SecretProjection{Items: []v1.KeyToPath{{Key: "k", Path: "../k"}}}})}, `path "../k" must not contain '..'`},
-		{"token path", []v1.Volume{projected("p", v1.VolumeProjection{ServiceAccountToken: &v1.ServiceAccountTokenProjection{Path: "/token"}})}, `path "/token" must be relative`},
+		{"projected item path", []v1.Volume{projected("p", v1.VolumeProjection{Secret: &v1.SecretProjection{Items: []v1.KeyToPath{{Key: "k", Path: "../k"}}}})}, `path ../k must not contain ..`},
+		{"token path", []v1.Volume{projected("p", v1.VolumeProjection{ServiceAccountToken: &v1.ServiceAccountTokenProjection{Path: "/token"}})}, `path /token must be relative`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := volumes.Validate(podWith(tt.vols...), cm, policy)
+			_, err := validate(podWith(tt.vols...), cm, policy)
 			if !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want an invalid argument with %q", err, tt.want)
 			}
@@ -83,8 +90,8 @@ func TestValidateData(t *testing.T) {
 		Projected:  map[string]v1.ConfigMap{"p": configMapObject("p", map[string]string{"a/../../x": "v"})},
 	}
 	for _, v := range []v1.Volume{configMap("a", "cm"), projected("p")} {
-		_, err := volumes.Validate(podWith(v), data, volumes.Policy{})
-		if !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), "must not contain '..'") {
+		_, err := validate(podWith(v), data, volumes.Policy{})
+		if !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), "must not contain ..") {
 			t.Errorf("volume %s: got %v, want a refused path", v.Name, err)
 		}
 	}
@@ -96,18 +103,18 @@ func TestValidateMounts(t *testing.T) {
 		mount v1.VolumeMount
 		want  string
 	}{
-		{"unknown volume", v1.VolumeMount{Name: "x", MountPath: "/x"}, `spec.containers[0] "main" volumeMounts[1] "/x": volume "x" is not among spec.volumes`},
+		{"unknown volume", v1.VolumeMount{Name: "x", MountPath: "/x"}, `spec.containers[0] main volumeMounts[1] /x: volume x is not among spec.volumes`},
 		{"relative", v1.VolumeMount{Name: "a", MountPath: "x"}, `mountPath must be an absolute path`},
 		{"empty", v1.VolumeMount{Name: "a"}, `mountPath must be an absolute path`},
-		{"backstep", v1.VolumeMount{Name: "a", MountPath: "/x/../y"}, `mountPath must be an absolute path without '..'`},
-		{"colon", v1.VolumeMount{Name: "a", MountPath: "/x:/y"}, `mountPath must not contain ':'`},
+		{"backstep", v1.VolumeMount{Name: "a", MountPath: "/x/../y"}, `mountPath must be an absolute path without ..`},
+		{"colon", v1.VolumeMount{Name: "a", MountPath: "/x:/y"}, `mountPath must not contain a colon`},
 		{"root", v1.VolumeMount{Name: "a", MountPath: "//"}, `cannot be mounted over the root`},
 		{"same path", v1.VolumeMount{Name: "a", MountPath: "/v//a/"}, `another volume is mounted at this path`},
-		{"absolute subPath", v1.VolumeMount{Name: "a", MountPath: "/x", SubPath: "/x"}, `subPath "/x" must be relative`},
-		{"subPath with ..", v1.VolumeMount{Name: "a", MountPath: "/x", SubPath: "x/../.."}, `subPath "x/../.." must be relative to the volume and without '..'`},
-		{"subPathExpr with ..", v1.VolumeMount{Name: "a", MountPath: "/x", SubPathExpr: "$(A)/.."}, `subPathExpr "$(A)/.." must be`},
+		{"absolute subPath", v1.VolumeMount{Name: "a", MountPath: "/x", SubPath: "/x"}, `subPath /x must be relative`},
+		{"subPath with ..", v1.VolumeMount{Name: "a", MountPath: "/x", SubPath: "x/../.."}, `subPath x/../.. must be relative to the volume and without ..`},
+		{"subPathExpr with ..", v1.VolumeMount{Name: "a", MountPath: "/x", SubPathExpr: "$(A)/.."}, `subPathExpr $(A)/.. must be`},
 		{"both", v1.VolumeMount{Name: "a", MountPath: "/x", SubPath: "x", SubPathExpr: "y"}, `subPath and subPathExpr cannot both be set`},
-		{"propagation", v1.VolumeMount{Name: "a", MountPath: "/x", MountPropagation: ptr(v1.MountPropagationMode("Shared"))}, `mountPropagation "Shared" is none of`},
+		{"propagation", v1.VolumeMount{Name: "a", MountPath: "/x", MountPropagation: ptr(v1.MountPropagationMode("Shared"))}, `mountPropagation Shared is none of`},
 		{"bidirectional", v1.VolumeMount{Name: "a", MountPath: "/x", MountPropagation: ptr(v1.MountPropagationBidirectional)}, `Bidirectional is for privileged containers only`},
 		{"options", v1.VolumeMount{Name: "a", MountPath: "/x", BindMountOptions: []string{"noexec"}}, `bindMountOptions are not supported`},
 	}
@@ -116,7 +123,7 @@ func TestValidateMounts(t *testing.T) {
 			pod := podWith(emptyDir("a"))
 			c := &pod.Spec.Containers[0]
 			c.VolumeMounts = append(c.VolumeMounts, tt.mount)
-			_, err := volumes.Validate(pod, volumes.Data{}, volumes.Policy{})
+			_, err := validate(pod, volumes.Data{}, volumes.Policy{})
 			if !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want an invalid argument with %q", err, tt.want)
 			}
@@ -127,8 +134,8 @@ func TestValidateMounts(t *testing.T) {
 func TestValidateNamesAllProblems(t *testing.T) {
 	pod := podWith(configMap("a", "gone"), hostPathVolume("h", "/etc", ""))
 	pod.Spec.InitContainers = []v1.Container{{Name: "i", VolumeDevices: []v1.VolumeDevice{{Name: "x"}}}}
-	_, err := volumes.Validate(pod, volumes.Data{}, volumes.Policy{})
-	for _, want := range []string{`"gone"`, `this node allows no host paths`, `spec.initContainers[0] "i": volumeDevices`} {
+	_, err := validate(pod, volumes.Data{}, volumes.Policy{})
+	for _, want := range []string{`ConfigMap gone`, `this node allows no host paths`, `spec.initContainers[0] i: volumeDevices`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want it to name %s", err, want)
 		}
@@ -145,7 +152,7 @@ func TestValidateAccepts(t *testing.T) {
 	c := &pod.Spec.Containers[0]
 	c.SecurityContext = &v1.SecurityContext{Privileged: ptr(true)}
 	c.VolumeMounts[0].MountPropagation = ptr(v1.MountPropagationBidirectional)
-	warnings, err := volumes.Validate(pod, oneConfigMap("cm", nil), volumes.Policy{HostPathPrefixes: []string{"/data"}, ClaimFallback: "/cvmfs"})
+	warnings, err := validate(pod, oneConfigMap("cm", nil), volumes.Policy{HostPathPrefixes: []string{"/data"}, ClaimFallback: "/cvmfs"})
 	if err != nil || len(warnings) != 0 {
 		t.Errorf("got warnings %q and %v, want neither", warnings, err)
 	}
@@ -166,18 +173,18 @@ func TestValidateWarns(t *testing.T) {
 		want []string
 	}{
 		{"no projected data", podWith(projected("p", token, ca)), volumes.Data{}, []string{
-			`spec.volumes[0] "p" (projected): no data was sent for it (interLink's option DisableProjectedVolumes does this); it holds only what the pod itself tells`}},
+			`spec.volumes[0] p (projected): no data was sent for it (interLink's option DisableProjectedVolumes does this); it holds only what the pod itself tells`}},
 		{"projected secret", podWith(projected("p", secret)), sent, []string{
-			`spec.volumes[0] "p" (projected): sources[0] Secret "s": interLink does not send the Secrets of projected volumes; mount the Secret as a volume of its own too, its files are then taken from there`}},
+			`spec.volumes[0] p (projected): sources[0] Secret s: interLink does not send the Secrets of projected volumes; mount the Secret as a volume of its own too, its files are then taken from there`}},
 		{"part of the data", podWith(projected("p", ca, token)), sent, []string{
-			`spec.volumes[0] "p" (projected): sources[0] ConfigMap "ca": not all its items were sent; their files are missing`,
-			`spec.volumes[0] "p" (projected): sources[1]: file "token" was not sent; it is missing`}},
+			`spec.volumes[0] p (projected): sources[0] ConfigMap ca: not all its items were sent; their files are missing`,
+			`spec.volumes[0] p (projected): sources[1]: file token was not sent; it is missing`}},
 		{"not mounted", unmounted, volumes.Data{}, []string{
-			`spec.volumes[0] "n" (nfs): not supported by this node; ignored, because no container mounts it`}},
+			`spec.volumes[0] n (nfs): not supported by this node; ignored, because no container mounts it`}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := volumes.Validate(tt.pod, tt.data, volumes.Policy{})
+			got, err := validate(tt.pod, tt.data, volumes.Policy{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -19,6 +19,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 )
 
 // Data is what a create request carries for the volumes of a pod, merged over
@@ -133,7 +134,7 @@ func Prepare(root string, pod *v1.Pod, data Data, policy Policy) (*Set, error) {
 		return nil, fmt.Errorf("prepare volumes: folder %q is not an absolute path", root)
 	}
 	p := planPod(pod, data, policy)
-	if err := p.err(); err != nil {
+	if err := podspec.Refusal(p.problems); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(root, 0o700); err != nil {

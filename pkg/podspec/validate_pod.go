@@ -1,0 +1,145 @@
+package podspec
+
+import (
+	"math"
+	"net/netip"
+	"regexp"
+	"strings"
+
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+	"k8s.io/utils/ptr"
+)
+
+// pod checks the fields of the pod as a whole.
+func (f *faults) pod(pod *v1.Pod) {
+	at, spec := field.NewPath("spec"), &pod.Spec
+	if len(spec.Containers) == 0 {
+		f.list = append(f.list, field.Required(at.Child("containers"), "the pod has none"))
+	}
+	f.oneOf(at.Child("restartPolicy"), string(spec.RestartPolicy),
+		string(v1.RestartPolicyAlways), string(v1.RestartPolicyOnFailure), string(v1.RestartPolicyNever), "")
+	f.between(at.Child("terminationGracePeriodSeconds"), ptr.Deref(spec.TerminationGracePeriodSeconds, 0), 0, math.MaxInt32)
+	f.between(at.Child("activeDeadlineSeconds"), ptr.Deref(spec.ActiveDeadlineSeconds, 1), 1, math.MaxInt32)
+	if spec.HostPID && ptr.Deref(spec.ShareProcessNamespace, false) {
+		f.invalid(at.Child("shareProcessNamespace"), "cannot be true together with hostPID; leave one of them out")
+	}
+	if spec.Hostname != "" {
+		f.label(at.Child("hostname"), spec.Hostname)
+	}
+	if spec.Subdomain != "" {
+		f.label(at.Child("subdomain"), spec.Subdomain)
+	}
+	// A kernel keeps 64 characters; kubelet does not start such a pod either.
+	if name := Hostname(pod); ptr.Deref(spec.SetHostnameAsFQDN, false) && len(name) > 64 {
+		f.invalid(at.Child("setHostnameAsFQDN"), "the name %s has %d characters, 64 are possible; shorten the hostname or the subdomain of the pod",
+			shown(name), len(name))
+	}
+	for i, alias := range spec.HostAliases {
+		at := at.Child("hostAliases").Index(i)
+		f.ip(at.Child("ip"), alias.IP)
+		for j, name := range alias.Hostnames {
+			if len(validation.IsDNS1123Subdomain(name)) > 0 {
+				f.invalid(at.Child("hostnames").Index(j), "%s is not a host name", shown(name))
+			}
+		}
+	}
+}
+
+func (f *faults) ip(at *field.Path, value string) {
+	if ip, err := netip.ParseAddr(value); err != nil || ip.Zone() != "" {
+		f.invalid(at, "%s is not an IP address", shown(value))
+	}
+}
+
+// Limits of the Kubernetes API for dnsConfig.
+const (
+	maxNameservers  = 3
+	maxSearches     = 32
+	maxSearchesText = 2048
+)
+
+// dns checks dnsPolicy and dnsConfig, which become lines of resolv.conf.
+func (f *faults) dns(pod *v1.Pod) {
+	f.oneOf(field.NewPath("spec", "dnsPolicy"), string(pod.Spec.DNSPolicy),
+		string(v1.DNSClusterFirst), string(v1.DNSClusterFirstWithHostNet), string(v1.DNSDefault), string(v1.DNSNone), "")
+	at, config := field.NewPath("spec", "dnsConfig"), pod.Spec.DNSConfig
+	if pod.Spec.DNSPolicy == v1.DNSNone && (config == nil || len(config.Nameservers) == 0) {
+		f.invalid(at.Child("nameservers"), "dnsPolicy None needs at least one")
+	}
+	if config == nil {
+		return
+	}
+	if n := len(config.Nameservers); n > maxNameservers {
+		f.invalid(at.Child("nameservers"), "has %d entries, %d are possible", n, maxNameservers)
+	}
+	for i, server := range config.Nameservers {
+		f.ip(at.Child("nameservers").Index(i), server)
+	}
+	if n, text := len(config.Searches), len(strings.Join(config.Searches, " ")); n > maxSearches || text > maxSearchesText {
+		f.invalid(at.Child("searches"), "has %d entries with %d characters, %d with %d are possible", n, text, maxSearches, maxSearchesText)
+	}
+	for i, search := range config.Searches {
+		if search != "." && len(validation.IsDNS1123SubdomainWithUnderscore(strings.TrimSuffix(search, "."))) > 0 {
+			f.invalid(at.Child("searches").Index(i), "%s is not a domain", shown(search))
+		}
+	}
+	for i, option := range config.Options {
+		text := option.Name
+		if option.Value != nil {
+			text += ":" + *option.Value
+		}
+		if option.Name == "" || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			f.invalid(at.Child("options").Index(i), "%s is not an option of resolv.conf", shown(text))
+		}
+	}
+}
+
+var sysctlName = regexp.MustCompile(`^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$`)
+
+// namespacedSysctls are those that a pod has to itself, as in kubelet.
+var namespacedSysctls = regexp.MustCompile(`^(kernel\.(shm|msg)|kernel\.sem$|fs\.mqueue\.|net\.)`)
+
+// podSecurity checks the security context of the pod.
+func (f *faults) podSecurity(pod *v1.Pod) {
+	shared := pod.Spec.SecurityContext
+	if shared == nil {
+		return
+	}
+	at := field.NewPath("spec", "securityContext")
+	f.id(at.Child("runAsUser"), shared.RunAsUser)
+	f.id(at.Child("runAsGroup"), shared.RunAsGroup)
+	f.id(at.Child("fsGroup"), shared.FSGroup)
+	for i := range shared.SupplementalGroups {
+		f.id(at.Child("supplementalGroups").Index(i), &shared.SupplementalGroups[i])
+	}
+	f.profiles(at, shared.SeccompProfile, shared.AppArmorProfile)
+	seen := map[string]bool{}
+	for i, sysctl := range shared.Sysctls {
+		at, name := at.Child("sysctls").Index(i).Child("name"), dotted(sysctl.Name)
+		switch {
+		case !sysctlName.MatchString(sysctl.Name):
+			f.invalid(at, "%s is not the name of a sysctl", shown(sysctl.Name))
+		case !namespacedSysctls.MatchString(name):
+			f.forbid(at, "%s belongs to the whole machine; a pod may set kernel.shm*, kernel.msg*, kernel.sem, fs.mqueue.* and net.*", shown(sysctl.Name))
+		case seen[name]:
+			f.invalid(at, "%s is set twice", shown(sysctl.Name))
+		}
+		seen[name] = true
+	}
+}
+
+// dotted is the name of a sysctl with dots as separators; written with slashes,
+// a dot is part of an interface's name.
+func dotted(name string) string {
+	if at := strings.IndexAny(name, "./"); at >= 0 && name[at] == '/' {
+		return strings.NewReplacer("/", ".", ".", "/").Replace(name)
+	}
+	return name
+}
+
+// id checks a user or a group.
+func (f *faults) id(at *field.Path, id *int64) {
+	f.between(at, ptr.Deref(id, 0), 0, math.MaxInt32)
+}
