@@ -168,6 +168,9 @@ type Config struct {
 	// TrustedAnnotationFlags honours flags in docker-options.vk.io/flags that grant
 	// something, too (protocol 6.1).
 	TrustedAnnotationFlags bool
+	// ExpandEnvironmentValues expands $(NAME) in values of variables, for a Virtual
+	// Kubelet that skips resolution (protocol 5.1).
+	ExpandEnvironmentValues bool
 
 	// MaxPods is the pod capacity reported and enforced; 0 takes no new pods.
 	MaxPods int

@@ -13,16 +13,20 @@ type Environment struct {
 	long string
 }
 
-// NewEnvironment builds a container's variables as kubelet does: $(NAME) refers
-// to variables earlier in the list, and the last of several equal names wins
-// (protocol 5.1). What the Virtual Kubelet left unresolved is resolved from the
-// pod where it can be.
+// NewEnvironment builds a container's variables. The last of several equal names wins.
+// Values are final and stay as they are: the Virtual Kubelet has expanded them, and sends
+// them in any order (protocol 5.1). Only where node.ExpandValues says that it does not,
+// $(NAME) in a value refers to variables earlier in the list, as in kubelet. What
+// the Virtual Kubelet left unresolved is resolved from the pod where it can be.
 func NewEnvironment(pod *v1.Pod, c *v1.Container, node Node, podIP string) Environment {
 	env := Environment{values: map[string]string{}}
 	about := Downward{Pod: pod, IP: podIP, Allocatable: node.Allocatable}
 	for _, variable := range c.Env {
-		value := expand(variable.Value, env.lookup)
-		if variable.ValueFrom != nil {
+		value := variable.Value
+		switch {
+		case variable.ValueFrom == nil && node.ExpandValues:
+			value = expand(value, env.lookup)
+		case variable.ValueFrom != nil:
 			resolved, known := resolve(variable.ValueFrom, c, about)
 			if !known {
 				env.Skipped = append(env.Skipped, variable.Name)

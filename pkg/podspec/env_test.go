@@ -28,6 +28,35 @@ func resourceVar(name, container, path, divisor string) v1.EnvVar {
 	return v1.EnvVar{Name: name, ValueFrom: &v1.EnvVarSource{ResourceFieldRef: ref}}
 }
 
+// expanding is a node whose Virtual Kubelet expands nothing.
+var expanding = Node{Capabilities: testCapabilities, ExpandValues: true}
+
+// TestValuesAreFinal: what a Secret or a ConfigMap holds must not be read as anything else.
+func TestValuesAreFinal(t *testing.T) {
+	values := []string{"pa$$word", "$(A)/x", "$(HOME)", "$$(A)", "$", "$(", "$$$", ""}
+	pod := plainPod()
+	main := &pod.Spec.Containers[0]
+	main.Env = literal("A", "a")
+	want := []string{"A=a"}
+	for i, value := range values {
+		name := string(rune('B' + i))
+		main.Env = append(main.Env, v1.EnvVar{Name: name, Value: value})
+		want = append(want, name+"="+value)
+	}
+	main.Command, main.Args = []string{"$(B)"}, []string{"$(C)", "$$(A)", "$(A)"}
+	spec, err := Container(pod, main, NewEnvironment(pod, main, testNode, testIP), testNode, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, spec.Env); diff != "" {
+		t.Errorf("variables: -want +got:\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"pa$$word", "$(A)/x", "$(A)", "a"}, append(spec.Entrypoint, spec.Cmd...)); diff != "" {
+		t.Errorf("command and arguments: -want +got:\n%s", diff)
+	}
+}
+
+// TestEnvironmentOfValues is of a Virtual Kubelet that leaves expansion to us.
 func TestEnvironmentOfValues(t *testing.T) {
 	for name, c := range map[string]struct {
 		in   []v1.EnvVar
@@ -51,7 +80,7 @@ func TestEnvironmentOfValues(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			pod := plainPod()
 			pod.Spec.Containers[0].Env = c.in
-			env := NewEnvironment(pod, &pod.Spec.Containers[0], testNode, "10.0.0.2")
+			env := NewEnvironment(pod, &pod.Spec.Containers[0], expanding, "10.0.0.2")
 			if diff := cmp.Diff(c.want, env.list()); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
@@ -75,7 +104,7 @@ func TestEnvironmentLeavesOutWhatNobodyResolved(t *testing.T) {
 		{Name: "NOTHING", ValueFrom: &v1.EnvVarSource{}},
 		{Name: "B", Value: "$(A)$(CM)"},
 	}
-	env := NewEnvironment(pod, &pod.Spec.Containers[0], testNode, "10.0.0.2")
+	env := NewEnvironment(pod, &pod.Spec.Containers[0], expanding, "10.0.0.2")
 	if diff := cmp.Diff([]string{"A=a", "B=a$(CM)"}, env.list()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}

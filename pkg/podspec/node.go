@@ -19,6 +19,9 @@ type Node struct {
 	// TrustAnnotations honours all flags of docker run in the annotation that are on
 	// the list, not only those that grant nothing.
 	TrustAnnotations bool
+	// ExpandValues expands $(NAME) in the values of variables: the operator says that his
+	// Virtual Kubelet does not (protocol 5.1).
+	ExpandValues bool
 	// CPUs of the host, 0 if not known: an engine refuses a larger limit, which
 	// Kubernetes allows.
 	CPUs int

@@ -44,7 +44,7 @@ func awkwardList() []string {
 }
 
 // unexpanded writes a string so that Kubernetes' own expansion of $(NAME) and $$
-// gives it back. Strings without either are sent as they are.
+// gives it back in commands and arguments. Strings without either are sent as they are.
 func unexpanded(text string) string {
 	if strings.Contains(text, "$$") || strings.Contains(text, "$(HOME)") {
 		return strings.ReplaceAll(text, "$", "$$")
@@ -62,7 +62,7 @@ func kubeExactness(t *testing.T, d kubeDaemon) {
 	for i, text := range list {
 		sent[i] = unexpanded(text)
 		key := fmt.Sprintf("k%03d", i)
-		byEnv.Env = append(byEnv.Env, v1.EnvVar{Name: key, Value: sent[i]})
+		byEnv.Env = append(byEnv.Env, v1.EnvVar{Name: key, Value: text})
 		inMap.Data[key], inSecret.Data[key] = text, []byte(text)
 	}
 	byArgs.Args = sent

@@ -21,7 +21,7 @@ import (
 func TestKubeSettings(t *testing.T) {
 	t.Parallel()
 	made := makeCVMFS(t)
-	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": 1, "PersistentVolumeClaimsToCVMFS": true, "TrustedAnnotationFlags": true,
+	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": 1, "PersistentVolumeClaimsToCVMFS": true, "TrustedAnnotationFlags": true, "ExpandEnvironmentValues": true,
 		"ContainerLogMaxSize": "1Mi", "ContainerLogMaxFiles": 2})
 	shareMounts(t, d.hostPath())
 	if err := d.start(); err != nil {
@@ -30,10 +30,21 @@ func TestKubeSettings(t *testing.T) {
 	for name, test := range map[string]func(*testing.T, *daemon){
 		"claim falls back":        func(t *testing.T, d *daemon) { claimFallsBack(t, d, made) },
 		"flags are trusted":       flagsAreTrusted,
+		"values are expanded":     valuesAreExpanded,
 		"logs are bounded":        logsAreBounded,
 		"mounts of the host show": mountsShow,
 	} {
 		t.Run(name, func(t *testing.T) { t.Parallel(); test(t, d) })
+	}
+}
+
+// valuesAreExpanded where the Virtual Kubelet leaves that to docker-sd.
+func valuesAreExpanded(t *testing.T, d *daemon) {
+	c := shell("c", `echo "$REFERS $ESCAPED $LATER"`)
+	c.Env = []v1.EnvVar{{Name: "LATER", Value: "$(AFTER)"}, {Name: "BASE", Value: "base"}, {Name: "REFERS", Value: "$(BASE)"},
+		{Name: "ESCAPED", Value: "$$(BASE)"}, {Name: "AFTER", Value: "x"}}
+	if got, want := d.run(t, newPod(c)).output(), "base $(BASE) $(AFTER)\n"; got != want {
+		t.Errorf("log = %q, want %q", got, want)
 	}
 }
 
