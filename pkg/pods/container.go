@@ -327,13 +327,15 @@ func (r *runner) watch(ctx context.Context, seen engine.Container, adopted bool)
 	}
 }
 
-// target is where a container's probes and hooks find it.
+// target is where a container's probes and hooks find it. Their commands may refer to
+// the variables of the container, as its own command may.
 func (p *pod) target(s *pool.Sandbox, c *v1.Container, id string) probes.Target {
+	env := podspec.NewEnvironment(p.spec, c, p.m.config.Node, s.IP)
 	return probes.Target{
 		PodIP:     func() string { return s.IP },
 		Container: c,
 		Exec: func(ctx context.Context, argv []string, out io.Writer) (int, error) {
-			return s.Engine.Exec(ctx, id, argv, out)
+			return s.Engine.Exec(ctx, id, env.Expand(argv), out)
 		},
 	}
 }

@@ -30,8 +30,8 @@ func containerSpec(pod *v1.Pod, c *v1.Container, env Environment, node Node, pid
 	spec := engine.Spec{
 		Name:       ContainerName(pod, c.Name),
 		Hostname:   Hostname(pod),
-		Entrypoint: env.expandAll(c.Command),
-		Cmd:        env.expandAll(c.Args),
+		Entrypoint: env.Expand(c.Command),
+		Cmd:        env.Expand(c.Args),
 		Env:        env.list(),
 		WorkingDir: c.WorkingDir,
 		Stdin:      c.Stdin,

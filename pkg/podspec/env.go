@@ -61,7 +61,8 @@ func (e Environment) list() []string {
 	return out
 }
 
-func (e Environment) expandAll(in []string) []string {
+// Expand replaces $(NAME) in the words of a command by the variables; nil stays nil.
+func (e Environment) Expand(in []string) []string {
 	if in == nil {
 		return nil
 	}

@@ -207,13 +207,13 @@ func TestEnvironmentOfResources(t *testing.T) {
 
 func TestExpandAllKeepsNoCommand(t *testing.T) {
 	env := NewEnvironment(plainPod(), &v1.Container{Env: literal("A", "two words")}, testNode, "")
-	if got := env.expandAll(nil); got != nil {
+	if got := env.Expand(nil); got != nil {
 		t.Errorf("got %v for no command, which must leave the image's", got)
 	}
-	if got := env.expandAll([]string{}); got == nil || len(got) != 0 {
+	if got := env.Expand([]string{}); got == nil || len(got) != 0 {
 		t.Errorf("got %v for an empty command", got)
 	}
-	if diff := cmp.Diff([]string{"echo", "two words", "", "$(B)"}, env.expandAll([]string{"echo", "$(A)", "", "$(B)"})); diff != "" {
+	if diff := cmp.Diff([]string{"echo", "two words", "", "$(B)"}, env.Expand([]string{"echo", "$(A)", "", "$(B)"})); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }

@@ -41,7 +41,7 @@ func kubePostStart(t *testing.T, d kubeDaemon) {
 		return "until test -s /vol/" + name + "; do usleep 20000; done; cat /vol/" + name
 	}
 	exec, get, sleeps := shell("exec", awaits("by-exec")), shell("get", awaits("by-get")), shell("sleeps", "sleep 2")
-	exec.Lifecycle = &v1.Lifecycle{PostStart: execHook("echo hook of $NAME >/vol/x; mv /vol/x /vol/by-exec")}
+	exec.Lifecycle = &v1.Lifecycle{PostStart: execHook("echo hook of $(NAME) >/vol/x; mv /vol/x /vol/by-exec")}
 	exec.Env = []v1.EnvVar{{Name: "NAME", Value: "exec"}}
 	get.Lifecycle = &v1.Lifecycle{PostStart: noteHook("by-get")}
 	sleeps.Lifecycle = &v1.Lifecycle{PostStart: sleepHook(1)}

@@ -101,7 +101,8 @@ func kubeReadiness(t *testing.T, d kubeDaemon) {
 		return shell(name, "until test -e /vol/go; do usleep 20000; done; mkdir /www; echo ok >/www/ok; httpd -f -p "+port+" -h /www")
 	}
 	exec, get, socket := shell("exec", untilStopped), serve("get", "8093"), serve("socket", "8094")
-	exec.ReadinessProbe = quickProbe(execProbe("test", "-e", "/vol/go"))
+	exec.Env = []v1.EnvVar{{Name: "GO", Value: "/vol/go"}}
+	exec.ReadinessProbe = quickProbe(execProbe("test", "-e", "$(GO)"))
 	get.Ports = []v1.ContainerPort{{Name: "web", ContainerPort: 8093}}
 	get.ReadinessProbe = quickProbe(httpProbe("/ok", "web"))
 	socket.ReadinessProbe = quickProbe(tcpProbe("8094"))
