@@ -43,7 +43,40 @@ func report(spec *v1.Pod, known map[string]v1.ContainerStatus, ended bool) Repor
 		}
 		out.Containers = append(out.Containers, status)
 	}
+	boundMessages(spec, out)
 	return out
+}
+
+// maxPodMessages bounds the messages of a pod's containers together, as kubelet
+// does: they are kept in the cluster's store.
+const maxPodMessages = 12 << 10
+
+// boundMessages cuts the messages of each container to its share of maxPodMessages.
+func boundMessages(spec *v1.Pod, r Report) {
+	share := maxPodMessages / max(len(spec.Spec.InitContainers)+len(spec.Spec.Containers), 1)
+	for _, list := range [][]v1.ContainerStatus{r.InitContainers, r.Containers} {
+		for i := range list {
+			list[i].State = withinShare(list[i].State, share)
+			list[i].LastTerminationState = withinShare(list[i].LastTerminationState, share)
+		}
+	}
+}
+
+// withinShare is a state whose message has at most share bytes. It leaves the state
+// that it is given alone, which others hold too.
+func withinShare(state v1.ContainerState, share int) v1.ContainerState {
+	long := state.Waiting != nil && len(state.Waiting.Message) > share || state.Terminated != nil && len(state.Terminated.Message) > share
+	if !long {
+		return state
+	}
+	state = *state.DeepCopy()
+	if w := state.Waiting; w != nil {
+		w.Message = strings.ToValidUTF8(w.Message[:min(len(w.Message), share)], "")
+	}
+	if end := state.Terminated; end != nil {
+		end.Message = strings.ToValidUTF8(end.Message[:min(len(end.Message), share)], "")
+	}
+	return state
 }
 
 // showReadiness reports a running container whose readiness probe has not
