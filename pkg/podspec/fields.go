@@ -130,7 +130,7 @@ var fieldRules = []fieldRule{
 	{path: "spec.containers[].restartPolicyRules[].action", use: refused, only: []string{"RestartAllContainers"},
 		text: "RestartAllContainers is not supported by this node; use Restart"},
 	{path: "spec.containers[].restartPolicyRules[].exitCodes", use: handled, text: "runner.restarts"},
-	{path: "spec.containers[].volumeMounts", use: handled, text: "pkg/volumes", except: "bindMountOptions, mountPropagation Bidirectional"},
+	{path: "spec.containers[].volumeMounts", use: handled, text: "pkg/volumes", except: "bindMountOptions, mountPropagation Bidirectional, recursiveReadOnly Enabled of a hostPath or a claim"},
 	{path: "spec.containers[].volumeDevices", use: refused, text: "is not supported by this node; use volumeMounts"},
 	{path: "spec.containers[].livenessProbe", use: handled, text: "pkg/probes"},
 	{path: "spec.containers[].readinessProbe", use: handled, text: "pkg/probes, showReadiness"},

@@ -179,7 +179,7 @@ func TestFieldTable(t *testing.T) {
 	for _, want := range []string{
 		"| `spec.hostNetwork` | any | is not supported by this node; leave it out, and publish ports with hostPort |\n",
 		"| `spec.os.name` | `windows` | windows is not supported; this node runs Linux containers only |\n",
-		"| `spec.containers[].volumeMounts` | in part | bindMountOptions, mountPropagation Bidirectional |\n",
+		"| `spec.containers[].volumeMounts` | in part | bindMountOptions, mountPropagation Bidirectional, recursiveReadOnly Enabled of a hostPath or a claim |\n",
 		"| `spec.tolerations` | the scheduler has applied them, and evictions for taints are the cluster's |\n",
 	} {
 		if !strings.Contains(got, want) {

@@ -59,6 +59,7 @@ func (p *plan) checkContainer(at string, c *v1.Container, known map[string]bool)
 		targets[clean] = true
 		p.checkSubPath(at, m)
 		p.checkMountOptions(at, c, m)
+		p.checkRecursive(at, m)
 	}
 }
 
@@ -89,6 +90,31 @@ func (p *plan) checkMountOptions(at string, c *v1.Container, m *v1.VolumeMount) 
 		}
 	default:
 		p.refuse(at, "mountPropagation %s is none of None, HostToContainer and Bidirectional", *m.MountPropagation)
+	}
+}
+
+// checkRecursive has the rules of the Kubernetes API for recursiveReadOnly. Nobody mounts
+// below a volume that is a folder of the pod, so there a read-only mount is read-only
+// all the way down. What the host mounts below its own folders is out of reach of older
+// engines: IfPossible allows that, and Enabled is refused.
+func (p *plan) checkRecursive(at string, m *v1.VolumeMount) {
+	if m.RecursiveReadOnly == nil || *m.RecursiveReadOnly == v1.RecursiveReadOnlyDisabled {
+		return
+	}
+	mode := *m.RecursiveReadOnly
+	if mode != v1.RecursiveReadOnlyIfPossible && mode != v1.RecursiveReadOnlyEnabled {
+		p.refuse(at, "recursiveReadOnly %s is none of Disabled, IfPossible and Enabled", mode)
+		return
+	}
+	if !m.ReadOnly {
+		p.refuse(at, "recursiveReadOnly %s needs readOnly", mode)
+	}
+	if m.MountPropagation != nil && *m.MountPropagation != v1.MountPropagationNone {
+		p.refuse(at, "recursiveReadOnly %s needs mountPropagation None", mode)
+	}
+	v := p.volumes[m.Name]
+	if mode == v1.RecursiveReadOnlyEnabled && v != nil && (v.kind == kindHostPath || v.kind == kindClaim) {
+		p.refuse(at, "recursiveReadOnly Enabled is not supported by this node for a %s; use IfPossible", v.kind)
 	}
 }
 

@@ -1,6 +1,7 @@
 package volumes_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -192,5 +193,42 @@ func TestValidateWarns(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// TestRecursiveReadOnly: honoured, or refused by name; never ignored.
+func TestRecursiveReadOnly(t *testing.T) {
+	policy := volumes.Policy{HostPathPrefixes: []string{"/data"}, ClaimFallback: "/claims"}
+	for _, c := range []struct {
+		volume      string
+		mode        v1.RecursiveReadOnlyMode
+		readOnly    bool
+		propagation *v1.MountPropagationMode
+		want        string
+	}{
+		{"empty", v1.RecursiveReadOnlyDisabled, false, nil, ""},
+		{"empty", v1.RecursiveReadOnlyIfPossible, true, nil, ""},
+		{"empty", v1.RecursiveReadOnlyEnabled, true, ptr(v1.MountPropagationNone), ""},
+		{"host", v1.RecursiveReadOnlyDisabled, true, ptr(v1.MountPropagationHostToContainer), ""},
+		{"host", v1.RecursiveReadOnlyIfPossible, true, nil, ""},
+		{"host", v1.RecursiveReadOnlyEnabled, true, nil, "recursiveReadOnly Enabled is not supported by this node for a hostPath; use IfPossible"},
+		{"claim", v1.RecursiveReadOnlyEnabled, true, nil, "recursiveReadOnly Enabled is not supported by this node for a persistentVolumeClaim; use IfPossible"},
+		{"empty", v1.RecursiveReadOnlyIfPossible, false, nil, "recursiveReadOnly IfPossible needs readOnly"},
+		{"empty", v1.RecursiveReadOnlyEnabled, true, ptr(v1.MountPropagationHostToContainer), "recursiveReadOnly Enabled needs mountPropagation None"},
+		{"empty", "Always", true, nil, "recursiveReadOnly Always is none of Disabled, IfPossible and Enabled"},
+	} {
+		pod := podWith(emptyDir("empty"), hostPathVolume("host", "/data", ""),
+			volume("claim", v1.VolumeSource{PersistentVolumeClaim: &v1.PersistentVolumeClaimVolumeSource{ClaimName: "c"}}))
+		main := &pod.Spec.Containers[0]
+		main.VolumeMounts = append(main.VolumeMounts, v1.VolumeMount{Name: c.volume, MountPath: "/x",
+			ReadOnly: c.readOnly, RecursiveReadOnly: &c.mode, MountPropagation: c.propagation})
+		_, err := validate(pod, volumes.Data{}, policy)
+		want := ""
+		if c.want != "" {
+			want = "spec.containers[0] main volumeMounts[3] /x: " + c.want
+		}
+		if got := fmt.Sprint(err); got != want && (err != nil || want != "") {
+			t.Errorf("%s, %s: got %v, want %q", c.volume, c.mode, err, want)
+		}
 	}
 }

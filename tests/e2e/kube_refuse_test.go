@@ -131,6 +131,10 @@ var invalidPods = []struct {
 		withVolume(p, emptyDir(), "/vol")
 		c.VolumeMounts[0].MountPropagation = ptr(v1.MountPropagationBidirectional)
 	}, []string{"spec.containers[0]", "Bidirectional"}},
+	{"recursive of a host path", func(p *v1.Pod, c *v1.Container) {
+		withVolume(p, hostDir("/cvmfs"), "/vol")
+		c.VolumeMounts[0].ReadOnly, c.VolumeMounts[0].RecursiveReadOnly = true, ptr(v1.RecursiveReadOnlyEnabled)
+	}, []string{"spec.containers[0]", "recursiveReadOnly", "IfPossible"}},
 	{"flag by name", func(p *v1.Pod, _ *v1.Container) { p.Annotations = map[string]string{flagsKey: "--privileged"} }, []string{flagsKey, "privileged"}},
 	{"flag without an end", func(p *v1.Pod, _ *v1.Container) { p.Annotations = map[string]string{flagsKey: `--env "A=b`} }, []string{flagsKey}},
 }
