@@ -168,6 +168,9 @@ type Config struct {
 	// TrustedAnnotationFlags honours flags in docker-options.vk.io/flags that grant
 	// something, too (protocol 6.1).
 	TrustedAnnotationFlags bool
+	// AllowedUnsafeSysctls are names of sysctls, or patterns that end with *, that pods
+	// may set beside the safe ones.
+	AllowedUnsafeSysctls []string
 	// ExpandEnvironmentValues expands $(NAME) in values of variables, for a Virtual
 	// Kubelet that skips resolution (protocol 5.1).
 	ExpandEnvironmentValues bool
@@ -335,6 +338,7 @@ func Default() Config {
 		SandboxBootTimeout:     time.Minute,
 		PodFirewall:            PodFirewallEnabled,
 		PodsMayReachHost:       []string{},
+		AllowedUnsafeSysctls:   []string{},
 		ImageSharing:           ImageSharingAuto,
 		ImageVerification:      ImageNeverVerifyPreloaded,
 		ImageGC:                ImageGCDisabled, ImageMinimumGCAge: 2 * time.Minute, ImageGCHighThresholdPercent: 85, ImageGCLowThresholdPercent: 80,

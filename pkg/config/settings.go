@@ -73,6 +73,7 @@ func (c *Config) settings() []setting {
 		{"PersistentVolumeClaimsToCVMFS", "", &c.PersistentVolumeClaimsToCVMFS},
 		{"AllowPrivilegedPods", "", &c.AllowPrivilegedPods},
 		{"TrustedAnnotationFlags", "", &c.TrustedAnnotationFlags},
+		{"AllowedUnsafeSysctls", "", &c.AllowedUnsafeSysctls},
 		{"ExpandEnvironmentValues", "", &c.ExpandEnvironmentValues},
 		{"MaxPods", "", &c.MaxPods},
 		{"Capacity", "", c.Capacity.settings()},

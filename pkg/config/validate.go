@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,8 +19,9 @@ const (
 	subnetRule = "an IPv4 range from /8 to /28 such as 10.200.0.0/16"
 	pathRule   = "an absolute path other than /"
 	// maxPids is the most that kernel.pid_max can be.
-	maxPids   = 1 << 22
-	claimRule = "names as CLAIM or NAMESPACE/CLAIM"
+	maxPids    = 1 << 22
+	claimRule  = "names as CLAIM or NAMESPACE/CLAIM"
+	sysctlRule = "a name such as net.core.somaxconn or a pattern such as net.ipv4.*, of kernel.shm*, kernel.msg*, kernel.sem, fs.mqueue.* or net.*"
 )
 
 // Validate returns the first setting that is out of its limits, as one
@@ -40,9 +42,23 @@ func (c Config) Validate() error {
 		c.validateObserve(),
 		c.validateAccess(),
 		c.validatePing(),
+		c.validateSysctls(),
 	} {
 		if err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// ownSysctls are those that a pod has to itself, as names or patterns.
+var ownSysctls = regexp.MustCompile(`^(kernel\.(shm|msg)[_a-z0-9]*|kernel\.sem|(fs\.mqueue|net)\.[-._/a-z0-9]*)\*?$`)
+
+// validateSysctls refuses an entry that could allow nothing, as kubelet does.
+func (c Config) validateSysctls() error {
+	for _, name := range c.AllowedUnsafeSysctls {
+		if !ownSysctls.MatchString(name) {
+			return invalid("AllowedUnsafeSysctls", name, sysctlRule)
 		}
 	}
 	return nil

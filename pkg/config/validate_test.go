@@ -50,6 +50,8 @@ func TestLoad_BadValues(t *testing.T) {
 		{"empty prefix", "HostPathPrefixes: ['']", nil, []string{`HostPathPrefixes: ""`}},
 		{"root prefix", "HostPathPrefixes: [/a/..]", nil, []string{`HostPathPrefixes: "/"`}},
 		{"prefixes are no list", "HostPathPrefixes: /cvmfs", nil, []string{`HostPathPrefixes: "/cvmfs"`, "list"}},
+		{"sysctl of the machine", "AllowedUnsafeSysctls: [net.core.somaxconn, kernel.panic]", nil, []string{`AllowedUnsafeSysctls: "kernel.panic"`, "net.*"}},
+		{"all sysctls", "AllowedUnsafeSysctls: ['*']", nil, []string{`AllowedUnsafeSysctls: "*"`}},
 		{"claim name", "PersistentVolumeClaims: {a/b/c: /srv}", nil, []string{`"a/b/c"`, "NAMESPACE/CLAIM"}},
 		{"claim namespace", "PersistentVolumeClaims: {A/b: /srv}", nil, []string{`"A/b"`, "NAMESPACE/CLAIM"}},
 		{"claim path", "PersistentVolumeClaims: {a/b: srv}", nil, []string{`PersistentVolumeClaims.a/b: "srv"`, "absolute path"}},

@@ -71,7 +71,7 @@ var fieldRules = []fieldRule{
 	{path: "spec.securityContext.fsGroup", use: handled, text: "secure, pkg/volumes"},
 	{path: "spec.securityContext.fsGroupChangePolicy", use: ignored, text: "volumes are made for the pod, so there is nothing to change later"},
 	{path: "spec.securityContext.sysctls", use: handled, text: "pod.setSysctls",
-		except: "sysctls that have no namespace of their own"},
+		except: "sysctls that have no namespace of their own; unsafe ones, unless the operator allows them (AllowedUnsafeSysctls)"},
 	{path: "spec.securityContext.seccompProfile", use: handled, text: "secure, profiles", except: "type Localhost"},
 	{path: "spec.securityContext.appArmorProfile", use: handled, text: "secure, profiles", except: "type Localhost"},
 

@@ -19,6 +19,9 @@ type Node struct {
 	// TrustAnnotations honours all flags of docker run in the annotation that are on
 	// the list, not only those that grant nothing.
 	TrustAnnotations bool
+	// UnsafeSysctls that pods may set beside the safe ones: names, or patterns that end
+	// with *. None that belongs to the whole machine is allowed by them.
+	UnsafeSysctls []string
 	// ExpandValues expands $(NAME) in the values of variables: the operator says that his
 	// Virtual Kubelet does not (protocol 5.1).
 	ExpandValues bool

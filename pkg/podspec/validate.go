@@ -19,7 +19,7 @@ func Validate(pod *v1.Pod, node Node) field.ErrorList {
 	f.fields(pod)
 	f.pod(pod)
 	f.dns(pod)
-	f.podSecurity(pod)
+	f.podSecurity(pod, node)
 	seen := map[string]bool{}
 	for _, c := range namedContainers(pod) {
 		if seen[c.Name] {

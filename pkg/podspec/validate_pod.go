@@ -3,7 +3,6 @@ package podspec
 import (
 	"math"
 	"net/netip"
-	"regexp"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
@@ -96,13 +95,8 @@ func (f *faults) dns(pod *v1.Pod) {
 	}
 }
 
-var sysctlName = regexp.MustCompile(`^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?$`)
-
-// namespacedSysctls are those that a pod has to itself, as in kubelet.
-var namespacedSysctls = regexp.MustCompile(`^(kernel\.(shm|msg)|kernel\.sem$|fs\.mqueue\.|net\.)`)
-
 // podSecurity checks the security context of the pod.
-func (f *faults) podSecurity(pod *v1.Pod) {
+func (f *faults) podSecurity(pod *v1.Pod, node Node) {
 	shared := pod.Spec.SecurityContext
 	if shared == nil {
 		return
@@ -115,28 +109,7 @@ func (f *faults) podSecurity(pod *v1.Pod) {
 		f.id(at.Child("supplementalGroups").Index(i), &shared.SupplementalGroups[i])
 	}
 	f.profiles(at, shared.SeccompProfile, shared.AppArmorProfile)
-	seen := map[string]bool{}
-	for i, sysctl := range shared.Sysctls {
-		at, name := at.Child("sysctls").Index(i).Child("name"), dotted(sysctl.Name)
-		switch {
-		case !sysctlName.MatchString(sysctl.Name):
-			f.invalid(at, "%s is not the name of a sysctl", shown(sysctl.Name))
-		case !namespacedSysctls.MatchString(name):
-			f.forbid(at, "%s belongs to the whole machine; a pod may set kernel.shm*, kernel.msg*, kernel.sem, fs.mqueue.* and net.*", shown(sysctl.Name))
-		case seen[name]:
-			f.invalid(at, "%s is set twice", shown(sysctl.Name))
-		}
-		seen[name] = true
-	}
-}
-
-// dotted is the name of a sysctl with dots as separators; written with slashes,
-// a dot is part of an interface's name.
-func dotted(name string) string {
-	if at := strings.IndexAny(name, "./"); at >= 0 && name[at] == '/' {
-		return strings.NewReplacer("/", ".", ".", "/").Replace(name)
-	}
-	return name
+	f.sysctls(shared.Sysctls, node)
 }
 
 // id checks a user or a group.

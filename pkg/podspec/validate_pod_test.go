@@ -292,7 +292,7 @@ func TestRefuseSecurity(t *testing.T) {
 			"spec.containers[0].securityContext.windowsOptions: is for Windows; this node runs Linux containers only"},
 		{"strict groups", withPodSecurity(v1.PodSecurityContext{SupplementalGroupsPolicy: new(v1.SupplementalGroupsPolicyStrict)}),
 			"spec.securityContext.supplementalGroupsPolicy: Strict is not supported by this node; use Merge"},
-		{"sysctl of the machine", withSysctl("net.core.somaxconn", "kernel.panic"),
+		{"sysctl of the machine", withSysctl("net.ipv4.tcp_wmem", "kernel.panic"),
 			`spec.securityContext.sysctls[1].name: kernel.panic belongs to the whole machine; a pod may set kernel.shm*, kernel.msg*, kernel.sem, fs.mqueue.* and net.*`},
 		{"sysctl that begins like another", withSysctl("kernel.semaphore"),
 			`spec.securityContext.sysctls[0].name: kernel.semaphore belongs to the whole machine; a pod may set kernel.shm*, kernel.msg*, kernel.sem, fs.mqueue.* and net.*`},
@@ -300,8 +300,8 @@ func TestRefuseSecurity(t *testing.T) {
 			`spec.securityContext.sysctls[0].name: net/../kernel/core_pattern is not the name of a sysctl`},
 		{"sysctl with dots as steps", withSysctl("net...kernel.core_pattern"),
 			`spec.securityContext.sysctls[0].name: net...kernel.core_pattern is not the name of a sysctl`},
-		{"sysctl twice", withSysctl("net.core.somaxconn", "net/core/somaxconn"),
-			`spec.securityContext.sysctls[1].name: net/core/somaxconn is set twice`},
+		{"sysctl twice", withSysctl("net.ipv4.tcp_wmem", "net/ipv4/tcp_wmem"),
+			`spec.securityContext.sysctls[1].name: net/ipv4/tcp_wmem is set twice`},
 	})
 }
 
@@ -356,7 +356,7 @@ func TestFieldsThatAreFine(t *testing.T) {
 			withInit(func(c *v1.Container) { c.Ports = p.Spec.Containers[0].Ports })(p)
 		},
 		"port declared twice": withPorts(v1.ContainerPort{ContainerPort: 80, Name: "a"}, v1.ContainerPort{ContainerPort: 80, Name: "b"}, v1.ContainerPort{ContainerPort: 80}),
-		"sysctls":             withSysctl("kernel.shm_rmid_forced", "kernel.msgmax", "kernel.sem", "fs.mqueue.queues_max", "net/ipv4/conf/eth0.1/rp_filter"),
+		"sysctls":             withSysctl("kernel.shm_rmid_forced", "net.ipv4.tcp_rmem", "net/ipv4/ping_group_range"),
 		"resolver":            withDNS(v1.DNSNone, &v1.PodDNSConfig{Nameservers: []string{"fd00::1"}, Searches: []string{".", "_x.example.org."}, Options: []v1.PodDNSConfigOption{{Name: "edns0"}}}),
 		"restart rules":       withRules(&always, restartOn("In", 1, 255), restartOn("NotIn")),
 		"odd variable names":  withMain(func(c *v1.Container) { c.Env = []v1.EnvVar{{Name: "CM_a.txt"}, {Name: "1 - %(x)"}} }),

@@ -44,6 +44,9 @@ var invalidPods = []struct {
 	{"sysctl of the host", func(p *v1.Pod, _ *v1.Container) {
 		p.Spec.SecurityContext = &v1.PodSecurityContext{Sysctls: []v1.Sysctl{{Name: "kernel.core_pattern", Value: "|/x"}}}
 	}, []string{"spec.securityContext.sysctls[0].name", "kernel.core_pattern"}},
+	{"unsafe sysctl", func(p *v1.Pod, _ *v1.Container) {
+		p.Spec.SecurityContext = &v1.PodSecurityContext{Sysctls: []v1.Sysctl{{Name: "net.core.somaxconn", Value: "1024"}}}
+	}, []string{"spec.securityContext.sysctls[0].name", "SysctlForbidden", "net.core.somaxconn", "AllowedUnsafeSysctls"}},
 	{"sysctl that climbs", func(p *v1.Pod, _ *v1.Container) {
 		p.Spec.SecurityContext = &v1.PodSecurityContext{Sysctls: []v1.Sysctl{{Name: "net/../kernel/core_pattern"}}}
 	}, []string{"spec.securityContext.sysctls[0].name"}},

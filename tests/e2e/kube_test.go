@@ -73,7 +73,7 @@ var kubeTests = []struct {
 // TestKube runs what a pod may ask for on the real engine.
 func TestKube(t *testing.T) {
 	t.Parallel()
-	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": sharedPool})
+	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": sharedPool, "AllowedUnsafeSysctls": []string{"net.core.somaxconn", "kernel.msg*"}})
 	claim := filepath.Join(d.dir, "claim")
 	if err := os.Mkdir(claim, 0o755); err != nil {
 		t.Fatal(err)
