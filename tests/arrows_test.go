@@ -42,6 +42,9 @@ var arrows = map[string][]string{
 	"tree":         {},
 	"volumes":      {"initapi", "podspec", "tree"},
 	"writeback":    {"retry"},
+
+	// For tests only.
+	"engine/enginetest": {},
 }
 
 // owners are modules that only one of our packages may import.
