@@ -44,7 +44,9 @@ var arrows = map[string][]string{
 	"writeback":    {"retry"},
 
 	// For tests only.
-	"engine/enginetest": {},
+	"engine/enginetest":   {},
+	"initapi/initapitest": {"initapi"},
+	"pool/pooltest":       {"engine/enginetest", "initapi", "initapi/initapitest"},
 }
 
 // owners are modules that only one of our packages may import.

@@ -1,0 +1,366 @@
+package pods_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/containerd/containerd/log"
+	"github.com/sirupsen/logrus"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine/enginetest"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/eviction"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool/pooltest"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/tree"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
+)
+
+// The tests of this package look at the life of pods from outside: through a Manager
+// with the real pool and images, on a host's engine in memory.
+
+// imageName is what the host has from the start.
+const imageName = "busybox:1.36"
+
+// node is a docker-sd without its HTTP side, which can be ended and started again.
+type node struct {
+	t    *testing.T
+	host *pooltest.Host
+	dir  string
+	// size of the pool, and maxPods.
+	size, maxPods int
+	// shared says that sandboxes share the host's images.
+	shared  bool
+	devices *devices
+
+	manager *pods.Manager
+	pool    *pool.Pool
+	end     func()
+}
+
+// newNode makes one and starts it.
+func newNode(t *testing.T, edits ...func(*node)) *node {
+	t.Helper()
+	t.Parallel()
+	// Sockets are below it, whose paths must be short.
+	dir, err := os.MkdirTemp("", "ds")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := tree.Remove(context.Background(), dir); err != nil {
+			t.Error(err)
+		}
+	})
+	n := &node{t: t, host: pooltest.Start(t), dir: dir, size: 1, maxPods: 10, shared: true, devices: &devices{held: map[string]bool{}}}
+	n.host.AddImage(enginetest.Image{Tags: []string{"sandbox:1"}, Cmd: []string{"dockerd"}, Layers: []string{"dind"}})
+	n.host.AddImage(enginetest.Image{Tags: []string{imageName}, Cmd: []string{"sh"}, Layers: []string{"busybox"}})
+	for _, edit := range edits {
+		edit(n)
+	}
+	n.start()
+	t.Cleanup(func() {
+		if n.end != nil {
+			n.end()
+		}
+	})
+	return n
+}
+
+// start is what a docker-sd does at its start.
+func (n *node) start() {
+	n.t.Helper()
+	host, err := engine.Connect(n.host.Address())
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	life, stop := context.WithCancel(context.Background())
+	quiet := logrus.New()
+	quiet.SetOutput(io.Discard)
+	life = log.WithLogger(life, logrus.NewEntry(quiet))
+	provider := images.New(images.Config{Instance: "test"}, host)
+	provider.Share(n.shared)
+	config := pool.Config{Instance: "test", Dir: filepath.Join(n.dir, "sandboxes"), Image: "sandbox:1", Init: "/init", Size: n.size, Parallel: 2,
+		BootTimeout: enginetest.Patience, StrayGrace: time.Hour, RemoveFolder: tree.Remove}
+	if n.shared {
+		config.Store = "/var/lib/docker"
+	}
+	n.pool = pool.New(config, host)
+	n.manager = pods.New(pods.Config{Dir: n.dir, MaxPods: n.maxPods, Tombstones: time.Hour, Volumes: volumes.Policy{Private: n.dir},
+		Measure: func(context.Context, string, string) (eviction.Amount, error) {
+			return eviction.Amount{Bytes: 5, Inodes: 2}, nil
+		}},
+		n.pool, provider, n.devices)
+	if err := n.manager.Recover(life, n.pool.Keep); err != nil {
+		n.t.Fatal(err)
+	}
+	if err := n.pool.Restore(life); err != nil {
+		n.t.Error(err)
+	}
+	var running sync.WaitGroup
+	running.Go(func() { n.pool.Run(life) })
+	running.Go(func() { provider.Run(life) })
+	n.end = func() {
+		stop()
+		n.manager.Close()
+		running.Wait()
+		n.pool.Close()
+		provider.Close()
+		_ = host.Close()
+		n.end = nil
+	}
+}
+
+// restart ends docker-sd and starts it again. Whatever was under way is broken off.
+func (n *node) restart() {
+	n.t.Helper()
+	n.end()
+	n.start()
+}
+
+// create a pod, which must be admitted.
+func (n *node) create(pod *v1.Pod) {
+	n.t.Helper()
+	if _, err := n.manager.Create(n.t.Context(), pod, volumes.Data{}); err != nil {
+		n.t.Fatalf("Create() = %v", err)
+	}
+}
+
+// await a pod's status, and return it.
+func (n *node) await(pod *v1.Pod, what string, check func(pods.Report) bool) pods.Report {
+	n.t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(enginetest.Patience); ; <-tick.C {
+		report, known := n.manager.Status(pod)
+		if known && check(report) {
+			return report
+		}
+		if time.Now().After(deadline) {
+			text, _ := json.Marshal(report)
+			n.t.Fatalf("pod %s was never seen %s; it is %s (known: %t)", pod.Name, what, text, known)
+		}
+	}
+}
+
+// statusOf a container in a report.
+func statusOf(r pods.Report, name string) v1.ContainerStatus {
+	for _, s := range slices.Concat(r.InitContainers, r.Containers) {
+		if s.Name == name {
+			return s
+		}
+	}
+	return v1.ContainerStatus{}
+}
+
+func isRunning(name string) func(pods.Report) bool {
+	return func(r pods.Report) bool { return statusOf(r, name).State.Running != nil }
+}
+
+func isWaiting(name, reason string) func(pods.Report) bool {
+	return func(r pods.Report) bool {
+		w := statusOf(r, name).State.Waiting
+		return w != nil && w.Reason == reason
+	}
+}
+
+// awaitEnd of a container, and how it ended.
+func (n *node) awaitEnd(pod *v1.Pod, name string) v1.ContainerStateTerminated {
+	n.t.Helper()
+	r := n.await(pod, "with "+name+" ended", func(r pods.Report) bool { return statusOf(r, name).State.Terminated != nil })
+	return *statusOf(r, name).State.Terminated
+}
+
+func (n *node) awaitRunning(pod *v1.Pod, name string) {
+	n.t.Helper()
+	n.await(pod, "with "+name+" running", isRunning(name))
+}
+
+// awaitPhase of a pod.
+func (n *node) awaitPhase(pod *v1.Pod, phase pods.Phase) {
+	n.t.Helper()
+	n.await(pod, string(phase), func(pods.Report) bool { return n.view(pod).Phase == phase })
+}
+
+// view of a pod, as operators see it.
+func (n *node) view(pod *v1.Pod) pods.View {
+	for _, v := range n.manager.List() {
+		if v.UID == pod.UID {
+			return v
+		}
+	}
+	return pods.View{}
+}
+
+// instance is the engine's id of a container that has been made.
+func (n *node) instance(pod *v1.Pod, name string) string {
+	n.t.Helper()
+	r := n.await(pod, "with an id of "+name, func(r pods.Report) bool { return statusOf(r, name).ContainerID != "" })
+	return strings.TrimPrefix(statusOf(r, name).ContainerID, "docker://")
+}
+
+// delete a pod and wait until nothing is left of it.
+func (n *node) delete(pod *v1.Pod, grace *int64) {
+	n.t.Helper()
+	if err := n.manager.Delete(n.t.Context(), pod.UID, grace); err != nil {
+		n.t.Fatalf("Delete() = %v", err)
+	}
+	n.awaitGone(pod)
+}
+
+func (n *node) awaitGone(pod *v1.Pod) {
+	n.t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	kept := func(v pods.View) bool { return v.UID == pod.UID }
+	for deadline := time.Now().Add(enginetest.Patience); slices.ContainsFunc(n.manager.List(), kept); <-tick.C {
+		if time.Now().After(deadline) {
+			n.t.Fatalf("pod %s does not go", pod.Name)
+		}
+	}
+	if _, known := n.manager.Status(pod); known {
+		n.t.Errorf("pod %s has a status after its delete", pod.Name)
+	}
+	if _, there := n.host.Snapshot().Containers[pool.AssignedName(string(pod.UID))]; there {
+		n.t.Errorf("the sandbox of pod %s is left", pod.Name)
+	}
+	for _, kind := range []string{"records", "held", "archive"} {
+		entries, err := os.ReadDir(filepath.Join(n.dir, kind))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			n.t.Error(err)
+		}
+		for _, e := range entries {
+			if bytes.Contains([]byte(e.Name()), []byte(pod.UID)) {
+				n.t.Errorf("%s/%s is left of pod %s", kind, e.Name(), pod.Name)
+			}
+		}
+	}
+	if n.devices.holds(string(pod.UID)) {
+		n.t.Errorf("pod %s still holds devices", pod.Name)
+	}
+}
+
+// sandbox of a pod, which is waited for.
+func (n *node) sandbox(pod *v1.Pod) *pooltest.Sandbox {
+	n.t.Helper()
+	return n.host.Sandbox(pool.AssignedName(string(pod.UID)))
+}
+
+// log of a container.
+func (n *node) log(query pods.LogQuery) string {
+	n.t.Helper()
+	source, err := n.manager.FindLogs(query)
+	if err != nil {
+		n.t.Errorf("FindLogs() = %v", err)
+		return ""
+	}
+	var out bytes.Buffer
+	if err := source.Copy(n.t.Context(), &out); err != nil {
+		n.t.Errorf("read the log: %v", err)
+	}
+	return out.String()
+}
+
+var pod struct {
+	mu   sync.Mutex
+	made int
+}
+
+// newPod has one container, main, and a UID of its own; its command runs until SIGTERM.
+func newPod(edits ...func(*v1.Pod)) *v1.Pod {
+	pod.mu.Lock()
+	pod.made++
+	made := pod.made
+	pod.mu.Unlock()
+	out := &v1.Pod{}
+	out.Name, out.Namespace = fmt.Sprintf("web-%d", made), "team"
+	out.UID = types.UID(fmt.Sprintf("6ba7b810-9dad-11d1-80b4-%012d", made))
+	out.Spec.RestartPolicy = v1.RestartPolicyNever
+	grace := int64(10)
+	out.Spec.TerminationGracePeriodSeconds = &grace
+	out.Spec.Containers = []v1.Container{container("main", "serve")}
+	for _, edit := range edits {
+		edit(out)
+	}
+	return out
+}
+
+func container(name string, command ...string) v1.Container {
+	return v1.Container{Name: name, Image: imageName, Command: command}
+}
+
+// running has the main container run a command.
+func running(command ...string) func(*v1.Pod) {
+	return func(p *v1.Pod) { p.Spec.Containers[0].Command = command }
+}
+
+func restarting(policy v1.RestartPolicy) func(*v1.Pod) {
+	return func(p *v1.Pod) { p.Spec.RestartPolicy = policy }
+}
+
+func withMain(edit func(*v1.Container)) func(*v1.Pod) {
+	return func(p *v1.Pod) { edit(&p.Spec.Containers[0]) }
+}
+
+func withInit(containers ...v1.Container) func(*v1.Pod) {
+	return func(p *v1.Pod) { p.Spec.InitContainers = containers }
+}
+
+func withGrace(seconds int64) func(*v1.Pod) {
+	return func(p *v1.Pod) { p.Spec.TerminationGracePeriodSeconds = &seconds }
+}
+
+// devices of which every pod gets one.
+type devices struct {
+	mu   sync.Mutex
+	held map[string]bool
+}
+
+var _ pods.Accelerators = &devices{}
+
+func (d *devices) set(uid string, held bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.held[uid] = held
+}
+
+func (d *devices) holds(uid string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.held[uid]
+}
+
+func (d *devices) Reserve(pod *v1.Pod) (json.RawMessage, error) {
+	d.set(string(pod.UID), true)
+	return json.RawMessage(`"one"`), nil
+}
+
+func (d *devices) Claim(uid string, _ json.RawMessage) error {
+	d.set(uid, true)
+	return nil
+}
+
+func (d *devices) ClaimUnknown(uid string) { d.set(uid, true) }
+func (d *devices) Release(uid string)      { d.set(uid, false) }
+
+func (d *devices) Inject(held json.RawMessage, _ string, _ []string, spec *engine.Spec) error {
+	spec.Env = append(spec.Env, "DEVICE="+string(held))
+	return nil
+}
+
+func (d *devices) Health(string, string) ([]v1.ResourceStatus, string) { return nil, "" }
