@@ -54,7 +54,7 @@ func (p *pod) run(work context.Context, seen observation) {
 	l := &life{pod: p, work: p.begin(work, seen), seen: seen}
 	defer l.startIsOver()
 	l.restore()
-	for p.life.Err() == nil && !p.peek().Stage.deleting() {
+	for p.life.Err() == nil && !p.stage().deleting() {
 		l.advance(l.work)
 	}
 	if p.life.Err() == nil {
@@ -98,7 +98,7 @@ func (l *life) startIsOver() {
 // advance does what comes next. An action that ctx ends returns what was seen before,
 // so that it is done again if the pod is still there.
 func (l *life) advance(ctx context.Context) {
-	at := position{l.peek().Stage, l.seen}
+	at := position{l.stage(), l.seen}
 	do := next(at)
 	log.G(ctx).WithField("stage", at.stage).WithField("seen", at.seen).Debug("next: " + string(do))
 	l.seen = l.carryOut(ctx, do)

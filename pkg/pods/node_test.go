@@ -93,8 +93,7 @@ func (n *node) start() {
 	quiet := logrus.New()
 	quiet.SetOutput(io.Discard)
 	life = log.WithLogger(life, logrus.NewEntry(quiet))
-	provider := images.New(images.Config{Instance: "test"}, host)
-	provider.Share(n.shared)
+	provider := images.New(images.Config{Instance: "test", Shared: n.shared}, host)
 	config := pool.Config{Instance: "test", Dir: filepath.Join(n.dir, "sandboxes"), Image: "sandbox:1", Init: "/init", Size: n.size, Parallel: 2,
 		BootTimeout: enginetest.Patience, StrayGrace: time.Hour, RemoveFolder: tree.Remove}
 	if n.shared {

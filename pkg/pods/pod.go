@@ -73,6 +73,9 @@ type pod struct {
 	// a disk.
 	kept   atomic.Pointer[record]
 	saving sync.Mutex
+	// unrecorded says that the record is removed; a delete that comes late must not
+	// write it again.
+	unrecorded bool
 }
 
 // change edits the record, if that can be saved: it is for intents, which are on
@@ -100,11 +103,32 @@ func (p *pod) note(edit func(*record)) error {
 	return p.save(&changed)
 }
 
+// save writes the record; saving is held.
 func (p *pod) save(r *record) error {
+	if p.unrecorded {
+		return nil
+	}
 	_, done := p.step(p.m.life, StepRecord)
 	err := p.m.store.save(r)
 	done(err)
 	return err
+}
+
+// unrecord removes the record.
+func (p *pod) unrecord() error {
+	p.saving.Lock()
+	defer p.saving.Unlock()
+	err := p.m.store.remove(p.spec.UID)
+	p.unrecorded = err == nil
+	return err
+}
+
+// stage is the one that the pod has reached and that has been written down: who acts on
+// it must not be overtaken by its write.
+func (p *pod) stage() stage {
+	p.saving.Lock()
+	defer p.saving.Unlock()
+	return p.kept.Load().Stage
 }
 
 // peek returns a shallow copy of the record.

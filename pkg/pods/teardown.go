@@ -56,7 +56,7 @@ func (p *pod) eraseOnce(ctx context.Context) error {
 	if err := p.m.store.letGo(p.spec.UID); err != nil {
 		return err
 	}
-	return p.m.store.remove(p.spec.UID)
+	return p.unrecord()
 }
 
 // sandboxNames are those of all sandboxes that are the pod's: a claim may have got

@@ -1,6 +1,6 @@
 //go:build e2e
 
-package contract
+package parity
 
 import (
 	"cmp"

@@ -1,2 +1,0 @@
-// Package contract holds the engine of pkg/engine/enginetest to what a real one does.
-package contract

@@ -1,0 +1,2 @@
+// Package parity holds the engine of pkg/engine/enginetest to what a real one does.
+package parity
