@@ -268,20 +268,20 @@ func TestRefusedCreates(t *testing.T) {
 			c.SecurityContext = &v1.SecurityContext{Privileged: &yes}
 		})), errdefs.IsInvalidArgument},
 	} {
-		if _, err := n.manager.Create(t.Context(), test.pod, volumes.Data{}); !test.is(err) {
+		if _, err := n.manager.Create(n.ctx, test.pod, volumes.Data{}); !test.is(err) {
 			t.Errorf("%s: Create() = %v", name, err)
 		}
 	}
-	first, err := n.manager.Create(t.Context(), p, volumes.Data{})
-	if again, errAgain := n.manager.Create(t.Context(), p, volumes.Data{}); err != nil || errAgain != nil || again != first {
+	first, err := n.manager.Create(n.ctx, p, volumes.Data{})
+	if again, errAgain := n.manager.Create(n.ctx, p, volumes.Data{}); err != nil || errAgain != nil || again != first {
 		t.Errorf("the same create: %q, %v; %q, %v", first, err, again, errAgain)
 	}
 	n.awaitRunning(p, "main")
 	n.delete(p, nil)
-	if _, err := n.manager.Create(t.Context(), p, volumes.Data{}); !errdefs.IsFailedPrecondition(err) {
+	if _, err := n.manager.Create(n.ctx, p, volumes.Data{}); !errdefs.IsFailedPrecondition(err) {
 		t.Errorf("a create after the delete = %v", err)
 	}
-	if err := n.manager.Delete(t.Context(), p.UID, nil); err != nil {
+	if err := n.manager.Delete(n.ctx, p.UID, nil); err != nil {
 		t.Errorf("a second delete = %v", err)
 	}
 }

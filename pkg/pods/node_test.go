@@ -50,7 +50,9 @@ type node struct {
 
 	manager *pods.Manager
 	pool    *pool.Pool
-	end     func()
+	// ctx is that of calls, with a logger that says nothing.
+	ctx context.Context
+	end func()
 }
 
 // newNode makes one and starts it.
@@ -93,6 +95,7 @@ func (n *node) start() {
 	quiet := logrus.New()
 	quiet.SetOutput(io.Discard)
 	life = log.WithLogger(life, logrus.NewEntry(quiet))
+	n.ctx = context.WithoutCancel(life)
 	provider := images.New(images.Config{Instance: "test", Shared: n.shared}, host)
 	config := pool.Config{Instance: "test", Dir: filepath.Join(n.dir, "sandboxes"), Image: "sandbox:1", Init: "/init", Size: n.size, Parallel: 2,
 		BootTimeout: enginetest.Patience, StrayGrace: time.Hour, RemoveFolder: tree.Remove}
@@ -135,7 +138,7 @@ func (n *node) restart() {
 // create a pod, which must be admitted.
 func (n *node) create(pod *v1.Pod) {
 	n.t.Helper()
-	if _, err := n.manager.Create(n.t.Context(), pod, volumes.Data{}); err != nil {
+	if _, err := n.manager.Create(n.ctx, pod, volumes.Data{}); err != nil {
 		n.t.Fatalf("Create() = %v", err)
 	}
 }
@@ -216,7 +219,7 @@ func (n *node) instance(pod *v1.Pod, name string) string {
 // delete a pod and wait until nothing is left of it.
 func (n *node) delete(pod *v1.Pod, grace *int64) {
 	n.t.Helper()
-	if err := n.manager.Delete(n.t.Context(), pod.UID, grace); err != nil {
+	if err := n.manager.Delete(n.ctx, pod.UID, grace); err != nil {
 		n.t.Fatalf("Delete() = %v", err)
 	}
 	n.awaitGone(pod)

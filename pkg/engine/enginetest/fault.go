@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"testing"
 )
 
 // Moment of a call.
@@ -36,7 +37,7 @@ type Fault struct {
 	// caller has left is not carried out.
 	Hold Moment
 
-	engine  *Engine
+	t       testing.TB
 	fired   bool
 	reached chan struct{}
 	release chan struct{}
@@ -45,11 +46,22 @@ type Fault struct {
 // Inject has a fault come at the next call that matches. A test fails at its end if no
 // such call came.
 func (e *Engine) Inject(f Fault) *Fault {
-	f.engine, f.reached, f.release = e, make(chan struct{}), make(chan struct{})
+	out := NewFault(e.t, f)
+	e.Add(out)
+	return out
+}
+
+// NewFault is one for an engine that may not be there yet; see Add.
+func NewFault(t testing.TB, f Fault) *Fault {
+	f.t, f.reached, f.release = t, make(chan struct{}), make(chan struct{})
+	return &f
+}
+
+// Add a fault of NewFault to one engine.
+func (e *Engine) Add(f *Fault) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.faults = append(e.faults, &f)
-	return &f
+	e.faults = append(e.faults, f)
 }
 
 // Fail refuses the next call that matches with a status.
@@ -59,13 +71,13 @@ func (e *Engine) Fail(call string, status int, message string) *Fault {
 
 // AwaitCall waits until the call has come.
 func (f *Fault) AwaitCall() {
-	f.engine.t.Helper()
+	f.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	select {
 	case <-f.reached:
 	case <-ctx.Done():
-		f.engine.t.Fatalf("no call %s came", f.Call)
+		f.t.Fatalf("no call %s came", f.Call)
 	}
 }
 

@@ -21,6 +21,7 @@ type Host struct {
 	mu       sync.Mutex
 	inside   map[string]*Sandbox
 	programs map[string]enginetest.Program
+	faults   []*enginetest.Fault
 }
 
 // Sandbox is what is inside of one: it outlives a stop of its container, and goes with it.
@@ -39,11 +40,23 @@ func Start(t testing.TB) *Host {
 	return h
 }
 
-// InnerProgram is Program for the engines in all sandboxes to come.
+// InnerProgram is Program for the engines in all sandboxes.
 func (h *Host) InnerProgram(name string, program enginetest.Program) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.programs[name] = program
+	for _, s := range h.inside {
+		s.Engine.Program(name, program)
+	}
+}
+
+// InjectInside is Inject for the engine in the next sandbox that is made.
+func (h *Host) InjectInside(f enginetest.Fault) *enginetest.Fault {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	out := enginetest.NewFault(h.t, f)
+	h.faults = append(h.faults, out)
+	return out
 }
 
 // Sandbox in the container of that name, which is waited for.
@@ -68,6 +81,10 @@ func (h *Host) sandbox(id string) *Sandbox {
 		for name, program := range h.programs {
 			s.Engine.Program(name, program)
 		}
+		for _, f := range h.faults {
+			s.Engine.Add(f)
+		}
+		h.faults = nil
 		h.inside[id] = s
 	}
 	return s
