@@ -135,6 +135,17 @@ func (n *node) restart() {
 	n.start()
 }
 
+// crash is restart without a farewell: from one moment on no call reaches the host's engine.
+func (n *node) crash() {
+	n.t.Helper()
+	path := n.host.Down()
+	n.end()
+	if err := n.host.Listen(path); err != nil {
+		n.t.Fatal(err)
+	}
+	n.start()
+}
+
 // create a pod, which must be admitted.
 func (n *node) create(pod *v1.Pod) {
 	n.t.Helper()

@@ -22,6 +22,8 @@ type container struct {
 	state   state
 	// removed says that it is not there any more.
 	removed bool
+	// unseen says that it has ended while the engine was down.
+	unseen bool
 	// networks by name, with the address while it runs.
 	networks map[string]string
 	// volumes that it has, of which anonymous ones go with it.

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -126,6 +127,7 @@ func (e *Engine) Listen(path string) error {
 	if err != nil {
 		return fmt.Errorf("serve an engine: %w", err)
 	}
+	e.see()
 	s := &server{path: path}
 	s.gone, s.leave = context.WithCancel(context.Background())
 	s.http = http.Server{Handler: e.handler(s), ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute}
@@ -173,18 +175,30 @@ func (e *Engine) Restart() {
 }
 
 // Kill ends all containers that run with a code, as when the engine's host goes down or
-// an engine without --live-restore starts again. Start it in a Down to have nobody see it.
+// an engine without --live-restore starts again. An engine that is down sees it when it
+// listens again: that is when they have ended for it.
 func (e *Engine) Kill(code int) {
+	e.turn.Lock()
+	down := e.server == nil
+	e.turn.Unlock()
 	e.mu.Lock()
-	var running []string
-	for id, c := range e.containers {
+	defer e.mu.Unlock()
+	for _, c := range slices.Collect(maps.Values(e.containers)) {
 		if c.alive() {
-			running = append(running, id)
+			e.exit(c, code)
+			c.unseen = down
 		}
 	}
-	e.mu.Unlock()
-	for _, id := range running {
-		e.Exit(id, code)
+}
+
+// see what has ended while the engine was down.
+func (e *Engine) see() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, c := range e.containers {
+		if c.unseen {
+			c.unseen, c.state.finished = false, e.now()
+		}
 	}
 }
 

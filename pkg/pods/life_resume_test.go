@@ -1,0 +1,308 @@
+package pods_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/containerd/errdefs"
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine/enginetest"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
+)
+
+// counted runs until a signal and counts its runs.
+func counted(runs *atomic.Int32) enginetest.Program {
+	return func(p *enginetest.Process) int {
+		runs.Add(1)
+		p.Signal()
+		return 143
+	}
+}
+
+// TestResumeAtAnyMoment: a docker-sd that ends in the midst of a pod's start is followed
+// by one that goes on there. The container runs, and has run once.
+func TestResumeAtAnyMoment(t *testing.T) {
+	for _, at := range momentsOfAStart {
+		for when, moment := range map[string]enginetest.Moment{"before": enginetest.Before, "after": enginetest.After} {
+			t.Run(when+" "+at.name, func(t *testing.T) {
+				n := newNode(t, func(n *node) { n.size = 0 })
+				var runs atomic.Int32
+				n.host.InnerProgram("serve", counted(&runs))
+				held := holding(n, at.host, enginetest.Fault{Call: at.call, Hold: moment})
+				p := newPod()
+				n.create(p)
+				held.AwaitCall()
+				n.crash()
+				n.awaitRunning(p, "main")
+				if runs.Load() != 1 {
+					t.Errorf("it has run %d times", runs.Load())
+				}
+				if !n.devices.holds(string(p.UID)) {
+					t.Error("it has lost its devices")
+				}
+				n.delete(p, nil)
+				n.host.Await("nothing is left on the host", func(s enginetest.Snapshot) bool { return len(s.Containers)+len(s.Networks) == 0 })
+			})
+		}
+	}
+}
+
+// TestResume: what runs goes on, and what ended meanwhile is told.
+func TestResume(t *testing.T) {
+	for name, test := range map[string]struct {
+		policy v1.RestartPolicy
+		// meanwhile is what the container does while no docker-sd is there.
+		exit     int
+		restarts int32
+	}{
+		"runs":          {v1.RestartPolicyNever, -1, 0},
+		"has succeeded": {v1.RestartPolicyOnFailure, 0, 0},
+		"has failed":    {v1.RestartPolicyNever, 3, 0},
+		"runs again":    {v1.RestartPolicyOnFailure, 3, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t)
+			var on atomic.Bool
+			on.Store(true)
+			n.host.InnerProgram("ask", switched(&on))
+			p := newPod(restarting(test.policy), withMain(func(c *v1.Container) { c.StartupProbe, c.ReadinessProbe = execProbe("ask"), execProbe("ask") }))
+			n.create(p)
+			n.awaitRunning(p, "main")
+			e, before := n.sandbox(p).Engine, n.instance(p, "main")
+			n.end()
+			if test.exit >= 0 {
+				e.Exit(before, test.exit)
+			}
+			n.start()
+			if test.exit >= 0 && test.restarts == 0 {
+				if end := n.awaitEnd(p, "main"); int(end.ExitCode) != test.exit {
+					t.Errorf("it ended with %+v", end)
+				}
+			} else {
+				r := n.await(p, "running as often", func(r pods.Report) bool {
+					return isRunning("main")(r) && statusOf(r, "main").RestartCount == test.restarts
+				})
+				if same := n.instance(p, "main") == before; same != (test.restarts == 0) {
+					t.Errorf("the same instance: %t: %+v", same, statusOf(r, "main"))
+				}
+			}
+			n.delete(p, nil)
+		})
+	}
+}
+
+// TestResumeOfInitContainers: those that have run do not run again.
+func TestResumeOfInitContainers(t *testing.T) {
+	n := newNode(t)
+	open := make(chan struct{})
+	var first atomic.Int32
+	n.host.InnerProgram("once", func(*enginetest.Process) int { first.Add(1); return 0 })
+	n.host.InnerProgram("gate", func(p *enginetest.Process) int { return gate(p, open) })
+	p := newPod(withInit(container("first", "once"), container("second", "gate")))
+	n.create(p)
+	n.awaitRunning(p, "second")
+	n.restart()
+	n.awaitRunning(p, "second")
+	close(open)
+	n.awaitRunning(p, "main")
+	if first.Load() != 1 {
+		t.Errorf("the first init container has run %d times", first.Load())
+	}
+	n.delete(p, nil)
+}
+
+// TestRecordThatCannotBeRead: its pod goes on, nothing is told of it, and a delete
+// removes it.
+func TestRecordThatCannotBeRead(t *testing.T) {
+	n := newNode(t)
+	p := newPod()
+	n.create(p)
+	n.awaitRunning(p, "main")
+	n.sandbox(p) // has its pod's name
+	n.end()
+	path := filepath.Join(n.dir, "records", string(p.UID)+".json")
+	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	n.start()
+	if report, known := n.manager.Status(p); known {
+		t.Errorf("Status() = %+v", report)
+	}
+	if _, err := n.manager.Create(n.ctx, p, volumes.Data{}); !errdefs.IsFailedPrecondition(err) {
+		t.Errorf("Create() = %v", err)
+	}
+	if n.host.Snapshot().Containers[string(p.UID)+"_dind"].Status != "running" {
+		t.Error("its sandbox does not run any more")
+	}
+	if err := n.manager.Delete(n.ctx, p.UID, nil); err != nil {
+		t.Fatal(err)
+	}
+	n.host.Await("its sandbox is gone", func(s enginetest.Snapshot) bool {
+		_, there := s.Containers[string(p.UID)+"_dind"]
+		return !there
+	})
+}
+
+// TestLostWhileAway: a sandbox that is gone when docker-sd comes back.
+func TestLostWhileAway(t *testing.T) {
+	for policy, again := range map[v1.RestartPolicy]bool{v1.RestartPolicyNever: false, v1.RestartPolicyAlways: true} {
+		t.Run(string(policy), func(t *testing.T) {
+			n := newNode(t)
+			var runs atomic.Int32
+			n.host.InnerProgram("serve", counted(&runs))
+			p := newPod(restarting(policy))
+			n.create(p)
+			n.awaitRunning(p, "main")
+			id := n.sandbox(p).ID
+			n.end()
+			n.host.Lose(id)
+			n.start()
+			if again {
+				n.awaitRunning(p, "main")
+			} else if end := n.awaitEnd(p, "main"); end.ExitCode != 137 || !strings.Contains(end.Message, "lost while docker-sd was away") {
+				t.Errorf("it ended with %+v", end)
+			}
+			if want := map[bool]int32{false: 1, true: 2}[again]; runs.Load() != want {
+				t.Errorf("it has run %d times", runs.Load())
+			}
+			n.delete(p, nil)
+		})
+	}
+}
+
+// TestSandboxStops under its pod: it is started again with what is inside, and what ran
+// there has ended.
+func TestSandboxStops(t *testing.T) {
+	for policy, again := range map[v1.RestartPolicy]bool{v1.RestartPolicyNever: false, v1.RestartPolicyOnFailure: true} {
+		for _, lost := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, removed: %t", policy, lost), func(t *testing.T) {
+				n := newNode(t)
+				n.host.InnerProgram("serve", func(p *enginetest.Process) int { p.Signal(); return 1 })
+				p := newPod(restarting(policy))
+				n.create(p)
+				n.awaitRunning(p, "main")
+				s := n.sandbox(p)
+				if lost {
+					n.host.Lose(s.ID)
+				} else {
+					n.host.Exit(s.ID, 137)
+				}
+				switch {
+				case again:
+					n.await(p, "running once more", func(r pods.Report) bool { return isRunning("main")(r) && statusOf(r, "main").RestartCount == 1 })
+				default:
+					if end := n.awaitEnd(p, "main"); end.ExitCode != 137 || !strings.Contains(end.Message, "the pod's sandbox stopped") {
+						t.Errorf("it ended with %+v", end)
+					}
+				}
+				n.delete(p, nil)
+			})
+		}
+	}
+}
+
+// TestStartOverKeepsEnds: a container that has ended for good does not run again in the
+// next sandbox.
+func TestStartOverKeepsEnds(t *testing.T) {
+	n := newNode(t)
+	var done, runs atomic.Int32
+	n.host.InnerProgram("once", func(*enginetest.Process) int { done.Add(1); return 0 })
+	n.host.InnerProgram("serve", func(p *enginetest.Process) int { runs.Add(1); p.Signal(); return 1 })
+	p := newPod(restarting(v1.RestartPolicyOnFailure), func(p *v1.Pod) {
+		p.Spec.Containers = append(p.Spec.Containers, container("once", "once"))
+	})
+	n.create(p)
+	n.awaitEnd(p, "once")
+	n.awaitRunning(p, "main")
+	n.host.Lose(n.sandbox(p).ID)
+	n.await(p, "running in another sandbox", func(r pods.Report) bool { return isRunning("main")(r) && runs.Load() == 2 })
+	if end := n.awaitEnd(p, "once"); end.ExitCode != 0 || done.Load() != 1 {
+		t.Errorf("the other container has run %d times: %+v", done.Load(), end)
+	}
+	n.delete(p, nil)
+}
+
+// TestInnerEngineRestarts: the pod's containers go on, and how they end is told.
+func TestInnerEngineRestarts(t *testing.T) {
+	n := newNode(t)
+	p := newPod()
+	n.create(p)
+	n.awaitRunning(p, "main")
+	e, id := n.sandbox(p).Engine, n.instance(p, "main")
+	waits := e.Calls("POST /containers/*/wait")
+	path := e.Down()
+	if err := e.Listen(path); err != nil {
+		t.Fatal(err)
+	}
+	e.Await("the container is waited for again", func(s enginetest.Snapshot) bool { return countCalls(s, "POST", "/wait") > waits })
+	n.awaitRunning(p, "main")
+	e.Exit(id, 6)
+	if end := n.awaitEnd(p, "main"); end.ExitCode != 6 {
+		t.Errorf("it ended with %+v", end)
+	}
+	n.delete(p, nil)
+}
+
+// TestInnerEngineIsAway while a container is to be made and started: it is asked again,
+// and one that may have run does not run twice.
+func TestInnerEngineIsAway(t *testing.T) {
+	for _, call := range []string{"POST /containers/create", "POST /containers/*/start"} {
+		for when, moment := range map[string]enginetest.Moment{"before": enginetest.Before, "after": enginetest.After} {
+			t.Run(when+" "+call, func(t *testing.T) {
+				n := newNode(t, func(n *node) { n.size = 0 })
+				var runs atomic.Int32
+				n.host.InnerProgram("serve", counted(&runs))
+				holding(n, false, enginetest.Fault{Call: call, Cut: moment})
+				p := newPod()
+				n.create(p)
+				if when == "before" && strings.HasSuffix(call, "start") {
+					if end := n.awaitEnd(p, "main"); end.ExitCode != 128 || !strings.Contains(end.Message, "whether it ran is not known") || runs.Load() != 0 {
+						t.Errorf("after %d runs: %+v", runs.Load(), end)
+					}
+				} else {
+					n.awaitRunning(p, "main")
+					if runs.Load() != 1 {
+						t.Errorf("it has run %d times", runs.Load())
+					}
+				}
+				n.delete(p, nil)
+			})
+		}
+	}
+}
+
+// TestHostEngineIsAway: pods go on, one that is created waits, and a delete is done later.
+func TestHostEngineIsAway(t *testing.T) {
+	n := newNode(t)
+	first, second := newPod(), newPod()
+	n.create(first)
+	n.awaitRunning(first, "main")
+	n.sandbox(first)
+	n.host.Await("the pool is full again", func(s enginetest.Snapshot) bool {
+		running := 0
+		for _, c := range s.Containers {
+			if c.Status == "running" {
+				running++
+			}
+		}
+		return running == 2
+	})
+	path := n.host.Down()
+	n.create(second)
+	n.awaitRunning(first, "main")
+	if err := n.manager.Delete(n.ctx, first.UID, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.host.Listen(path); err != nil {
+		t.Fatal(err)
+	}
+	n.awaitGone(first)
+	n.awaitRunning(second, "main")
+	n.delete(second, nil)
+}
