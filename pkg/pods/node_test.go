@@ -377,3 +377,6 @@ func (d *devices) Inject(held json.RawMessage, _ string, _ []string, spec *engin
 }
 
 func (d *devices) Health(string, string) ([]v1.ResourceStatus, string) { return nil, "" }
+
+// volumesOf a create, by the config maps that come with it.
+func volumesOf(maps map[string]v1.ConfigMap) volumes.Data { return volumes.Data{ConfigMaps: maps} }

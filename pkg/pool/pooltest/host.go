@@ -18,10 +18,10 @@ type Host struct {
 	*enginetest.Engine
 	t testing.TB
 
-	mu       sync.Mutex
-	inside   map[string]*Sandbox
-	programs map[string]enginetest.Program
-	faults   []*enginetest.Fault
+	mu     sync.Mutex
+	inside map[string]*Sandbox
+	each   []func(*Sandbox)
+	faults []*enginetest.Fault
 }
 
 // Sandbox is what is inside of one: it outlives a stop of its container, and goes with it.
@@ -35,19 +35,24 @@ type Sandbox struct {
 // Start makes a host's engine that listens on a socket of its own.
 func Start(t testing.TB) *Host {
 	t.Helper()
-	h := &Host{Engine: enginetest.Start(t), t: t, inside: map[string]*Sandbox{}, programs: map[string]enginetest.Program{}}
+	h := &Host{Engine: enginetest.Start(t), t: t, inside: map[string]*Sandbox{}}
 	h.Engine.Program(initapi.ProgramPath, h.program)
 	return h
 }
 
-// InnerProgram is Program for the engines in all sandboxes.
-func (h *Host) InnerProgram(name string, program enginetest.Program) {
+// Each calls f for every sandbox, those to come included, before it boots first.
+func (h *Host) Each(f func(*Sandbox)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.programs[name] = program
+	h.each = append(h.each, f)
 	for _, s := range h.inside {
-		s.Engine.Program(name, program)
+		f(s)
 	}
+}
+
+// InnerProgram is Program for the engines in all sandboxes.
+func (h *Host) InnerProgram(name string, program enginetest.Program) {
+	h.Each(func(s *Sandbox) { s.Engine.Program(name, program) })
 }
 
 // InjectInside is Inject for the engine in the next sandbox that is made.
@@ -78,8 +83,8 @@ func (h *Host) sandbox(id string) *Sandbox {
 	if s == nil {
 		s = &Sandbox{Engine: enginetest.New(h.t), Init: initapitest.New(h.t), ID: id}
 		s.Engine.Program(initapi.ProgramPath, h.program)
-		for name, program := range h.programs {
-			s.Engine.Program(name, program)
+		for _, f := range h.each {
+			f(s)
 		}
 		for _, f := range h.faults {
 			s.Engine.Add(f)
