@@ -69,6 +69,7 @@ func (d Downward) field(path string) *string {
 	return nil
 }
 
+// unlessEmpty is nil for an empty text: an address that is not known yet.
 func unlessEmpty(text string) *string {
 	if text == "" {
 		return nil

@@ -47,6 +47,7 @@ func NewEnvironment(pod *v1.Pod, c *v1.Container, node Node, podIP string) Envir
 	return env
 }
 
+// lookup gives the value of a variable, false if there is none of that name.
 func (e Environment) lookup(name string) (string, bool) {
 	value, known := e.values[name]
 	return value, known

@@ -1,6 +1,8 @@
 package podspec
 
 import (
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -168,6 +170,23 @@ func fill(t *testing.T, v reflect.Value, text string) {
 		fill(t, v.Field(0), text)
 	default:
 		t.Fatalf("a field of kind %s cannot be set by this test", v.Kind())
+	}
+}
+
+// TestHandledFieldsNamePackages that exist.
+func TestHandledFieldsNamePackages(t *testing.T) {
+	for _, rule := range fieldRules {
+		if rule.use != handled {
+			continue
+		}
+		packages, _, _ := strings.Cut(rule.text, ";")
+		for name := range strings.SplitSeq(packages, ", ") {
+			if !strings.HasPrefix(name, "pkg/") {
+				t.Errorf("%s is handled by %q, which is no package", rule.path, name)
+			} else if _, err := os.Stat(filepath.Join("../..", name)); err != nil {
+				t.Errorf("%s: %v", rule.path, err)
+			}
+		}
 	}
 }
 

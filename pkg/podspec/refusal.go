@@ -2,6 +2,7 @@ package podspec
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -21,8 +22,10 @@ const (
 // has to know, and not with the class.
 type refusal string
 
+// Error is the sentence for the user.
 func (r refusal) Error() string { return string(r) }
 
+// Unwrap gives the class, for errors.Is.
 func (refusal) Unwrap() error { return errdefs.ErrInvalidArgument }
 
 // Refusal is one error for all faults of a pod, each told once as "field: detail", and
@@ -63,12 +66,9 @@ func (f *faults) forbid(at *field.Path, format string, args ...any) {
 // oneOf refuses a value that is none of those allowed; "" comes last among them
 // where a field may be left out.
 func (f *faults) oneOf(at *field.Path, value string, allowed ...string) {
-	for _, good := range allowed {
-		if value == good {
-			return
-		}
+	if !slices.Contains(allowed, value) {
+		f.invalid(at, "%s is none of %s", shown(value), strings.TrimSuffix(strings.Join(allowed, ", "), ", "))
 	}
-	f.invalid(at, "%s is none of %s", shown(value), strings.TrimSuffix(strings.Join(allowed, ", "), ", "))
 }
 
 // between refuses a number out of bounds.

@@ -68,6 +68,7 @@ func oomScore(pod *v1.Pod, c *v1.Container) int {
 	return int(min(max(1000-1000*memory/nodeMemory, 3), 999))
 }
 
+// bestEffort is the class of a pod that asks for no CPU and no memory.
 func bestEffort(pod *v1.Pod) bool {
 	for _, c := range Containers(pod) {
 		for _, list := range []v1.ResourceList{c.Resources.Limits, c.Resources.Requests} {
@@ -79,6 +80,8 @@ func bestEffort(pod *v1.Pod) bool {
 	return true
 }
 
+// guaranteed is the class of a pod whose containers all have limits of CPU and memory
+// that are also their requests.
 func guaranteed(pod *v1.Pod) bool {
 	for _, c := range Containers(pod) {
 		for _, name := range []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory} {
@@ -92,10 +95,10 @@ func guaranteed(pod *v1.Pod) bool {
 	return true
 }
 
-// Bounds of a sandbox are its pod's as Kubernetes sums them up: all main containers and sidecars
-// together, or an init container with the sidecars before it, whichever is more; and
-// with them what the sandbox itself takes. Memory is bounded where every container
-// is.
+// Bounds of a pod's sandbox are the pod's as Kubernetes sums them up: all main containers
+// and sidecars together, or an init container with the sidecars before it, whichever is
+// more; and with them what the sandbox itself takes. Memory is bounded where every
+// container is.
 //
 // There is no quota of CPU time. Each container has its own, and one around them all
 // would hold up the engine inside with them, so that probes come late and logs wait.

@@ -15,7 +15,8 @@ import (
 
 // security checks the security context of a container, with that of the pod behind it.
 func (f *faults) security(pod *v1.Pod, node Node, c namedContainer) {
-	own, shared, at := ptr.Deref(c.SecurityContext, v1.SecurityContext{}), ptr.Deref(pod.Spec.SecurityContext, v1.PodSecurityContext{}), c.at.Child("securityContext")
+	at := c.at.Child("securityContext")
+	own, shared := contexts(pod, c.Container)
 	f.id(at.Child("runAsUser"), own.RunAsUser)
 	f.id(at.Child("runAsGroup"), own.RunAsGroup)
 	if user := cmp.Or(own.RunAsUser, shared.RunAsUser); user != nil && *user == 0 && ptr.Deref(cmp.Or(own.RunAsNonRoot, shared.RunAsNonRoot), false) {
@@ -59,14 +60,7 @@ func (f *faults) profiles(at *field.Path, seccomp *v1.SeccompProfile, apparmor *
 // secure applies the pod's and the container's security context; the
 // container's wins.
 func secure(spec *engine.Spec, pod *v1.Pod, c *v1.Container, node Node) {
-	own := c.SecurityContext
-	if own == nil {
-		own = &v1.SecurityContext{}
-	}
-	shared := pod.Spec.SecurityContext
-	if shared == nil {
-		shared = &v1.PodSecurityContext{}
-	}
+	own, shared := contexts(pod, c)
 	spec.User = userAndGroup(cmp.Or(own.RunAsUser, shared.RunAsUser), cmp.Or(own.RunAsGroup, shared.RunAsGroup))
 	for _, group := range shared.SupplementalGroups {
 		spec.GroupAdd = append(spec.GroupAdd, strconv.FormatInt(group, 10))
@@ -75,10 +69,10 @@ func secure(spec *engine.Spec, pod *v1.Pod, c *v1.Container, node Node) {
 		spec.GroupAdd = append(spec.GroupAdd, strconv.FormatInt(*shared.FSGroup, 10))
 	}
 	spec.ReadonlyRootfs = ptr.Deref(own.ReadOnlyRootFilesystem, false)
-	if own.AllowPrivilegeEscalation != nil && !*own.AllowPrivilegeEscalation {
+	if !ptr.Deref(own.AllowPrivilegeEscalation, true) {
 		spec.SecurityOpt = append(spec.SecurityOpt, "no-new-privileges")
 	}
-	if own.Privileged != nil && *own.Privileged {
+	if ptr.Deref(own.Privileged, false) {
 		privilege(spec, pod, node)
 		return
 	}
@@ -89,7 +83,7 @@ func secure(spec *engine.Spec, pod *v1.Pod, c *v1.Container, node Node) {
 	if profile := cmp.Or(own.AppArmorProfile, shared.AppArmorProfile); profile != nil && profile.Type == v1.AppArmorProfileTypeUnconfined {
 		spec.SecurityOpt = append(spec.SecurityOpt, "apparmor=unconfined")
 	}
-	spec.UnmaskedSystemPaths = own.ProcMount != nil && *own.ProcMount == v1.UnmaskedProcMount
+	spec.UnmaskedSystemPaths = ptr.Deref(own.ProcMount, "") == v1.UnmaskedProcMount
 }
 
 // privilege gives a container what keeps it inside its sandbox: every capability
@@ -104,15 +98,17 @@ func privilege(spec *engine.Spec, pod *v1.Pod, node Node) {
 	spec.SecurityOpt = append(spec.SecurityOpt, "seccomp=unconfined", "apparmor=unconfined")
 }
 
-// capabilities that a container may have are those of a sandbox without what leads out of it: whoever
-// may mount can mount /proc anew and write the host's kernel settings, and who
-// may trace the sandbox's engine is that engine.
+// capabilities are those that a container may have: those of a sandbox without what leads
+// out of it. A process that may mount can mount /proc anew and write the host's kernel
+// settings, and one that may trace the sandbox's engine is that engine.
 func (n Node) capabilities(pod *v1.Pod) []string {
 	return slices.DeleteFunc(slices.Clone(n.Capabilities), func(name string) bool {
 		return name == "SYS_ADMIN" || name == "SYS_PTRACE" && pod.Spec.HostPID
 	})
 }
 
+// applyCapabilities gives and takes what a container asks for; ALL stands for those that
+// a pod can have.
 func applyCapabilities(spec *engine.Spec, wanted *v1.Capabilities, pod *v1.Pod, node Node) {
 	if wanted == nil {
 		return
@@ -134,6 +130,7 @@ func capability(name v1.Capability) string {
 	return strings.TrimPrefix(strings.ToUpper(string(name)), "CAP_")
 }
 
+// unconfined says whether a profile lets every system call through.
 func unconfined(profile *v1.SeccompProfile) bool {
 	return profile != nil && profile.Type == v1.SeccompProfileTypeUnconfined
 }

@@ -10,6 +10,7 @@ import (
 	"k8s.io/utils/ptr"
 )
 
+// userAndGroup is a user as an engine takes it, "" for that of the image.
 func userAndGroup(user, group *int64) string {
 	switch {
 	case user == nil:
@@ -18,6 +19,12 @@ func userAndGroup(user, group *int64) string {
 		return strconv.FormatInt(*user, 10)
 	}
 	return strconv.FormatInt(*user, 10) + ":" + strconv.FormatInt(*group, 10)
+}
+
+// contexts are the security contexts of a container and of its pod, empty where there
+// is none. What both set is the container's to say.
+func contexts(pod *v1.Pod, c *v1.Container) (own v1.SecurityContext, shared v1.PodSecurityContext) {
+	return ptr.Deref(c.SecurityContext, v1.SecurityContext{}), ptr.Deref(pod.Spec.SecurityContext, v1.PodSecurityContext{})
 }
 
 // User completes the user of a container's spec once the image is known, and
@@ -29,40 +36,22 @@ func User(pod *v1.Pod, c *v1.Container, user, imageUser string) (string, error) 
 
 // withGroup completes the user for a pod that sets a group but no user.
 func withGroup(pod *v1.Pod, c *v1.Container, user, imageUser string) string {
-	var own, shared *int64
-	if c.SecurityContext != nil {
-		own = c.SecurityContext.RunAsGroup
-	}
-	if pod.Spec.SecurityContext != nil {
-		shared = pod.Spec.SecurityContext.RunAsGroup
-	}
-	group := cmp.Or(own, shared)
+	own, shared := contexts(pod, c)
+	group := cmp.Or(own.RunAsGroup, shared.RunAsGroup)
 	if user != "" || group == nil {
 		return user
 	}
 	name, _, _ := strings.Cut(imageUser, ":")
-	if name == "" {
-		name = "0"
-	}
-	return name + ":" + strconv.FormatInt(*group, 10)
+	return cmp.Or(name, "0") + ":" + strconv.FormatInt(*group, 10)
 }
 
 // checkNonRoot enforces runAsNonRoot as kubelet does, once the image is known.
 func checkNonRoot(pod *v1.Pod, c *v1.Container, user, imageUser string) error {
-	var own, shared *bool
-	if c.SecurityContext != nil {
-		own = c.SecurityContext.RunAsNonRoot
-	}
-	if pod.Spec.SecurityContext != nil {
-		shared = pod.Spec.SecurityContext.RunAsNonRoot
-	}
-	if !ptr.Deref(cmp.Or(own, shared), false) {
+	own, shared := contexts(pod, c)
+	if !ptr.Deref(cmp.Or(own.RunAsNonRoot, shared.RunAsNonRoot), false) {
 		return nil
 	}
-	if user == "" {
-		user = imageUser
-	}
-	name, _, _ := strings.Cut(user, ":")
+	name, _, _ := strings.Cut(cmp.Or(user, imageUser), ":")
 	uid, err := strconv.ParseInt(name, 10, 64)
 	switch {
 	case name == "" || err == nil && uid == 0:

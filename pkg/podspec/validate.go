@@ -55,6 +55,7 @@ func ValidateContainerName(name string) error {
 	return Refusal(f.list)
 }
 
+// identity checks UID, namespace and name.
 func (f *faults) identity(pod *v1.Pod) {
 	metadata := field.NewPath("metadata")
 	f.uid(string(pod.UID))
@@ -62,6 +63,7 @@ func (f *faults) identity(pod *v1.Pod) {
 	f.domain(metadata.Child("name"), pod.Name)
 }
 
+// uid checks that a UID is one as Kubernetes writes it.
 func (f *faults) uid(uid string) {
 	if len(uid) != 36 || uuid.Validate(uid) != nil || strings.ToLower(uid) != uid {
 		f.invalid(field.NewPath("metadata", "uid"), "%s is not a lower-case UUID", shown(uid))

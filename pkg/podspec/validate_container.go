@@ -77,6 +77,7 @@ type words struct {
 	words []string
 }
 
+// wordsOf lists both lists of words that become arguments of the process.
 func wordsOf(c namedContainer) []words {
 	return []words{{c.at.Child("command"), c.Command}, {c.at.Child("args"), c.Args}}
 }

@@ -46,6 +46,7 @@ func (f *faults) pod(pod *v1.Pod) {
 	}
 }
 
+// ip checks an address without a zone.
 func (f *faults) ip(at *field.Path, value string) {
 	if ip, err := netip.ParseAddr(value); err != nil || ip.Zone() != "" {
 		f.invalid(at, "%s is not an IP address", shown(value))

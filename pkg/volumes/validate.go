@@ -35,9 +35,6 @@ func (p *plan) checkContainers(known map[string]bool) {
 }
 
 func (p *plan) checkContainer(at string, c *v1.Container, known map[string]bool) {
-	if len(c.VolumeDevices) > 0 {
-		p.refuse(at, "volumeDevices are not supported by this node; use volumeMounts")
-	}
 	targets := map[string]bool{}
 	for i := range c.VolumeMounts {
 		m := &c.VolumeMounts[i]

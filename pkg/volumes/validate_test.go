@@ -134,9 +134,9 @@ func TestValidateMounts(t *testing.T) {
 
 func TestValidateNamesAllProblems(t *testing.T) {
 	pod := podWith(configMap("a", "gone"), hostPathVolume("h", "/etc", ""))
-	pod.Spec.InitContainers = []v1.Container{{Name: "i", VolumeDevices: []v1.VolumeDevice{{Name: "x"}}}}
+	pod.Spec.InitContainers = []v1.Container{{Name: "i", VolumeMounts: []v1.VolumeMount{{Name: "x", MountPath: "/x"}}}}
 	_, err := validate(pod, volumes.Data{}, volumes.Policy{})
-	for _, want := range []string{`ConfigMap gone`, `this node allows no host paths`, `spec.initContainers[0] i: volumeDevices`} {
+	for _, want := range []string{`ConfigMap gone`, `this node allows no host paths`, `spec.initContainers[0] i volumeMounts[0] /x: volume x`} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want it to name %s", err, want)
 		}
