@@ -79,7 +79,9 @@ func (s *Server) handle(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		logger := log.G(r.Context()).WithField("route", r.URL.Path)
 		if session := r.Header.Get("InterLink-Http-Session"); session != "" {
-			logger = logger.WithField("session", fmt.Sprintf("%.64q", session))
+			// Escaped, and without the quotes, which the log adds where they are needed.
+			quoted := fmt.Sprintf("%.64q", session)
+			logger = logger.WithField("session", quoted[1:len(quoted)-1])
 		}
 		ctx := log.WithLogger(r.Context(), logger)
 		ctx, answered := s.config.Observer.Begin(r.WithContext(ctx), r.URL.Path)

@@ -90,7 +90,7 @@ func TestSessionCannotForgeLogLines(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			wantAnswer(t, call(s, "POST", "/create", strings.NewReader(`{"pod":{}}`), "InterLink-Http-Session", header), 200, "jid")
 			text := fmt.Sprint(session)
-			if len(text) > 300 || strings.ContainsAny(text, "\n\r\x1b") || text[0] != '"' || strings.Count(strings.ReplaceAll(text, `\"`, ""), `"`) != 2 {
+			if len(text) > 300 || strings.ContainsAny(text, "\n\r\x1b") || strings.Contains(strings.ReplaceAll(text, `\"`, ""), `"`) {
 				t.Errorf("session %q is logged as %s", header, text)
 			}
 		})

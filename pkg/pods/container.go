@@ -76,8 +76,7 @@ func (r *runner) run(ctx context.Context) (v1.ContainerStateTerminated, error) {
 		r.p.update(r.spec.Name, func(s *v1.ContainerStatus) {
 			// One step: a poll must never see the pod ended between two runs (protocol 2.2.3).
 			s.LastTerminationState = v1.ContainerState{Terminated: &end}
-			s.State = waiting(reasonCrashLoop, fmt.Sprintf("back-off %s restarting container %s: it ended with %d: %s",
-				delay, r.spec.Name, end.ExitCode, end.Message))
+			s.State = waiting(reasonCrashLoop, fmt.Sprintf("back-off %s restarting container %s: it %s", delay, r.spec.Name, endedWith(&end)))
 			s.Ready, s.Started = false, new(bool)
 		})
 		fields := endFields(end)

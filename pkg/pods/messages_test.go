@@ -45,3 +45,21 @@ func TestMessagesOfAPodAreBounded(t *testing.T) {
 		t.Errorf("a message within its share has %d bytes", len(got))
 	}
 }
+
+// TestWordsOfAFailedInit: which one, how it ended, and no colon with nothing behind it.
+func TestWordsOfAFailedInit(t *testing.T) {
+	for message, want := range map[string]string{
+		"":          "not started: init container first ended with 7",
+		"no luck\n": "not started: init container first ended with 7: no luck\n",
+	} {
+		pod := plainPod()
+		pod.Spec.InitContainers = []v1.Container{{Name: "first"}}
+		known := map[string]v1.ContainerStatus{
+			"first": {Name: "first", State: v1.ContainerState{Terminated: &v1.ContainerStateTerminated{ExitCode: 7, Message: message}}},
+			"main":  {Name: "main", State: waiting(reasonInitializing, "")},
+		}
+		if got := report(pod, known, true).Containers[0].State.Terminated.Message; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}

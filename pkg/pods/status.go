@@ -1,6 +1,7 @@
 package pods
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -142,8 +143,8 @@ func localNames(pod *v1.Pod, annotation string) map[string]bool {
 	return names
 }
 
-// failedInit is how the init container ended that stopped the pod, if one did.
-func failedInit(inits []v1.ContainerStatus, ended bool) *v1.ContainerStateTerminated {
+// failedInit is the init container whose end stopped the pod, nil if none did.
+func failedInit(inits []v1.ContainerStatus, ended bool) *v1.ContainerStatus {
 	if !ended {
 		return nil
 	}
@@ -153,17 +154,27 @@ func failedInit(inits []v1.ContainerStatus, ended bool) *v1.ContainerStateTermin
 	if at < 0 {
 		return nil
 	}
-	return inits[at].State.Terminated
+	return &inits[at]
 }
 
 // neverRan reports a container that a failed init container kept from starting.
-func neverRan(status v1.ContainerStatus, init *v1.ContainerStateTerminated) v1.ContainerStatus {
+func neverRan(status v1.ContainerStatus, init *v1.ContainerStatus) v1.ContainerStatus {
+	end := init.State.Terminated
 	status.State = v1.ContainerState{Terminated: &v1.ContainerStateTerminated{
-		ExitCode: init.ExitCode, Reason: "Error", FinishedAt: init.FinishedAt, StartedAt: init.FinishedAt,
-		Message: "not started: an init container failed: " + init.Message,
+		ExitCode: end.ExitCode, Reason: "Error", FinishedAt: end.FinishedAt, StartedAt: end.FinishedAt,
+		Message: "not started: init container " + init.Name + " " + endedWith(end),
 	}}
 	status.Ready = false
 	return status
+}
+
+// endedWith tells how a container ended, with its message if it has one.
+func endedWith(end *v1.ContainerStateTerminated) string {
+	text := fmt.Sprintf("ended with %d", end.ExitCode)
+	if end.Message != "" {
+		text += ": " + end.Message
+	}
+	return text
 }
 
 // uniform is the report of a pod of which we know nothing but its spec.
