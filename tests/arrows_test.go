@@ -57,6 +57,12 @@ var owners = map[string]string{
 	"go.opentelemetry.io/":      "tracing",
 }
 
+// pure packages decide and do nothing: they may not import what reads, writes or waits.
+var (
+	pure   = []string{"podspec"}
+	impure = []string{"bufio", "context", "io", "io/fs", "net", "net/http", "os", "os/exec", "path/filepath", "sync", "syscall", "time", "golang.org/x/sys/unix"}
+)
+
 func TestImportsPointOneWay(t *testing.T) {
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "../pkg/...").CombinedOutput()
 	if err != nil {
@@ -72,6 +78,9 @@ func TestImportsPointOneWay(t *testing.T) {
 		for _, imported := range words[1:] {
 			if own, ours := strings.CutPrefix(imported, module); ours && !slices.Contains(allowed, own) {
 				t.Errorf("%s imports %s", name, own)
+			}
+			if slices.Contains(pure, name) && slices.Contains(impure, imported) {
+				t.Errorf("%s imports %s: it has to stay free of files, calls and state", name, imported)
 			}
 			for prefix, owner := range owners {
 				if strings.HasPrefix(imported, prefix) && name != owner {

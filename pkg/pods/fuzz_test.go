@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/containerd/containerd/log"
 	"github.com/containerd/errdefs"
@@ -102,6 +103,9 @@ func FuzzPod(f *testing.F) {
 		if err := m.validate(ctx, pod, data); err != nil {
 			if !errdefs.IsInvalidArgument(err) {
 				t.Fatalf("refused with %v, which is no invalid argument", err)
+			}
+			if text := err.Error(); len(text) > 5000 || strings.ContainsFunc(text, unicode.IsControl) {
+				t.Fatalf("refused with %d bytes: %q", len(text), text)
 			}
 			return
 		}
