@@ -112,7 +112,7 @@ func kubeHostPathMistakes(t *testing.T, d kubeDaemon) {
 		t.Run(c.path+" as "+string(c.kind), func(t *testing.T) {
 			t.Parallel()
 			pod := withVolume(newPod(shell("c", "true")), hostPathOf(filepath.Join(dir, c.path), c.kind), "/vol")
-			d.run(t, pod).waitMessage("c", `"vol" (hostPath)`, c.words)
+			d.run(t, pod).waitMessage("c", "vol (hostPath)", c.words)
 			if entries, err := os.ReadDir(outside); err != nil || len(entries) > 0 {
 				t.Errorf("outside the prefix: %v, %v", entries, err)
 			}

@@ -199,11 +199,15 @@ func kubeTerminationMessages(t *testing.T, d kubeDaemon) {
 	for _, line := range strings.SplitAfter(p.logs("fallback", logOptions{}), "\n")[20:] {
 		tail.WriteString(line)
 	}
-	for name, want := range map[string]string{"written": "it is done", "stranger": "fine", "long": strings.Repeat("x", 4096),
+	// Each of the seven has its share of 12 KiB.
+	for name, want := range map[string]string{"written": "it is done", "stranger": "fine", "long": strings.Repeat("x", 12<<10/7),
 		"fallback": tail.String(), "quiet": "", "file": "chosen", "nofallback": ""} {
 		if got := seen.container(name).State.Terminated.Message; got != want {
 			t.Errorf("message of %s = %.300q, want %.300q", name, got, want)
 		}
+	}
+	if got := d.run(t, newPod(long)).waitPhase(v1.PodSucceeded).container("long").State.Terminated.Message; got != strings.Repeat("x", 4096) {
+		t.Errorf("a message alone in its pod has %d bytes, want 4096", len(got))
 	}
 }
 
