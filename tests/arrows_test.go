@@ -25,6 +25,7 @@ var arrows = map[string][]string{
 	"fault":        {},
 	"firewall":     {"retry"},
 	"gpu":          {"engine"},
+	"hostnet":      {"engine"},
 	"images":       {"engine", "fault", "pool", "retry"},
 	"initapi":      {},
 	"initbinary":   {},
@@ -51,10 +52,10 @@ var arrows = map[string][]string{
 
 // owners are modules that only one of our packages may import.
 var owners = map[string]string{
-	"github.com/docker/docker/": "engine",
-	"github.com/NVIDIA/go-nvml": "gpu",
-	"github.com/prometheus/":    "metrics",
-	"go.opentelemetry.io/":      "tracing",
+	"github.com/docker/docker/":            "engine",
+	"github.com/NVIDIA/go-nvml":            "gpu",
+	"github.com/prometheus/client_golang/": "metrics",
+	"go.opentelemetry.io/":                 "tracing",
 }
 
 // pure packages decide and do nothing: they may not import what reads, writes or waits.

@@ -22,6 +22,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/hostnet"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initbinary"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
@@ -138,7 +139,7 @@ func (p *examination) sandboxConfig(ctx context.Context, info engine.Info, share
 func (p *examination) networks(ctx context.Context, parents []netip.Prefix) preflight.Line {
 	n := preflight.Networks{Parents: parents, Configured: len(p.settings.DockerNetworkSubnet) > 0, Cut: pool.Networks(parents), Wanted: p.sandboxes()}
 	// Without routes nothing is known to overlap, as for the daemon.
-	n.Routes, _ = hostRoutes("/proc")
+	n.Routes, _ = hostnet.Routes("/proc")
 	found, err := p.host.ListNetworks(ctx)
 	if err != nil {
 		return preflight.Line{Name: "networks", Verdict: preflight.Wrong, Found: err.Error(), Do: "see whether the engine is well"}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/hostnet"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
@@ -19,7 +20,7 @@ import (
 
 // sandboxConfig is how sandboxes are made on a host with this engine, each with limits,
 // but for their first process, their firewall and where a missing image comes from.
-func sandboxConfig(ctx context.Context, s config.Config, host networkLister, info engine.Info, sharing images.Sharing, limits engine.Resources) pool.Config {
+func sandboxConfig(ctx context.Context, s config.Config, host hostnet.Engine, info engine.Info, sharing images.Sharing, limits engine.Resources) pool.Config {
 	volume := ""
 	if sharing.Library {
 		volume = pool.StoreVolume(s.Instance)
@@ -28,7 +29,7 @@ func sandboxConfig(ctx context.Context, s config.Config, host networkLister, inf
 		Instance: s.Instance, Dir: filepath.Join(s.DataRootFolder, "sandboxes"), Image: s.SandboxImageName(),
 		Size: s.AvailableDinds, Standby: s.Standbys(), Parallel: s.BootParallel(), BootTimeout: s.SandboxBootTimeout, StrayGrace: s.StrayGracePeriod, StrayDryRun: s.StrayDryRun,
 		RemoveFolder: volumes.Remove,
-		Privileged:   s.SandboxPrivileged, AppArmor: pool.AppArmorFor(os.DirFS("/"), s.AppArmorProfile()), Store: sharing.Root, StoreVolume: volume, Subnets: sandboxNetworks(ctx, s, host), Mounts: hostMounts(ctx, s),
+		Privileged:   s.SandboxPrivileged, AppArmor: pool.AppArmorFor(os.DirFS("/"), s.AppArmorProfile()), Store: sharing.Root, StoreVolume: volume, Subnets: hostnet.SandboxRanges(ctx, s.DockerNetworkSubnet, host), Mounts: hostMounts(ctx, s),
 		Resources: limits,
 	}
 	out.Confine(info)

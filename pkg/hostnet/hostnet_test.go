@@ -1,4 +1,4 @@
-package main
+package hostnet
 
 import (
 	"net/netip"
@@ -20,7 +20,7 @@ docker0	000011AC	00000000	0001	0	0	0	0000FFFF	0	0	0
 eth0	070200C0	00000000	0005	0	0	0	FFFFFFFF	0	0	0
 `
 
-func TestHostRoutes(t *testing.T) {
+func TestRoutes(t *testing.T) {
 	proc := t.TempDir()
 	if err := os.Mkdir(filepath.Join(proc, "net"), 0o700); err != nil {
 		t.Fatal(err)
@@ -28,7 +28,7 @@ func TestHostRoutes(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(proc, "net", "route"), []byte(routeTable), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	got, err := hostRoutes(proc)
+	got, err := Routes(proc)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func TestHostRoutes(t *testing.T) {
 	}
 	same := cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
 	if diff := cmp.Diff(want, got, same); diff != "" {
-		t.Errorf("hostRoutes() (-want +got):\n%s", diff)
+		t.Errorf("Routes() (-want +got):\n%s", diff)
 	}
 	chosen, ok := freeOf(got, defaultNetworks)
 	if !ok || chosen != defaultNetworks[2] {

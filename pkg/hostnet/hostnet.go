@@ -1,4 +1,6 @@
-package main
+// Package hostnet knows which networks this host reaches, and which ranges are free for
+// those of sandboxes.
+package hostnet
 
 import (
 	"context"
@@ -8,7 +10,6 @@ import (
 	"slices"
 
 	"github.com/containerd/containerd/log"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/prometheus/procfs"
 )
@@ -20,16 +21,17 @@ var defaultNetworks = []netip.Prefix{
 	netip.MustParsePrefix("10.213.0.0/19"), netip.MustParsePrefix("100.90.0.0/19"), netip.MustParsePrefix("198.18.0.0/19"),
 }
 
-// networkLister is the host's engine, which knows its networks.
-type networkLister interface {
+// Engine is the host's, which knows its networks.
+type Engine interface {
 	ListNetworks(ctx context.Context, labels ...string) ([]engine.Network, error)
 }
 
-// sandboxNetworks are the parents of the sandboxes' networks; none leaves the
+// SandboxRanges are the ranges that the networks of sandboxes are cut from: those that are
+// configured, or else a default one that no route of this host overlaps. None leaves the
 // choice to the engine.
-func sandboxNetworks(ctx context.Context, s config.Config, host networkLister) []netip.Prefix {
-	if len(s.DockerNetworkSubnet) > 0 {
-		return s.DockerNetworkSubnet
+func SandboxRanges(ctx context.Context, configured []netip.Prefix, host Engine) []netip.Prefix {
+	if len(configured) > 0 {
+		return configured
 	}
 	routes, err := foreignRoutes(ctx, host)
 	if err != nil {
@@ -57,8 +59,8 @@ func freeOf(routes, candidates []netip.Prefix) (netip.Prefix, bool) {
 // foreignRoutes are this machine's without those of the engine's own networks:
 // it refuses to overlap these itself, and sandboxes of an earlier run are among
 // them. The networks of another engine on this machine it does not know.
-func foreignRoutes(ctx context.Context, host networkLister) ([]netip.Prefix, error) {
-	routes, err := hostRoutes("/proc")
+func foreignRoutes(ctx context.Context, host Engine) ([]netip.Prefix, error) {
+	routes, err := Routes("/proc")
 	if err != nil {
 		return nil, err
 	}
@@ -71,8 +73,9 @@ func foreignRoutes(ctx context.Context, host networkLister) ([]netip.Prefix, err
 	return routes, err
 }
 
-// hostRoutes are the networks that this machine reaches by a route of their own.
-func hostRoutes(proc string) ([]netip.Prefix, error) {
+// Routes are the networks that this machine reaches by a route of their own, as
+// the folder proc, /proc say, has them. The default route is none of them.
+func Routes(proc string) ([]netip.Prefix, error) {
 	fs, err := procfs.NewFS(proc)
 	if err != nil {
 		return nil, err
