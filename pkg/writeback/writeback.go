@@ -7,17 +7,14 @@
 package writeback
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/containerd/containerd/log"
+	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
@@ -44,7 +41,7 @@ func Run(ctx context.Context, dir string, limit int64) {
 			"unless the host has a small vm.dirty_background_bytes")
 		return
 	}
-	k := keeper{limit: limit, waiting: dirty, flush: func() error { return syncFileSystem(dir) }}
+	k := keeper{limit: limit, waiting: func() (int64, error) { return dirty(procfs.DefaultMountPoint) }, flush: func() error { return syncFileSystem(dir) }}
 	k.run(ctx)
 }
 
@@ -77,30 +74,20 @@ func (k keeper) look() error {
 	return err
 }
 
-const meminfo = "/proc/meminfo"
-
-// dirty is what waits for all of the host's disks.
-func dirty() (int64, error) {
-	text, err := os.ReadFile(meminfo)
+// dirty returns how many bytes wait for all of the host's disks, as the folder proc has it.
+func dirty(proc string) (int64, error) {
+	fs, err := procfs.NewFS(proc)
 	if err != nil {
 		return 0, err
 	}
-	return parse(text)
-}
-
-func parse(text []byte) (int64, error) {
-	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
-		value, found := strings.CutPrefix(lines.Text(), "Dirty:")
-		if !found {
-			continue
-		}
-		kilobytes, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(value, "kB")), 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("read %s: %w", meminfo, err)
-		}
-		return kilobytes << 10, nil
+	memory, err := fs.Meminfo()
+	if err != nil {
+		return 0, err
 	}
-	return 0, errors.New(meminfo + " does not say what is dirty")
+	if memory.DirtyBytes == nil {
+		return 0, fmt.Errorf("%s/meminfo does not say what is dirty", proc)
+	}
+	return int64(*memory.DirtyBytes), nil
 }
 
 // syncFileSystem opens the folder anew each time, so that its file system can be

@@ -3,6 +3,7 @@ package writeback
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"testing"
 	"testing/synctest"
@@ -50,7 +51,7 @@ func TestRun(t *testing.T) {
 
 // The host that the test runs on tells what waits, and can be told to write.
 func TestHost(t *testing.T) {
-	if n, err := dirty(); err != nil || n < 0 {
+	if n, err := dirty("/proc"); err != nil || n < 0 {
 		t.Errorf("dirty() = %d, %v", n, err)
 	}
 	if err := syncFileSystem(t.TempDir()); err != nil {
@@ -61,12 +62,33 @@ func TestHost(t *testing.T) {
 	}
 }
 
-// A folder that cannot be seen ends it: whoever waits for it does not wait for ever.
+// A folder that cannot be seen ends it: nothing waits for it then. One that can be seen
+// does not.
 func TestRunWithoutTheFolder(t *testing.T) {
-	Run(t.Context(), filepath.Join(t.TempDir(), "none"), 1)
+	there := t.TempDir()
+	for dir, ends := range map[string]bool{filepath.Join(there, "none"): true, there: false} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			ended := make(chan struct{})
+			go func() { defer close(ended); Run(ctx, dir, 1<<60) }()
+			synctest.Wait()
+			select {
+			case <-ended:
+				if !ends {
+					t.Errorf("it ended although %s is there", dir)
+				}
+			default:
+				if ends {
+					t.Errorf("it goes on although %s is not there", dir)
+				}
+			}
+			cancel()
+			<-ended
+		})
+	}
 }
 
-func TestParse(t *testing.T) {
+func TestDirty(t *testing.T) {
 	for name, c := range map[string]struct {
 		text string
 		want int64
@@ -79,9 +101,16 @@ func TestParse(t *testing.T) {
 		"another one": {"NotDirty: 7 kB\n", 0, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got, err := parse([]byte(c.text)); got != c.want || (err == nil) != c.ok {
-				t.Errorf("parse() = %d, %v, want %d", got, err, c.want)
+			proc := t.TempDir()
+			if err := os.WriteFile(filepath.Join(proc, "meminfo"), []byte(c.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := dirty(proc); got != c.want || (err == nil) != c.ok {
+				t.Errorf("dirty() = %d, %v, want %d", got, err, c.want)
 			}
 		})
+	}
+	if _, err := dirty(filepath.Join(t.TempDir(), "none")); err == nil {
+		t.Error("a host without /proc says what waits")
 	}
 }
