@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -86,31 +87,36 @@ func TestTooManyCalls(t *testing.T) {
 	})
 }
 
-// TestMemoryOfRequests: two hundred large creates at once are decoded a few at a
-// time.
+// TestMemoryOfRequests: bodies share a memory, and calls for which there is none wait. In a
+// larger one all of them are there at a time.
 func TestMemoryOfRequests(t *testing.T) {
-	var mu sync.Mutex
-	now, most := 0, 0
-	s := limited(fakePods{create: func(_ context.Context, pod *v1.Pod, _ volumes.Data) (string, error) {
-		mu.Lock()
-		now++
-		most = max(most, now)
-		mu.Unlock()
-		defer func() {
-			mu.Lock()
-			now--
-			mu.Unlock()
-		}()
-		return string(pod.UID), nil
-	}}, func(c *api.Config) { c.MaxCalls = 1000 })
+	const calls = 50
 	text := `{"pod":{"metadata":{"annotations":{"a":"` + strings.Repeat("x", maxBody-100) + `"}}}}`
-	var calls sync.WaitGroup
-	for range 200 {
-		calls.Go(func() { wantAnswer(t, call(s, "POST", "/create", strings.NewReader(text)), 200, "PodUID") })
-	}
-	calls.Wait()
-	if most > 2 {
-		t.Errorf("%d bodies of %d bytes at a time in a memory of %d", most, len(text), 2*maxBody)
+	for memory, want := range map[int64]int{2 * maxBody: 2, 10 * maxBody: 10, 1000 * maxBody: calls} {
+		t.Run(fmt.Sprint(memory), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var inside atomic.Int64
+				leave := make(chan struct{})
+				s := limited(fakePods{create: func(_ context.Context, pod *v1.Pod, _ volumes.Data) (string, error) {
+					inside.Add(1)
+					<-leave
+					return string(pod.UID), nil
+				}}, func(c *api.Config) { c.MaxCalls, c.MaxMemory = 2*calls, memory })
+				var group sync.WaitGroup
+				for range calls {
+					group.Go(func() { wantAnswer(t, call(s, "POST", "/create", strings.NewReader(text)), 200, "PodUID") })
+				}
+				synctest.Wait()
+				if got := int(inside.Load()); got != want {
+					t.Errorf("%d bodies of %d bytes at a time, want %d", got, len(text), want)
+				}
+				close(leave)
+				group.Wait()
+				if got := inside.Load(); got != calls {
+					t.Errorf("%d of %d calls were let in", got, calls)
+				}
+			})
+		})
 	}
 }
 

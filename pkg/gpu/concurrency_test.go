@@ -3,7 +3,9 @@ package gpu_test
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/containerd/errdefs"
@@ -37,10 +39,12 @@ func (w *witness) leave(uuids []string) {
 	}
 }
 
+// TestConcurrentPods: each gets what it asks for in the end, and no two have one GPU.
 func TestConcurrentPods(t *testing.T) {
-	const pods, rounds, gpus = 200, 25, 8
+	const pods, rounds, gpus = 50, 25, 8
 	l := ledgerOf(host(gpus))
 	w := &witness{users: make(map[string]string)}
+	var granted, refused atomic.Int64
 	var all sync.WaitGroup
 	for i := range pods {
 		all.Go(func() {
@@ -49,14 +53,15 @@ func TestConcurrentPods(t *testing.T) {
 			for range rounds {
 				want := random.Int64N(gpus) + 1
 				a, err := l.Reserve(owner, ask("main", want))
-				if errdefs.IsResourceExhausted(err) {
-					l.Release(owner)
-					continue
+				for ; errdefs.IsResourceExhausted(err); a, err = l.Reserve(owner, ask("main", want)) {
+					refused.Add(1)
+					runtime.Gosched() // others give theirs back
 				}
 				if err != nil {
 					t.Errorf("%s: %v", owner, err)
 					return
 				}
+				granted.Add(1)
 				got := a.UUIDs("main")
 				if int64(len(got)) != want {
 					t.Errorf("%s got %d devices, want %d", owner, len(got), want)
@@ -65,8 +70,10 @@ func TestConcurrentPods(t *testing.T) {
 					t.Error(err)
 				}
 				if random.IntN(4) == 0 {
-					l.MarkUnhealthy(uuid(random.IntN(gpus)), "XID 79")
-					l.MarkHealthy(uuid(random.IntN(gpus)))
+					failing := uuid(random.IntN(gpus))
+					l.MarkUnhealthy(failing, "XID 79")
+					runtime.Gosched() // others ask meanwhile
+					l.MarkHealthy(failing)
 					l.Update(host(gpus))
 					l.Totals()
 				}
@@ -76,6 +83,12 @@ func TestConcurrentPods(t *testing.T) {
 		})
 	}
 	all.Wait()
+	if got := granted.Load(); got != pods*rounds {
+		t.Errorf("%d of %d requests were granted", got, pods*rounds)
+	}
+	if refused.Load() == 0 {
+		t.Error("no request was refused: the pods were not there at a time")
+	}
 	for i := range gpus {
 		l.MarkHealthy(uuid(i))
 	}
