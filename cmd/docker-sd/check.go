@@ -17,8 +17,8 @@ import (
 // Exit codes of a check, beside 0 for a host on which nothing is wrong. Every
 // other command ends with 1 when it fails.
 const (
-	exitWrong = 1
-	exitAsked = 2
+	exitFailed  = 1
+	exitNotMade = 2
 )
 
 // coded is an error with an exit code of its own.
@@ -37,7 +37,7 @@ func exitCode(err error) int {
 	return 1
 }
 
-func notAsked(err error) error { return coded{err, exitAsked} }
+func notAsked(err error) error { return coded{err, exitNotMade} }
 
 // checkFlags bound what a check does.
 type checkFlags struct {
@@ -53,7 +53,7 @@ func newCheck(o *cli.Options) *cobra.Command {
 		Long: "check looks at all that docker-sd needs of this host, with the configuration that docker-sd\n" +
 			"would run with, and boots a sandbox with a container in it. It leaves nothing behind, and\n" +
 			"may be used while docker-sd runs. docs/operations.md explains each line.\n\n" +
-			"Exit codes: 0 nothing is wrong (there may be notes), 1 something is wrong, 2 the check could\n" +
+			"Exit codes: 0 nothing failed (there may be warnings), 1 something failed, 2 the check could\n" +
 			"not be made: a wrong flag, a configuration that cannot be read, or an interrupt.",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if err := cobra.NoArgs(cmd, args); err != nil {
@@ -108,9 +108,9 @@ func check(ctx context.Context, o *cli.Options, f checkFlags) (preflight.Report,
 		return preflight.Report{}, err
 	}
 	defer p.close()
-	report := preflight.Report{Right: true}
+	report := preflight.Report{OK: true}
 	for _, warning := range warnings {
-		report.Add(preflight.Line{Name: "configuration", Verdict: preflight.Note, Found: warning, Do: "correct or remove it"})
+		report.Add(preflight.Line{Name: "configuration", Verdict: preflight.Warn, Found: warning, Do: "correct or remove it"})
 	}
 	p.look(bounded, &report, !f.noBoot)
 	return report, ctx.Err()
@@ -127,15 +127,18 @@ func report(s cli.Screen, r preflight.Report) error {
 	if err != nil {
 		return err
 	}
-	if !r.Right {
-		return coded{fmt.Errorf("%d of %d checks found something wrong", r.Count(preflight.Wrong), len(r.Lines)), exitWrong}
+	if !r.OK {
+		return coded{fmt.Errorf("%d of %d checks failed", r.Count(preflight.Fail), len(r.Lines)), exitFailed}
 	}
 	return nil
 }
 
+// verdictWidth is that of the longest verdict.
+const verdictWidth = len(preflight.Warn)
+
 // lines are the report for people: what to do is below what was found.
 func lines(s cli.Screen, r preflight.Report) string {
-	colours := map[preflight.Verdict]int{preflight.Right: cli.Green, preflight.Note: cli.Yellow, preflight.Wrong: cli.Red}
+	colours := map[preflight.Verdict]int{preflight.OK: cli.Green, preflight.Warn: cli.Yellow, preflight.Fail: cli.Red}
 	width := 0
 	for _, l := range r.Lines {
 		width = max(width, len(l.Name))
@@ -143,12 +146,12 @@ func lines(s cli.Screen, r preflight.Report) string {
 	var out strings.Builder
 	for _, l := range r.Lines {
 		text := cli.Plain([]string{l.Found, l.Do})
-		verdict := s.Paint(colours[l.Verdict], fmt.Sprintf("%-5s", l.Verdict))
+		verdict := s.Paint(colours[l.Verdict], fmt.Sprintf("%-*s", verdictWidth, l.Verdict))
 		fmt.Fprintf(&out, "%s  %-*s  %s\n", verdict, width, l.Name, text[0])
 		if l.Do != "" {
-			fmt.Fprintf(&out, "%*s  -> %s\n", len("right")+2+width, "", text[1])
+			fmt.Fprintf(&out, "%*s  -> %s\n", verdictWidth+2+width, "", text[1])
 		}
 	}
-	fmt.Fprintf(&out, "%d right, %d to note, %d wrong\n", r.Count(preflight.Right), r.Count(preflight.Note), r.Count(preflight.Wrong))
+	fmt.Fprintf(&out, "%d ok, %d warn, %d fail\n", r.Count(preflight.OK), r.Count(preflight.Warn), r.Count(preflight.Fail))
 	return out.String()
 }

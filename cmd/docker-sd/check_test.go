@@ -34,35 +34,35 @@ func TestCheckExitCodes(t *testing.T) {
 		code int
 		err  string
 	}{
-		"check":                {exitWrong, "checks found something wrong"},
-		"check --no-boot":      {exitWrong, "checks found something wrong"},
-		"check --nonsense":     {exitAsked, "unknown flag"},
-		"check more":           {exitAsked, `unknown command "more"`},
-		"check -o xml":         {exitAsked, "table or json"},
-		"check --timeout 0s":   {exitAsked, "such as 30s"},
-		"check --timeout soon": {exitAsked, "soon"},
+		"check":                {exitFailed, "checks failed"},
+		"check --no-boot":      {exitFailed, "checks failed"},
+		"check --nonsense":     {exitNotMade, "unknown flag"},
+		"check more":           {exitNotMade, `unknown command "more"`},
+		"check -o xml":         {exitNotMade, "table or json"},
+		"check --timeout 0s":   {exitNotMade, "such as 30s"},
+		"check --timeout soon": {exitNotMade, "soon"},
 	} {
 		_, err := printed(t, config, strings.Fields(command)...)
 		if err == nil || exitCode(err) != want.code || !strings.Contains(err.Error(), want.err) {
 			t.Errorf("%s = %v with code %d, want %d", command, err, exitCode(err), want.code)
 		}
 	}
-	if _, err := printed(t, filepath.Join(dir, "none.yaml"), "check"); exitCode(err) != exitAsked {
+	if _, err := printed(t, filepath.Join(dir, "none.yaml"), "check"); exitCode(err) != exitNotMade {
 		t.Errorf("check without a configuration = %v", err)
 	}
 	if _, err := printed(t, config, "pods"); exitCode(err) != 1 {
 		t.Errorf("another command ends with %d", exitCode(err))
 	}
 	text, _ := printed(t, config, "check")
-	for _, want := range []string{"wrong  engine ", "no Docker engine answers at unix://" + dir, "\n                       -> start the engine, or set DOCKER_HOST",
-		"note   configuration   unknown key", "right  kernel "} {
+	for _, want := range []string{"fail  engine ", "no Docker engine answers at unix://" + dir, "\n                      -> start the engine, or set DOCKER_HOST",
+		"warn  configuration   unknown key", "ok    kernel "} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}
 	}
 	text, _ = printed(t, config, "check", "-o", "json")
 	var report preflight.Report
-	if err := json.Unmarshal([]byte(text), &report); err != nil || report.Right || report.Count(preflight.Wrong) != 1 {
+	if err := json.Unmarshal([]byte(text), &report); err != nil || report.OK || report.Count(preflight.Fail) != 1 {
 		t.Errorf("the report is %+v, %v", report, err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "data")); !errors.Is(err, os.ErrNotExist) {
@@ -72,8 +72,8 @@ func TestCheckExitCodes(t *testing.T) {
 
 func TestCheckLines(t *testing.T) {
 	r := preflight.Report{}
-	r.Add(preflight.Line{Name: "a", Verdict: preflight.Wrong, Found: "x\x1b[2J", Do: "y"}, preflight.Line{Name: "longer", Verdict: preflight.Right, Found: "z"})
-	want := "\x1b[31mwrong\x1b[0m  a       x [2J\n               -> y\n\x1b[32mright\x1b[0m  longer  z\n1 right, 0 to note, 1 wrong\n"
+	r.Add(preflight.Line{Name: "a", Verdict: preflight.Fail, Found: "x\x1b[2J", Do: "y"}, preflight.Line{Name: "longer", Verdict: preflight.OK, Found: "z"})
+	want := "\x1b[31mfail\x1b[0m  a       x [2J\n              -> y\n\x1b[32mok  \x1b[0m  longer  z\n1 ok, 0 warn, 1 fail\n"
 	if got := lines(cli.Screen{Coloured: true}, r); got != want {
 		t.Errorf("lines are\n%q, want\n%q", got, want)
 	}

@@ -127,7 +127,7 @@ func (p *examination) lookAtEngine(ctx context.Context, r *preflight.Report, inf
 		space, err := preflight.SpaceAt(info.RootDir)
 		r.Add(preflight.Disk("engine disk", "the engine's data", info.RootDir, space, err))
 	} else {
-		r.Add(preflight.Line{Name: "engine disk", Verdict: preflight.Note, Found: fmt.Sprintf("%s, the engine's data, cannot be seen from here: %v", info.RootDir, err)})
+		r.Add(preflight.Line{Name: "engine disk", Verdict: preflight.Warn, Found: fmt.Sprintf("%s, the engine's data, cannot be seen from here: %v", info.RootDir, err)})
 	}
 }
 
@@ -142,7 +142,7 @@ func (p *examination) networks(ctx context.Context, parents []netip.Prefix) pref
 	n.Routes, _ = hostnet.Routes("/proc")
 	found, err := p.host.ListNetworks(ctx)
 	if err != nil {
-		return preflight.Line{Name: "networks", Verdict: preflight.Wrong, Found: err.Error(), Do: "see whether the engine is well"}
+		return preflight.Line{Name: "networks", Verdict: preflight.Fail, Found: err.Error(), Do: "see whether the engine is well"}
 	}
 	for _, network := range found {
 		prefix, err := netip.ParsePrefix(network.Subnet)
@@ -206,14 +206,14 @@ func bind(network, address string) error {
 func (p *examination) ports() []preflight.Line {
 	s, runs := p.settings, p.running.Described != ""
 	network, address := s.Listen()
-	calls := preflight.Port{Name: "listen address", Network: network, Address: address, Served: runs && p.running.Address == address, Taken: preflight.Wrong}
+	calls := preflight.Port{Name: "listen address", Network: network, Address: address, Served: runs && p.running.Address == address, Taken: preflight.Fail}
 	if preflight.IsWide(network, address) {
 		calls.Wide = preflight.WideCalls(s.Access.TokenFile != "", s.Access.TLS(), s.Access.ClientCAFile != "")
 	}
 	lines := []preflight.Line{calls.Judge(dial, bind)}
 	guard, err := newGuard(s.Access)
 	if err != nil {
-		lines = append(lines, preflight.Line{Name: "access", Verdict: preflight.Wrong, Found: err.Error(), Do: "see docs/security.md"})
+		lines = append(lines, preflight.Line{Name: "access", Verdict: preflight.Fail, Found: err.Error(), Do: "see docs/security.md"})
 	}
 	if names := guard.hosts(s); network == "tcp" && names != nil {
 		lines = append(lines, preflight.Names(slices.Sorted(maps.Keys(names))))
@@ -222,9 +222,9 @@ func (p *examination) ports() []preflight.Line {
 	if !on {
 		return lines
 	}
-	port := preflight.Port{Name: "admin address", Network: "tcp", Address: operators, Served: p.running.Admin, Taken: preflight.Wrong}
+	port := preflight.Port{Name: "admin address", Network: "tcp", Address: operators, Served: p.running.Admin, Taken: preflight.Fail}
 	if operators == config.DefaultAdminAddress {
-		port.Taken = preflight.Note // docker-sd starts without it
+		port.Taken = preflight.Warn // docker-sd starts without it
 	}
 	if preflight.IsWide("tcp", operators) {
 		port.Wide = preflight.WideAdmin()
@@ -234,7 +234,7 @@ func (p *examination) ports() []preflight.Line {
 
 func (p *examination) hostPaths(info engine.Info) []preflight.Line {
 	if err := checkApart(p.settings, info); err != nil {
-		return []preflight.Line{{Name: "host paths", Verdict: preflight.Wrong, Found: err.Error(), Do: "docker-sd does not start with it: choose other folders for pods"}}
+		return []preflight.Line{{Name: "host paths", Verdict: preflight.Fail, Found: err.Error(), Do: "docker-sd does not start with it: choose other folders for pods"}}
 	}
 	why := map[string]string{}
 	for claim, path := range p.settings.PersistentVolumeClaims {
@@ -267,7 +267,7 @@ func (p *examination) gpuLines(ctx context.Context, info engine.Info) []prefligh
 	lines := []preflight.Line{preflight.GPUs(inventory, err)}
 	c, sharingErr := acceleratorsConfig(p.settings)
 	if sharingErr != nil {
-		return append(lines, preflight.Line{Name: "gpu sharing", Verdict: preflight.Wrong, Found: sharingErr.Error(), Do: "correct GPUSharing"})
+		return append(lines, preflight.Line{Name: "gpu sharing", Verdict: preflight.Fail, Found: sharingErr.Error(), Do: "correct GPUSharing"})
 	}
 	if err != nil || len(inventory.Devices) == 0 {
 		return lines
@@ -324,7 +324,7 @@ func (p *examination) lookAtSandbox(ctx context.Context, r *preflight.Report, in
 	version, problem := p.dockerdOf(ctx, ref, config)
 	line := preflight.Image(ref, image, nil, true, version, problem)
 	r.Add(line)
-	if line.Verdict == preflight.Wrong {
+	if line.Verdict == preflight.Fail {
 		if err := remove(); err != nil {
 			r.Add(preflight.Booted(preflight.Times{}, err))
 		}

@@ -22,24 +22,24 @@ func AppArmor(c Confinement) Line {
 	load := "run apparmor_parser -r /etc/apparmor.d/" + c.Ours + ", then restart docker-sd"
 	switch {
 	case c.Privileged:
-		return note(name, "", "sandboxes run unconfined, because they are privileged")
+		return warn(name, "", "sandboxes run unconfined, because they are privileged")
 	case c.Setting == "unconfined":
-		return note(name, "", "sandboxes run unconfined, as SandboxAppArmorProfile says")
+		return warn(name, "", "sandboxes run unconfined, as SandboxAppArmorProfile says")
 	case !c.Engine && c.Setting != "auto":
-		return note(name, "", "sandboxes run unconfined: the engine puts no AppArmor profile on containers, and SandboxAppArmorProfile names %s", strconv.Quote(c.Setting))
+		return warn(name, "", "sandboxes run unconfined: the engine puts no AppArmor profile on containers, and SandboxAppArmorProfile names %s", strconv.Quote(c.Setting))
 	case !c.Engine:
-		return right(name, "not used: the engine puts no AppArmor profile on containers")
+		return ok(name, "not used: the engine puts no AppArmor profile on containers")
 	case !c.Seen && c.Setting == "auto":
-		return note(name, "set SandboxAppArmorProfile: "+c.Ours+" if the host has loaded it",
+		return warn(name, "set SandboxAppArmorProfile: "+c.Ours+" if the host has loaded it",
 			"sandboxes run unconfined: which profiles the kernel has cannot be seen from here")
 	case !c.Seen:
-		return right(name, "sandboxes run under %s, if the kernel has it: that cannot be seen from here", c.Setting)
+		return ok(name, "sandboxes run under %s, if the kernel has it: that cannot be seen from here", c.Setting)
 	case c.Setting == "auto" && !c.Profiles[c.Ours]:
-		return note(name, load, "sandboxes run unconfined: the kernel has no profile %s", c.Ours)
+		return warn(name, load, "sandboxes run unconfined: the kernel has no profile %s", c.Ours)
 	case c.Setting == "auto":
-		return right(name, "sandboxes run under %s", c.Ours)
+		return ok(name, "sandboxes run under %s", c.Ours)
 	case !c.Profiles[c.Setting]:
-		return wrong(name, "load it, or set SandboxAppArmorProfile: auto", "the kernel has no profile %s, and no sandbox starts", strconv.Quote(c.Setting))
+		return fail(name, "load it, or set SandboxAppArmorProfile: auto", "the kernel has no profile %s, and no sandbox starts", strconv.Quote(c.Setting))
 	}
-	return right(name, "sandboxes run under %s", c.Setting)
+	return ok(name, "sandboxes run under %s", c.Setting)
 }

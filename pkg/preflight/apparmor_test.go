@@ -14,16 +14,16 @@ func TestAppArmor(t *testing.T) {
 		want  preflight.Verdict
 		found string
 	}{
-		"ours":              {preflight.Confinement{Engine: true, Seen: true, Profiles: with, Setting: "auto"}, preflight.Right, "under docker-sd-sandbox"},
-		"not loaded":        {preflight.Confinement{Engine: true, Seen: true, Setting: "auto"}, preflight.Note, "unconfined"},
-		"no AppArmor":       {preflight.Confinement{Setting: "auto"}, preflight.Right, "not used"},
-		"no AppArmor named": {preflight.Confinement{Setting: "mine"}, preflight.Note, "unconfined"},
-		"named":             {preflight.Confinement{Engine: true, Seen: true, Profiles: with, Setting: "mine"}, preflight.Right, "under mine"},
-		"named, not there":  {preflight.Confinement{Engine: true, Seen: true, Profiles: with, Setting: "other"}, preflight.Wrong, "no sandbox starts"},
-		"not seen":          {preflight.Confinement{Engine: true, Setting: "auto"}, preflight.Note, "cannot be seen"},
-		"not seen, named":   {preflight.Confinement{Engine: true, Setting: "mine"}, preflight.Right, "under mine, if"},
-		"unconfined":        {preflight.Confinement{Engine: true, Seen: true, Profiles: with, Setting: "unconfined"}, preflight.Note, "unconfined"},
-		"privileged":        {preflight.Confinement{Engine: true, Seen: true, Profiles: with, Setting: "auto", Privileged: true}, preflight.Note, "privileged"},
+		"ours":              {preflight.Confinement{Engine: true, Seen: true, Profiles: with, Setting: "auto"}, preflight.OK, "under docker-sd-sandbox"},
+		"not loaded":        {preflight.Confinement{Engine: true, Seen: true, Setting: "auto"}, preflight.Warn, "unconfined"},
+		"no AppArmor":       {preflight.Confinement{Setting: "auto"}, preflight.OK, "not used"},
+		"no AppArmor named": {preflight.Confinement{Setting: "mine"}, preflight.Warn, "unconfined"},
+		"named":             {preflight.Confinement{Engine: true, Seen: true, Profiles: with, Setting: "mine"}, preflight.OK, "under mine"},
+		"named, not there":  {preflight.Confinement{Engine: true, Seen: true, Profiles: with, Setting: "other"}, preflight.Fail, "no sandbox starts"},
+		"not seen":          {preflight.Confinement{Engine: true, Setting: "auto"}, preflight.Warn, "cannot be seen"},
+		"not seen, named":   {preflight.Confinement{Engine: true, Setting: "mine"}, preflight.OK, "under mine, if"},
+		"unconfined":        {preflight.Confinement{Engine: true, Seen: true, Profiles: with, Setting: "unconfined"}, preflight.Warn, "unconfined"},
+		"privileged":        {preflight.Confinement{Engine: true, Seen: true, Profiles: with, Setting: "auto", Privileged: true}, preflight.Warn, "privileged"},
 	} {
 		c.in.Ours = "docker-sd-sandbox"
 		if got := preflight.AppArmor(c.in); got.Verdict != c.want || !strings.Contains(got.Found, c.found) {

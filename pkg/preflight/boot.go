@@ -164,14 +164,14 @@ const slowBoot = 5 * time.Second
 func Booted(t Times, err error) Line {
 	const name = "sandbox boot"
 	if err != nil {
-		return wrong(name, "see the lines above; dockerd's last words are in the message", "a sandbox could not be booted, used and removed: %s", strings.Join(strings.Fields(err.Error()), " "))
+		return fail(name, "see the lines above; dockerd's last words are in the message", "a sandbox could not be booted, used and removed: %s", strings.Join(strings.Fields(err.Error()), " "))
 	}
 	phases := fmt.Sprintf("network %d ms, create %d ms, start %d ms, engine ready %d ms, container run %d ms, remove %d ms", t.Network, t.Create, t.Start, t.Ready, t.Run, t.Remove)
 	if t.Copy > 0 {
 		phases += fmt.Sprintf(", image copied %d ms", t.Copy)
 	}
 	if took := time.Duration(t.Network+t.Create+t.Start+t.Ready) * time.Millisecond; took > slowBoot {
-		return note(name, "look for a slow disk or a loaded host; a larger AVAILABLEDINDS hides it from pods", "a sandbox took %s to boot: %s", took, phases)
+		return warn(name, "look for a slow disk or a loaded host; a larger AVAILABLEDINDS hides it from pods", "a sandbox took %s to boot: %s", took, phases)
 	}
-	return right(name, "%s", phases)
+	return ok(name, "%s", phases)
 }

@@ -20,12 +20,12 @@ func Engine(address string, info engine.Info, err error) Line {
 		if strings.Contains(err.Error(), "permission denied") || errdefs.IsPermissionDenied(err) {
 			do = "run docker-sd and this check as root, or as a member of the group that owns the socket"
 		}
-		return wrong(name, do, "no Docker engine answers at %s: %v", address, err)
+		return fail(name, do, "no Docker engine answers at %s: %v", address, err)
 	}
 	if before(info.Version, oldest) {
-		return wrong(name, "install Docker "+oldest+" or later", "version %s, API %s, at %s is too old", info.Version, info.APIVersion, address)
+		return fail(name, "install Docker "+oldest+" or later", "version %s, API %s, at %s is too old", info.Version, info.APIVersion, address)
 	}
-	return right(name, "version %s, API %s, at %s", info.Version, info.APIVersion, address)
+	return ok(name, "version %s, API %s, at %s", info.Version, info.APIVersion, address)
 }
 
 // before compares the first two numbers of versions; one that is not made of
@@ -53,30 +53,30 @@ func before(version, other string) bool {
 func Sharing(info engine.Info, shared, wanted bool, why string) Line {
 	const name = "images"
 	if !shared && wanted {
-		return note(name, `for the quickest first starts, use the engine's overlay2 store: "storage-driver": "overlay2" and "features": {"containerd-snapshotter": false} in /etc/docker/daemon.json; images have to be pulled again after that`,
+		return warn(name, `for the quickest first starts, use the engine's overlay2 store: "storage-driver": "overlay2" and "features": {"containerd-snapshotter": false} in /etc/docker/daemon.json; images have to be pulled again after that`,
 			"storage driver %s: %s, which takes time and space once for each image", info.StorageDriver, why)
 	}
-	return right(name, "storage driver %s: %s", info.StorageDriver, why)
+	return ok(name, "storage driver %s: %s", info.StorageDriver, why)
 }
 
 // LiveRestore judges whether sandboxes outlive a restart of the engine.
 func LiveRestore(info engine.Info) Line {
 	const name = "live-restore"
 	if !info.LiveRestore {
-		return note(name, `set "live-restore": true in /etc/docker/daemon.json and reload the engine (systemctl reload docker)`,
+		return warn(name, `set "live-restore": true in /etc/docker/daemon.json and reload the engine (systemctl reload docker)`,
 			"off: a restart or an upgrade of the engine ends every sandbox, and pods with it")
 	}
-	return right(name, "on: sandboxes outlive a restart of the engine")
+	return ok(name, "on: sandboxes outlive a restart of the engine")
 }
 
 // Cgroups judges the control groups that bound sandboxes.
 func Cgroups(info engine.Info) Line {
 	const name = "cgroups"
 	if info.CgroupVersion == "" || info.CgroupDriver == "" || info.CgroupDriver == "none" {
-		return wrong(name, "run the engine as root on a host with control groups", "the engine has no control groups (version %q, driver %q), so the limits of pods would not hold",
+		return fail(name, "run the engine as root on a host with control groups", "the engine has no control groups (version %q, driver %q), so the limits of pods would not hold",
 			info.CgroupVersion, info.CgroupDriver)
 	}
-	return right(name, "version %s, driver %s", info.CgroupVersion, info.CgroupDriver)
+	return ok(name, "version %s, driver %s", info.CgroupVersion, info.CgroupDriver)
 }
 
 // Instance judges the name of this docker-sd; err is of who looked for another
@@ -84,11 +84,11 @@ func Cgroups(info engine.Info) Line {
 func Instance(name string, err error) Line {
 	switch {
 	case errdefs.IsFailedPrecondition(err):
-		return wrong("instance", "choose another Instance, or remove those containers", "%v", err)
+		return fail("instance", "choose another Instance, or remove those containers", "%v", err)
 	case err != nil:
-		return wrong("instance", "see whether the engine is well", "%v", err)
+		return fail("instance", "see whether the engine is well", "%v", err)
 	}
-	return right("instance", "%s is used by no other docker-sd on this engine", name)
+	return ok("instance", "%s is used by no other docker-sd on this engine", name)
 }
 
 // Image judges the sandbox image; dockerd is what the engine in it says of its
@@ -98,13 +98,13 @@ func Image(ref string, image engine.Image, err error, ran bool, dockerd string, 
 	set := "pull it (docker pull " + ref + "), or set SandboxImage to one that this host has"
 	switch {
 	case errdefs.IsNotFound(err):
-		return wrong(name, set, "the sandbox image %s is not on this host; docker-sd would try to pull it for its first sandbox", ref)
+		return fail(name, set, "the sandbox image %s is not on this host; docker-sd would try to pull it for its first sandbox", ref)
 	case err != nil:
-		return wrong(name, "see whether the engine is well", "the sandbox image %s cannot be looked at: %v", ref, err)
+		return fail(name, "see whether the engine is well", "the sandbox image %s cannot be looked at: %v", ref, err)
 	case problem != nil:
-		return wrong(name, "set SandboxImage to an image with dockerd, such as docker:dind", "the sandbox image %s cannot run dockerd: %v", ref, problem)
+		return fail(name, "set SandboxImage to an image with dockerd, such as docker:dind", "the sandbox image %s cannot run dockerd: %v", ref, problem)
 	case !ran:
-		return right(name, "%s, %s", ref, bytes(uint64(max(image.Size, 0))))
+		return ok(name, "%s, %s", ref, bytes(uint64(max(image.Size, 0))))
 	}
-	return right(name, "%s, %s, has %s", ref, bytes(uint64(max(image.Size, 0))), dockerd)
+	return ok(name, "%s, %s, has %s", ref, bytes(uint64(max(image.Size, 0))), dockerd)
 }

@@ -25,9 +25,9 @@ type Firewall struct {
 // seen from here.
 func (f Firewall) Judge(here func(string) bool) Line {
 	const name = "firewall"
-	judged := note
+	judged := warn
 	if f.Required {
-		judged = wrong
+		judged = fail
 	}
 	elsewhere := len(f.Networks) > 0 && !slices.ContainsFunc(f.Networks, here)
 	var open []string
@@ -39,15 +39,15 @@ func (f Firewall) Judge(here func(string) bool) Line {
 	}
 	switch {
 	case f.Disabled:
-		return note(name, "set PodFirewall to enabled, or make rules of your own: see docs/security.md", "nothing keeps pods from this host's ports and from metadata services: PodFirewall is disabled")
+		return warn(name, "set PodFirewall to enabled, or make rules of your own: see docs/security.md", "nothing keeps pods from this host's ports and from metadata services: PodFirewall is disabled")
 	case f.Err != nil:
 		return judged(name, f.Advice, "nothing would keep pods from this host's ports and from metadata services: %v", f.Err)
 	case elsewhere:
 		return judged(name, f.Advice, "nothing would keep pods from this host's ports and from metadata services: the engine's networks are in another network namespace than this program")
 	case slices.Contains(f.HostPorts, "all"):
-		return note(name, "name the ports that pods need", "pods reach %s", strings.Join(open, ", "))
+		return warn(name, "name the ports that pods need", "pods reach %s", strings.Join(open, ", "))
 	case len(open) > 0:
-		return right(name, "pods are kept from this host, metadata services and each other by the nftables table %s, except %s", f.Table, strings.Join(open, ", "))
+		return ok(name, "pods are kept from this host, metadata services and each other by the nftables table %s, except %s", f.Table, strings.Join(open, ", "))
 	}
-	return right(name, "pods are kept from this host, metadata services and each other by the nftables table %s", f.Table)
+	return ok(name, "pods are kept from this host, metadata services and each other by the nftables table %s", f.Table)
 }

@@ -12,7 +12,7 @@ import (
 func GPUs(inventory gpu.Inventory, err error) Line {
 	const name = "gpu driver"
 	if err != nil {
-		return wrong(name, "install NVIDIA's driver and see that nvidia-smi works, set GPULibraryPath, or set GPUENABLED=0", "GPUs are wanted (GPUENABLED), but the driver does not answer: %v", err)
+		return fail(name, "install NVIDIA's driver and see that nvidia-smi works, set GPULibraryPath, or set GPUENABLED=0", "GPUs are wanted (GPUENABLED), but the driver does not answer: %v", err)
 	}
 	var driver string
 	for _, d := range inventory.Drivers {
@@ -30,11 +30,11 @@ func GPUs(inventory gpu.Inventory, err error) Line {
 	}
 	switch {
 	case len(inventory.Devices) == 0:
-		return wrong(name, "see that nvidia-smi lists GPUs, or set GPUENABLED=0", "%sGPUs are wanted (GPUENABLED), but there are none", driver)
+		return fail(name, "see that nvidia-smi lists GPUs, or set GPUENABLED=0", "%sGPUs are wanted (GPUENABLED), but there are none", driver)
 	case len(inventory.Skipped) > 0:
-		return note(name, "see docs/gpu.md", "%s%s; left out: %s", driver, strings.Join(names, ", "), strings.Join(inventory.Skipped, "; "))
+		return warn(name, "see docs/gpu.md", "%s%s; left out: %s", driver, strings.Join(names, ", "), strings.Join(inventory.Skipped, "; "))
 	}
-	return right(name, "%s%s", driver, strings.Join(names, ", "))
+	return ok(name, "%s%s", driver, strings.Join(names, ", "))
 }
 
 // Ways judges the ways that the configuration allows, in the order of preference.
@@ -49,11 +49,11 @@ func Ways(ways []accelerators.Way) Line {
 		}
 	}
 	if len(good) == 0 {
-		return wrong(name, "make a CDI specification with: nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml; see docs/gpu.md", "GPUs cannot get into containers: %s", strings.Join(bad, "; "))
+		return fail(name, "make a CDI specification with: nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml; see docs/gpu.md", "GPUs cannot get into containers: %s", strings.Join(bad, "; "))
 	}
 	found := "containers get GPUs by " + good[0]
 	if len(good) > 1 {
 		found += "; " + strings.Join(good[1:], " and ") + " would work too"
 	}
-	return right(name, "%s", found)
+	return ok(name, "%s", found)
 }

@@ -41,10 +41,10 @@ func features(root fs.FS) Line {
 	const name = "kernel"
 	systems, err := fs.ReadFile(root, "proc/filesystems")
 	if err != nil {
-		return wrong(name, "see that /proc is mounted", "what the kernel can do cannot be read: %v", err)
+		return fail(name, "see that /proc is mounted", "what the kernel can do cannot be read: %v", err)
 	}
 	if !slices.Contains(strings.Fields(string(systems)), "overlay") {
-		return wrong(name, "run modprobe overlay, and name it in /etc/modules-load.d", "the kernel has no overlay file system, in which containers' files live")
+		return fail(name, "run modprobe overlay, and name it in /etc/modules-load.d", "the kernel has no overlay file system, in which containers' files live")
 	}
 	var missing []string
 	for _, ns := range []string{"cgroup", "ipc", "mnt", "net", "pid", "uts"} {
@@ -53,10 +53,10 @@ func features(root fs.FS) Line {
 		}
 	}
 	if len(missing) > 0 {
-		return wrong(name, "use a kernel with all namespaces", "the kernel has no namespaces of the kinds %s", strings.Join(missing, ", "))
+		return fail(name, "use a kernel with all namespaces", "the kernel has no namespaces of the kinds %s", strings.Join(missing, ", "))
 	}
 	release, _ := fs.ReadFile(root, "proc/sys/kernel/osrelease")
-	return right(name, "%s has overlay and all namespaces that containers need", strings.TrimSpace(string(release)))
+	return ok(name, "%s has overlay and all namespaces that containers need", strings.TrimSpace(string(release)))
 }
 
 // limit is one number that the kernel keeps to.
@@ -80,10 +80,10 @@ func limits(root fs.FS, load Load) []Line {
 	out = append(out, inotify(root, load))
 	const files = "open files"
 	if need := 1024 + filesPerSandbox*n; load.OpenFiles < need {
-		return append(out, note(files, fmt.Sprintf("set LimitNOFILE=%d for docker-sd's service, or ulimit -n", max(need, 65536)),
+		return append(out, warn(files, fmt.Sprintf("set LimitNOFILE=%d for docker-sd's service, or ulimit -n", max(need, 65536)),
 			"this process may open %d files; %d sandboxes may take %d", load.OpenFiles, n, need))
 	}
-	return append(out, right(files, "this process may open %d", load.OpenFiles))
+	return append(out, ok(files, "this process may open %d", load.OpenFiles))
 }
 
 // inotifyInstances are enough that no pod takes all by accident. The kernel counts
@@ -104,17 +104,17 @@ func inotify(root fs.FS, load Load) Line {
 func (l limit) judge(root fs.FS, sandboxes int) Line {
 	text, err := fs.ReadFile(root, "proc/sys/"+strings.ReplaceAll(l.key, ".", "/"))
 	if err != nil {
-		return note(l.name, "", "%s is not known: %v", l.key, err)
+		return warn(l.name, "", "%s is not known: %v", l.key, err)
 	}
 	have, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
 	if err != nil {
-		return note(l.name, "", "%s is not a number: %v", l.key, err)
+		return warn(l.name, "", "%s is not a number: %v", l.key, err)
 	}
 	if have < l.need {
-		return note(l.name, fmt.Sprintf("put %s=%d into a file in /etc/sysctl.d and run sysctl --system", l.key, roundUp(l.need)),
+		return warn(l.name, fmt.Sprintf("put %s=%d into a file in /etc/sysctl.d and run sysctl --system", l.key, roundUp(l.need)),
 			"%s is %d; up to %d sandboxes may need %d for %s", l.key, have, sandboxes, l.need, l.meaning)
 	}
-	return right(l.name, "%s is %d", l.key, have)
+	return ok(l.name, "%s is %d", l.key, have)
 }
 
 // roundUp gives the next power of two, as such limits are written.

@@ -30,7 +30,7 @@ const enginePools = 30
 func (n Networks) Judge() Line {
 	const name = "networks"
 	if len(n.Parents) == 0 {
-		return note(name, "set DockerNetworkSubnet to a range that nothing else uses, a /19 is good for 512 sandboxes",
+		return warn(name, "set DockerNetworkSubnet to a range that nothing else uses, a /19 is good for 512 sandboxes",
 			"every default range for sandbox networks overlaps a route of this host, so the engine chooses, and its address pools end at about %d networks; up to %d sandboxes are wanted", enginePools, n.Wanted)
 	}
 	free, blocked := 0, []netip.Prefix{}
@@ -63,13 +63,13 @@ func (n Networks) Judge() Line {
 	}
 	switch {
 	case len(clashes) > 0:
-		return wrong(name, "set DockerNetworkSubnet to a range that nothing else uses", "%s overlaps what this host reaches by the routes to %s: pods would not reach that, nor be reached", ranges, list(clashes))
+		return fail(name, "set DockerNetworkSubnet to a range that nothing else uses", "%s overlaps what this host reaches by the routes to %s: pods would not reach that, nor be reached", ranges, list(clashes))
 	case free == 0 && used == 0:
-		return wrong(name, "widen DockerNetworkSubnet, or remove networks with docker network prune", "%s has no network left for a sandbox%s", ranges, others)
+		return fail(name, "widen DockerNetworkSubnet, or remove networks with docker network prune", "%s has no network left for a sandbox%s", ranges, others)
 	case free+used < n.Wanted:
-		return note(name, "widen DockerNetworkSubnet, or lower MaxPods", "%s: %d networks are free and %d in use by sandboxes, but up to %d sandboxes are wanted (MaxPods, AVAILABLEDINDS and StandbySandboxes)%s", ranges, free, used, n.Wanted, others)
+		return warn(name, "widen DockerNetworkSubnet, or lower MaxPods", "%s: %d networks are free and %d in use by sandboxes, but up to %d sandboxes are wanted (MaxPods, AVAILABLEDINDS and StandbySandboxes)%s", ranges, free, used, n.Wanted, others)
 	}
-	return right(name, "%s: %d networks are free, %d in use by sandboxes; up to %d are wanted%s", ranges, free, used, n.Wanted, others)
+	return ok(name, "%s: %d networks are free, %d in use by sandboxes; up to %d are wanted%s", ranges, free, used, n.Wanted, others)
 }
 
 func list(prefixes []netip.Prefix) string {

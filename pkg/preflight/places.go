@@ -47,7 +47,7 @@ const (
 // Disk judges the space at a path; what says what is kept there.
 func Disk(name, what, path string, s Space, err error) Line {
 	if err != nil {
-		return wrong(name, "see that the disk is mounted", "%s, %s: %v", path, what, err)
+		return fail(name, "see that the disk is mounted", "%s, %s: %v", path, what, err)
 	}
 	found := fmt.Sprintf("%s, %s: %s free of %s", path, what, bytes(s.FreeBytes), bytes(s.Bytes))
 	inodes := 100.0
@@ -58,11 +58,11 @@ func Disk(name, what, path string, s Space, err error) Line {
 	const do = "remove what nobody needs, such as images (docker image prune), or use a larger disk"
 	switch {
 	case s.FreeBytes < fullBytes || inodes < fullPercent:
-		return wrong(name, do, "%s: pods would fail", found)
+		return fail(name, do, "%s: pods would fail", found)
 	case s.FreeBytes < scarceBytes || inodes < scarcePercent:
-		return note(name, do, "%s: that is little", found)
+		return warn(name, do, "%s: that is little", found)
 	}
-	return right(name, "%s", found)
+	return ok(name, "%s", found)
 }
 
 func bytes(n uint64) string { return units.BytesSize(float64(n)) }
@@ -82,11 +82,11 @@ type Running struct {
 func Daemon(r Running) Line {
 	switch {
 	case r.Described == "":
-		return right("docker-sd", "none runs with this configuration")
+		return ok("docker-sd", "none runs with this configuration")
 	case len(r.Troubles) > 0:
-		return wrong("docker-sd", "see its log, and the lines below", "%s, and cannot take pods: %s", r.Described, strings.Join(r.Troubles, "; "))
+		return fail("docker-sd", "see its log, and the lines below", "%s, and cannot take pods: %s", r.Described, strings.Join(r.Troubles, "; "))
 	}
-	return right("docker-sd", "%s", r.Described)
+	return ok("docker-sd", "%s", r.Described)
 }
 
 // Folder judges DataRootFolder; holder names the process that has it locked.
@@ -96,32 +96,32 @@ func Folder(path string, r Running, holder string) Line {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if above := existing(path); unix.Access(above, unix.W_OK|unix.X_OK) != nil {
-			return wrong(name, "make the folder, or run as the user whose folder "+above+" is", "DataRootFolder %s is not there and cannot be made", path)
+			return fail(name, "make the folder, or run as the user whose folder "+above+" is", "DataRootFolder %s is not there and cannot be made", path)
 		}
-		return right(name, "%s will be made when docker-sd starts", path)
+		return ok(name, "%s will be made when docker-sd starts", path)
 	case err != nil:
-		return wrong(name, "run as the user that docker-sd runs as", "DataRootFolder %s: %v", path, err)
+		return fail(name, "run as the user that docker-sd runs as", "DataRootFolder %s: %v", path, err)
 	case !info.IsDir():
-		return wrong(name, "choose another DataRootFolder", "DataRootFolder %s is not a folder", path)
+		return fail(name, "choose another DataRootFolder", "DataRootFolder %s is not a folder", path)
 	}
 	probe, err := os.CreateTemp(path, "check-")
 	if err != nil {
-		return wrong(name, "run as the user that docker-sd runs as, and see that the disk is not mounted read-only", "DataRootFolder %s cannot be written to: %v", path, err)
+		return fail(name, "run as the user that docker-sd runs as, and see that the disk is not mounted read-only", "DataRootFolder %s cannot be written to: %v", path, err)
 	}
 	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
-		return wrong(name, "see whether the disk is well", "DataRootFolder %s: %v", path, err)
+		return fail(name, "see whether the disk is well", "DataRootFolder %s: %v", path, err)
 	}
 	state := "nobody uses it"
 	switch {
 	case r.Described != "":
 		state = "in use by the docker-sd that runs"
 	case holder != "":
-		return wrong(name, "stop that process, or choose another DataRootFolder", "DataRootFolder %s is locked by %s, and no docker-sd answers on the socket in it", path, holder)
+		return fail(name, "stop that process, or choose another DataRootFolder", "DataRootFolder %s is locked by %s, and no docker-sd answers on the socket in it", path, holder)
 	}
 	if info.Mode().Perm()&0o077 != 0 {
-		return note(name, "run chmod 700 "+path, "%s is writable, %s, and others may look into it (mode %04o)", path, state, info.Mode().Perm())
+		return warn(name, "run chmod 700 "+path, "%s is writable, %s, and others may look into it (mode %04o)", path, state, info.Mode().Perm())
 	}
-	return right(name, "%s is writable, private, %s", path, state)
+	return ok(name, "%s is writable, private, %s", path, state)
 }
 
 // Holder names the process that holds a lock (flock) on a file, "" if none does
@@ -172,16 +172,16 @@ func (p Port) Judge(dial, listen func(network, address string) error) Line {
 	} else if err := dial(p.Network, p.Address); err == nil {
 		return Line{Name: p.Name, Verdict: p.Taken, Found: "another process listens on " + p.Address, Do: "stop it, or set another address"}
 	} else if errors.Is(err, syscall.EACCES) {
-		return wrong(p.Name, "run as the user that docker-sd runs as", "the socket %s belongs to another user", p.Address)
+		return fail(p.Name, "run as the user that docker-sd runs as", "the socket %s belongs to another user", p.Address)
 	} else if err := listen(p.Network, p.Address); err != nil {
-		return wrong(p.Name, "set another address, or make the folder of the socket", "docker-sd cannot listen on %s: %v", p.Address, err)
+		return fail(p.Name, "set another address, or make the folder of the socket", "docker-sd cannot listen on %s: %v", p.Address, err)
 	}
 	if p.Wide.Verdict != "" {
 		w := p.Wide
 		w.Name, w.Found = p.Name, found+"; "+w.Found
 		return w
 	}
-	return right(p.Name, "%s", found)
+	return ok(p.Name, "%s", found)
 }
 
 // IsWide tells whether others than this host's programs reach an address.
@@ -198,28 +198,28 @@ func IsWide(network, address string) bool {
 func WideCalls(token, encrypted, certificates bool) Line {
 	switch {
 	case !token && !certificates:
-		return wrong("", "listen on 127.0.0.1 or a socket (SidecarURL, Socket), or set BearerTokenFile with TLSCertFile and TLSKeyFile, or TLSClientCAFile as well; see docs/security.md",
+		return fail("", "listen on 127.0.0.1 or a socket (SidecarURL, Socket), or set BearerTokenFile with TLSCertFile and TLSKeyFile, or TLSClientCAFile as well; see docs/security.md",
 			"whoever reaches this address can run containers on this host: it is wider than loopback, and callers are not asked who they are")
 	case !encrypted:
-		return note("", "set TLSCertFile and TLSKeyFile", "it is wider than loopback without TLS: whoever sees the traffic learns the token and the secrets of pods")
+		return warn("", "set TLSCertFile and TLSKeyFile", "it is wider than loopback without TLS: whoever sees the traffic learns the token and the secrets of pods")
 	}
 	return Line{}
 }
 
 // WideAdmin judges operators from other hosts.
 func WideAdmin() Line {
-	return note("", "listen on 127.0.0.1, or see that only monitoring reaches it", "it is wider than loopback: whoever reaches it sees the names of pods")
+	return warn("", "listen on 127.0.0.1, or see that only monitoring reaches it", "it is wider than loopback: whoever reaches it sees the names of pods")
 }
 
 // Names tells under which names calls are taken on a TCP address.
 func Names(names []string) Line {
-	return right("host names", "calls are taken under IP addresses and %s; where interLink uses another name, put it into AllowedHosts", strings.Join(names, ", "))
+	return ok("host names", "calls are taken under IP addresses and %s; where interLink uses another name, put it into AllowedHosts", strings.Join(names, ", "))
 }
 
 // TrustedFlags warns of annotations that grant. It is for a configuration that
 // trusts them.
 func TrustedFlags() Line {
-	return note("annotations", "set TrustedAnnotationFlags to false, unless the cluster decides who may write docker-options.vk.io/flags",
+	return warn("annotations", "set TrustedAnnotationFlags to false, unless the cluster decides who may write docker-options.vk.io/flags",
 		"TrustedAnnotationFlags is on: every user who may create a pod may take capabilities, root and real-time priority in its sandbox, whatever Pod Security Admission says")
 }
 
@@ -227,10 +227,10 @@ func TrustedFlags() Line {
 func HostPath(path, why string, shared bool) Line {
 	const name = "host path"
 	if _, err := os.Stat(path); err != nil {
-		return note(name, "mount or make it before docker-sd starts, or take it out of "+why, "%s (%s) is not there: pods that ask for it are refused", path, why)
+		return warn(name, "mount or make it before docker-sd starts, or take it out of "+why, "%s (%s) is not there: pods that ask for it are refused", path, why)
 	}
 	if !shared {
-		return note(name, "run mount --make-rshared on the mount that it is on, if there are such", "%s (%s) is there; what is mounted below it later does not show in pods", path, why)
+		return warn(name, "run mount --make-rshared on the mount that it is on, if there are such", "%s (%s) is there; what is mounted below it later does not show in pods", path, why)
 	}
-	return right(name, "%s (%s) is there", path, why)
+	return ok(name, "%s (%s) is there", path, why)
 }

@@ -11,12 +11,12 @@ import (
 // Verdict on one thing.
 type Verdict string
 
-// The verdicts. Only Wrong keeps pods from running as they should; a Note is
-// something that whoever runs this host should know.
+// The verdicts. Only Fail keeps pods from running as they should; Warn is for something
+// that the administrator of this host should know.
 const (
-	Right Verdict = "right"
-	Note  Verdict = "note"
-	Wrong Verdict = "wrong"
+	OK   Verdict = "ok"
+	Warn Verdict = "warn"
+	Fail Verdict = "fail"
 )
 
 // Line is what one check found.
@@ -24,27 +24,27 @@ type Line struct {
 	// Name of the check; it never changes, so that scripts can look for it.
 	Name    string  `json:"name"`
 	Verdict Verdict `json:"verdict"`
-	// Found is what is the case, Do what to do about it where it is not right.
+	// Found is what is the case, Do what to do about it where it is not ok.
 	Found string `json:"found"`
 	Do    string `json:"do,omitempty"`
 }
 
-func right(name, found string, args ...any) Line {
-	return Line{Name: name, Verdict: Right, Found: fmt.Sprintf(found, args...)}
+func ok(name, found string, args ...any) Line {
+	return Line{Name: name, Verdict: OK, Found: fmt.Sprintf(found, args...)}
 }
 
-func note(name, do, found string, args ...any) Line {
-	return Line{Name: name, Verdict: Note, Do: do, Found: fmt.Sprintf(found, args...)}
+func warn(name, do, found string, args ...any) Line {
+	return Line{Name: name, Verdict: Warn, Do: do, Found: fmt.Sprintf(found, args...)}
 }
 
-func wrong(name, do, found string, args ...any) Line {
-	return Line{Name: name, Verdict: Wrong, Do: do, Found: fmt.Sprintf(found, args...)}
+func fail(name, do, found string, args ...any) Line {
+	return Line{Name: name, Verdict: Fail, Do: do, Found: fmt.Sprintf(found, args...)}
 }
 
 // Report is all that was found.
 type Report struct {
-	// Right says that no line is wrong.
-	Right bool   `json:"right"`
+	// OK says that no line has failed.
+	OK    bool   `json:"ok"`
 	Lines []Line `json:"checks"`
 	// Boot has the times of the sandbox that was booted, nil if none was.
 	Boot *Times `json:"boot,omitempty"`
@@ -53,7 +53,7 @@ type Report struct {
 // Add appends lines.
 func (r *Report) Add(lines ...Line) {
 	r.Lines = append(r.Lines, lines...)
-	r.Right = r.Count(Wrong) == 0
+	r.OK = r.Count(Fail) == 0
 }
 
 // Count counts the lines with a verdict.

@@ -35,9 +35,9 @@ func holds(t *testing.T, cases map[string]judged) {
 		switch l := c.line; {
 		case l.Verdict != c.verdict || !strings.Contains(l.Found, c.found):
 			t.Errorf("%s: %s, %q; want %s with %q", name, l.Verdict, l.Found, c.verdict, c.found)
-		case l.Name == "" || l.Verdict != preflight.Right && l.Do == "":
+		case l.Name == "" || l.Verdict != preflight.OK && l.Do == "":
 			t.Errorf("%s: %+v has no name, or does not say what to do", name, l)
-		case l.Verdict == preflight.Right && l.Do != "":
+		case l.Verdict == preflight.OK && l.Do != "":
 			t.Errorf("%s: %+v is right and still wants something done", name, l)
 		}
 	}
@@ -46,22 +46,22 @@ func holds(t *testing.T, cases map[string]judged) {
 func TestEngine(t *testing.T) {
 	version := func(v string) engine.Info { return engine.Info{Version: v, APIVersion: "1.41"} }
 	holds(t, map[string]judged{
-		"right":             {preflight.Engine("unix:///s", version("20.10.24+dfsg1"), nil), preflight.Right, "version 20.10.24+dfsg1, API 1.41, at unix:///s"},
-		"newer":             {preflight.Engine("unix:///s", version("28.1.0"), nil), preflight.Right, "28.1.0"},
-		"development build": {preflight.Engine("unix:///s", version("dev"), nil), preflight.Right, "dev"},
-		"old":               {preflight.Engine("unix:///s", version("19.03.1"), nil), preflight.Wrong, "19.03.1"},
-		"old in the second": {preflight.Engine("unix:///s", version("20.9"), nil), preflight.Wrong, "20.9"},
-		"away":              {preflight.Engine("unix:///s", engine.Info{}, errors.New("connection refused")), preflight.Wrong, "no Docker engine answers at unix:///s: connection refused"},
-		"live-restore":      {preflight.LiveRestore(engine.Info{LiveRestore: true}), preflight.Right, "on"},
-		"no live-restore":   {preflight.LiveRestore(engine.Info{}), preflight.Note, "ends every sandbox"},
-		"cgroups":           {preflight.Cgroups(engine.Info{CgroupVersion: "2", CgroupDriver: "systemd"}), preflight.Right, "version 2, driver systemd"},
-		"no cgroups":        {preflight.Cgroups(engine.Info{CgroupVersion: "2", CgroupDriver: "none"}), preflight.Wrong, "limits"},
-		"shared":            {preflight.Sharing(engine.Info{StorageDriver: "overlay2"}, true, true, "shared"), preflight.Right, "overlay2: shared"},
-		"cannot share":      {preflight.Sharing(engine.Info{StorageDriver: "vfs"}, false, true, "copied"), preflight.Note, "vfs: copied"},
-		"need not share":    {preflight.Sharing(engine.Info{StorageDriver: "vfs"}, false, false, "copied, as asked"), preflight.Right, "as asked"},
-		"own name":          {preflight.Instance("a", nil), preflight.Right, "a is used by no other"},
-		"other's name":      {preflight.Instance("a", fmt.Errorf("taken: %w", errdefs.ErrFailedPrecondition)), preflight.Wrong, "taken"},
-		"name not known":    {preflight.Instance("a", errors.New("no answer")), preflight.Wrong, "no answer"},
+		"right":             {preflight.Engine("unix:///s", version("20.10.24+dfsg1"), nil), preflight.OK, "version 20.10.24+dfsg1, API 1.41, at unix:///s"},
+		"newer":             {preflight.Engine("unix:///s", version("28.1.0"), nil), preflight.OK, "28.1.0"},
+		"development build": {preflight.Engine("unix:///s", version("dev"), nil), preflight.OK, "dev"},
+		"old":               {preflight.Engine("unix:///s", version("19.03.1"), nil), preflight.Fail, "19.03.1"},
+		"old in the second": {preflight.Engine("unix:///s", version("20.9"), nil), preflight.Fail, "20.9"},
+		"away":              {preflight.Engine("unix:///s", engine.Info{}, errors.New("connection refused")), preflight.Fail, "no Docker engine answers at unix:///s: connection refused"},
+		"live-restore":      {preflight.LiveRestore(engine.Info{LiveRestore: true}), preflight.OK, "on"},
+		"no live-restore":   {preflight.LiveRestore(engine.Info{}), preflight.Warn, "ends every sandbox"},
+		"cgroups":           {preflight.Cgroups(engine.Info{CgroupVersion: "2", CgroupDriver: "systemd"}), preflight.OK, "version 2, driver systemd"},
+		"no cgroups":        {preflight.Cgroups(engine.Info{CgroupVersion: "2", CgroupDriver: "none"}), preflight.Fail, "limits"},
+		"shared":            {preflight.Sharing(engine.Info{StorageDriver: "overlay2"}, true, true, "shared"), preflight.OK, "overlay2: shared"},
+		"cannot share":      {preflight.Sharing(engine.Info{StorageDriver: "vfs"}, false, true, "copied"), preflight.Warn, "vfs: copied"},
+		"need not share":    {preflight.Sharing(engine.Info{StorageDriver: "vfs"}, false, false, "copied, as asked"), preflight.OK, "as asked"},
+		"own name":          {preflight.Instance("a", nil), preflight.OK, "a is used by no other"},
+		"other's name":      {preflight.Instance("a", fmt.Errorf("taken: %w", errdefs.ErrFailedPrecondition)), preflight.Fail, "taken"},
+		"name not known":    {preflight.Instance("a", errors.New("no answer")), preflight.Fail, "no answer"},
 	})
 	if l := preflight.Engine("s", engine.Info{}, errors.New("dial: permission denied")); !strings.Contains(l.Do, "as root") {
 		t.Errorf("without permission: %q", l.Do)
@@ -71,11 +71,11 @@ func TestEngine(t *testing.T) {
 func TestImage(t *testing.T) {
 	image := engine.Image{Size: 1 << 20}
 	holds(t, map[string]judged{
-		"looked at":  {preflight.Image("i", image, nil, false, "", nil), preflight.Right, "i, 1MiB"},
-		"ran":        {preflight.Image("i", image, nil, true, "Docker version 28", nil), preflight.Right, "has Docker version 28"},
-		"missing":    {preflight.Image("i", engine.Image{}, fmt.Errorf("no: %w", errdefs.ErrNotFound), false, "", nil), preflight.Wrong, "sandbox image i is not on this host"},
-		"no answer":  {preflight.Image("i", engine.Image{}, errors.New("no answer"), false, "", nil), preflight.Wrong, "no answer"},
-		"no dockerd": {preflight.Image("i", image, nil, true, "", errors.New("dockerd: not found")), preflight.Wrong, "cannot run dockerd: dockerd: not found"},
+		"looked at":  {preflight.Image("i", image, nil, false, "", nil), preflight.OK, "i, 1MiB"},
+		"ran":        {preflight.Image("i", image, nil, true, "Docker version 28", nil), preflight.OK, "has Docker version 28"},
+		"missing":    {preflight.Image("i", engine.Image{}, fmt.Errorf("no: %w", errdefs.ErrNotFound), false, "", nil), preflight.Fail, "sandbox image i is not on this host"},
+		"no answer":  {preflight.Image("i", engine.Image{}, errors.New("no answer"), false, "", nil), preflight.Fail, "no answer"},
+		"no dockerd": {preflight.Image("i", image, nil, true, "", errors.New("dockerd: not found")), preflight.Fail, "cannot run dockerd: dockerd: not found"},
 	})
 }
 
@@ -96,15 +96,15 @@ func TestNetworks(t *testing.T) {
 		return n.Judge()
 	}
 	holds(t, map[string]judged{
-		"free":       {of(100, "10.213.0.0/19", nil), preflight.Right, "the default range 10.213.0.0/19: 512 networks are free, 0 in use by sandboxes; up to 100 are wanted"},
-		"too few":    {of(5, "10.0.0.0/26", nil), preflight.Note, "4 networks are free and 0 in use by sandboxes, but up to 5"},
-		"own":        {of(4, "10.0.0.0/26", func(n *preflight.Networks) { n.Own = prefixes("10.0.0.0/28") }), preflight.Right, "3 networks are free, 1 in use"},
-		"others'":    {of(3, "10.0.0.0/26", func(n *preflight.Networks) { n.Others = prefixes("10.0.0.0/30", "10.9.0.0/16") }), preflight.Right, "3 networks are free, 0 in use by sandboxes; up to 3 are wanted; other networks of the engine use 10.0.0.0/30"},
-		"many":       {of(1, "10.0.0.0/24", func(n *preflight.Networks) { n.Others = pool.Networks(prefixes("10.0.0.0/25")) }), preflight.Right, "10.0.0.32/28 and 5 more"},
-		"full":       {of(3, "10.0.0.0/26", func(n *preflight.Networks) { n.Configured, n.Others = true, prefixes("10.0.0.0/16") }), preflight.Wrong, "DockerNetworkSubnet 10.0.0.0/26 has no network left"},
-		"full of us": {of(5, "10.0.0.0/28", func(n *preflight.Networks) { n.Own = prefixes("10.0.0.0/28") }), preflight.Note, "0 networks are free and 1 in use"},
-		"route":      {of(3, "10.0.0.0/26", func(n *preflight.Networks) { n.Routes = prefixes("192.168.0.0/16", "10.0.0.0/8") }), preflight.Wrong, "the routes to 10.0.0.0/8"},
-		"no parents": {preflight.Networks{Wanted: 50}.Judge(), preflight.Note, "up to 50 sandboxes"},
+		"free":       {of(100, "10.213.0.0/19", nil), preflight.OK, "the default range 10.213.0.0/19: 512 networks are free, 0 in use by sandboxes; up to 100 are wanted"},
+		"too few":    {of(5, "10.0.0.0/26", nil), preflight.Warn, "4 networks are free and 0 in use by sandboxes, but up to 5"},
+		"own":        {of(4, "10.0.0.0/26", func(n *preflight.Networks) { n.Own = prefixes("10.0.0.0/28") }), preflight.OK, "3 networks are free, 1 in use"},
+		"others'":    {of(3, "10.0.0.0/26", func(n *preflight.Networks) { n.Others = prefixes("10.0.0.0/30", "10.9.0.0/16") }), preflight.OK, "3 networks are free, 0 in use by sandboxes; up to 3 are wanted; other networks of the engine use 10.0.0.0/30"},
+		"many":       {of(1, "10.0.0.0/24", func(n *preflight.Networks) { n.Others = pool.Networks(prefixes("10.0.0.0/25")) }), preflight.OK, "10.0.0.32/28 and 5 more"},
+		"full":       {of(3, "10.0.0.0/26", func(n *preflight.Networks) { n.Configured, n.Others = true, prefixes("10.0.0.0/16") }), preflight.Fail, "DockerNetworkSubnet 10.0.0.0/26 has no network left"},
+		"full of us": {of(5, "10.0.0.0/28", func(n *preflight.Networks) { n.Own = prefixes("10.0.0.0/28") }), preflight.Warn, "0 networks are free and 1 in use"},
+		"route":      {of(3, "10.0.0.0/26", func(n *preflight.Networks) { n.Routes = prefixes("192.168.0.0/16", "10.0.0.0/8") }), preflight.Fail, "the routes to 10.0.0.0/8"},
+		"no parents": {preflight.Networks{Wanted: 50}.Judge(), preflight.Warn, "up to 50 sandboxes"},
 	})
 }
 
@@ -136,19 +136,19 @@ func TestKernel(t *testing.T) {
 		verdict preflight.Verdict
 		found   string
 	}{
-		"features":              {nil, load, "kernel", preflight.Right, "6.1 has overlay"},
-		"no overlay":            {map[string]string{"proc/filesystems": "nodev\toverlayfs2\n"}, load, "kernel", preflight.Wrong, "no overlay file system"},
-		"no proc":               {map[string]string{"proc/filesystems": "gone"}, load, "kernel", preflight.Wrong, "cannot be read"},
-		"no namespaces":         {map[string]string{"proc/self/ns/net": "gone", "proc/self/ns/uts": "gone"}, load, "kernel", preflight.Wrong, "net, uts"},
-		"inotify":               {map[string]string{"proc/sys/fs/inotify/max_user_instances": "128"}, load, "inotify", preflight.Note, "fs.inotify.max_user_instances is 128; up to 120 sandboxes may need 8192"},
-		"inotify of many in v2": {nil, preflight.Load{Sandboxes: 9000, CgroupVersion: "2"}, "inotify", preflight.Note, "may need 18128"},
-		"inotify in v1":         {map[string]string{"proc/sys/fs/inotify/max_user_instances": "128"}, preflight.Load{Sandboxes: 120, CgroupVersion: "1"}, "inotify", preflight.Note, "one pod may leave none to the host"},
-		"enough inotify":        {nil, load, "inotify", preflight.Right, "8192"},
-		"pids":                  {map[string]string{"proc/sys/kernel/pid_max": "4096"}, load, "process ids", preflight.Note, "kernel.pid_max is 4096"},
-		"keys":                  {map[string]string{"proc/sys/kernel/keys/root_maxkeys": "200"}, load, "keyrings", preflight.Note, "may need 1300"},
-		"unknown":               {map[string]string{"proc/sys/kernel/threads-max": "gone"}, load, "threads", preflight.Note, "not known"},
-		"files":                 {nil, preflight.Load{Sandboxes: 120, OpenFiles: 1024}, "open files", preflight.Note, "may open 1024 files; 120 sandboxes may take 2224"},
-		"enough files":          {nil, load, "open files", preflight.Right, "65536"},
+		"features":              {nil, load, "kernel", preflight.OK, "6.1 has overlay"},
+		"no overlay":            {map[string]string{"proc/filesystems": "nodev\toverlayfs2\n"}, load, "kernel", preflight.Fail, "no overlay file system"},
+		"no proc":               {map[string]string{"proc/filesystems": "gone"}, load, "kernel", preflight.Fail, "cannot be read"},
+		"no namespaces":         {map[string]string{"proc/self/ns/net": "gone", "proc/self/ns/uts": "gone"}, load, "kernel", preflight.Fail, "net, uts"},
+		"inotify":               {map[string]string{"proc/sys/fs/inotify/max_user_instances": "128"}, load, "inotify", preflight.Warn, "fs.inotify.max_user_instances is 128; up to 120 sandboxes may need 8192"},
+		"inotify of many in v2": {nil, preflight.Load{Sandboxes: 9000, CgroupVersion: "2"}, "inotify", preflight.Warn, "may need 18128"},
+		"inotify in v1":         {map[string]string{"proc/sys/fs/inotify/max_user_instances": "128"}, preflight.Load{Sandboxes: 120, CgroupVersion: "1"}, "inotify", preflight.Warn, "one pod may leave none to the host"},
+		"enough inotify":        {nil, load, "inotify", preflight.OK, "8192"},
+		"pids":                  {map[string]string{"proc/sys/kernel/pid_max": "4096"}, load, "process ids", preflight.Warn, "kernel.pid_max is 4096"},
+		"keys":                  {map[string]string{"proc/sys/kernel/keys/root_maxkeys": "200"}, load, "keyrings", preflight.Warn, "may need 1300"},
+		"unknown":               {map[string]string{"proc/sys/kernel/threads-max": "gone"}, load, "threads", preflight.Warn, "not known"},
+		"files":                 {nil, preflight.Load{Sandboxes: 120, OpenFiles: 1024}, "open files", preflight.Warn, "may open 1024 files; 120 sandboxes may take 2224"},
+		"enough files":          {nil, load, "open files", preflight.OK, "65536"},
 	} {
 		found := false
 		for _, l := range preflight.Kernel(proc(c.change), c.load) {
@@ -170,13 +170,13 @@ func TestDisk(t *testing.T) {
 		return preflight.Disk("disk", "data", "/d", preflight.Space{Bytes: 100 << 30, FreeBytes: free, Inodes: 1000, FreeInodes: inodes}, nil)
 	}
 	holds(t, map[string]judged{
-		"free":          {of(50<<30, 500), preflight.Right, "/d, data: 50GiB free of 100GiB, 500 inodes free of 1000"},
-		"little":        {of(5<<30, 500), preflight.Note, "that is little"},
-		"full":          {of(1<<29, 500), preflight.Wrong, "pods would fail"},
-		"few inodes":    {of(50<<30, 40), preflight.Note, "40 inodes"},
-		"no inodes":     {of(50<<30, 3), preflight.Wrong, "3 inodes"},
-		"none to count": {preflight.Disk("disk", "data", "/d", preflight.Space{Bytes: 100 << 30, FreeBytes: 50 << 30}, nil), preflight.Right, "50GiB"},
-		"away":          {preflight.Disk("disk", "data", "/d", preflight.Space{}, errors.New("no such device")), preflight.Wrong, "no such device"},
+		"free":          {of(50<<30, 500), preflight.OK, "/d, data: 50GiB free of 100GiB, 500 inodes free of 1000"},
+		"little":        {of(5<<30, 500), preflight.Warn, "that is little"},
+		"full":          {of(1<<29, 500), preflight.Fail, "pods would fail"},
+		"few inodes":    {of(50<<30, 40), preflight.Warn, "40 inodes"},
+		"no inodes":     {of(50<<30, 3), preflight.Fail, "3 inodes"},
+		"none to count": {preflight.Disk("disk", "data", "/d", preflight.Space{Bytes: 100 << 30, FreeBytes: 50 << 30}, nil), preflight.OK, "50GiB"},
+		"away":          {preflight.Disk("disk", "data", "/d", preflight.Space{}, errors.New("no such device")), preflight.Fail, "no such device"},
 	})
 	if s, err := preflight.SpaceAt(filepath.Join(t.TempDir(), "not", "there")); err != nil || s.Bytes == 0 || s.FreeBytes > s.Bytes {
 		t.Errorf("SpaceAt() of a folder to be made = %+v, %v", s, err)
@@ -191,21 +191,21 @@ func TestFolder(t *testing.T) {
 	}
 	running := preflight.Running{Described: "v1 runs"}
 	holds(t, map[string]judged{
-		"free":       {preflight.Folder(private, preflight.Running{}, ""), preflight.Right, "private, nobody uses it"},
-		"ours":       {preflight.Folder(private, running, "process 7 docker-sd"), preflight.Right, "in use by the docker-sd that runs"},
-		"locked":     {preflight.Folder(private, preflight.Running{}, "process 7 flock"), preflight.Wrong, "is locked by process 7 flock, and no docker-sd answers"},
-		"open":       {preflight.Folder(open, preflight.Running{}, ""), preflight.Note, "mode 0755"},
-		"to be made": {preflight.Folder(filepath.Join(private, "a", "b"), preflight.Running{}, ""), preflight.Right, "will be made"},
-		"a file":     {preflight.Folder(file, preflight.Running{}, ""), preflight.Wrong, "not a folder"},
-		"below one":  {preflight.Folder(filepath.Join(file, "x"), preflight.Running{}, ""), preflight.Wrong, "not a directory"},
+		"free":       {preflight.Folder(private, preflight.Running{}, ""), preflight.OK, "private, nobody uses it"},
+		"ours":       {preflight.Folder(private, running, "process 7 docker-sd"), preflight.OK, "in use by the docker-sd that runs"},
+		"locked":     {preflight.Folder(private, preflight.Running{}, "process 7 flock"), preflight.Fail, "is locked by process 7 flock, and no docker-sd answers"},
+		"open":       {preflight.Folder(open, preflight.Running{}, ""), preflight.Warn, "mode 0755"},
+		"to be made": {preflight.Folder(filepath.Join(private, "a", "b"), preflight.Running{}, ""), preflight.OK, "will be made"},
+		"a file":     {preflight.Folder(file, preflight.Running{}, ""), preflight.Fail, "not a folder"},
+		"below one":  {preflight.Folder(filepath.Join(file, "x"), preflight.Running{}, ""), preflight.Fail, "not a directory"},
 	})
 	if left, err := os.ReadDir(private); err != nil || len(left) != 1 {
 		t.Errorf("the check left %v (%v) behind", left, err)
 	}
 	holds(t, map[string]judged{
-		"none":     {preflight.Daemon(preflight.Running{}), preflight.Right, "none runs"},
-		"well":     {preflight.Daemon(running), preflight.Right, "v1 runs"},
-		"troubled": {preflight.Daemon(preflight.Running{Described: "v1 runs", Troubles: []string{"no engine"}}), preflight.Wrong, "cannot take pods: no engine"},
+		"none":     {preflight.Daemon(preflight.Running{}), preflight.OK, "none runs"},
+		"well":     {preflight.Daemon(running), preflight.OK, "v1 runs"},
+		"troubled": {preflight.Daemon(preflight.Running{Described: "v1 runs", Troubles: []string{"no engine"}}), preflight.Fail, "cannot take pods: no engine"},
 	})
 }
 
@@ -234,17 +234,17 @@ func TestHolder(t *testing.T) {
 func TestPort(t *testing.T) {
 	fails := func(err error) func(string, string) error { return func(string, string) error { return err } }
 	refused, taken := fails(syscall.ECONNREFUSED), fails(nil)
-	port := preflight.Port{Name: "port", Network: "tcp", Address: "h:1", Taken: preflight.Note}
+	port := preflight.Port{Name: "port", Network: "tcp", Address: "h:1", Taken: preflight.Warn}
 	served, wide, unsafe := port, port, port
 	served.Served, wide.Wide, unsafe.Wide = true, preflight.WideCalls(true, false, false), preflight.WideCalls(false, true, false)
 	holds(t, map[string]judged{
-		"free":          {port.Judge(refused, fails(nil)), preflight.Right, "h:1 is free"},
-		"ours":          {served.Judge(taken, fails(syscall.EADDRINUSE)), preflight.Right, "answered by the docker-sd that runs"},
-		"taken":         {port.Judge(taken, fails(nil)), preflight.Note, "another process listens on h:1"},
-		"not ours":      {port.Judge(fails(syscall.EACCES), fails(nil)), preflight.Wrong, "belongs to another user"},
-		"cannot listen": {port.Judge(refused, fails(syscall.EADDRNOTAVAIL)), preflight.Wrong, "cannot listen on h:1"},
-		"plain":         {wide.Judge(refused, fails(nil)), preflight.Note, "h:1 is free; it is wider than loopback without TLS"},
-		"anybody":       {unsafe.Judge(refused, fails(nil)), preflight.Wrong, "whoever reaches this address can run containers"},
+		"free":          {port.Judge(refused, fails(nil)), preflight.OK, "h:1 is free"},
+		"ours":          {served.Judge(taken, fails(syscall.EADDRINUSE)), preflight.OK, "answered by the docker-sd that runs"},
+		"taken":         {port.Judge(taken, fails(nil)), preflight.Warn, "another process listens on h:1"},
+		"not ours":      {port.Judge(fails(syscall.EACCES), fails(nil)), preflight.Fail, "belongs to another user"},
+		"cannot listen": {port.Judge(refused, fails(syscall.EADDRNOTAVAIL)), preflight.Fail, "cannot listen on h:1"},
+		"plain":         {wide.Judge(refused, fails(nil)), preflight.Warn, "h:1 is free; it is wider than loopback without TLS"},
+		"anybody":       {unsafe.Judge(refused, fails(nil)), preflight.Fail, "whoever reaches this address can run containers"},
 	})
 	if l := preflight.WideCalls(true, true, false); l.Verdict != "" {
 		t.Errorf("a token and TLS are not enough: %+v", l)
@@ -261,49 +261,49 @@ func TestPort(t *testing.T) {
 
 func TestHostPath(t *testing.T) {
 	holds(t, map[string]judged{
-		"there":      {preflight.HostPath(t.TempDir(), "HostPathPrefixes", true), preflight.Right, "is there"},
-		"not shared": {preflight.HostPath(t.TempDir(), "HostPathPrefixes", false), preflight.Note, "later does not show"},
-		"missing":    {preflight.HostPath("/not/there", "HostPathPrefixes", true), preflight.Note, "are refused"},
+		"there":      {preflight.HostPath(t.TempDir(), "HostPathPrefixes", true), preflight.OK, "is there"},
+		"not shared": {preflight.HostPath(t.TempDir(), "HostPathPrefixes", false), preflight.Warn, "later does not show"},
+		"missing":    {preflight.HostPath("/not/there", "HostPathPrefixes", true), preflight.Warn, "are refused"},
 	})
 }
 
 func TestNames(t *testing.T) {
-	holds(t, map[string]judged{"two": {preflight.Names([]string{"localhost", "node"}), preflight.Right, "IP addresses and localhost, node"}})
+	holds(t, map[string]judged{"two": {preflight.Names([]string{"localhost", "node"}), preflight.OK, "IP addresses and localhost, node"}})
 }
 
 func TestTrustedFlags(t *testing.T) {
-	holds(t, map[string]judged{"on": {preflight.TrustedFlags(), preflight.Note, "TrustedAnnotationFlags is on"}})
+	holds(t, map[string]judged{"on": {preflight.TrustedFlags(), preflight.Warn, "TrustedAnnotationFlags is on"}})
 }
 
 func TestGPUs(t *testing.T) {
 	devices := []gpu.Device{{Name: "H100"}, {Name: "A2"}, {Name: "H100"}}
 	drivers := []gpu.Driver{{Vendor: "nvidia.com", Version: "550", CUDA: "12.4"}}
 	holds(t, map[string]judged{
-		"right":     {preflight.GPUs(gpu.Inventory{Devices: devices, Drivers: drivers}, nil), preflight.Right, "nvidia.com driver 550, CUDA 12.4: 2 x H100, 1 x A2"},
-		"left out":  {preflight.GPUs(gpu.Inventory{Devices: devices, Skipped: []string{"GPU 3 is lost"}}, nil), preflight.Note, "GPU 3 is lost"},
-		"none":      {preflight.GPUs(gpu.Inventory{Drivers: drivers}, nil), preflight.Wrong, "there are none"},
-		"no driver": {preflight.GPUs(gpu.Inventory{}, gpu.ErrNoDriver), preflight.Wrong, "does not answer"},
-		"ways":      {preflight.Ways([]accelerators.Way{{Strategy: "devices", Err: errors.New("no file")}, {Strategy: "cdi"}, {Strategy: "nvidia-runtime"}}), preflight.Right, "by cdi; nvidia-runtime would work too"},
-		"no way":    {preflight.Ways([]accelerators.Way{{Strategy: "devices", Err: errors.New("no file")}}), preflight.Wrong, "devices: no file"},
+		"right":     {preflight.GPUs(gpu.Inventory{Devices: devices, Drivers: drivers}, nil), preflight.OK, "nvidia.com driver 550, CUDA 12.4: 2 x H100, 1 x A2"},
+		"left out":  {preflight.GPUs(gpu.Inventory{Devices: devices, Skipped: []string{"GPU 3 is lost"}}, nil), preflight.Warn, "GPU 3 is lost"},
+		"none":      {preflight.GPUs(gpu.Inventory{Drivers: drivers}, nil), preflight.Fail, "there are none"},
+		"no driver": {preflight.GPUs(gpu.Inventory{}, gpu.ErrNoDriver), preflight.Fail, "does not answer"},
+		"ways":      {preflight.Ways([]accelerators.Way{{Strategy: "devices", Err: errors.New("no file")}, {Strategy: "cdi"}, {Strategy: "nvidia-runtime"}}), preflight.OK, "by cdi; nvidia-runtime would work too"},
+		"no way":    {preflight.Ways([]accelerators.Way{{Strategy: "devices", Err: errors.New("no file")}}), preflight.Fail, "devices: no file"},
 	})
 }
 
 func TestBooted(t *testing.T) {
 	holds(t, map[string]judged{
-		"quick":  {preflight.Booted(preflight.Times{Network: 40, Create: 20, Start: 200, Ready: 300, Run: 90, Remove: 150}, nil), preflight.Right, "engine ready 300 ms, container run 90 ms, remove 150 ms"},
-		"slow":   {preflight.Booted(preflight.Times{Ready: 6000}, nil), preflight.Note, "took 6s to boot"},
-		"failed": {preflight.Booted(preflight.Times{}, errors.New("no\nnetwork")), preflight.Wrong, "no network"},
+		"quick":  {preflight.Booted(preflight.Times{Network: 40, Create: 20, Start: 200, Ready: 300, Run: 90, Remove: 150}, nil), preflight.OK, "engine ready 300 ms, container run 90 ms, remove 150 ms"},
+		"slow":   {preflight.Booted(preflight.Times{Ready: 6000}, nil), preflight.Warn, "took 6s to boot"},
+		"failed": {preflight.Booted(preflight.Times{}, errors.New("no\nnetwork")), preflight.Fail, "no network"},
 	})
 }
 
 func TestReport(t *testing.T) {
 	r := preflight.Report{}
 	r.Add(preflight.Booted(preflight.Times{}, nil), preflight.LiveRestore(engine.Info{}))
-	if !r.Right || r.Count(preflight.Note) != 1 {
+	if !r.OK || r.Count(preflight.Warn) != 1 {
 		t.Errorf("a note makes %+v", r)
 	}
 	r.Add(preflight.Booted(preflight.Times{}, errors.New("x")))
-	if r.Right || r.Count(preflight.Wrong) != 1 {
+	if r.OK || r.Count(preflight.Fail) != 1 {
 		t.Errorf("what is wrong makes %+v", r)
 	}
 }
@@ -348,14 +348,14 @@ func TestFirewall(t *testing.T) {
 		verdict preflight.Verdict
 		words   string
 	}{
-		"right":                {preflight.Firewall{Table: "docker-sd-x", Networks: []string{"br-1", "docker0"}}, preflight.Right, "docker-sd-x"},
-		"no network yet":       {preflight.Firewall{}, preflight.Right, "kept"},
-		"a port":               {preflight.Firewall{HostPorts: []string{"3128"}}, preflight.Right, "except the host's ports 3128"},
-		"all ports":            {preflight.Firewall{HostPorts: []string{"all"}}, preflight.Note, "pods reach the host's ports all"},
-		"disabled":             {preflight.Firewall{Disabled: true}, preflight.Note, "PodFirewall is disabled"},
-		"impossible":           {preflight.Firewall{Err: errors.New("no nf_tables"), Advice: "do"}, preflight.Note, "no nf_tables"},
-		"impossible, required": {preflight.Firewall{Err: errors.New("no nf_tables"), Required: true}, preflight.Wrong, "no nf_tables"},
-		"another namespace":    {preflight.Firewall{Networks: []string{"br-1"}, Required: true}, preflight.Wrong, "another network namespace"},
+		"right":                {preflight.Firewall{Table: "docker-sd-x", Networks: []string{"br-1", "docker0"}}, preflight.OK, "docker-sd-x"},
+		"no network yet":       {preflight.Firewall{}, preflight.OK, "kept"},
+		"a port":               {preflight.Firewall{HostPorts: []string{"3128"}}, preflight.OK, "except the host's ports 3128"},
+		"all ports":            {preflight.Firewall{HostPorts: []string{"all"}}, preflight.Warn, "pods reach the host's ports all"},
+		"disabled":             {preflight.Firewall{Disabled: true}, preflight.Warn, "PodFirewall is disabled"},
+		"impossible":           {preflight.Firewall{Err: errors.New("no nf_tables"), Advice: "do"}, preflight.Warn, "no nf_tables"},
+		"impossible, required": {preflight.Firewall{Err: errors.New("no nf_tables"), Required: true}, preflight.Fail, "no nf_tables"},
+		"another namespace":    {preflight.Firewall{Networks: []string{"br-1"}, Required: true}, preflight.Fail, "another network namespace"},
 	} {
 		if got := c.f.Judge(here); got.Verdict != c.verdict || !strings.Contains(got.Found, c.words) || got.Name != "firewall" {
 			t.Errorf("%s: %+v", name, got)

@@ -19,10 +19,10 @@ func (s Shares) Judge() Line {
 	const name = "fair shares"
 	const do = "run docker-sd and this check as root on the engine's own host; or bound that group there yourself, see \"fair shares\" in docs/operations.md"
 	if s.Err != nil {
-		return wrong(name, "correct SystemReserved", "%v", s.Err)
+		return fail(name, "correct SystemReserved", "%v", s.Err)
 	}
 	one := func(args ...any) Line {
-		return note(name, do, "each sandbox is bounded (%d process ids), all together are not: %v", append([]any{s.PidsOfOne}, args...)...)
+		return warn(name, do, "each sandbox is bounded (%d process ids), all together are not: %v", append([]any{s.PidsOfOne}, args...)...)
 	}
 	switch {
 	case s.Unbound != nil:
@@ -30,7 +30,7 @@ func (s Shares) Judge() Line {
 	case s.Elsewhere:
 		return one("the engine does not put sandboxes into the control group " + s.Group + " that is seen from here")
 	}
-	return right(name, "all sandboxes together may have %s of memory and %d process ids (control group %s), one of them %d process ids",
+	return ok(name, "all sandboxes together may have %s of memory and %d process ids (control group %s), one of them %d process ids",
 		bytes(uint64(max(s.Memory, 0))), s.Pids, s.Group, s.PidsOfOne)
 }
 
@@ -40,12 +40,12 @@ func DiskWatch(thresholds int, low string, unseen error) Line {
 	const name = "disk watch"
 	switch {
 	case thresholds == 0:
-		return note(name, "set EvictionHard", "no pod is evicted for filling a disk")
+		return warn(name, "set EvictionHard", "no pod is evicted for filling a disk")
 	case low != "":
-		return note(name, "make room, as with docker image prune or ImageGC, or correct EvictionHard", "pods that use most above their requests are evicted now: %s", low)
+		return warn(name, "make room, as with docker image prune or ImageGC, or correct EvictionHard", "pods that use most above their requests are evicted now: %s", low)
 	case unseen != nil:
-		return note(name, "run docker-sd where it sees the engine's data folder; a docker-sd in a container has it mounted at the same path, read-only",
+		return warn(name, "run docker-sd where it sees the engine's data folder; a docker-sd in a container has it mounted at the same path, read-only",
 			"a pod that fills the disk of the engine's data is not found: %v", unseen)
 	}
-	return right(name, "the pod that uses most above its request is evicted before a disk is full")
+	return ok(name, "the pod that uses most above its request is evicted before a disk is full")
 }

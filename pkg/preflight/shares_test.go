@@ -20,16 +20,16 @@ func TestSharesAndDiskWatch(t *testing.T) {
 		verdict preflight.Verdict
 		found   string
 	}{
-		"bounded":       {bounded.Judge(), preflight.Right, "1GiB of memory and 9000 process ids (control group /docker-sd-a), one of them 1024"},
-		"nothing left":  {with(func(s *preflight.Shares) { s.Err = errors.New("too little") }), preflight.Wrong, "too little"},
-		"not from here": {with(func(s *preflight.Shares) { s.Unbound = errors.New("read-only file system") }), preflight.Note, "all together are not: read-only file system"},
-		"another tree":  {with(func(s *preflight.Shares) { s.Elsewhere = true }), preflight.Note, "does not put sandboxes into the control group /docker-sd-a"},
-		"watched":       {preflight.DiskWatch(3, "", nil), preflight.Right, "is evicted before a disk is full"},
-		"unseen":        {preflight.DiskWatch(3, "", errors.New("on another machine")), preflight.Note, "on another machine"},
-		"low":           {preflight.DiskWatch(3, "nodefs.available is 1Gi, below 2Gi", nil), preflight.Note, "are evicted now: nodefs.available is 1Gi"},
-		"off":           {preflight.DiskWatch(0, "", nil), preflight.Note, "no pod is evicted"},
+		"bounded":       {bounded.Judge(), preflight.OK, "1GiB of memory and 9000 process ids (control group /docker-sd-a), one of them 1024"},
+		"nothing left":  {with(func(s *preflight.Shares) { s.Err = errors.New("too little") }), preflight.Fail, "too little"},
+		"not from here": {with(func(s *preflight.Shares) { s.Unbound = errors.New("read-only file system") }), preflight.Warn, "all together are not: read-only file system"},
+		"another tree":  {with(func(s *preflight.Shares) { s.Elsewhere = true }), preflight.Warn, "does not put sandboxes into the control group /docker-sd-a"},
+		"watched":       {preflight.DiskWatch(3, "", nil), preflight.OK, "is evicted before a disk is full"},
+		"unseen":        {preflight.DiskWatch(3, "", errors.New("on another machine")), preflight.Warn, "on another machine"},
+		"low":           {preflight.DiskWatch(3, "nodefs.available is 1Gi, below 2Gi", nil), preflight.Warn, "are evicted now: nodefs.available is 1Gi"},
+		"off":           {preflight.DiskWatch(0, "", nil), preflight.Warn, "no pod is evicted"},
 	} {
-		if c.line.Verdict != c.verdict || !strings.Contains(c.line.Found, c.found) || (c.line.Do == "") != (c.verdict == preflight.Right) {
+		if c.line.Verdict != c.verdict || !strings.Contains(c.line.Found, c.found) || (c.line.Do == "") != (c.verdict == preflight.OK) {
 			t.Errorf("%s: %+v", name, c.line)
 		}
 	}

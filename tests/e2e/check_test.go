@@ -75,7 +75,7 @@ func TestCheckRight(t *testing.T) {
 	t.Parallel()
 	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": 1, "AdminAddress": "off"})
 	report, code := d.checked(t)
-	if code != 0 || !report.Right {
+	if code != 0 || !report.OK {
 		t.Errorf("check ends with %d: %+v", code, report.Lines)
 	}
 	if b := report.Boot; b == nil || b.Create <= 0 || b.Start <= 0 || b.Ready <= 0 || b.Run <= 0 || b.Remove <= 0 {
@@ -169,7 +169,7 @@ func TestCheckWrong(t *testing.T) {
 			}
 			report, code := d.checked(t, args...)
 			line := lineOf(t, report, c.line)
-			if code != 1 || report.Right || line.Verdict != preflight.Wrong || !strings.Contains(line.Found, c.found) || line.Do == "" {
+			if code != 1 || report.OK || line.Verdict != preflight.Fail || !strings.Contains(line.Found, c.found) || line.Do == "" {
 				t.Errorf("check ends with %d: %+v; all of it: %+v", code, line, report.Lines)
 			}
 			if (report.Boot != nil) != c.booted {

@@ -31,7 +31,7 @@ func saysTrue(ctx context.Context, _ *host) error {
 	if err != nil {
 		return err
 	}
-	for _, want := range []string{"version 2, driver systemd", "sandboxes run under docker-sd-sandbox", "off: a restart or an upgrade of the engine ends every sandbox", " 0 wrong"} {
+	for _, want := range []string{"version 2, driver systemd", "sandboxes run under docker-sd-sandbox", "off: a restart or an upgrade of the engine ends every sandbox", " 0 fail"} {
 		if !strings.Contains(text, want) {
 			err = errors.Join(err, fmt.Errorf("it does not say %q: %s", want, text))
 		}
