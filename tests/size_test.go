@@ -24,7 +24,7 @@ var tooLong = map[string]bool{
 	"TestHooksAreDiscreet": true, "TestDataFolderFails": true, "TestFirewallLives": true, "TestHostEngineRestarts": true,
 	"TestImageCredentials": true, "TestPullRefused": true, "TestHostReboots": true, "TestSandboxHasItsPodsBounds": true,
 	"TestWebPagesReachNoPod": true, "TestAccess": true, "outlive": true,
-	"TestRemoveUnmountsFirst": true, "FuzzPod": true, "../pkg/pool/restore_test.go": true,
+	"FuzzPod": true, "../pkg/pool/restore_test.go": true,
 }
 
 // TestSizes: files and functions can be read at a glance.

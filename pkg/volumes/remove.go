@@ -1,17 +1,14 @@
 package volumes
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/tree"
@@ -25,14 +22,17 @@ import (
 // call goes on with.
 func Remove(ctx context.Context, root string) error {
 	return remover{
-		mountinfo: func() ([]byte, error) { return os.ReadFile("/proc/self/mountinfo") },
-		unmount:   func(p string) error { return unix.Unmount(p, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) },
+		mounts: func(root string) ([]*mountinfo.Info, error) {
+			return mountinfo.GetMounts(mountinfo.PrefixFilter(root))
+		},
+		unmount: func(p string) error { return unix.Unmount(p, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) },
 	}.remove(ctx, root)
 }
 
 type remover struct {
-	mountinfo func() ([]byte, error)
-	unmount   func(path string) error
+	// mounts are those at and below a folder, in the order in which they were made.
+	mounts  func(root string) ([]*mountinfo.Info, error)
+	unmount func(path string) error
 }
 
 func (r remover) remove(ctx context.Context, root string) error {
@@ -79,36 +79,13 @@ func (r remover) unmountBelow(root string) error {
 
 // mountPoints lists the mount points at and below a folder, in mount order.
 func (r remover) mountPoints(root string) ([]string, error) {
-	table, err := r.mountinfo()
+	mounts, err := r.mounts(root)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("look for mounts below %s: %w", root, err)
 	}
 	var points []string
-	for line := range bytes.Lines(table) {
-		// The fifth field is the mount point, see proc_pid_mountinfo(5).
-		fields := strings.Fields(string(line))
-		if len(fields) < 5 {
-			continue
-		}
-		if p := unescapeOctal(fields[4]); within(root, p) {
-			points = append(points, p)
-		}
+	for _, m := range mounts {
+		points = append(points, m.Mountpoint)
 	}
 	return points, nil
-}
-
-// unescapeOctal undoes the \040 notation of mountinfo.
-func unescapeOctal(s string) string {
-	var b strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] == '\\' && i+3 < len(s) {
-			if n, err := strconv.ParseUint(s[i+1:i+4], 8, 8); err == nil {
-				b.WriteByte(byte(n))
-				i += 3
-				continue
-			}
-		}
-		b.WriteByte(s[i])
-	}
-	return b.String()
 }

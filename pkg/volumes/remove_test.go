@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
 
@@ -125,34 +126,46 @@ func TestRemoveLockedFolders(t *testing.T) {
 	}
 }
 
+// mountTable is a remover's view of a table as the kernel writes it.
+func mountTable(table func() string) func(string) ([]*mountinfo.Info, error) {
+	return func(root string) ([]*mountinfo.Info, error) {
+		return mountinfo.GetMountsFromReader(strings.NewReader(table()), mountinfo.PrefixFilter(root))
+	}
+}
+
+// mountLine is a line of such a table.
+func mountLine(at string) string {
+	return "36 35 98:0 / " + strings.ReplaceAll(at, " ", `\040`) + " rw,noatime shared:1 - tmpfs tmpfs rw\n"
+}
+
+// podFolder makes a pod's folder with a file in one of its volumes.
+func podFolder(t *testing.T, root string) (file string) {
+	t.Helper()
+	file = filepath.Join(root, "emptyDirs/m/f")
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
 func TestRemoveUnmountsFirst(t *testing.T) {
-	base := t.TempDir()
-	root := filepath.Join(base, "pod")
-	file := filepath.Join(root, "emptyDirs/m/f")
-	setup := func(t *testing.T) {
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, nil, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	line := func(p string) string {
-		return "36 35 98:0 / " + strings.ReplaceAll(p, " ", `\040`) + " rw,noatime shared:1 - tmpfs tmpfs rw\n"
-	}
+	root := filepath.Join(t.TempDir(), "pod")
 	mounted := []string{root + "/emptyDirs/m", root + "/emptyDirs/m/a b"}
-	table := line("/") + line(root+"2/x") + line(mounted[0]) + line(mounted[1]) + "short\n"
+	table := mountLine("/") + mountLine(root+"2/x") + mountLine(mounted[0]) + mountLine(mounted[1])
 
 	t.Run("unmounted in reverse order", func(t *testing.T) {
-		setup(t)
+		file := podFolder(t, root)
 		var got []string
 		r := remover{
-			mountinfo: func() ([]byte, error) {
+			mounts: mountTable(func() string {
 				if len(got) == len(mounted) {
-					return []byte(line("/")), nil
+					return mountLine("/")
 				}
-				return []byte(table), nil
-			},
+				return table
+			}),
 			unmount: func(p string) error {
 				if _, err := os.Stat(file); err != nil {
 					t.Errorf("deleted before %s was unmounted: %v", p, err)
@@ -173,13 +186,13 @@ func TestRemoveUnmountsFirst(t *testing.T) {
 			t.Errorf("the folder is still there (%v)", err)
 		}
 	})
-	for name, failure := range map[string]error{"refused": unix.EPERM, "still mounted": nil} {
+	for name, c := range map[string]struct {
+		table   string
+		failure error
+	}{"refused": {table, unix.EPERM}, "still mounted": {table, nil}, "a table that cannot be read": {"short\n", nil}} {
 		t.Run(name, func(t *testing.T) {
-			setup(t)
-			r := remover{
-				mountinfo: func() ([]byte, error) { return []byte(table), nil },
-				unmount:   func(string) error { return failure },
-			}
+			file := podFolder(t, root)
+			r := remover{mounts: mountTable(func() string { return c.table }), unmount: func(string) error { return c.failure }}
 			if err := r.remove(t.Context(), root); err == nil || !strings.Contains(err.Error(), "mount") {
 				t.Errorf("got %v, want an error about the mount", err)
 			}
