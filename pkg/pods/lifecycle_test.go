@@ -1,9 +1,10 @@
 package pods
 
 import (
+	"flag"
 	"fmt"
-	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -195,19 +196,78 @@ func TestAfterDelete(t *testing.T) {
 	}
 }
 
-// diagram draws the transitions for docs/architecture.md.
-func diagram() string {
+var update = flag.Bool("update", false, "write the table of transitions into docs/architecture.md")
+
+// TestTransitionsInDocs: docs/architecture.md has the table as it is.
+func TestTransitionsInDocs(t *testing.T) {
+	const file, begin, end = "../../docs/architecture.md", "<!-- transitions -->\n", "<!-- end -->"
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, found := strings.Cut(string(content), begin)
+	_, after, closed := strings.Cut(rest, end)
+	if !found || !closed {
+		t.Fatalf("%s has no place for the table", file)
+	}
+	want := before + begin + "\n" + table() + "\n" + end + after
+	if want == string(content) {
+		return
+	}
+	if !*update {
+		t.Fatalf("%s has another table, write it anew: go test ./pkg/pods -run TestTransitionsInDocs -update", file)
+	}
+	if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestDiagramInDocs: the diagram of docs/architecture.md has the stages, and each
+// arrow for a delete leads where afterDelete does.
+func TestDiagramInDocs(t *testing.T) {
+	content, err := os.ReadFile("../../docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(content), "## Life of a pod")
+	diagram, _, _ := strings.Cut(rest, "## ")
+	for _, at := range allStages {
+		if !strings.Contains(diagram, " "+string(at)) {
+			t.Errorf("the diagram has no stage %s", at)
+		}
+		if arrow := fmt.Sprintf("%s --> %s: delete\n", at, at.afterDelete()); !at.deleting() && !strings.Contains(diagram, arrow) {
+			t.Errorf("the diagram has no arrow %s", arrow)
+		}
+	}
+}
+
+// table has the transitions, a line for each stage and action.
+func table() string {
+	seen := map[stage]map[action][]string{}
+	order := map[stage][]action{}
+	for _, at := range allStages {
+		seen[at] = map[action][]string{}
+		for _, o := range allObservations {
+			do := next(position{at, o})
+			if do == "" || at == stageRemoving && o != seenNothing {
+				continue
+			}
+			if len(seen[at][do]) == 0 {
+				order[at] = append(order[at], do)
+			}
+			seen[at][do] = append(seen[at][do], string(o))
+		}
+	}
 	var out strings.Builder
 	out.WriteString("| stage | seen | next |\n|---|---|---|\n")
-	at := slices.SortedFunc(maps.Keys(transitions), func(a, b position) int {
-		if a.stage != b.stage {
-			return slices.Index(allStages, a.stage) - slices.Index(allStages, b.stage)
+	for _, at := range allStages {
+		for _, do := range order[at] {
+			what := strings.Join(seen[at][do], ", ")
+			if at == stageRemoving {
+				what = "anything"
+			}
+			fmt.Fprintf(&out, "| %s | %s | %s |\n", at, what, do)
 		}
-		return slices.Index(allObservations, a.seen) - slices.Index(allObservations, b.seen)
-	})
-	for _, p := range at {
-		fmt.Fprintf(&out, "| %s | %s | %s |\n", p.stage, p.seen, transitions[p])
 	}
-	fmt.Fprintf(&out, "| %s | anything | %s |\n", stageRemoving, next(position{stage: stageRemoving}))
 	return out.String()
 }
