@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 )
 
 // documents are what people read first, relative to the repository.
@@ -145,6 +147,32 @@ func TestReadmeIsShort(t *testing.T) {
 	}
 	if n := strings.Count(string(text), "\n"); n > readmeLines {
 		t.Errorf("the README has %d lines, more than %d: move some to docs", n, readmeLines)
+	}
+}
+
+// TestReadmeConnectsInterLink: with the configuration that the README gives to interLink's
+// API server, the server calls the address at which docker-sd listens by default.
+func TestReadmeConnectsInterLink(t *testing.T) {
+	text, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, found := strings.Cut(string(text), "\n\n    InterlinkAddress:")
+	block, _, ended := strings.Cut(block, "\n\n")
+	if !found || !ended {
+		t.Fatal("the README has no configuration of interLink's API server")
+	}
+	path := filepath.Join(t.TempDir(), "InterLinkConfig.yaml")
+	if err := os.WriteFile(path, []byte(strings.ReplaceAll("\n    InterlinkAddress:"+block, "\n    ", "\n")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	shared, _, err := config.Load(path, func(string) string { return "" })
+	if err != nil {
+		t.Fatal(err)
+	}
+	network, address := config.Default().Listen()
+	if n, a := shared.Listen(); n != network || a != address {
+		t.Errorf("the README has interLink call %s %s, docker-sd listens on %s %s", n, a, network, address)
 	}
 }
 
