@@ -28,7 +28,8 @@ func TestImageThatComesLate(t *testing.T) {
 	for name, shared := range map[string]bool{"shared": true, "copied": false} {
 		t.Run(name, func(t *testing.T) {
 			n := newNode(t, func(n *node) { n.shared = shared })
-			n.host.Await("a sandbox is warm", func(s enginetest.Snapshot) bool { return countCalls(s, "GET", "_dind/json") >= 2 })
+			n.awaitWarm()
+			warm := n.pool.Warm()[0].ID
 			n.host.Offer(offered())
 			held := n.host.Inject(enginetest.Fault{Call: "POST /images/create", Hold: enginetest.Before})
 			p := newPod(withImage(siteImage))
@@ -37,6 +38,9 @@ func TestImageThatComesLate(t *testing.T) {
 			n.await(p, "waiting", isWaiting("main", "ContainerCreating"))
 			held.Release()
 			n.awaitRunning(p, "main")
+			if taken := n.sandbox(p).ID == warm; taken == shared {
+				t.Errorf("it runs in the sandbox that was warm: %t", taken)
+			}
 			n.delete(p, nil)
 		})
 	}

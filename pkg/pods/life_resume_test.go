@@ -306,3 +306,99 @@ func TestHostEngineIsAway(t *testing.T) {
 	n.awaitRunning(second, "main")
 	n.delete(second, nil)
 }
+
+// TestRestartThroughACrash: at whatever moment of a container's restart docker-sd ends,
+// the next one goes on with it, and the log of the run before is there.
+func TestRestartThroughACrash(t *testing.T) {
+	for _, at := range []struct {
+		call string
+		skip int
+	}{{"DELETE /containers/*", 0}, {"POST /containers/*/rename", 0}, {"POST /containers/create", 1}, {"POST /containers/*/start", 1}} {
+		for when, moment := range map[string]enginetest.Moment{"before": enginetest.Before, "after": enginetest.After} {
+			t.Run(when+" "+at.call, func(t *testing.T) {
+				n := newNode(t, func(n *node) { n.size = 0 })
+				var ran atomic.Int32
+				n.host.InnerProgram("serve", func(p *enginetest.Process) int {
+					run := ran.Add(1)
+					_, _ = fmt.Fprintf(p.Stdout, "run %d\n", run)
+					if run > 1 {
+						p.Signal()
+					}
+					return 1
+				})
+				held := holding(n, false, enginetest.Fault{Call: at.call, Skip: at.skip, Hold: moment})
+				p := newPod(restarting(v1.RestartPolicyOnFailure))
+				n.create(p)
+				held.AwaitCall()
+				n.crash()
+				n.await(p, "running again", func(r pods.Report) bool { return isRunning("main")(r) && statusOf(r, "main").RestartCount == 1 })
+				if before := n.log(pods.LogQuery{UID: p.UID, Previous: true}); before != "run 1\n" || ran.Load() != 2 {
+					t.Errorf("after %d runs the log of the one before: %q", ran.Load(), before)
+				}
+				n.delete(p, nil)
+			})
+		}
+	}
+}
+
+// TestEndThroughACrash: a pod's end is told, its log kept and its sandbox let go, whenever
+// docker-sd ends meanwhile.
+func TestEndThroughACrash(t *testing.T) {
+	for _, at := range []struct {
+		host bool
+		call string
+	}{{false, "GET /containers/*/logs"}, {true, "DELETE /containers/*"}, {true, "DELETE /networks/*"}} {
+		for when, moment := range map[string]enginetest.Moment{"before": enginetest.Before, "after": enginetest.After} {
+			t.Run(when+" "+at.call, func(t *testing.T) {
+				n := newNode(t, func(n *node) { n.size = 0 })
+				held := holding(n, at.host, enginetest.Fault{Call: at.call, Hold: moment})
+				p := newPod(running("echo", "kept"))
+				n.create(p)
+				held.AwaitCall()
+				n.crash()
+				if end := n.awaitEnd(p, "main"); end.ExitCode != 0 {
+					t.Errorf("it ended with %+v", end)
+				}
+				n.host.Await("its sandbox is let go", func(s enginetest.Snapshot) bool { return len(s.Containers)+len(s.Networks) == 0 })
+				if got := n.log(pods.LogQuery{UID: p.UID}); got != "kept\n" {
+					t.Errorf("log: %q", got)
+				}
+				n.delete(p, nil)
+			})
+		}
+	}
+}
+
+// TestStoppedWhileAway: a sandbox that stands still when docker-sd comes back is started
+// again, and what ran in it has ended with it.
+func TestStoppedWhileAway(t *testing.T) {
+	n := newNode(t)
+	p := newPod()
+	n.create(p)
+	n.awaitRunning(p, "main")
+	id := n.sandbox(p).ID
+	n.end()
+	n.host.Exit(id, 255)
+	n.start()
+	if end := n.awaitEnd(p, "main"); end.ExitCode != 137 || !strings.Contains(end.Message, "the pod's sandbox stopped") {
+		t.Errorf("it ended with %+v", end)
+	}
+	n.delete(p, nil)
+}
+
+// TestSandboxThatDoesNotComeBack: it is there, but its engine cannot start it any more.
+func TestSandboxThatDoesNotComeBack(t *testing.T) {
+	n := newNode(t)
+	p := newPod(restarting(v1.RestartPolicyAlways))
+	n.create(p)
+	n.awaitRunning(p, "main")
+	s := n.sandbox(p)
+	for range 5 { // as often as it is tried
+		n.host.Fail("POST /containers/"+string(p.UID)+"_dind/start", 500, "cannot mount: input/output error")
+	}
+	n.host.Exit(s.ID, 137)
+	n.await(p, "running in another sandbox", func(r pods.Report) bool {
+		return isRunning("main")(r) && statusOf(r, "main").RestartCount == 1 && n.view(p).ContainerID != s.ID
+	})
+	n.delete(p, nil)
+}

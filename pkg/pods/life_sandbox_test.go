@@ -1,6 +1,8 @@
 package pods_test
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -60,6 +62,25 @@ func TestStorageLimit(t *testing.T) {
 	n.awaitRunning(p, "main")
 	n.sandbox(p).Engine.SetWritten(n.instance(p, "main"), 2048)
 	if end := n.awaitEnd(p, "main"); !strings.Contains(end.Message, "exceeded its local ephemeral storage limit") {
+		t.Errorf("it ended with %+v", end)
+	}
+	n.delete(p, nil)
+}
+
+// TestVolumeLimit evicts a pod whose emptyDir outgrows its limit.
+func TestVolumeLimit(t *testing.T) {
+	n := newNode(t)
+	limit := resource.MustParse("1Ki")
+	p := newPod(func(p *v1.Pod) {
+		p.Spec.Volumes = []v1.Volume{{Name: "scratch", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{SizeLimit: &limit}}}}
+		p.Spec.Containers[0].VolumeMounts = []v1.VolumeMount{{Name: "scratch", MountPath: "/scratch"}}
+	})
+	n.create(p)
+	n.awaitRunning(p, "main")
+	if err := os.WriteFile(filepath.Join(n.dir, p.Namespace+"-"+string(p.UID), "emptyDirs", "scratch", "file"), make([]byte, 64<<10), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if end := n.awaitEnd(p, "main"); !strings.Contains(end.Message, `Usage of EmptyDir volume "scratch" exceeds the limit`) {
 		t.Errorf("it ended with %+v", end)
 	}
 	n.delete(p, nil)

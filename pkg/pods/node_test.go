@@ -238,14 +238,9 @@ func (n *node) delete(pod *v1.Pod, grace *int64) {
 
 func (n *node) awaitGone(pod *v1.Pod) {
 	n.t.Helper()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	kept := func(v pods.View) bool { return v.UID == pod.UID }
-	for deadline := time.Now().Add(enginetest.Patience); slices.ContainsFunc(n.manager.List(), kept); <-tick.C {
-		if time.Now().After(deadline) {
-			n.t.Fatalf("pod %s does not go", pod.Name)
-		}
-	}
+	n.poll("pod "+pod.Name+" is gone", func() bool {
+		return !slices.ContainsFunc(n.manager.List(), func(v pods.View) bool { return v.UID == pod.UID })
+	})
 	if _, known := n.manager.Status(pod); known {
 		n.t.Errorf("pod %s has a status after its delete", pod.Name)
 	}
@@ -377,6 +372,24 @@ func (d *devices) Inject(held json.RawMessage, _ string, _ []string, spec *engin
 }
 
 func (d *devices) Health(string, string) ([]v1.ResourceStatus, string) { return nil, "" }
+
+// awaitWarm waits until the pool is full.
+func (n *node) awaitWarm() {
+	n.t.Helper()
+	n.poll("the pool is full", func() bool { return n.pool.Stats().Warm >= n.size })
+}
+
+// poll until a condition holds that nobody tells of.
+func (n *node) poll(what string, ok func() bool) {
+	n.t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(enginetest.Patience); !ok(); <-tick.C {
+		if time.Now().After(deadline) {
+			n.t.Fatalf("in vain waited until %s", what)
+		}
+	}
+}
 
 // volumesOf a create, by the config maps that come with it.
 func volumesOf(maps map[string]v1.ConfigMap) volumes.Data { return volumes.Data{ConfigMaps: maps} }
