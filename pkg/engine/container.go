@@ -236,19 +236,31 @@ const waitPeriod = 5 * time.Minute
 // waitOnce waits for at most a period and tells whether the container has ended.
 func (c *Client) waitOnce(ctx context.Context, id string) (ended bool, err error) {
 	ctx, silence, end := listen(ctx, c.limit)
-	defer end()
 	// It returns when the engine has accepted the wait, which is at once.
 	done, errs := c.docker.ContainerWait(expect(ctx, answerLate), id, container.WaitConditionNotRunning)
 	silence.rest()
 	period := time.NewTimer(c.asked)
 	defer period.Stop()
+	answered := true
+	defer func() {
+		end()
+		if !answered {
+			// The SDK's goroutine may have the answer by now, and keeps it until it is taken.
+			select {
+			case <-done:
+			case <-errs:
+			}
+		}
+	}()
 	select {
 	case <-done:
 		return true, nil
 	case <-period.C:
+		answered = false
 		return false, nil
 	case err = <-errs:
 	case <-ctx.Done():
+		answered = false
 		err = ctx.Err()
 	}
 	if !errdefs.IsNotFound(err) {
