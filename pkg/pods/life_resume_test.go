@@ -40,9 +40,7 @@ func TestResumeAtAnyMoment(t *testing.T) {
 				held.AwaitCall()
 				n.crash()
 				n.awaitRunning(p, "main")
-				if runs.Load() != 1 {
-					t.Errorf("it has run %d times", runs.Load())
-				}
+				n.hasRun(&runs, 1)
 				if !n.devices.holds(string(p.UID)) {
 					t.Error("it has lost its devices")
 				}
@@ -168,9 +166,7 @@ func TestLostWhileAway(t *testing.T) {
 			} else if end := n.awaitEnd(p, "main"); end.ExitCode != 137 || !strings.Contains(end.Message, "lost while docker-sd was away") {
 				t.Errorf("it ended with %+v", end)
 			}
-			if want := map[bool]int32{false: 1, true: 2}[again]; runs.Load() != want {
-				t.Errorf("it has run %d times", runs.Load())
-			}
+			n.hasRun(&runs, map[bool]int32{false: 1, true: 2}[again])
 			n.delete(p, nil)
 		})
 	}
@@ -267,9 +263,7 @@ func TestInnerEngineIsAway(t *testing.T) {
 					}
 				} else {
 					n.awaitRunning(p, "main")
-					if runs.Load() != 1 {
-						t.Errorf("it has run %d times", runs.Load())
-					}
+					n.hasRun(&runs, 1)
 				}
 				n.delete(p, nil)
 			})
@@ -332,8 +326,9 @@ func TestRestartThroughACrash(t *testing.T) {
 				held.AwaitCall()
 				n.crash()
 				n.await(p, "running again", func(r pods.Report) bool { return isRunning("main")(r) && statusOf(r, "main").RestartCount == 1 })
-				if before := n.log(pods.LogQuery{UID: p.UID, Previous: true}); before != "run 1\n" || ran.Load() != 2 {
-					t.Errorf("after %d runs the log of the one before: %q", ran.Load(), before)
+				n.hasRun(&ran, 2)
+				if before := n.log(pods.LogQuery{UID: p.UID, Previous: true}); before != "run 1\n" {
+					t.Errorf("the log of the run before: %q", before)
 				}
 				n.delete(p, nil)
 			})

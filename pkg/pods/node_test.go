@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -96,6 +97,9 @@ func (n *node) start() {
 	quiet.SetOutput(io.Discard)
 	life = log.WithLogger(life, logrus.NewEntry(quiet))
 	n.ctx = context.WithoutCancel(life)
+	if _, err := host.Info(life); err != nil {
+		n.t.Fatal(err)
+	}
 	provider := images.New(images.Config{Instance: "test", Shared: n.shared}, host)
 	config := pool.Config{Instance: "test", Dir: filepath.Join(n.dir, "sandboxes"), Image: "sandbox:1", Init: "/init", Size: n.size, Parallel: 2,
 		BootTimeout: enginetest.Patience, StrayGrace: time.Hour, RemoveFolder: tree.Remove}
@@ -388,6 +392,15 @@ func (n *node) poll(what string, ok func() bool) {
 		if time.Now().After(deadline) {
 			n.t.Fatalf("in vain waited until %s", what)
 		}
+	}
+}
+
+// hasRun fails unless a counter of runs gets to want, and not further.
+func (n *node) hasRun(runs *atomic.Int32, want int32) {
+	n.t.Helper()
+	n.poll(fmt.Sprintf("there were %d runs", want), func() bool { return runs.Load() >= want })
+	if got := runs.Load(); got != want {
+		n.t.Errorf("it has run %d times", got)
 	}
 }
 
