@@ -1,0 +1,180 @@
+package pool_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine/enginetest"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool/pooltest"
+)
+
+// The tests of this file have the pool speak with an engine in memory as it does with a
+// real one, over a socket.
+
+// overSocket is a host in memory, a client for it, and the config of a pool there.
+func overSocket(t *testing.T) (*pooltest.Host, *engine.Client, pool.Config) {
+	t.Helper()
+	host := pooltest.Start(t)
+	host.AddImage(enginetest.Image{Tags: []string{"sandbox:1"}, Cmd: []string{"dockerd"}})
+	client, err := engine.Connect(host.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	if _, err := client.Info(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// Sockets are below it, whose paths must be short.
+	dir, err := os.MkdirTemp("", "pool")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return host, client, pool.Config{Instance: "test", Dir: filepath.Join(dir, "s"), Image: "sandbox:1", Init: "/init", Size: 1, Parallel: 1,
+		BootTimeout: enginetest.Patience, StrayGrace: time.Hour,
+		RemoveFolder: func(_ context.Context, path string) error { return os.RemoveAll(path) }}
+}
+
+// runPool until the function that it returns is called, or the test ends.
+func runPool(t *testing.T, config pool.Config, client *engine.Client) (*pool.Pool, func()) {
+	t.Helper()
+	p := pool.New(config, client)
+	if err := p.Restore(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { p.Run(ctx) })
+	end := sync.OnceFunc(func() { cancel(); running.Wait(); p.Close() })
+	t.Cleanup(end)
+	return p, end
+}
+
+// TestSandboxOverASocket: claimed, named, found again after a restart, and destroyed.
+func TestSandboxOverASocket(t *testing.T) {
+	host, client, config := overSocket(t)
+	p, end := runPool(t, config, client)
+	const uid = "6ba7b810-9dad-11d1-80b4-00c04fd430c8"
+	claim := p.Reserve(nil)
+	s, err := claim.Sandbox(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	claim.Settled()
+	if claim.Actual() != s.Name && !claim.Warm() {
+		t.Errorf("the claim's sandbox is %q, and not %s", claim.Actual(), s.Name)
+	}
+	if s.IP == "" {
+		t.Error("it has no address")
+	}
+	if _, err := s.EngineStarted(); err != nil {
+		t.Error(err)
+	}
+	if err := errors.Join(s.Engine.Ping(t.Context()), p.Assign(t.Context(), s, uid)); err != nil {
+		t.Fatal(err)
+	}
+	if name, err := p.Named(t.Context(), uid); name != s.Name || err != nil {
+		t.Errorf("Named() = %q, %v", name, err)
+	}
+	if name, err := p.Named(t.Context(), "another"); name != "" || err != nil {
+		t.Errorf("Named() of another pod = %q, %v", name, err)
+	}
+	end()
+	config.Size = 0
+	q := pool.New(config, client)
+	defer q.Close()
+	q.Keep(map[string]bool{s.Name: true})
+	if err := q.Restore(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	host.Exit(pool.AssignedName(uid), 137)
+	if runs, err := q.Runs(t.Context(), s.Name); runs || err != nil {
+		t.Errorf("Runs() of a stopped one = %t, %v", runs, err)
+	}
+	again, err := q.Adopt(t.Context(), s.Name)
+	if err != nil || !again.Stopped || again.ID != s.ID {
+		t.Fatalf("Adopt() = %+v, %v", again, err)
+	}
+	if runs, err := q.Runs(t.Context(), s.Name); !runs || err != nil {
+		t.Errorf("Runs() = %t, %v", runs, err)
+	}
+	if err := q.Destroy(t.Context(), s.Name); err != nil {
+		t.Error(err)
+	}
+	<-again.Gone()
+	if _, err := q.Adopt(t.Context(), s.Name); !errdefs.IsNotFound(err) {
+		t.Errorf("Adopt() after its end = %v", err)
+	}
+	if _, err := os.Stat(again.Dir); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("its folder: %v", err)
+	}
+}
+
+// TestWarmSandboxDies: the pool is full again.
+func TestWarmSandboxDies(t *testing.T) {
+	host, client, config := overSocket(t)
+	p, _ := runPool(t, config, client)
+	first := awaitWarm(t, p, "")
+	host.Lose(first.Name)
+	if next := awaitWarm(t, p, first.Name); next.ID == first.ID {
+		t.Error("the sandbox that died is handed out")
+	}
+}
+
+// awaitWarm waits for a warm sandbox other than one.
+func awaitWarm(t *testing.T, p *pool.Pool, but string) *pool.Sandbox {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(enginetest.Patience); ; <-tick.C {
+		for _, s := range p.Warm() {
+			if s.Name != but {
+				return s
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no sandbox is warm")
+		}
+	}
+}
+
+// TestStoreOverASocket: images come once, are listed, and go.
+func TestStoreOverASocket(t *testing.T) {
+	host, client, config := overSocket(t)
+	image := host.AddImage(enginetest.Image{Tags: []string{"app:1"}})
+	config.StoreVolume = pool.StoreVolume(config.Instance)
+	dir := filepath.Join(filepath.Dir(config.Dir), "i")
+	store, err := pool.NewStore(config, dir, client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	copies := 0
+	load := func() error {
+		return store.Load(t.Context(), image.ID, func(ctx context.Context, to *engine.Client) (string, error) {
+			copies++
+			return client.CopyImage(ctx, to, "app:1")
+		})
+	}
+	if err := errors.Join(load(), load()); err != nil || copies != 1 {
+		t.Fatalf("after %d copies: %v", copies, err)
+	}
+	if listed, err := store.List(t.Context()); err != nil || len(listed) != 1 || listed[image.ID] == "" {
+		t.Errorf("List() = %v, %v", listed, err)
+	}
+	if err := errors.Join(store.Drop(t.Context(), image.ID), store.Drop(t.Context(), image.ID)); err != nil {
+		t.Error(err)
+	}
+	if there, err := store.Has(t.Context(), image.ID); there || err != nil {
+		t.Errorf("Has() after its drop = %t, %v", there, err)
+	}
+}
