@@ -239,17 +239,19 @@ func TestEndThroughACrash(t *testing.T) {
 // container ends meanwhile.
 func TestReasonSurvivesACrash(t *testing.T) {
 	n := newNode(t)
-	second := int64(1)
-	p := newPod(func(p *v1.Pod) { p.Spec.ActiveDeadlineSeconds = &second })
+	p := newPod()
 	n.create(p)
 	n.awaitRunning(p, "main")
 	e, id := n.sandbox(p).Engine, n.instance(p, "main")
 	held := e.Inject(enginetest.Fault{Call: "POST /containers/*/stop", Hold: enginetest.Before})
+	if n.manager.Evict(string(p.UID), "the disk is full") == nil {
+		t.Fatal("it does not run")
+	}
 	held.AwaitCall()
 	n.end()
 	e.Exit(id, 0)
 	n.start()
-	if end := n.awaitEnd(p, "main"); end.Reason != "DeadlineExceeded" || end.ExitCode != 137 {
+	if end := n.awaitEnd(p, "main"); end.Reason != "Evicted" || end.ExitCode != 137 {
 		t.Errorf("it ended with %+v", end)
 	}
 	n.delete(p, nil)
