@@ -33,6 +33,12 @@ const (
 // what most drains are for.
 func drainFile(dataRootFolder string) string { return filepath.Join(dataRootFolder, "drain") }
 
+// drained says that no new pods are wanted.
+func drained(file string) bool {
+	wish, err := os.ReadFile(file)
+	return err == nil && string(wish) == drainOn
+}
+
 // withDrain gives the taints to report, nil for none to be touched, when those
 // of the configuration are configured.
 func withDrain(file string, configured []config.Taint, now time.Time) []config.Taint {
@@ -40,11 +46,8 @@ func withDrain(file string, configured []config.Taint, now time.Time) []config.T
 	if err != nil {
 		return configured
 	}
-	wish, err := os.ReadFile(file)
 	switch {
-	case err != nil:
-		return configured
-	case string(wish) == drainOn:
+	case drained(file):
 		return append(append([]config.Taint{}, configured...), drainTaint)
 	case configured == nil && now.Sub(info.ModTime()) < undrainPeriod:
 		return []config.Taint{}
@@ -57,9 +60,11 @@ func newDrain(o *cli.Options) *cobra.Command {
 	var off bool
 	cmd := &cobra.Command{
 		Use: "drain", Short: "Keep new pods away from this node, or with --off let them in again", Args: cobra.NoArgs,
-		Long: "The node gets the taint " + drainTaint.Key + ":" + drainTaint.Effect + " with its next ping, 30 s later at most.\n" +
-			"Pods that run stay. The taints that interLink was configured with are replaced by those of\n" +
-			"PingTaints, so name there what the node shall keep.",
+		Long: "With its next ping, 30 s later at most, the node has room for no pods, and new ones stay Pending.\n" +
+			"Pods that run stay. A virtual kubelet that sets the taints of a ping, which that of interLink 0.6.2\n" +
+			"does not, puts the taint " + drainTaint.Key + ":" + drainTaint.Effect + " on the node as well. The taints that\n" +
+			"interLink was configured with are replaced by those of PingTaints, so name there what the node\n" +
+			"shall keep.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			settings, _, err := o.Load()
 			if err != nil {

@@ -71,10 +71,14 @@ func (n *node) allocatable() v1.ResourceList {
 	return out
 }
 
-// ping gives totals. What is not known is left out: a zero would drain the node.
+// ping gives totals. What is not known is left out: a zero would drain the node, which
+// is how a drain is told to a virtual kubelet that sets no taints.
 func (n *node) ping() interlink.Ping {
 	cpu, memory := n.capacity()
 	r := &interlink.Resources{CPU: cpu, Memory: memory, Pods: strconv.Itoa(n.settings.MaxPods)}
+	if drained(drainFile(n.settings.DataRootFolder)) {
+		r.Pods = "0"
+	}
 	for name, total := range n.ledger.Totals() {
 		r.Accelerators = append(r.Accelerators, interlink.Accelerator{ResourceType: name, Available: strconv.FormatInt(total, 10)})
 	}

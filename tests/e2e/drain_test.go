@@ -15,7 +15,7 @@ import (
 func TestDrainIsReported(t *testing.T) {
 	t.Parallel()
 	d := ownDaemon(t, 0, nil)
-	const taint = `"taints":[{"key":"docker-sd.interlink/drain","value":"true","effect":"NoSchedule"}]`
+	const taint = `"pods":"0"},"taints":[{"key":"docker-sd.interlink/drain","value":"true","effect":"NoSchedule"}]`
 	command := func(args ...string) {
 		t.Helper()
 		cmd := exec.Command(suite.binary, append(args, "-interlinkconfigpath", d.config)...)
