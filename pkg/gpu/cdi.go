@@ -10,13 +10,14 @@ import (
 	"strings"
 
 	"github.com/containerd/errdefs"
+	specs "tags.cncf.io/container-device-interface/specs-go"
 )
 
 var gpuNode = regexp.MustCompile(`^/dev/nvidia[0-9]+$`)
 
 // device finds a device in a specification: by UUID where it has such names, or
 // else by index, made sure of by the device node, because indexes change.
-func device(spec cdiSpec, d Device) (cdiDevice, error) {
+func device(spec specs.Spec, d Device) (specs.Device, error) {
 	for _, c := range spec.Devices {
 		if c.Name == d.UUID {
 			return c, nil
@@ -34,7 +35,7 @@ func device(spec cdiSpec, d Device) (cdiDevice, error) {
 			return c, nil
 		}
 	}
-	return cdiDevice{}, fmt.Errorf("the CDI specification of %s does not have %s; make it anew with: nvidia-ctk cdi generate --device-name-strategy=uuid --output=/etc/cdi/nvidia.yaml: %w",
+	return specs.Device{}, fmt.Errorf("the CDI specification of %s does not have %s; make it anew with: nvidia-ctk cdi generate --device-name-strategy=uuid --output=/etc/cdi/nvidia.yaml: %w",
 		nvidiaKind, d.UUID, errdefs.ErrNotFound)
 }
 
@@ -125,7 +126,7 @@ func (s deviceStrategy) edits(devices []Device) (Injection, error) {
 	return in, nil
 }
 
-func injection(e cdiEdits) Injection {
+func injection(e specs.ContainerEdits) Injection {
 	in := Injection{Env: slices.Clone(e.Env)}
 	for _, n := range e.DeviceNodes {
 		permissions := n.Permissions
@@ -143,7 +144,7 @@ func injection(e cdiEdits) Injection {
 
 // links makes a mount for every link of the hook create-symlinks whose target is
 // one of the mounted files.
-func links(e cdiEdits, mounts []Mount) []Mount {
+func links(e specs.ContainerEdits, mounts []Mount) []Mount {
 	var more []Mount
 	for _, l := range arguments(e, "create-symlinks", "--link") {
 		target, link, ok := strings.Cut(l, "::")
@@ -165,7 +166,7 @@ func links(e cdiEdits, mounts []Mount) []Mount {
 
 // arguments lists the values of an option of a hook, given as two arguments or
 // as one with an equals sign.
-func arguments(e cdiEdits, hook, option string) []string {
+func arguments(e specs.ContainerEdits, hook, option string) []string {
 	var values []string
 	for _, h := range e.Hooks {
 		if !slices.Contains(h.Args, hook) {

@@ -6,10 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/containerd/errdefs"
 	"sigs.k8s.io/yaml"
+	specs "tags.cncf.io/container-device-interface/specs-go"
 )
 
 // CDISpecs finds the host's CDI specifications for NVIDIA devices.
@@ -32,47 +34,16 @@ func (s CDISpecs) dirs() []string {
 // nvidiaKind is the CDI kind of GPUs and MIG instances alike.
 const nvidiaKind = "nvidia.com/gpu"
 
-// These are the parts of a CDI specification that are acted on. The field names
-// are those of the standard; unknown fields are ignored.
-type (
-	cdiSpec struct {
-		Kind           string      `json:"kind"`
-		Devices        []cdiDevice `json:"devices"`
-		ContainerEdits cdiEdits    `json:"containerEdits"`
-	}
-	cdiDevice struct {
-		Name           string   `json:"name"`
-		ContainerEdits cdiEdits `json:"containerEdits"`
-	}
-	cdiEdits struct {
-		Env         []string   `json:"env"`
-		DeviceNodes []cdiNode  `json:"deviceNodes"`
-		Mounts      []cdiMount `json:"mounts"`
-		Hooks       []cdiHook  `json:"hooks"`
-	}
-	cdiNode struct {
-		Path        string `json:"path"`
-		Permissions string `json:"permissions"`
-	}
-	cdiMount struct {
-		HostPath      string `json:"hostPath"`
-		ContainerPath string `json:"containerPath"`
-	}
-	cdiHook struct {
-		Args []string `json:"args"`
-	}
-)
-
 // load reads the specification of NVIDIA's GPUs.
-func (s CDISpecs) load() (cdiSpec, error) {
-	var found *cdiSpec
+func (s CDISpecs) load() (specs.Spec, error) {
+	var found *specs.Spec
 	for _, dir := range s.dirs() {
 		entries, err := os.ReadDir(dir)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return cdiSpec{}, fmt.Errorf("reading CDI specifications: %w", err)
+			return specs.Spec{}, fmt.Errorf("reading CDI specifications: %w", err)
 		}
 		for _, e := range entries {
 			if ext := filepath.Ext(e.Name()); ext != ".json" && ext != ".yaml" {
@@ -80,7 +51,7 @@ func (s CDISpecs) load() (cdiSpec, error) {
 			}
 			spec, err := readSpec(filepath.Join(dir, e.Name()))
 			if err != nil {
-				return cdiSpec{}, err
+				return specs.Spec{}, err
 			}
 			if spec.Kind == nvidiaKind {
 				found = &spec
@@ -88,24 +59,35 @@ func (s CDISpecs) load() (cdiSpec, error) {
 		}
 	}
 	if found == nil {
-		return cdiSpec{}, fmt.Errorf("no CDI specification of kind %s in %s; make one with: nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml: %w",
+		return specs.Spec{}, fmt.Errorf("no CDI specification of kind %s in %s; make one with: nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml: %w",
 			nvidiaKind, strings.Join(s.dirs(), " or "), errdefs.ErrNotFound)
 	}
 	return *found, nil
 }
 
-func readSpec(path string) (cdiSpec, error) {
+func readSpec(path string) (specs.Spec, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return cdiSpec{}, fmt.Errorf("reading a CDI specification: %w", err)
+		return specs.Spec{}, fmt.Errorf("reading a CDI specification: %w", err)
 	}
 	return decodeSpec(path, data)
 }
 
-func decodeSpec(path string, data []byte) (cdiSpec, error) {
-	var spec cdiSpec
+func decodeSpec(path string, data []byte) (specs.Spec, error) {
+	var spec specs.Spec
 	if err := yaml.Unmarshal(data, &spec); err != nil {
-		return cdiSpec{}, fmt.Errorf("reading the CDI specification %s: %w", path, err)
+		return specs.Spec{}, fmt.Errorf("reading the CDI specification %s: %w", path, err)
+	}
+	withoutNulls(&spec.ContainerEdits)
+	for i := range spec.Devices {
+		withoutNulls(&spec.Devices[i].ContainerEdits)
 	}
 	return spec, nil
+}
+
+// withoutNulls leaves out the items of lists that are null, which say nothing.
+func withoutNulls(e *specs.ContainerEdits) {
+	e.DeviceNodes = slices.DeleteFunc(e.DeviceNodes, func(n *specs.DeviceNode) bool { return n == nil })
+	e.Mounts = slices.DeleteFunc(e.Mounts, func(m *specs.Mount) bool { return m == nil })
+	e.Hooks = slices.DeleteFunc(e.Hooks, func(h *specs.Hook) bool { return h == nil })
 }
