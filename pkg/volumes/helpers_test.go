@@ -168,5 +168,3 @@ func symlink(t *testing.T, target, name string) {
 }
 
 func noExpand(s string) (string, error) { return "", fmt.Errorf("unexpected expansion of %q", s) }
-
-func ptr[T any](v T) *T { return &v }

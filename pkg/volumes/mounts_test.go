@@ -89,14 +89,14 @@ func TestMountsPropagationAndReadOnly(t *testing.T) {
 	claim := t.TempDir()
 	pod := podWith(emptyDir("e"), volume("c", v1.VolumeSource{PersistentVolumeClaim: &v1.PersistentVolumeClaimVolumeSource{ClaimName: "d", ReadOnly: true}}))
 	pod.Spec.Containers[0].VolumeMounts = []v1.VolumeMount{
-		{Name: "e", MountPath: "/none", MountPropagation: ptr(v1.MountPropagationNone), ReadOnly: true},
-		{Name: "e", MountPath: "/slave", MountPropagation: ptr(v1.MountPropagationHostToContainer)},
-		{Name: "e", MountPath: "/shared/", MountPropagation: ptr(v1.MountPropagationBidirectional)},
+		{Name: "e", MountPath: "/none", MountPropagation: new(v1.MountPropagationNone), ReadOnly: true},
+		{Name: "e", MountPath: "/slave", MountPropagation: new(v1.MountPropagationHostToContainer)},
+		{Name: "e", MountPath: "/shared/", MountPropagation: new(v1.MountPropagationBidirectional)},
 		{Name: "c", MountPath: "/claim"},
-		{Name: "c", MountPath: "/claim-slave", MountPropagation: ptr(v1.MountPropagationHostToContainer)},
-		{Name: "c", MountPath: "/claim-none", MountPropagation: ptr(v1.MountPropagationNone)},
+		{Name: "c", MountPath: "/claim-slave", MountPropagation: new(v1.MountPropagationHostToContainer)},
+		{Name: "c", MountPath: "/claim-none", MountPropagation: new(v1.MountPropagationNone)},
 	}
-	pod.Spec.Containers[0].SecurityContext = &v1.SecurityContext{Privileged: ptr(true)}
+	pod.Spec.Containers[0].SecurityContext = &v1.SecurityContext{Privileged: new(true)}
 	root := podFolder(t)
 	set := prepare(t, root, pod, volumes.Data{}, volumes.Policy{Claims: map[string]string{"ns/d": claim, "d": "/wrong"}, ClaimFallback: "/wrong"})
 	got, err := set.Mounts(&pod.Spec.Containers[0], noExpand)

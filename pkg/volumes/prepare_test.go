@@ -21,7 +21,7 @@ func TestPreparePayload(t *testing.T) {
 	}
 	mode := func(v v1.Volume, m int32) v1.Volume { v.ConfigMap.DefaultMode = &m; return v }
 	optional := configMap("v", "cm", v1.KeyToPath{Key: "none", Path: "none"}, v1.KeyToPath{Key: "a", Path: "a"})
-	optional.ConfigMap.Optional = ptr(true)
+	optional.ConfigMap.Optional = new(true)
 	tests := []struct {
 		name string
 		vol  v1.Volume
@@ -30,14 +30,14 @@ func TestPreparePayload(t *testing.T) {
 		{"all keys", configMap("v", "cm"), map[string]string{
 			"configMaps/v/a": `0644 "text"`, "configMaps/v/b": `0644 "two"`, "configMaps/v/bin": `0644 "\x00\xff"`}},
 		{"items", mode(configMap("v", "cm",
-			v1.KeyToPath{Key: "a", Path: "x/y/./a", Mode: ptr[int32](0o400)}, v1.KeyToPath{Key: "bin", Path: "x/bin"}), 0o440), map[string]string{
+			v1.KeyToPath{Key: "a", Path: "x/y/./a", Mode: new(int32(0o400))}, v1.KeyToPath{Key: "bin", Path: "x/bin"}), 0o440), map[string]string{
 			"configMaps/v/x/y/a": `0400 "text"`, "configMaps/v/x/bin": `0440 "\x00\xff"`}},
 		{"one path twice", configMap("v", "cm", v1.KeyToPath{Key: "a", Path: "x"}, v1.KeyToPath{Key: "b", Path: "x"}), map[string]string{
 			"configMaps/v/x": `0644 "two"`}},
 		{"optional key", optional, map[string]string{"configMaps/v/a": `0644 "text"`}},
 		{"long key", configMap("v", "cm", v1.KeyToPath{Key: "a", Path: strings.Repeat("n", 255)}), map[string]string{
 			"configMaps/v/" + strings.Repeat("n", 255): `0644 "text"`}},
-		{"secret", volume("v", v1.VolumeSource{Secret: &v1.SecretVolumeSource{SecretName: "s", DefaultMode: ptr[int32](0o400)}}), map[string]string{
+		{"secret", volume("v", v1.VolumeSource{Secret: &v1.SecretVolumeSource{SecretName: "s", DefaultMode: new(int32(0o400))}}), map[string]string{
 			"secrets/v/k": `0400 "p$w'\""`}},
 	}
 	for _, tt := range tests {
@@ -53,7 +53,7 @@ func TestPreparePayload(t *testing.T) {
 
 func TestPrepareOptionalObjectIsEmptyDir(t *testing.T) {
 	v := configMap("v", "gone")
-	v.ConfigMap.Optional = ptr(true)
+	v.ConfigMap.Optional = new(true)
 	root := podFolder(t)
 	prepare(t, root, podWith(v), volumes.Data{}, volumes.Policy{})
 	info, err := os.Stat(filepath.Join(root, "configMaps/v"))
@@ -123,11 +123,11 @@ func TestPrepareDownward(t *testing.T) {
 func TestPrepareProjectedRepairs(t *testing.T) {
 	pod := podWith(projected("p",
 		v1.VolumeProjection{Secret: &v1.SecretProjection{LocalObjectReference: v1.LocalObjectReference{Name: "s"},
-			Items: []v1.KeyToPath{{Key: "k", Path: "sec/k", Mode: ptr[int32](0o400)}}}},
+			Items: []v1.KeyToPath{{Key: "k", Path: "sec/k", Mode: new(int32(0o400))}}}},
 		v1.VolumeProjection{ConfigMap: &v1.ConfigMapProjection{LocalObjectReference: v1.LocalObjectReference{Name: "cm"}}},
 		v1.VolumeProjection{ServiceAccountToken: &v1.ServiceAccountTokenProjection{Path: "token"}},
 	))
-	pod.Spec.SecurityContext = &v1.PodSecurityContext{RunAsUser: ptr(int64(os.Getuid()))}
+	pod.Spec.SecurityContext = &v1.PodSecurityContext{RunAsUser: new(int64(os.Getuid()))}
 	data := volumes.Data{
 		ConfigMaps: map[string]v1.ConfigMap{"cm": {Data: map[string]string{"t": "old"}, BinaryData: map[string][]byte{"b": {1}}}},
 		Secrets:    map[string]v1.Secret{"s": {Data: map[string][]byte{"k": []byte("secret")}}},
@@ -157,10 +157,10 @@ func TestPrepareFSGroup(t *testing.T) {
 		ConfigMaps: map[string]v1.ConfigMap{"cm": configMapObject("cm", map[string]string{"k": "v"})},
 		Projected:  map[string]v1.ConfigMap{"p": configMapObject("p", map[string]string{"token": "T"})},
 	}
-	pod := podWith(emptyDir("e"), volume("m", v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{Medium: "Memory", SizeLimit: ptr(resource.MustParse("1Mi"))}}),
-		configMap("c", "cm", v1.KeyToPath{Key: "k", Path: "d/k", Mode: ptr[int32](0o200)}),
+	pod := podWith(emptyDir("e"), volume("m", v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{Medium: "Memory", SizeLimit: new(resource.MustParse("1Mi"))}}),
+		configMap("c", "cm", v1.KeyToPath{Key: "k", Path: "d/k", Mode: new(int32(0o200))}),
 		projected("p", v1.VolumeProjection{ServiceAccountToken: &v1.ServiceAccountTokenProjection{Path: "token"}}))
-	pod.Spec.SecurityContext = &v1.PodSecurityContext{FSGroup: ptr(int64(4711)), RunAsUser: ptr(int64(1234))}
+	pod.Spec.SecurityContext = &v1.PodSecurityContext{FSGroup: new(int64(4711)), RunAsUser: new(int64(1234))}
 	root := podFolder(t)
 	set := prepare(t, root, pod, data, volumes.Policy{})
 	want := map[string]string{
@@ -179,7 +179,7 @@ func TestPrepareFSGroup(t *testing.T) {
 	if diff := cmp.Diff(want, tree(t, root)); diff != "" {
 		t.Error(diff)
 	}
-	wantTmpfs := []volumes.Tmpfs{{Volume: "m", Path: filepath.Join(root, "emptyDirs/m"), SizeBytes: 1 << 20, Mode: 0o2777, GID: ptr(int64(4711))}}
+	wantTmpfs := []volumes.Tmpfs{{Volume: "m", Path: filepath.Join(root, "emptyDirs/m"), SizeBytes: 1 << 20, Mode: 0o2777, GID: new(int64(4711))}}
 	if diff := cmp.Diff(wantTmpfs, set.Tmpfs()); diff != "" {
 		t.Error(diff)
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 func limited(name, limit string, medium v1.StorageMedium) v1.Volume {
-	return volume(name, v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{SizeLimit: ptr(resource.MustParse(limit)), Medium: medium}})
+	return volume(name, v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{SizeLimit: new(resource.MustParse(limit)), Medium: medium}})
 }
 
 func TestOverLimit(t *testing.T) {

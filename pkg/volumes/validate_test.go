@@ -57,13 +57,13 @@ func TestValidateVolumes(t *testing.T) {
 		{"item path starting with ..", []v1.Volume{configMap("a", "cm", v1.KeyToPath{Key: "k", Path: "..b"})}, `must not contain ..`},
 		{"empty item path", []v1.Volume{configMap("a", "cm", v1.KeyToPath{Key: "k"})}, `names no file`},
 		{"key with ..", []v1.Volume{configMap("a", "cm", v1.KeyToPath{Key: "../k", Path: "k"})}, `items[0]: key ../k must not`},
-		{"item mode", []v1.Volume{configMap("a", "cm", v1.KeyToPath{Key: "k", Path: "k", Mode: ptr[int32](0o1777)})}, `items[0]: mode 01777 is not between 0 and 0777`},
+		{"item mode", []v1.Volume{configMap("a", "cm", v1.KeyToPath{Key: "k", Path: "k", Mode: new(int32(0o1777))})}, `items[0]: mode 01777 is not between 0 and 0777`},
 		{"default mode", []v1.Volume{volume("a", v1.VolumeSource{ConfigMap: &v1.ConfigMapVolumeSource{
-			LocalObjectReference: v1.LocalObjectReference{Name: "cm"}, DefaultMode: ptr[int32](-1)}})}, `defaultMode: mode -01 is not between`},
+			LocalObjectReference: v1.LocalObjectReference{Name: "cm"}, DefaultMode: new(int32(-1))}})}, `defaultMode: mode -01 is not between`},
 		{"file needed as folder", []v1.Volume{configMap("a", "cm", v1.KeyToPath{Key: "k", Path: "p"}, v1.KeyToPath{Key: "k", Path: "p/q"})}, `path p is a file, but p/q needs it as a folder`},
 		{"negative sizeLimit", []v1.Volume{volume("a", v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{SizeLimit: &limit}})}, `(emptyDir): sizeLimit -1 is negative`},
 		{"huge pages", []v1.Volume{volume("a", v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{Medium: "HugePages-2Mi"}})}, `medium HugePages-2Mi is not supported`},
-		{"emptyDir mode", []v1.Volume{volume("a", v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{Mode: ptr[int32](0o2777)}})}, `mode 02777 is not between`},
+		{"emptyDir mode", []v1.Volume{volume("a", v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{Mode: new(int32(0o2777))}})}, `mode 02777 is not between`},
 		{"hostPath outside", []v1.Volume{hostPathVolume("h", "/database", "")}, `(hostPath): path /database is not below a host path that this node allows; ask its operator to add it to HostPathPrefixes`},
 		{"hostPath with ..", []v1.Volume{hostPathVolume("h", "/data/../etc", "")}, `path /data/../etc must be absolute and without ..`},
 		{"hostPath relative", []v1.Volume{hostPathVolume("h", "data", "")}, `must be absolute`},
@@ -145,9 +145,9 @@ func TestValidateNamesAllProblems(t *testing.T) {
 
 func TestValidateAccepts(t *testing.T) {
 	optional := configMap("a", "gone")
-	optional.ConfigMap.Optional = ptr(true)
+	optional.ConfigMap.Optional = new(true)
 	optionalKey := configMap("b", "cm", v1.KeyToPath{Key: "x", Path: "x"})
-	optionalKey.ConfigMap.Optional = ptr(true)
+	optionalKey.ConfigMap.Optional = new(true)
 	pod := podWith(optional, optionalKey, hostPathVolume("h", "/data", v1.HostPathDirectory),
 		volume("c", v1.VolumeSource{PersistentVolumeClaim: &v1.PersistentVolumeClaimVolumeSource{ClaimName: "any"}}))
 	c := &pod.Spec.Containers[0]
