@@ -94,15 +94,12 @@ func openAccesses(path string) (*accesses, error) {
 }
 
 func (a *accesses) read() error {
-	content, err := readRecord(a.path)
+	err := loadFile(a.path, &a.data)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err == nil {
-		err = json.Unmarshal(content, &a.data)
-	}
 	if err == nil && len(a.data.Salt) == 0 {
-		err = errors.New("it holds nothing")
+		err = errHoldsNothing
 	}
 	if err != nil {
 		a.data = accessData{Unknown: true}
@@ -131,14 +128,8 @@ func (a *accesses) edit(change func(*accessData)) error {
 	a.mu.Unlock()
 	data.Images, data.Pulling = maps.Clone(data.Images), maps.Clone(data.Pulling)
 	change(&data)
-	if a.path != "" {
-		content, err := json.Marshal(data)
-		if err == nil {
-			err = writeRecord(a.path, content)
-		}
-		if err != nil {
-			return fmt.Errorf("write who may use which image: %w", err)
-		}
+	if err := saveFile(a.path, data); err != nil {
+		return fmt.Errorf("write who may use which image: %w", err)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

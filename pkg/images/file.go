@@ -1,25 +1,42 @@
 package images
 
 import (
+	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 
 	"github.com/google/renameio/v2"
 )
 
-// readRecord reads a file of writeRecord. What a crash has left of a write is removed:
-// nobody else looks for it.
-func readRecord(path string) ([]byte, error) {
+// errHoldsNothing is of a file that is JSON and has nothing in it.
+var errHoldsNothing = errors.New("it holds nothing")
+
+// loadFile reads a value from a file that saveFile has written. What a crash has left of
+// a write is removed: nobody else looks for it.
+func loadFile(path string, value any) error {
 	// The pattern is a name behind a folder of ours, and so never a bad one.
 	left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"[0-9]*"))
 	for _, file := range left {
 		_ = os.Remove(file) // the next start tries again
 	}
-	return os.ReadFile(path)
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(content, value)
 }
 
-// writeRecord replaces a file that its owner alone may read. It is written beside its
-// place, and not in TMPDIR, where what a crash leaves would stay.
-func writeRecord(path string, content []byte) error {
+// saveFile writes a value so that a crash leaves the old one or the new one; "" is no
+// file. It is written beside its place, and not in TMPDIR, where what a crash leaves
+// would stay.
+func saveFile(path string, value any) error {
+	if path == "" {
+		return nil
+	}
+	content, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
 	return renameio.WriteFile(path, content, 0o600, renameio.WithTempDir(filepath.Dir(path)))
 }

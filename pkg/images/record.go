@@ -3,7 +3,6 @@ package images
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -57,15 +56,12 @@ func openRecord(path string) (*record, error) {
 	if path == "" {
 		return r, nil
 	}
-	content, err := readRecord(path)
+	err := loadFile(path, &r.images)
 	if errors.Is(err, fs.ErrNotExist) {
 		return r, nil
 	}
-	if err == nil {
-		err = json.Unmarshal(content, &r.images)
-	}
 	if err == nil && r.images == nil {
-		err = errors.New("it holds nothing")
+		err = errHoldsNothing
 	}
 	if err != nil {
 		r.images = map[string]pulled{}
@@ -102,14 +98,8 @@ func (r *record) edit(change func(map[string]pulled)) error {
 	defer r.saving.Unlock()
 	images := r.snapshot()
 	change(images)
-	if r.path != "" {
-		content, err := json.Marshal(images)
-		if err == nil {
-			err = writeRecord(r.path, content)
-		}
-		if err != nil {
-			return fmt.Errorf("write the record of pulled images: %w", err)
-		}
+	if err := saveFile(r.path, images); err != nil {
+		return fmt.Errorf("write the record of pulled images: %w", err)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

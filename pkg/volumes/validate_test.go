@@ -115,8 +115,8 @@ func TestValidateMounts(t *testing.T) {
 		{"subPath with ..", v1.VolumeMount{Name: "a", MountPath: "/x", SubPath: "x/../.."}, `subPath x/../.. must be relative to the volume and without ..`},
 		{"subPathExpr with ..", v1.VolumeMount{Name: "a", MountPath: "/x", SubPathExpr: "$(A)/.."}, `subPathExpr $(A)/.. must be`},
 		{"both", v1.VolumeMount{Name: "a", MountPath: "/x", SubPath: "x", SubPathExpr: "y"}, `subPath and subPathExpr cannot both be set`},
-		{"propagation", v1.VolumeMount{Name: "a", MountPath: "/x", MountPropagation: ptr(v1.MountPropagationMode("Shared"))}, `mountPropagation Shared is none of`},
-		{"bidirectional", v1.VolumeMount{Name: "a", MountPath: "/x", MountPropagation: ptr(v1.MountPropagationBidirectional)}, `Bidirectional is for privileged containers only`},
+		{"propagation", v1.VolumeMount{Name: "a", MountPath: "/x", MountPropagation: new(v1.MountPropagationMode("Shared"))}, `mountPropagation Shared is none of`},
+		{"bidirectional", v1.VolumeMount{Name: "a", MountPath: "/x", MountPropagation: new(v1.MountPropagationBidirectional)}, `Bidirectional is for privileged containers only`},
 		{"options", v1.VolumeMount{Name: "a", MountPath: "/x", BindMountOptions: []string{"noexec"}}, `bindMountOptions are not supported`},
 	}
 	for _, tt := range tests {
@@ -151,8 +151,8 @@ func TestValidateAccepts(t *testing.T) {
 	pod := podWith(optional, optionalKey, hostPathVolume("h", "/data", v1.HostPathDirectory),
 		volume("c", v1.VolumeSource{PersistentVolumeClaim: &v1.PersistentVolumeClaimVolumeSource{ClaimName: "any"}}))
 	c := &pod.Spec.Containers[0]
-	c.SecurityContext = &v1.SecurityContext{Privileged: ptr(true)}
-	c.VolumeMounts[0].MountPropagation = ptr(v1.MountPropagationBidirectional)
+	c.SecurityContext = &v1.SecurityContext{Privileged: new(true)}
+	c.VolumeMounts[0].MountPropagation = new(v1.MountPropagationBidirectional)
 	warnings, err := validate(pod, oneConfigMap("cm", nil), volumes.Policy{HostPathPrefixes: []string{"/data"}, ClaimFallback: "/cvmfs"})
 	if err != nil || len(warnings) != 0 {
 		t.Errorf("got warnings %q and %v, want neither", warnings, err)
@@ -208,13 +208,13 @@ func TestRecursiveReadOnly(t *testing.T) {
 	}{
 		{"empty", v1.RecursiveReadOnlyDisabled, false, nil, ""},
 		{"empty", v1.RecursiveReadOnlyIfPossible, true, nil, ""},
-		{"empty", v1.RecursiveReadOnlyEnabled, true, ptr(v1.MountPropagationNone), ""},
-		{"host", v1.RecursiveReadOnlyDisabled, true, ptr(v1.MountPropagationHostToContainer), ""},
+		{"empty", v1.RecursiveReadOnlyEnabled, true, new(v1.MountPropagationNone), ""},
+		{"host", v1.RecursiveReadOnlyDisabled, true, new(v1.MountPropagationHostToContainer), ""},
 		{"host", v1.RecursiveReadOnlyIfPossible, true, nil, ""},
 		{"host", v1.RecursiveReadOnlyEnabled, true, nil, "recursiveReadOnly Enabled is not supported by this node for a hostPath; use IfPossible"},
 		{"claim", v1.RecursiveReadOnlyEnabled, true, nil, "recursiveReadOnly Enabled is not supported by this node for a persistentVolumeClaim; use IfPossible"},
 		{"empty", v1.RecursiveReadOnlyIfPossible, false, nil, "recursiveReadOnly IfPossible needs readOnly"},
-		{"empty", v1.RecursiveReadOnlyEnabled, true, ptr(v1.MountPropagationHostToContainer), "recursiveReadOnly Enabled needs mountPropagation None"},
+		{"empty", v1.RecursiveReadOnlyEnabled, true, new(v1.MountPropagationHostToContainer), "recursiveReadOnly Enabled needs mountPropagation None"},
 		{"empty", "Always", true, nil, "recursiveReadOnly Always is none of Disabled, IfPossible and Enabled"},
 	} {
 		pod := podWith(emptyDir("empty"), hostPathVolume("host", "/data", ""),
