@@ -103,6 +103,7 @@ func (b Broker) Health(podUID, container string) ([]v1.ResourceStatus, string) {
 	return statuses, strings.Join(parts, "; ")
 }
 
+// decodeHeld reads what a pod holds from its record. JSON that cannot be read is an error.
 func decodeHeld(held json.RawMessage) (Assignment, error) {
 	var assignment Assignment
 	if len(held) == 0 {

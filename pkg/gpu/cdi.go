@@ -42,8 +42,11 @@ func device(spec specs.Spec, d Device) (specs.Device, error) {
 // cdiStrategy leaves it to the engine's CDI support, outside and inside.
 type cdiStrategy struct{ specs CDISpecs }
 
+// Name is StrategyCDI.
 func (cdiStrategy) Name() string { return StrategyCDI }
 
+// Sandbox gives a sandbox the devices by their CDI names, and the folders of the
+// specifications, which the engine in it reads.
 func (s cdiStrategy) Sandbox(devices []Device) (Injection, error) {
 	in, err := s.Container(devices)
 	if err != nil {
@@ -57,6 +60,8 @@ func (s cdiStrategy) Sandbox(devices []Device) (Injection, error) {
 	return in, nil
 }
 
+// Container names the devices for the engine. The error is errdefs.ErrNotFound for a device
+// that the specification does not have.
 func (s cdiStrategy) Container(devices []Device) (Injection, error) {
 	spec, err := s.specs.load()
 	if err != nil {
@@ -80,8 +85,11 @@ func (s cdiStrategy) Container(devices []Device) (Injection, error) {
 // hook would make a link for.
 type deviceStrategy struct{ specs CDISpecs }
 
+// Name is StrategyDevices.
 func (deviceStrategy) Name() string { return StrategyDevices }
 
+// Sandbox gives a sandbox the device nodes, and the driver's files at the paths that they
+// have on the host.
 func (s deviceStrategy) Sandbox(devices []Device) (Injection, error) {
 	in, err := s.edits(devices)
 	if err != nil {
@@ -97,6 +105,8 @@ func (s deviceStrategy) Sandbox(devices []Device) (Injection, error) {
 	return in, nil
 }
 
+// Container gives a container the device nodes, and the driver's files where the
+// specification wants them.
 func (s deviceStrategy) Container(devices []Device) (Injection, error) {
 	in, err := s.edits(devices)
 	if err != nil {
@@ -126,6 +136,7 @@ func (s deviceStrategy) edits(devices []Device) (Injection, error) {
 	return in, nil
 }
 
+// injection is what edits of a specification ask for, but for the links that hooks make.
 func injection(e specs.ContainerEdits) Injection {
 	in := Injection{Env: slices.Clone(e.Env)}
 	for _, n := range e.DeviceNodes {
@@ -206,6 +217,8 @@ func (s deviceStrategy) sonames(in Injection) []Mount {
 	return more
 }
 
+// soname reads the name under which programs look for a library (DT_SONAME); "" for a file
+// that is none, or that names a path.
 func soname(path string) string {
 	file, err := elf.Open(path)
 	if err != nil {

@@ -73,6 +73,7 @@ func readSpec(path string) (specs.Spec, error) {
 	return decodeSpec(path, data)
 }
 
+// decodeSpec reads a specification in YAML or JSON; path is for the error.
 func decodeSpec(path string, data []byte) (specs.Spec, error) {
 	var spec specs.Spec
 	if err := yaml.Unmarshal(data, &spec); err != nil {

@@ -28,6 +28,8 @@ var policy = []comparison{
 	{"first by place", func(a, b score) int { return slices.Compare(a.places, b.places) }},
 }
 
+// better says whether the policy prefers a to b: the first criterion that tells them apart
+// decides.
 func better(a, b score) bool {
 	for _, c := range policy {
 		if by := c.compare(a, b); by != 0 {
@@ -57,6 +59,7 @@ type field struct {
 	between [][]Connection
 }
 
+// newField arranges free devices by their place on the host, with the connection of each pair.
 func newField(t Topology, free []Device) field {
 	f := field{devices: slices.Clone(free), between: make([][]Connection, len(free))}
 	slices.SortFunc(f.devices, byPlace)
@@ -121,6 +124,7 @@ func choose(t Topology, free []Device, n int) []Device {
 	return chosen
 }
 
+// searchAll rates every choice of n devices and returns the positions of the best one.
 func (f field) searchAll(n int) []int {
 	chosen := make([]int, n)
 	for i := range chosen {

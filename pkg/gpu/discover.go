@@ -68,6 +68,7 @@ func Combine(parts ...Discoverer) Discoverer { return combined(parts) }
 
 type combined []Discoverer
 
+// Inventory is that of all parts, or an error if one part has none.
 func (c combined) Inventory(ctx context.Context) (Inventory, error) {
 	var all Inventory
 	for _, part := range c {
@@ -84,6 +85,7 @@ func (c combined) Inventory(ctx context.Context) (Inventory, error) {
 	return all, nil
 }
 
+// Processes are those on the devices of all parts.
 func (c combined) Processes(ctx context.Context) ([]Process, error) {
 	var all []Process
 	for _, part := range c {
@@ -112,6 +114,7 @@ func (c combined) Watch(ctx context.Context, report func(Event)) error {
 	return parts.Wait()
 }
 
+// Probe asks the part that has the device. A device that no part has is an error.
 func (c combined) Probe(ctx context.Context, uuid string) error {
 	for _, part := range c {
 		inv, err := part.Inventory(ctx)
@@ -125,6 +128,7 @@ func (c combined) Probe(ctx context.Context, uuid string) error {
 	return fmt.Errorf("probing %s: no driver of this host knows the device", uuid)
 }
 
+// Close closes all parts, also after one that fails.
 func (c combined) Close() error {
 	var errs []error
 	for _, part := range c {

@@ -26,6 +26,8 @@ func VisibleDevices(value string, devices []Device) []string {
 	return uuids
 }
 
+// names says whether an item of NVIDIA_VISIBLE_DEVICES means a device: a UUID or the
+// beginning of one, an index, or GPU:INSTANCE for a MIG instance.
 func names(item string, d Device, devices []Device) bool {
 	if d.Vendor() != "nvidia.com" && d.Resource != "" {
 		return false

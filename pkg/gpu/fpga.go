@@ -97,6 +97,7 @@ func (r RenderNodes) Probe(_ context.Context, uuid string) error { return r.exis
 // Close does nothing.
 func (RenderNodes) Close() error { return nil }
 
+// exists is an error for a device node that is not below DevRoot.
 func (r RenderNodes) exists(path string) error {
 	dev := r.DevRoot
 	if dev == "" {

@@ -51,6 +51,7 @@ func (in Injection) merge(other Injection) Injection {
 	return in
 }
 
+// union is a, and what of b is not in it.
 func union[T comparable](a, b []T) []T {
 	all := slices.Clone(a)
 	for _, x := range b {

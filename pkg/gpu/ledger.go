@@ -42,6 +42,7 @@ func (a Assignment) units() []string {
 	return slices.Compact(units)
 }
 
+// clone shares nothing with the assignment.
 func (a Assignment) clone() Assignment {
 	if a.Containers == nil {
 		return Assignment{}
@@ -210,6 +211,7 @@ func (l *Ledger) Release(owner string) {
 	l.drop(owner)
 }
 
+// take enters an assignment; the caller holds the mutex.
 func (l *Ledger) take(owner string, a Assignment) {
 	l.assigned[owner] = a
 	for _, unit := range a.units() {
@@ -221,6 +223,7 @@ func (l *Ledger) take(owner string, a Assignment) {
 	}
 }
 
+// drop removes all that an owner holds; the caller holds the mutex.
 func (l *Ledger) drop(owner string) {
 	for _, unit := range l.assigned[owner].units() {
 		uuid := unitUUID(unit)

@@ -84,6 +84,8 @@ func (m *Monitor) Run(ctx context.Context) error {
 	return g.Wait()
 }
 
+// tick refreshes every Interval until ctx ends. A failure is logged once, until a refresh
+// succeeds.
 func (m *Monitor) tick(ctx context.Context) {
 	ticker := time.NewTicker(m.cfg.Interval)
 	defer ticker.Stop()
@@ -107,6 +109,8 @@ func (m *Monitor) tick(ctx context.Context) {
 	}
 }
 
+// watch handles the events of the drivers until ctx ends, and begins anew when a driver's
+// stream breaks off.
 func (m *Monitor) watch(ctx context.Context) {
 	failing := false
 	for ctx.Err() == nil {
@@ -186,6 +190,7 @@ func (m *Monitor) Refresh(ctx context.Context) error {
 	return nil
 }
 
+// update enters an inventory in the ledger and acts on devices that have gone.
 func (m *Monitor) update(ctx context.Context, inv Inventory) {
 	if m.cfg.Prepare != nil {
 		m.cfg.Prepare(ctx, inv.Devices)
@@ -205,6 +210,8 @@ func (m *Monitor) update(ctx context.Context, inv Inventory) {
 	m.skipped = inv.Skipped
 }
 
+// processes tells the ledger which devices are used by a process that is not of the pod that
+// holds the device.
 func (m *Monitor) processes(ctx context.Context) error {
 	list, err := m.cfg.Discoverer.Processes(ctx)
 	if err != nil {
@@ -253,6 +260,7 @@ func (m *Monitor) probeDue(ctx context.Context) {
 	}
 }
 
+// due are the devices whose hold-down is over, with the time at which it ended.
 func (m *Monitor) due() map[string]time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()

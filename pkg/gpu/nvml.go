@@ -37,6 +37,8 @@ func OpenNVML(o NVMLOptions) (Discoverer, error) {
 	return startNVML(nvml.New(options...), o)
 }
 
+// startNVML initializes a library that is loaded. Errors are ErrNoDriver and
+// errdefs.ErrUnavailable.
 func startNVML(lib nvml.Interface, o NVMLOptions) (Discoverer, error) {
 	switch ret := lib.Init(); ret {
 	case nvml.SUCCESS:
@@ -85,6 +87,8 @@ func (n *nvmlDiscoverer) handles(ctx context.Context) (handles []nvml.Device, sk
 	return handles, skipped, nil
 }
 
+// Inventory lists GPUs, and the MIG instances of those that are partitioned. A GPU that does
+// not answer is left out and named in Skipped; a driver that does not is an error.
 func (n *nvmlDiscoverer) Inventory(ctx context.Context) (Inventory, error) {
 	inv := Inventory{Resources: []string{ResourceGPU}, Drivers: []Driver{n.driver()}}
 	handles, skipped, err := n.handles(ctx)
@@ -113,6 +117,7 @@ func (n *nvmlDiscoverer) Inventory(ctx context.Context) (Inventory, error) {
 	return inv, nil
 }
 
+// driver is the versions that the driver tells of itself; one that it does not tell is empty.
 func (n *nvmlDiscoverer) driver() Driver {
 	d := Driver{Vendor: "nvidia.com"}
 	if version, ret := n.lib.SystemGetDriverVersion(); ret == nvml.SUCCESS {
@@ -124,6 +129,8 @@ func (n *nvmlDiscoverer) driver() Driver {
 	return d
 }
 
+// describe reads what identifies a GPU, without which there is an error, and what else the
+// driver tells of it.
 func (n *nvmlDiscoverer) describe(handle nvml.Device) (Device, error) {
 	uuid, ret := handle.GetUUID()
 	if err := refuse("reading the UUID of a GPU", ret); err != nil {
@@ -151,6 +158,7 @@ func (n *nvmlDiscoverer) describe(handle nvml.Device) (Device, error) {
 	return d, nil
 }
 
+// partitioned says that MIG is on, so that the GPU itself is not given out.
 func (n *nvmlDiscoverer) partitioned(handle nvml.Device) bool {
 	if !n.has("nvmlDeviceGetMigMode") {
 		return false
@@ -184,6 +192,7 @@ func (n *nvmlDiscoverer) instances(parent nvml.Device, gpu Device) (list []Devic
 	return list, skipped
 }
 
+// describeInstance reads a MIG instance of gpu. All that identifies it has to be told.
 func (n *nvmlDiscoverer) describeInstance(handle nvml.Device, gpu Device) (Device, error) {
 	uuid, ret := handle.GetUUID()
 	if err := refuse("reading the UUID of a MIG instance of "+gpu.UUID, ret); err != nil {
@@ -211,6 +220,7 @@ func (n *nvmlDiscoverer) describeInstance(handle nvml.Device, gpu Device) (Devic
 	}, nil
 }
 
+// topology reads how each pair of GPUs is connected; handles are those of gpus, in their order.
 func (n *nvmlDiscoverer) topology(gpus []Device, handles []nvml.Device) Topology {
 	links := make([]nvlinks, len(gpus))
 	for i, handle := range handles {

@@ -31,6 +31,9 @@ func (l *Ledger) plan(req Request) (Assignment, error) {
 	return a, nil
 }
 
+// planResource chooses units of one resource for all containers of a request, by container.
+// Errors are errdefs.ErrInvalidArgument for a request that can never be met and
+// errdefs.ErrResourceExhausted for one that cannot be now. The caller holds the mutex.
 func (l *Ledger) planResource(resource string, req Request) (map[string][]string, error) {
 	shared := l.shared(resource)
 	if shared && l.sharing.oneEach() {
@@ -125,6 +128,7 @@ func (l *Ledger) allUnits(d Device) []string {
 	return units
 }
 
+// freeUnits lists the units of a resource that no pod holds and nothing keeps back.
 func (l *Ledger) freeUnits(resource string) []string {
 	var free []string
 	for _, d := range l.devices.List() {

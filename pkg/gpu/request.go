@@ -74,6 +74,7 @@ func (r Request) Need(resource string) int64 {
 	return max(most, sidecars+main)
 }
 
+// privileged is the name of the first privileged container, and whether there is one.
 func (r Request) privileged() (string, bool) {
 	for _, c := range r.Containers {
 		if c.Privileged {
@@ -109,6 +110,7 @@ func RequestFor(pod *v1.Pod) (Request, error) {
 	return r, nil
 }
 
+// add reads the extended resources of a container. Errors are errdefs.ErrInvalidArgument.
 func (r *Request) add(c v1.Container, phase Phase) error {
 	counts := make(map[string]int64)
 	for _, list := range []v1.ResourceList{c.Resources.Requests, c.Resources.Limits} {
@@ -182,6 +184,7 @@ func (r Request) lasting(resource string) []ContainerRequest {
 	return list
 }
 
+// without is a list less the items to remove.
 func without(list, remove []string) []string {
 	var left []string
 	for _, s := range list {

@@ -98,6 +98,7 @@ func (s Sharing) Replicas(resource string) int {
 	return 1
 }
 
+// of is how a resource is shared, and whether it is.
 func (s Sharing) of(resource string) (SharedResource, bool) {
 	if s.Strategy == SharingNone {
 		return SharedResource{}, false
@@ -110,6 +111,7 @@ func (s Sharing) of(resource string) (SharedResource, bool) {
 	return SharedResource{}, false
 }
 
+// oneEach says that a container may ask for one replica only, since more would give it no more.
 func (s Sharing) oneEach() bool {
 	return s.FailRequestsGreaterThanOne || s.Strategy == SharingMPS
 }

@@ -82,6 +82,8 @@ func (l *Ledger) Totals() map[string]int64 {
 	return l.totals()
 }
 
+// totals counts the units that are offered, by the name under which they are; the caller
+// holds the mutex.
 func (l *Ledger) totals() map[string]int64 {
 	totals := make(map[string]int64, len(l.resources))
 	for name := range l.resources {
@@ -155,6 +157,7 @@ func (l *Ledger) blocked(d Device) State {
 	return StateFree
 }
 
+// state of a device for administrators: a pod that holds it counts before all else.
 func (l *Ledger) state(d Device) State {
 	switch {
 	case len(l.holders[d.UUID]) > 0:
@@ -195,6 +198,7 @@ func (l *Ledger) foreignUses(d Device) []string {
 	return uses
 }
 
+// reasons are why a device is not given out, in sentences for administrators.
 func (l *Ledger) reasons(d Device) []string {
 	var reasons []string
 	if f := l.fault(d); f != "" {
@@ -226,6 +230,7 @@ func (l *Ledger) holdersOf(uuid string) []string {
 	return slices.Compact(owners)
 }
 
+// instancesOf are the MIG instances of a GPU.
 func (l *Ledger) instancesOf(uuid string) []Device {
 	var list []Device
 	for _, d := range l.devices {
