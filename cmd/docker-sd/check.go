@@ -27,6 +27,7 @@ type coded struct {
 	code int
 }
 
+// Unwrap gives the error without its code.
 func (c coded) Unwrap() error { return c.error }
 
 // exitCode is what the program ends with.
@@ -45,6 +46,7 @@ type checkFlags struct {
 	timeout, bootTimeout time.Duration
 }
 
+// newCheck makes the command check.
 func newCheck(o *cli.Options) *cobra.Command {
 	var f checkFlags
 	var format *string

@@ -345,6 +345,7 @@ func (d *daemon) followImages(ctx context.Context, arrived func()) {
 	}
 }
 
+// podsConfig is what the configuration and the engine say of pods.
 func (d *daemon) podsConfig(info engine.Info) pods.Config {
 	s := d.settings
 	policy := volumes.Policy{HostPathPrefixes: s.HostPathPrefixes, Claims: s.PersistentVolumeClaims, Private: s.DataRootFolder,

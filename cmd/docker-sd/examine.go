@@ -108,6 +108,7 @@ func openFiles() uint64 {
 	return limit.Max // Go raises its own to this
 }
 
+// lookAtEngine adds what there is to say of an engine that answers.
 func (p *examination) lookAtEngine(ctx context.Context, r *preflight.Report, info engine.Info) {
 	s := p.settings
 	sharing := images.Layers(images.Mode(s.ImageSharing), info)
@@ -136,6 +137,8 @@ func (p *examination) sandboxConfig(ctx context.Context, info engine.Info, share
 	return sandboxConfig(ctx, p.settings, p.host, info, images.Layers(images.Mode(p.settings.ImageSharing), info), shares.each)
 }
 
+// networks judges the ranges of the sandboxes' networks by the host's routes and the engine's
+// networks.
 func (p *examination) networks(ctx context.Context, parents []netip.Prefix) preflight.Line {
 	n := preflight.Networks{Parents: parents, Configured: len(p.settings.DockerNetworkSubnet) > 0, Cut: pool.Networks(parents), Wanted: p.sandboxes()}
 	// Without routes nothing is known to overlap, as for the daemon.
@@ -203,6 +206,7 @@ func bind(network, address string) error {
 	return nil
 }
 
+// ports judges the addresses that docker-sd listens on, and what callers have to bring along.
 func (p *examination) ports() []preflight.Line {
 	s, runs := p.settings, p.running.Described != ""
 	network, address := s.Listen()
@@ -232,6 +236,7 @@ func (p *examination) ports() []preflight.Line {
 	return append(lines, port.Judge(dial, bind))
 }
 
+// hostPaths judges the folders of the host that pods may use.
 func (p *examination) hostPaths(info engine.Info) []preflight.Line {
 	if err := checkApart(p.settings, info); err != nil {
 		return []preflight.Line{{Name: "host paths", Verdict: preflight.Fail, Found: err.Error(), Do: "docker-sd does not start with it: choose other folders for pods"}}
@@ -257,6 +262,8 @@ func (p *examination) hostPaths(info engine.Info) []preflight.Line {
 	return lines
 }
 
+// gpuLines judges the driver, the sharing and the ways into containers. It loads the driver
+// for that.
 func (p *examination) gpuLines(ctx context.Context, info engine.Info) []preflight.Line {
 	driver, err := gpu.OpenNVML(gpu.NVMLOptions{LibraryPath: p.settings.GPU.LibraryPath})
 	if err != nil {
@@ -299,6 +306,8 @@ func (p *examination) tryShares(info engine.Info) (shares, *cgroup.Group, *prefl
 	}
 }
 
+// lookAtSandbox judges the sandbox image and, with boot, boots a sandbox of it under another
+// instance. It removes all that it made.
 func (p *examination) lookAtSandbox(ctx context.Context, r *preflight.Report, info engine.Info, boot bool) {
 	shares, group, found, judge := p.tryShares(info)
 	defer func() { r.Add(judge()) }()

@@ -21,6 +21,7 @@ type guard struct {
 	clients    bool                     // callers show certificates
 }
 
+// newGuard reads the files of tokens and certificates, which are read again when they change.
 func newGuard(settings config.Access) (guard, error) {
 	g := guard{clients: settings.ClientCAFile != ""}
 	if settings.TokenFile != "" {

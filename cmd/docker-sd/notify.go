@@ -68,6 +68,8 @@ func (s supervisor) run(ctx context.Context) {
 	}
 }
 
+// feed sends one status line and, if systemd watches, the sign of life: not before the pods
+// have answered, within period.
 func (s supervisor) feed(ctx context.Context, period time.Duration, watched bool) {
 	state := "STATUS=" + s.status()
 	if watched {

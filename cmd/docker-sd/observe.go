@@ -40,6 +40,7 @@ type observer struct {
 
 var _ admin.Source = &observer{}
 
+// newObserver opens the connection for traces, if there are any; close or serve closes it.
 func newObserver(ctx context.Context, settings config.Config, ledger *gpu.Ledger) (*observer, error) {
 	_, address := settings.Listen()
 	o := &observer{ledger: ledger, info: admin.Info{Version: version, Instance: settings.Instance, Started: time.Now(),

@@ -169,6 +169,7 @@ func (a *Accelerators) prepare(ctx context.Context, devices []gpu.Device) {
 	a.equip(ctx, usable)
 }
 
+// equip has new sandboxes given the devices, which must all be usable.
 func (a *Accelerators) equip(ctx context.Context, devices []gpu.Device) {
 	in, err := a.injector.Sandbox(devices)
 	if err != nil {

@@ -27,6 +27,7 @@ type strategy struct {
 
 var _ gpu.Strategy = &strategy{}
 
+// get is the strategy that was chosen, or why there is none.
 func (s *strategy) get() (gpu.Strategy, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

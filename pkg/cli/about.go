@@ -49,6 +49,7 @@ func built(version string) about {
 	return a
 }
 
+// newVersion makes the command version.
 func newVersion(o *Options, version string) *cobra.Command {
 	var format *string
 	cmd := &cobra.Command{
@@ -81,6 +82,7 @@ func newVersion(o *Options, version string) *cobra.Command {
 	return cmd
 }
 
+// table is the same for people.
 func (a about) table(now time.Time) table {
 	commit := a.Commit
 	if a.Modified {

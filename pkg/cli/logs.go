@@ -31,6 +31,7 @@ type logFlags struct {
 	cert, key string
 }
 
+// newLogs makes the command logs.
 func newLogs(o *Options) *cobra.Command {
 	var f logFlags
 	cmd := &cobra.Command{
@@ -64,6 +65,7 @@ func newLogs(o *Options) *cobra.Command {
 	return cmd
 }
 
+// logs finds the pod by its name and prints the log of one of its containers.
 func (o *Options) logs(cmd *cobra.Command, name string, f logFlags) error {
 	settings, _, err := o.Load()
 	if err != nil {
@@ -136,6 +138,8 @@ func containersOf(p pods.View) []string {
 	return append(names, inits...)
 }
 
+// logRequest is what interLink would send for these flags. Errors are
+// errdefs.ErrInvalidArgument.
 func logRequest(p pods.View, f logFlags, now time.Time) (interlink.LogRequest, error) {
 	names := containersOf(p)
 	request := interlink.LogRequest{Namespace: p.Namespace, PodUID: string(p.UID), PodName: p.Name, ContainerName: f.container,
@@ -187,6 +191,7 @@ func (o *Options) podNames(ctx context.Context) []cobra.Completion {
 	return out
 }
 
+// containerNames are what a shell offers for --container of the pod that args name.
 func (o *Options) containerNames(ctx context.Context, args []string) []cobra.Completion {
 	if len(args) == 0 {
 		return nil

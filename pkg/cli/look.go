@@ -108,6 +108,7 @@ type drawing struct {
 	state        int
 }
 
+// draw prints a view: all of it at first and on a terminal, then only what has changed.
 func draw(s Screen, value any, now, before table, how drawing) error {
 	changed := now.changes(before, how.state)
 	quiet := !how.first && len(changed.rows) == 0 && len(changed.footer) == 0

@@ -81,6 +81,7 @@ func phase(p pods.View) string {
 	return string(p.Phase)
 }
 
+// poolTable has a line for each sandbox, and counts below.
 func poolTable(p admin.Pool, now time.Time) table {
 	t := table{head: []string{"SANDBOX", "STATE", "POD", "AGE", "IP", "CONTAINER"}}
 	for _, s := range p.Sandboxes {
@@ -98,6 +99,7 @@ func poolTable(p admin.Pool, now time.Time) table {
 	return t
 }
 
+// gpusTable has a line for each device; below are what is free of each resource, and drivers.
 func gpusTable(s gpu.Snapshot, _ time.Time) table {
 	t := table{head: []string{"UUID", "NAME", "MEMORY", "STATE", "RESOURCE", "PODS", "REASON"}}
 	for _, d := range s.Devices {

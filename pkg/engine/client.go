@@ -79,6 +79,7 @@ func (c *Client) Close() error {
 // Ping answers nil when the engine does.
 func (c *Client) Ping(ctx context.Context) error { return c.pingWithin(ctx, min(c.limit, pingTimeout)) }
 
+// pingWithin is Ping with a limit on the wait.
 func (c *Client) pingWithin(ctx context.Context, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

@@ -128,6 +128,8 @@ func (c *Client) WrittenBytes(ctx context.Context, id string) (int64, error) {
 	return *seen.SizeRw, nil
 }
 
+// fromInspect translates what the SDK returns. An engine may leave out any part of it, which
+// is then zero.
 func fromInspect(seen container.InspectResponse) Container {
 	out := Container{IPs: map[string]string{}}
 	if base := seen.ContainerJSONBase; base != nil {

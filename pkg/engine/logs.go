@@ -132,6 +132,7 @@ const (
 	gatherPause = 500 * time.Microsecond
 )
 
+// Read waits gatherPause before it reads where the last read gave little.
 func (g *gathered) Read(b []byte) (int, error) {
 	if g.total > gatherAfter && g.last < gatherBelow {
 		time.Sleep(gatherPause)
@@ -188,6 +189,7 @@ type lineWriter struct {
 	within [256]bool
 }
 
+// piece writes one piece unless it belongs to a line that is left out.
 func (l *lineWriter) piece(from byte, text []byte) error {
 	inside := l.within[from]
 	ends := bytes.HasSuffix(text, []byte("\n"))

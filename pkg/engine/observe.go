@@ -25,6 +25,8 @@ type observed struct {
 	tell func(Call)
 }
 
+// RoundTrip reports the request with the code of its answer, 0 for none, and the time until
+// the answer's headers.
 func (o *observed) RoundTrip(r *http.Request) (*http.Response, error) {
 	call, began := Call{Operation: operation(r.Method, r.URL.Path)}, time.Now()
 	response, err := o.RoundTripper.RoundTrip(r)

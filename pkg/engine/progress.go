@@ -44,6 +44,8 @@ func (l layers) note(m progress) bool {
 	return true
 }
 
+// sum is the progress of all layers: bytes that have come and bytes in all, as far as their
+// sizes are known.
 func (l layers) sum() PullProgress {
 	sum := PullProgress{Unpacking: len(l) > 0}
 	for _, one := range l {

@@ -46,6 +46,7 @@ type owed struct {
 	silence *silence
 }
 
+// Read counts only the wait for the engine as silence.
 func (o owed) Read(b []byte) (int, error) {
 	o.silence.heard()
 	// Not while they are written: whoever reads slowly is no silent engine.
@@ -60,6 +61,7 @@ type flowing struct {
 	silence *silence
 }
 
+// Read ends the silence with every byte that comes.
 func (f flowing) Read(b []byte) (int, error) {
 	n, err := f.Reader.Read(b)
 	f.silence.heard()

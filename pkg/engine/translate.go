@@ -67,6 +67,7 @@ func translate(spec Spec) (*container.Config, *container.HostConfig, error) {
 	return config, host, nil
 }
 
+// resources are the limits, devices and CDI devices of a spec, in the engine's words.
 func resources(spec Spec) container.Resources {
 	r := spec.Resources
 	out := container.Resources{
@@ -95,6 +96,7 @@ func resources(spec Spec) container.Resources {
 	return out
 }
 
+// logConfig is the json-file driver with its files bounded; without a size they are not.
 func logConfig(limits LogLimits) container.LogConfig {
 	config := container.LogConfig{Type: "json-file"}
 	if limits.MaxBytes > 0 {
@@ -106,6 +108,8 @@ func logConfig(limits LogLimits) container.LogConfig {
 	return config
 }
 
+// mounts are the bind mounts and volumes of a spec, in the engine's words. A volume that the
+// engine makes for one gets the label of its instance.
 func mounts(in []Mount) []mount.Mount {
 	out := make([]mount.Mount, 0, len(in))
 	for _, m := range in {
@@ -125,6 +129,8 @@ func mounts(in []Mount) []mount.Mount {
 	return out
 }
 
+// portMaps are the published ports in the two forms that an engine wants. A protocol or port
+// that it does not know is an error.
 func portMaps(ports []Port) (nat.PortSet, nat.PortMap, error) {
 	if len(ports) == 0 {
 		return nil, nil, nil

@@ -70,6 +70,7 @@ type byAnswer struct {
 	wait  *http.Transport
 }
 
+// RoundTrip chooses by the mark that expect has left in the context.
 func (b *byAnswer) RoundTrip(r *http.Request) (*http.Response, error) {
 	switch r.Context().Value(answerKey{}) {
 	case answerLong:

@@ -218,12 +218,16 @@ func (i Injector) plain(devices []Device) Injection {
 // capabilities: those of the image or the pod stay.
 type runtimeStrategy struct{}
 
+// Name is StrategyRuntime.
 func (runtimeStrategy) Name() string { return StrategyRuntime }
 
+// Sandbox gives a sandbox the runtime with all devices: the engine in it gives containers
+// theirs.
 func (runtimeStrategy) Sandbox([]Device) (Injection, error) {
 	return Injection{Runtime: "nvidia", Env: []string{visibleDevices + "=all", "NVIDIA_DRIVER_CAPABILITIES=all"}}, nil
 }
 
+// Container names the devices for the runtime, by UUID.
 func (runtimeStrategy) Container(devices []Device) (Injection, error) {
 	return Injection{Runtime: "nvidia", Env: []string{visibleDevices + "=" + uuidList(devices)}}, nil
 }

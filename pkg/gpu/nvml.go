@@ -325,6 +325,7 @@ func (n *nvmlDiscoverer) Probe(_ context.Context, uuid string) error {
 	return nil
 }
 
+// Close unloads the library. Nothing else may be called after it.
 func (n *nvmlDiscoverer) Close() error {
 	return refuse("shutting down", n.lib.Shutdown())
 }

@@ -93,6 +93,8 @@ func openAccesses(path string) (*accesses, error) {
 	return a, err
 }
 
+// read fills the record from its file; a file that is not there is an empty record. From one
+// that cannot be read on, every image is verified (Unknown).
 func (a *accesses) read() error {
 	err := loadFile(a.path, &a.data)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -61,6 +61,7 @@ func askHelper(ctx context.Context, name, server string) (engine.Credentials, er
 // helper is one run of a credential helper.
 type helper struct{ *exec.Cmd }
 
+// Input is what the helper reads.
 func (h helper) Input(in io.Reader) { h.Stdin = in }
 
 // Output is what the helper has written. It becomes part of an error if the

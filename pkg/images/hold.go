@@ -104,6 +104,8 @@ func (p *Provider) holdName(hostID string) string {
 	return fmt.Sprintf("%s-hold-%s", p.config.Instance, digest[:min(len(digest), 12)])
 }
 
+// reconcile makes the containers that hold images those that are wanted, and removes others
+// of this instance. It goes on after a failure and returns all of them.
 func (p *Provider) reconcile(ctx context.Context) error {
 	wanted := map[string]string{}
 	p.mu.Lock()

@@ -81,7 +81,9 @@ type PullError struct {
 	Err    error
 }
 
+// Error is the engine's or the registry's sentence; the reason is not in it.
 func (e *PullError) Error() string { return e.Err.Error() }
+// Unwrap gives the cause.
 func (e *PullError) Unwrap() error { return e.Err }
 
 // Config of a Provider.
@@ -131,7 +133,9 @@ const (
 // unobserved is an Observer that nobody listens to.
 type unobserved struct{}
 
+// Pulled does nothing.
 func (unobserved) Pulled(int64) {}
+// Step does nothing.
 func (unobserved) Step(ctx context.Context, _ string, _ ...string) (context.Context, func(error)) {
 	return ctx, func(error) {}
 }
@@ -354,6 +358,9 @@ func clearStale(ctx context.Context, s *pool.Sandbox, id string) (engine.Image, 
 	return engine.Image{}, nil
 }
 
+// transfer copies an image of the host into a sandbox, once for all who ask, and returns it as
+// the sandbox's engine knows it. A copy that fails is a PullError, unless ctx has ended or an
+// engine is away.
 func (p *Provider) transfer(ctx context.Context, s *pool.Sandbox, want Want, hostID string) (engine.Image, error) {
 	ref := want.Ref
 	if want.Tell != nil {

@@ -37,6 +37,7 @@ func Kernel(root fs.FS, load Load) []Line {
 	return append([]Line{features(root)}, limits(root, load)...)
 }
 
+// features judges what a sandbox's engine needs of the kernel.
 func features(root fs.FS) Line {
 	const name = "kernel"
 	systems, err := fs.ReadFile(root, "proc/filesystems")
@@ -91,6 +92,7 @@ func limits(root fs.FS, load Load) []Line {
 // container share one number.
 const inotifyInstances = 8192
 
+// inotify judges how many watches there may be.
 func inotify(root fs.FS, load Load) Line {
 	need := uint64(inotifyInstances)
 	if load.CgroupVersion == "2" {

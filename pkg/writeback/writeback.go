@@ -48,6 +48,7 @@ func Run(ctx context.Context, dir string, limit int64) {
 // longestPause is between two tries where what waits cannot be told or written.
 const longestPause = time.Minute
 
+// run looks every period until ctx ends, and less often while that fails.
 func (k keeper) run(ctx context.Context) {
 	tries := retry.New(period, longestPause)
 	tick := time.NewTicker(period)
