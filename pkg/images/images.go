@@ -83,6 +83,7 @@ type PullError struct {
 
 // Error is the engine's or the registry's sentence; the reason is not in it.
 func (e *PullError) Error() string { return e.Err.Error() }
+
 // Unwrap gives the cause.
 func (e *PullError) Unwrap() error { return e.Err }
 
@@ -135,6 +136,7 @@ type unobserved struct{}
 
 // Pulled does nothing.
 func (unobserved) Pulled(int64) {}
+
 // Step does nothing.
 func (unobserved) Step(ctx context.Context, _ string, _ ...string) (context.Context, func(error)) {
 	return ctx, func(error) {}
