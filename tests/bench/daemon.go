@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -15,9 +14,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	v1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/yaml"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/firewall"
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/kit"
 )
 
 // sizes are how many sandboxes docker-sd keeps warm, and how many more standing by.
@@ -28,14 +27,12 @@ func usual(pool int) sizes { return sizes{pool: pool, standby: 4 * pool} }
 
 // daemon is one run of docker-sd with its own data folder and instance name.
 type daemon struct {
-	b            *bench
-	data, config string
+	b *bench
+	kit.Process
+	data string
 	sizes
 	api *caller
-	cmd *exec.Cmd
 	log *os.File
-	// ended is closed when the process has ended.
-	ended chan struct{}
 	// warmSeen are sandboxes that were seen ready before they were claimed.
 	warmSeen map[string]bool
 
@@ -43,37 +40,30 @@ type daemon struct {
 	claimed map[string]bool
 }
 
-// build compiles docker-sd, so that what is measured is this tree.
-func build(ctx context.Context, dir string) (string, error) {
-	binary := filepath.Join(dir, "docker-sd")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "./cmd/docker-sd").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build docker-sd: %w: %s", err, out)
-	}
-	return binary, nil
-}
-
 // startDaemon starts docker-sd with a pool of the given sizes and pods that it
 // finds recorded, and returns when it serves and the pool is warm.
 func (b *bench) startDaemon(ctx context.Context, of sizes, recorded []*v1.Pod) (*daemon, error) {
 	b.daemons++
 	dir := filepath.Join(b.dir, fmt.Sprintf("d%d", b.daemons))
-	d := &daemon{b: b, data: filepath.Join(dir, "data"), config: filepath.Join(dir, "config.yaml"), sizes: of,
+	d := &daemon{b: b, data: filepath.Join(dir, "d"), sizes: of,
 		warmSeen: map[string]bool{}, claimed: map[string]bool{}}
 	if err := writeRecords(d.data, recorded); err != nil {
 		return nil, err
 	}
-	socket := "unix://" + filepath.Join(dir, "s.sock")
-	err := d.configure(socket)
+	settings := d.settings(dir)
+	d.Process = kit.Process{Binary: b.binary, Config: filepath.Join(dir, "config.yaml")}
+	err := kit.WriteConfig(d.Config, settings)
 	if err != nil {
 		return nil, err
 	}
-	if d.api, err = newCaller("docker-sd", socket); err != nil {
+	if d.api, err = newCaller("docker-sd", settings["Socket"].(string)); err != nil {
 		return nil, err
 	}
 	if d.log, err = os.Create(filepath.Join(dir, "log")); err != nil {
 		return nil, err
 	}
-	if err := d.launch(); err != nil {
+	d.Output = d.log
+	if err := d.Start(); err != nil {
 		return nil, errors.Join(err, d.log.Close())
 	}
 	if err := errors.Join(d.awaitServing(ctx), d.awaitWarm(ctx)); err != nil {
@@ -82,64 +72,36 @@ func (b *bench) startDaemon(ctx context.Context, of sizes, recorded []*v1.Pod) (
 	return d, nil
 }
 
-// configure writes the configuration file.
-func (d *daemon) configure(socket string) error {
-	settings, err := yaml.Marshal(map[string]any{
-		"Socket": socket, "DataRootFolder": d.data, "Instance": d.b.instance, "AVAILABLEDINDS": d.pool, "StandbySandboxes": d.standby,
-		"SandboxImage": d.b.sandbox, "DOCKER_HOST": d.b.host, "MaxPods": 2000,
+// settings are those of a docker-sd in a folder.
+func (d *daemon) settings(dir string) map[string]any {
+	return kit.Settings(dir, d.b.instance, map[string]any{
+		"AVAILABLEDINDS": d.pool, "StandbySandboxes": d.standby, "SandboxImage": d.b.sandbox, "DOCKER_HOST": d.b.host, "MaxPods": 2000,
 		"HostPathPrefixes": []string{d.b.signals.dir},
 		// The log of 100 MB must not be rotated away before it is read.
 		"ContainerLogMaxSize": "1Gi",
-		"EvictionHard":        map[string]string{"nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%"},
 	})
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(d.config, settings, 0o600)
 }
 
-// launch starts the process, also again after kill.
-func (d *daemon) launch() error {
-	cmd, ended := exec.Command(d.b.binary, "-interlinkconfigpath", d.config), make(chan struct{})
-	cmd.Stdout, cmd.Stderr = d.log, d.log
-	cmd.Env = environment()
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start docker-sd: %w", err)
-	}
-	go func() {
-		defer close(ended)
-		_ = cmd.Wait()
-	}()
-	d.cmd, d.ended = cmd, ended
-	return nil
-}
+// stopLimit bounds the end of a docker-sd.
+const stopLimit = time.Minute
 
 // kill ends the process with SIGKILL and leaves all that it made.
-func (d *daemon) kill(ctx context.Context) error {
+func (d *daemon) kill() error {
 	if err := d.unexpectedEnd(); err != nil {
 		return err
 	}
-	if err := d.cmd.Process.Kill(); err != nil {
-		return fmt.Errorf("kill docker-sd: %w", err)
-	}
-	select {
-	case <-d.ended:
-	case <-ctx.Done():
-		return fmt.Errorf("wait for the end of docker-sd: %w", ctx.Err())
-	}
+	err := d.Signal(syscall.SIGKILL, stopLimit)
 	// A call over a connection to the dead process would fail.
 	d.api.close()
-	return nil
+	return err
 }
 
 // unexpectedEnd says that the process ended although nobody stopped it.
 func (d *daemon) unexpectedEnd() error {
-	select {
-	case <-d.ended:
-		return fmt.Errorf("docker-sd ended by itself: %s", d.lastWords())
-	default:
+	if d.Running() {
 		return nil
 	}
+	return fmt.Errorf("docker-sd ended by itself: %s", d.lastWords())
 }
 
 // lastWords are the end of docker-sd's log.
@@ -149,20 +111,6 @@ func (d *daemon) lastWords() string {
 		return err.Error()
 	}
 	return string(text[max(0, len(text)-2000):])
-}
-
-// environment is ours without what would win over the configuration file.
-func environment() []string {
-	var out []string
-	for _, entry := range os.Environ() {
-		name, _, _ := strings.Cut(entry, "=")
-		switch name {
-		case "AVAILABLEDINDS", "SIDECARURL", "SIDECARPORT", "INTERLINKCONFIGPATH", "GPUENABLED", "FPGAENABLED", "DOCKER_HOST":
-		default:
-			out = append(out, entry)
-		}
-	}
-	return out
 }
 
 // poll asks every few milliseconds until done or the limit; it is used between
@@ -265,22 +213,11 @@ func (d *daemon) answers(ctx context.Context, sandbox string) bool {
 // stop ends the process and removes all that it made.
 func (d *daemon) stop(ctx context.Context) error {
 	err := d.unexpectedEnd()
-	err = errors.Join(err, d.terminate(ctx))
+	if err == nil {
+		err = d.Stop(stopLimit)
+	}
 	d.api.close()
 	return errors.Join(err, d.log.Close(), d.b.clean(ctx), removeTree(d.data))
-}
-
-func (d *daemon) terminate(ctx context.Context) error {
-	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		return fmt.Errorf("stop docker-sd: %w", err)
-	}
-	select {
-	case <-d.ended:
-		return nil
-	case <-ctx.Done():
-	case <-time.After(time.Minute):
-	}
-	return errors.Join(errors.New("docker-sd did not stop in time and was killed"), d.cmd.Process.Kill())
 }
 
 // clean removes every container and network of this run, eight at a time.

@@ -6,53 +6,36 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/kit"
 )
 
 // caller makes HTTP calls to one server, with connections kept open: the plain
 // engine's figures must not contain what a client library adds.
 type caller struct {
 	name string
-	base string
-	http *http.Client
+	http *kit.Caller
 }
 
 // newCaller speaks to unix:///path or tcp://host:port.
 func newCaller(name, host string) (*caller, error) {
-	target, err := url.Parse(host)
+	c, err := kit.Dial(host)
 	if err != nil {
-		return nil, fmt.Errorf("address of %s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	network, address := "tcp", target.Host
-	if target.Scheme == "unix" {
-		network, address = "unix", target.Path
-	} else if target.Scheme != "tcp" {
-		return nil, fmt.Errorf("address of %s %q: unix:///path or tcp://host:port is expected", name, host)
-	}
-	dialer := &net.Dialer{Timeout: 10 * time.Second}
-	transport := &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, network, address)
-		}}
-	return &caller{name: name, base: "http://bench", http: &http.Client{Transport: transport}}, nil
+	// What compression costs is no part of a figure.
+	c.HTTP.Transport.(*http.Transport).DisableCompression = true
+	return &caller{name: name, http: c}, nil
 }
 
-func (c *caller) close() { c.http.CloseIdleConnections() }
+func (c *caller) close() { c.http.Close() }
 
 // send returns the answer of a call that succeeded; its body must be closed.
 func (c *caller) send(ctx context.Context, method, path, contentType string, body io.Reader) (*http.Response, error) {
-	request, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
-	if err != nil {
-		return nil, err
-	}
-	if contentType != "" {
-		request.Header.Set("Content-Type", contentType)
-	}
-	answer, err := c.http.Do(request)
+	answer, err := c.http.Stream(ctx, method, path, body, map[string]string{"Content-Type": contentType})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", c.name, err)
 	}

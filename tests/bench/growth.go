@@ -49,7 +49,7 @@ func (d *daemon) withPresent(ctx context.Context, present []*v1.Pod, writer *sam
 	if err := d.memory(suffix[1:]); err != nil {
 		return err
 	}
-	idle, err := watch(ctx, []int{d.cmd.Process.Pid})
+	idle, err := watch(ctx, []int{d.PID()})
 	if err != nil {
 		return err
 	}
@@ -86,11 +86,11 @@ func (d *daemon) takeovers(ctx context.Context, present []*v1.Pod, n int) error 
 		if err != nil {
 			return err
 		}
-		if err := d.kill(ctx); err != nil {
+		if err := d.kill(); err != nil {
 			return err
 		}
 		began := time.Now()
-		if err := d.launch(); err != nil {
+		if err := d.Start(); err != nil {
 			return err
 		}
 		after, err := d.awaitRunning(ctx, body, len(present))

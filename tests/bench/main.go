@@ -32,6 +32,7 @@ import (
 	"time"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/tests/figures"
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/kit"
 )
 
 // runTimeout bounds a whole run.
@@ -103,7 +104,7 @@ func newBench(ctx context.Context, o options) (_ *bench, err error) {
 	if b.engine, err = newCaller("engine", b.host); err != nil {
 		return nil, err
 	}
-	if b.binary, err = build(ctx, b.dir); err != nil {
+	if b.binary, err = kit.Build(ctx, filepath.Join(b.dir, "docker-sd")); err != nil {
 		return nil, err
 	}
 	b.signals, err = newSignals(filepath.Join(b.dir, "signals"))

@@ -23,7 +23,7 @@ func megabytes(kib int64) float64 { return float64(kib) * 1024 / 1e6 }
 
 // memory reports docker-sd's memory.
 func (d *daemon) memory(of string) error {
-	used, err := memoryOf([]int{d.cmd.Process.Pid})
+	used, err := memoryOf([]int{d.PID()})
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func (d *daemon) idle(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	taken, err := watch(ctx, []int{d.cmd.Process.Pid}, slices.Concat(append(sandboxes, standing...)...))
+	taken, err := watch(ctx, []int{d.PID()}, slices.Concat(append(sandboxes, standing...)...))
 	if err != nil {
 		return err
 	}

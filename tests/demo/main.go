@@ -4,22 +4,18 @@
 package main
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/firewall"
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/kit"
 )
 
 func main() {
@@ -86,47 +82,43 @@ func twoContainers(image string) map[string]any {
 
 // daemon is a running docker-sd.
 type daemon struct {
-	command *exec.Cmd
-	client  *http.Client
-	dir     string
+	kit.Process
+	*kit.Caller
+	dir, instance string
 }
 
 func start(ctx context.Context, dir string) (*daemon, error) {
-	socket := filepath.Join(dir, "docker-sd.sock")
-	settings := fmt.Sprintf("Socket: unix://%s\nDataRootFolder: %s\nSandboxImage: %s\nInstance: demo-%d\n"+
-		"EvictionHard: {nodefs.available: 0%%, nodefs.inodesFree: 0%%, imagefs.available: 0%%}\n",
-		socket, filepath.Join(dir, "data"), os.Getenv("DOCKER_SD_TEST_SANDBOX"), os.Getpid())
-	path := filepath.Join(dir, "config.yaml")
-	if err := os.WriteFile(path, []byte(settings), 0o600); err != nil {
+	d := &daemon{dir: dir, instance: fmt.Sprintf("demo-%d", os.Getpid()), Caller: kit.Unix(filepath.Join(dir, "api.sock"))}
+	d.Process = kit.Process{Binary: "bin/docker-sd", Config: filepath.Join(dir, "config.yaml"), Output: os.Stderr, Engine: os.Getenv("DOCKER_HOST")}
+	settings := kit.Settings(dir, d.instance, map[string]any{"SandboxImage": os.Getenv("DOCKER_SD_TEST_SANDBOX")})
+	if err := kit.WriteConfig(d.Config, settings); err != nil {
 		return nil, err
 	}
-	d := &daemon{dir: dir, command: exec.CommandContext(ctx, "bin/docker-sd"), client: &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-		}}}}
-	d.command.Env = append(os.Environ(), "INTERLINKCONFIGPATH="+path)
-	d.command.Stderr = os.Stderr
-	if err := d.command.Start(); err != nil {
-		return nil, fmt.Errorf("start docker-sd (build it with make): %w", err)
+	if err := d.Start(); err != nil {
+		return nil, fmt.Errorf("%w (build it with make)", err)
 	}
-	return d, d.await(ctx, func() (bool, error) {
+	err := d.await(ctx, func() (bool, error) {
 		status, _, err := d.call(ctx, "/readyz", nil)
 		return err == nil && status == http.StatusOK, nil
 	})
-}
-
-func (d *daemon) stop() error {
-	if err := d.command.Process.Signal(syscall.SIGTERM); err != nil {
-		return err
+	if err != nil {
+		return nil, errors.Join(err, d.stop())
 	}
-	return errors.Join(d.command.Wait(), d.sweep())
+	return d, nil
 }
 
-// sweep removes the sandboxes that waited in the pool and the rules for their
-// networks: docker-sd leaves them for its next start, which a demo does not have.
-func (d *daemon) sweep() error {
-	instance := fmt.Sprintf("demo-%d", os.Getpid())
-	return errors.Join(removeLabelled("docker-sd.instance="+instance), firewall.Remove(instance))
+// stop ends docker-sd and removes the sandboxes that waited in the pool, which it leaves
+// for its next start.
+func (d *daemon) stop() error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	err := d.Stop(time.Minute)
+	engine, dialled := kit.Dial(cmp.Or(os.Getenv("DOCKER_HOST"), "unix:///var/run/docker.sock"))
+	if dialled != nil {
+		return errors.Join(err, dialled)
+	}
+	defer engine.Close()
+	return errors.Join(err, kit.RemoveInstance(ctx, engine, d.instance))
 }
 
 func (d *daemon) call(ctx context.Context, path string, body any) (int, string, error) {
@@ -134,17 +126,7 @@ func (d *daemon) call(ctx context.Context, path string, body any) (int, string, 
 	if err != nil {
 		return 0, "", err
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://unix"+path, bytes.NewReader(encoded))
-	if err != nil {
-		return 0, "", err
-	}
-	response, err := d.client.Do(request)
-	if err != nil {
-		return 0, "", err
-	}
-	defer response.Body.Close()
-	answer, err := io.ReadAll(response.Body)
-	return response.StatusCode, string(answer), err
+	return d.Call(ctx, http.MethodPost, path, encoded, kit.Headers("demo"))
 }
 
 // say calls and prints; anything but 200 is an error.
@@ -206,13 +188,13 @@ func (d *daemon) pod(ctx context.Context, create map[string]any, containers ...s
 // empty checks that the deleted pods left no record and no file.
 func (d *daemon) empty(ctx context.Context) error {
 	err := d.await(ctx, func() (bool, error) {
-		records, err := os.ReadDir(filepath.Join(d.dir, "data", "records"))
+		records, err := os.ReadDir(filepath.Join(d.dir, "d", "records"))
 		return len(records) == 0, err
 	})
 	if err != nil {
 		return fmt.Errorf("a deleted pod left a record: %w", err)
 	}
-	named, err := filepath.Glob(filepath.Join(d.dir, "data", "default-*"))
+	named, err := filepath.Glob(filepath.Join(d.dir, "d", "default-*"))
 	if err == nil && len(named) > 0 {
 		err = fmt.Errorf("deleted pods left %v", named)
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/tests/certificates"
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/kit"
 )
 
 // TestAccess: TLS with certificates of callers and a token, changed while
@@ -32,7 +33,7 @@ func TestAccess(t *testing.T) {
 	if err := d.writeConfig(); err != nil {
 		t.Fatal(err)
 	}
-	if err := d.launch(); err != nil {
+	if err := d.Start(); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, runLimit, "the log names a loopback address", func() bool {
@@ -48,10 +49,10 @@ func TestAccess(t *testing.T) {
 		defer conn.Close()
 		return conn.(*tls.Conn).ConnectionState().PeerCertificates[0].Subject.CommonName, nil
 	}
-	d.client = &client{base: "https://" + address, http: &http.Client{Transport: &http.Transport{
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{caller}}}}}
+	d.client = &client{&kit.Caller{Base: "https://" + address, HTTP: &http.Client{Transport: &http.Transport{
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{caller}}}}}}
 	ping := func(token string) int {
-		code, _, err := d.callWith(context.Background(), http.MethodGet, "/status", []byte("[]"), map[string]string{"Authorization": "Bearer " + token})
+		code, _, err := d.Call(context.Background(), http.MethodGet, "/status", []byte("[]"), map[string]string{"Authorization": "Bearer " + token})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -91,7 +92,7 @@ func TestAccess(t *testing.T) {
 func TestWideWarning(t *testing.T) {
 	t.Parallel()
 	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": 0, "Socket": "", "SidecarPort": 0, "SidecarURL": "http://0.0.0.0"})
-	if err := d.launch(); err != nil {
+	if err := d.Start(); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, runLimit, "a warning", func() bool {

@@ -25,12 +25,12 @@ func TestHostPathsApartFromTheEngine(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			settings["AVAILABLEDINDS"] = 0
 			d := prepareDaemon(t, settings)
-			if err := d.launch(); err != nil {
+			if err := d.Start(); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, runLimit, "it ends", func() bool { return !d.running() }, d.log.String)
-			if said := d.log.String(); d.exitErr == nil || !strings.Contains(said, "pods would reach that") || !strings.Contains(said, "the Docker engine") {
-				t.Errorf("it ended with %v and said %q", d.exitErr, said)
+			eventually(t, runLimit, "it ends", func() bool { return !d.Running() }, d.log.String)
+			if said := d.log.String(); d.Err() == nil || !strings.Contains(said, "pods would reach that") || !strings.Contains(said, "the Docker engine") {
+				t.Errorf("it ended with %v and said %q", d.Err(), said)
 			}
 		})
 	}

@@ -32,7 +32,7 @@ func handOver(t *testing.T, lose func(record string) error) {
 	d := ownDaemon(t, pool, nil)
 	mark := "left-" + d.instance
 	t.Cleanup(func() { // what is left of the first pod would be reported at the end
-		if d.running() {
+		if d.Running() {
 			if err := d.stop(); err != nil {
 				t.Error(err)
 			}

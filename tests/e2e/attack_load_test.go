@@ -152,13 +152,13 @@ func (d *daemon) followMany(t *testing.T, p *podRun, n int) (taken int) {
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	caller := newClient(d.socket)
-	t.Cleanup(caller.http.CloseIdleConnections)
+	t.Cleanup(caller.Close)
 	body := logBody(t, p.pod, "c", logOptions{Follow: true})
 	var group sync.WaitGroup
 	var mu sync.Mutex
 	for range n {
 		group.Go(func() {
-			response, err := caller.send(ctx, http.MethodGet, "/getLogs", body, apiHeaders())
+			response, err := caller.Send(ctx, http.MethodGet, "/getLogs", body, apiHeaders())
 			if err == nil && response.StatusCode == http.StatusOK {
 				mu.Lock()
 				defer mu.Unlock()

@@ -223,7 +223,7 @@ func daemonOf(t *testing.T, binary string, pool int, settings map[string]any) *d
 		all[key] = value
 	}
 	d := prepareDaemon(t, all)
-	d.binary = binary
+	d.Binary = binary
 	if err := d.start(); err != nil {
 		t.Fatal(err)
 	}

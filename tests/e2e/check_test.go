@@ -28,7 +28,7 @@ func (d *daemon) command(t *testing.T, args ...string) (out, errs string, code i
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), runLimit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, suite.binary, append([]string{"-interlinkconfigpath", d.config}, args...)...)
+	cmd := exec.CommandContext(ctx, suite.binary, append([]string{"-interlinkconfigpath", d.Config}, args...)...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	for _, entry := range os.Environ() {
@@ -99,7 +99,7 @@ func TestCheckRight(t *testing.T) {
 		t.Errorf("check beside docker-sd ends with %d: %+v", code, report.Lines)
 	}
 	// Its sandboxes may be renewed meanwhile, since other tests bring images.
-	if text := d.log.about("level=warning", "level=error", "nobody knows"); text != "" {
+	if text := d.log.About("level=warning", "level=error", "nobody knows"); text != "" {
 		t.Errorf("docker-sd has noticed the check:\n%s", text)
 	}
 }
@@ -229,16 +229,16 @@ func TestLogsWithTokenAndTLS(t *testing.T) {
 	for key, name := range map[string]string{"TLSCertFile": "cert", "TLSKeyFile": "key", "BearerTokenFile": "token"} {
 		d.settings[key] = path(name)
 	}
-	if err := errors.Join(d.writeConfig(), d.launch()); err != nil {
+	if err := errors.Join(d.writeConfig(), d.Start()); err != nil {
 		t.Fatal(err)
 	}
-	transport := d.http.Transport.(*http.Transport)
+	transport := d.HTTP.Transport.(*http.Transport)
 	transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
-	d.base = "https://unix"
+	d.Base = "https://unix"
 	headers := map[string]string{"Authorization": "Bearer the-only-token-of-all"}
 	pod := newPod(shell("c", "echo told; "+untilStopped))
 	eventually(t, runLimit, "the pod is taken", func() bool {
-		code, _, err := d.callWith(t.Context(), http.MethodPost, "/create", encode(t, newCreate(pod)), headers)
+		code, _, err := d.Call(t.Context(), http.MethodPost, "/create", encode(t, newCreate(pod)), headers)
 		return err == nil && code == http.StatusOK
 	}, d.log.String)
 	eventually(t, runLimit, "the log is printed", func() bool {
@@ -254,7 +254,7 @@ func TestLogsWithTokenAndTLS(t *testing.T) {
 		t.Errorf("whoever shows another certificate is trusted: %d, %s", code, errs)
 	}
 	p := &podRun{t: t, d: d, pod: pod}
-	if code, text, err := d.callWith(t.Context(), http.MethodPost, "/delete", p.deleteBody(0), headers); err != nil || code != http.StatusOK {
+	if code, text, err := d.Call(t.Context(), http.MethodPost, "/delete", p.deleteBody(0), headers); err != nil || code != http.StatusOK {
 		t.Fatalf("delete is answered with %d: %s (%v)", code, text, err)
 	}
 }

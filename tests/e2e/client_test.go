@@ -3,72 +3,28 @@
 package e2e_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"io"
-	"net"
 	"net/http"
 	"testing"
 	"time"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/kit"
 	v1 "k8s.io/api/core/v1"
 )
 
-// callTimeout is interLink's own (protocol 1.1).
-const callTimeout = 120 * time.Second
-
 // client speaks the sidecar protocol as the interLink API does. Its types are
 // written down here again, so that a mistake in the daemon's cannot hide itself.
-type client struct {
-	http *http.Client
-	base string
-}
+type client struct{ *kit.Caller }
 
 // newClient talks over a unix socket.
-func newClient(socket string) *client {
-	dialer := &net.Dialer{Timeout: runLimit}
-	return &client{base: "http://unix", http: &http.Client{Transport: &http.Transport{
-		MaxIdleConnsPerHost: 8, IdleConnTimeout: 30 * time.Second,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, "unix", socket)
-		}}}}
-}
+func newClient(socket string) *client { return &client{kit.Unix(socket)} }
 
 // apiHeaders are what the interLink API sends.
-func apiHeaders() map[string]string {
-	return map[string]string{"Content-Type": "application/json", "InterLink-Http-Session": "E2E#1"}
-}
-
-// send returns the response with its body unread.
-func (c *client) send(ctx context.Context, method, path string, body []byte, headers map[string]string) (*http.Response, error) {
-	request, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
-	}
-	for name, value := range headers {
-		// Set by hand, this one would keep the client from unpacking the answer.
-		if name != "Accept-Encoding" {
-			request.Header.Set(name, value)
-		}
-	}
-	return c.http.Do(request)
-}
+func apiHeaders() map[string]string { return kit.Headers("E2E#1") }
 
 func (c *client) call(ctx context.Context, method, path string, body []byte) (int, string, error) {
-	return c.callWith(ctx, method, path, body, apiHeaders())
-}
-
-func (c *client) callWith(ctx context.Context, method, path string, body []byte, headers map[string]string) (int, string, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	response, err := c.send(ctx, method, path, body, headers)
-	if err != nil {
-		return 0, "", err
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(response.Body)
-	return response.StatusCode, string(text), err
+	return c.Call(ctx, method, path, body, apiHeaders())
 }
 
 // must is call for calls that have to be answered, with whatever code.

@@ -38,8 +38,8 @@ func TestImagesAreCollected(t *testing.T) {
 	stays.Image = used.ref
 	d.run(t, newPod(stays)).waitRunning()
 	eventually(t, runLimit, "the dry run names the image", func() bool {
-		return strings.Contains(d.log.about("dry run"), unused.ref)
-	}, func() string { return d.log.tail(20) })
+		return strings.Contains(d.log.About("dry run"), unused.ref)
+	}, func() string { return d.log.Tail(20) })
 	if !suite.engine.hasImage(t, unused.ref) {
 		t.Fatal("a dry run removed an image")
 	}

@@ -183,8 +183,8 @@ func (c *crashRun) checkDeleted() {
 // diesBefore says whether the armed daemon dies before something has happened.
 func (c *crashRun) diesBefore(happened func() bool) bool {
 	c.t.Helper()
-	eventually(c.t, runLimit, "docker-sd dies or the pod runs", func() bool { return !c.d.running() || happened() }, nil)
-	if !c.d.running() {
+	eventually(c.t, runLimit, "docker-sd dies or the pod runs", func() bool { return !c.d.Running() || happened() }, nil)
+	if !c.d.Running() {
 		return true
 	}
 	// The mark comes before the point behind it.

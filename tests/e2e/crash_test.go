@@ -86,7 +86,7 @@ func newCrashRun(t *testing.T, at crash) *crashRun {
 		settings = newFakeGPUs(t, at.gpus).settings(settings)
 	}
 	c := &crashRun{crash: at, t: t, d: prepareDaemon(t, settings), volumes: map[string]bool{}}
-	c.d.binary = binary
+	c.d.Binary = binary
 	if err := os.Mkdir(c.temporary(), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -100,8 +100,8 @@ func (c *crashRun) temporary() string { return filepath.Join(c.d.dir, "tmp") }
 func (c *crashRun) arm(point string) {
 	c.t.Helper()
 	c.mark = len(c.d.log.String())
-	c.d.env = []string{"TMPDIR=" + c.temporary(), "DOCKER_SD_FAULT=" + point}
-	if err := c.d.start(); err != nil && c.d.running() {
+	c.d.Env = []string{"TMPDIR=" + c.temporary(), "DOCKER_SD_FAULT=" + point}
+	if err := c.d.start(); err != nil && c.d.Running() {
 		c.t.Fatal(err)
 	}
 }
@@ -110,14 +110,14 @@ func (c *crashRun) arm(point string) {
 func (c *crashRun) died(point string) {
 	c.t.Helper()
 	select {
-	case <-c.d.exited:
+	case <-c.d.Ended():
 	case <-time.After(runLimit):
 		c.t.Fatalf("docker-sd never came to %s", point)
 	}
-	c.d.http.CloseIdleConnections()
+	c.d.Close()
 	name, _, _ := strings.Cut(point, "#")
 	if !strings.Contains(c.d.log.String()[c.mark:], "fault: ending at "+name+"\n") {
-		c.t.Fatalf("docker-sd ended before %s: %v", point, c.d.exitErr)
+		c.t.Fatalf("docker-sd ended before %s: %v", point, c.d.Err())
 	}
 	c.noteVolumes()
 }
@@ -129,7 +129,7 @@ func (c *crashRun) resume() {
 		c.arm(c.at)
 		c.died(c.at)
 	}
-	c.d.env = []string{"TMPDIR=" + c.temporary()}
+	c.d.Env = []string{"TMPDIR=" + c.temporary()}
 	if err := c.d.start(); err != nil {
 		c.t.Fatal(err)
 	}

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/kit"
 	"golang.org/x/sys/unix"
 )
 
@@ -46,7 +47,7 @@ func occupy(t *testing.T, address string) {
 // answered asks over a connection of its own and returns how long that took.
 func answered(t *testing.T, method, url string, body []byte) time.Duration {
 	t.Helper()
-	c := &client{base: url, http: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
+	c := &client{&kit.Caller{Base: url, HTTP: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}}
 	began := time.Now()
 	code, text := c.must(t, method, "", body)
 	took := time.Since(began)
@@ -93,7 +94,7 @@ func TestCrowdWithoutDescriptors(t *testing.T) {
 	var was unix.Rlimit
 	limit := func(to, was *unix.Rlimit) {
 		t.Helper()
-		if err := unix.Prlimit(d.cmd.Process.Pid, unix.RLIMIT_NOFILE, to, was); err != nil {
+		if err := unix.Prlimit(d.PID(), unix.RLIMIT_NOFILE, to, was); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -146,7 +147,7 @@ func TestCrowdWithoutDescriptors(t *testing.T) {
 
 // cpuTime is what the process has used of all CPUs.
 func (d *daemon) cpuTime() (time.Duration, error) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", d.cmd.Process.Pid))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", d.PID()))
 	if err != nil {
 		return 0, err
 	}

@@ -3,17 +3,13 @@
 package e2e_test
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -21,46 +17,34 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/firewall"
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/kit"
 )
 
 // daemon is one docker-sd process, or several one after the other with the same
 // configuration, and the client that talks to it.
 type daemon struct {
 	*client
+	kit.Process
 	dir, instance, socket string
-	config                string
 	settings              map[string]any
-	log                   *logBuffer
-	// binary to run.
-	binary string
-	// env is variables of the process beside the few that it inherits.
-	env []string
+	log                   *kit.Log
 	// engine is where its sandboxes are seen.
 	engine *engineReader
-
-	cmd *exec.Cmd
-	// exited is closed when the process has ended with exitErr.
-	exited  chan struct{}
-	exitErr error
 }
 
 // newDaemon writes a configuration into dir, which must be short because of the
 // sockets below it. Settings win over the defaults of the tests.
 func newDaemon(dir string, settings map[string]any) (*daemon, error) {
 	d := &daemon{dir: dir, instance: "e2e-" + uuid.NewString()[:8], socket: filepath.Join(dir, "api.sock"),
-		config: filepath.Join(dir, "config.yaml"), log: &logBuffer{}, engine: suite.engine, binary: suite.binary}
-	d.settings = map[string]any{
-		"Instance":         d.instance,
-		"Socket":           "unix://" + d.socket,
-		"DataRootFolder":   d.data(),
+		log: &kit.Log{}, engine: suite.engine}
+	d.Process = kit.Process{Binary: suite.binary, Config: filepath.Join(dir, "config.yaml"), Output: d.log, Engine: os.Getenv("DOCKER_HOST")}
+	d.settings = kit.Settings(dir, d.instance, map[string]any{
 		"SandboxImage":     suite.images.sandbox,
 		"HostPathPrefixes": []string{d.hostPath()},
 		"StandbySandboxes": 0,
 		"AdminAddress":     "off", // one port for all of them
 		"VerboseLogging":   true,
-		// How full the disk of the tests' machine is tells nothing of docker-sd.
-		"EvictionHard": map[string]string{"nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%"},
-	}
+	})
 	for key, value := range settings {
 		d.settings[key] = value
 	}
@@ -75,45 +59,16 @@ func newDaemon(dir string, settings map[string]any) (*daemon, error) {
 	return d, d.writeConfig()
 }
 
-func (d *daemon) writeConfig() error {
-	config, err := json.Marshal(d.settings) // JSON is YAML
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(d.config, config, 0o600)
-}
+func (d *daemon) writeConfig() error { return kit.WriteConfig(d.Config, d.settings) }
 
 // data is the DataRootFolder, hostPath the folder for hostPath volumes.
 func (d *daemon) data() string     { return filepath.Join(d.dir, "d") }
 func (d *daemon) hostPath() string { return filepath.Join(d.dir, "h") }
 func (d *daemon) label() string    { return instanceLabel + "=" + d.instance }
 
-// launch starts the process and does not wait for it.
-func (d *daemon) launch() error {
-	cmd := exec.Command(d.binary, "-interlinkconfigpath", d.config)
-	cmd.Stdout, cmd.Stderr = d.log, d.log
-	// A variable of the caller would win over the file.
-	for _, entry := range os.Environ() {
-		if name, _, _ := strings.Cut(entry, "="); name == "PATH" || name == "HOME" || name == "DOCKER_HOST" {
-			cmd.Env = append(cmd.Env, entry)
-		}
-	}
-	cmd.Env = append(cmd.Env, d.env...)
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	exited := make(chan struct{})
-	d.cmd, d.exited = cmd, exited
-	go func() {
-		d.exitErr = cmd.Wait()
-		close(exited)
-	}()
-	return nil
-}
-
 // start returns when the daemon answers.
 func (d *daemon) start() error {
-	if err := d.launch(); err != nil {
+	if err := d.Start(); err != nil {
 		return err
 	}
 	deadline := time.After(runLimit)
@@ -124,53 +79,27 @@ func (d *daemon) start() error {
 			return nil
 		}
 		select {
-		case <-d.exited:
-			return fmt.Errorf("docker-sd ended at its start: %w\n%s", d.exitErr, d.log.tail(20))
+		case <-d.Ended():
+			return fmt.Errorf("docker-sd ended at its start: %w\n%s", d.Err(), d.log.Tail(20))
 		case <-deadline:
-			return fmt.Errorf("docker-sd does not answer\n%s", d.log.tail(50))
+			return fmt.Errorf("docker-sd does not answer\n%s", d.log.Tail(50))
 		case <-tick.C:
 		}
 	}
 }
 
-func (d *daemon) running() bool {
-	if d.cmd == nil {
-		return false
-	}
-	select {
-	case <-d.exited:
-		return false
-	default:
-		return true
-	}
-}
-
 // signal sends one and waits for the end of the process.
 func (d *daemon) signal(s os.Signal) error {
-	if !d.running() {
-		return errors.New("docker-sd does not run")
-	}
-	if err := d.cmd.Process.Signal(s); err != nil {
-		return err
-	}
-	d.http.CloseIdleConnections()
-	select {
-	case <-d.exited:
-		return nil
-	case <-time.After(runLimit):
-		return errors.Join(fmt.Errorf("docker-sd did not end after %s", s), d.cmd.Process.Kill())
-	}
+	err := d.Signal(s, runLimit)
+	d.Close()
+	return err
 }
 
 // stop ends the daemon as an operator does; it must exit with 0.
 func (d *daemon) stop() error {
-	if err := d.signal(syscall.SIGTERM); err != nil {
-		return err
-	}
-	if d.exitErr != nil {
-		return fmt.Errorf("docker-sd ended with %w after SIGTERM", d.exitErr)
-	}
-	return nil
+	err := d.Stop(runLimit)
+	d.Close()
+	return err
 }
 
 // kill ends it without a chance to clean up.
@@ -182,11 +111,11 @@ func (d *daemon) finish() error {
 	problems := []error{}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*runLimit)
 	defer cancel()
-	if d.running() {
+	if d.Running() {
 		problems = append(problems, d.idle(ctx), d.stop())
 	}
 	if text := d.log.String(); strings.Contains(text, "DATA RACE") || strings.Contains(text, "panic: ") {
-		problems = append(problems, errors.New("docker-sd has a data race or a panic:\n"+d.log.tail(400)))
+		problems = append(problems, errors.New("docker-sd has a data race or a panic:\n"+d.log.Tail(400)))
 	}
 	// Its rules stay for the sandboxes that it leaves.
 	problems = append(problems, d.engine.removeInstance(ctx, d.instance), firewall.Remove(d.instance), d.removeGroup())
@@ -293,7 +222,7 @@ func prepareDaemonIn(t *testing.T, dir string, settings map[string]any) *daemon 
 			t.Error(err)
 		}
 		if t.Failed() {
-			t.Logf("the end of the daemon's log:\n%s", d.log.tail(120))
+			t.Logf("the end of the daemon's log:\n%s", d.log.Tail(120))
 		}
 		if err := os.RemoveAll(dir); err != nil {
 			t.Errorf("remove the daemon's folder: %v", err)
@@ -314,42 +243,4 @@ func ownDaemon(t *testing.T, pool int, settings map[string]any) *daemon {
 		t.Fatal(err)
 	}
 	return d
-}
-
-// logBuffer keeps a process's output.
-type logBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *logBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
-
-// tail is the last lines.
-func (b *logBuffer) tail(n int) string {
-	lines := strings.SplitAfter(b.String(), "\n")
-	return strings.Join(lines[max(len(lines)-n, 0):], "")
-}
-
-// about is the lines that mention any of the words.
-func (b *logBuffer) about(words ...string) string {
-	var out strings.Builder
-	for line := range strings.Lines(b.String()) {
-		for _, word := range words {
-			if word != "" && strings.Contains(line, word) {
-				out.WriteString(line)
-				break
-			}
-		}
-	}
-	return out.String()
 }

@@ -24,7 +24,7 @@ func TestHooksAreDiscreet(t *testing.T) {
 	t.Parallel()
 	taker := collector.Start(t)
 	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": 1, "AdminAddress": "127.0.0.1:0"})
-	d.env = []string{"ENABLE_TRACING=1", "TELEMETRY_ENDPOINT=" + taker.Address}
+	d.Env = []string{"ENABLE_TRACING=1", "TELEMETRY_ENDPOINT=" + taker.Address}
 	if err := d.start(); err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +92,7 @@ func TestHooksAreDiscreet(t *testing.T) {
 	for i, p := range runs {
 		if shows[i] == "" {
 			eventually(t, runLimit, "the container is to run again", func() bool {
-				return strings.Contains(d.log.about(string(p.pod.UID)), "container restarting")
+				return strings.Contains(d.log.About(string(p.pod.UID)), "container restarting")
 			}, d.log.String)
 			continue
 		}
@@ -127,7 +127,7 @@ func TestHooksAreDiscreet(t *testing.T) {
 		fmt.Fprintln(&seen, span)
 	}
 	for _, marker := range secretsOfHooks {
-		if lines := d.log.about(marker); lines != "" {
+		if lines := d.log.About(marker); lines != "" {
 			t.Errorf("the log shows %s:\n%.1500s", marker, lines)
 		}
 		for line := range strings.Lines(seen.String()) {

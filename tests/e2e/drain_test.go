@@ -18,7 +18,7 @@ func TestDrainIsReported(t *testing.T) {
 	const taint = `"pods":"0"},"taints":[{"key":"docker-sd.interlink/drain","value":"true","effect":"NoSchedule"}]`
 	command := func(args ...string) {
 		t.Helper()
-		cmd := exec.Command(suite.binary, append(args, "-interlinkconfigpath", d.config)...)
+		cmd := exec.Command(suite.binary, append(args, "-interlinkconfigpath", d.Config)...)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Fatalf("docker-sd %v: %v\n%s", args, err, out)
 		}

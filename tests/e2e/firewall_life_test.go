@@ -45,11 +45,11 @@ func (d *daemon) rules(t *testing.T) int {
 func (d *daemon) through(t *testing.T, command string) {
 	t.Helper()
 	script := filepath.Join(d.dir, "start-"+uuid.NewString()[:8])
-	content := fmt.Sprintf("#!/bin/sh\n%s\n", strings.ReplaceAll(command, "DOCKER_SD", d.binary+` "$@"`))
+	content := fmt.Sprintf("#!/bin/sh\n%s\n", strings.ReplaceAll(command, "DOCKER_SD", d.Binary+` "$@"`))
 	if err := os.WriteFile(script, []byte(content), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	d.binary = script
+	d.Binary = script
 }
 
 // asker is a pod that asks a server of the host over and over, and says when the

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/kit"
 )
 
 // flakyEngine stands between a daemon and the real engine and fails as engines
@@ -176,7 +178,7 @@ func behindFlaky(t *testing.T, pool int, settings map[string]any) (*daemon, *fla
 	}
 	d := prepareDaemon(t, all)
 	f := newFlakyEngine(t, d.dir)
-	d.env = append(d.env, "DOCKER_HOST="+f.host)
+	d.Env = append(d.Env, "DOCKER_HOST="+f.host)
 	if err := d.start(); err != nil {
 		t.Fatal(err)
 	}
@@ -190,7 +192,7 @@ func behindFlaky(t *testing.T, pool int, settings map[string]any) (*daemon, *fla
 // it: what an engine made whose answer was lost is nobody's until then.
 func (d *daemon) endsSwept(t *testing.T) {
 	t.Cleanup(func() {
-		if !d.running() {
+		if !d.Running() {
 			return
 		}
 		eventually(t, runLimit, "nothing is left", func() bool {
@@ -213,5 +215,5 @@ func quickly(t *testing.T, what string, call func()) {
 	}
 }
 
-// lines counts those of the daemon's log with a text.
-func (b *logBuffer) lines(text string) int { return strings.Count(b.about(text), "\n") }
+// countLines counts those of a log with a text.
+func countLines(log *kit.Log, text string) int { return strings.Count(log.About(text), "\n") }

@@ -57,7 +57,7 @@ func TestGPU_ContainersSeeTheirDevices(t *testing.T) {
 	if !strings.Contains(log, "path=/own:"+driverFolder+"\n") || !strings.Contains(log, "Read-only file system") {
 		t.Errorf("the library path lost a folder, or the driver can be written:\n%s", log)
 	}
-	if chosen := d.log.about("GPUs get into containers"); strings.Count(chosen, "\n") != 1 || !strings.Contains(chosen, "strategy=devices") {
+	if chosen := d.log.About("GPUs get into containers"); strings.Count(chosen, "\n") != 1 || !strings.Contains(chosen, "strategy=devices") {
 		t.Errorf("the choice of a strategy in the log: %q", chosen)
 	}
 }
@@ -83,7 +83,7 @@ func TestGPU_SwitchedOff(t *testing.T) {
 func TestGPU_NoUsableDriver(t *testing.T) {
 	d := ownDaemon(t, 0, map[string]any{"GPUENABLED": 1, "GPULibraryPath": "/nonexistent/libnvidia-ml.so.1"})
 	d.waitTotal(t, 0)
-	if said := d.log.about("zero NVIDIA GPUs"); strings.Count(said, "\n") != 1 {
+	if said := d.log.About("zero NVIDIA GPUs"); strings.Count(said, "\n") != 1 {
 		t.Errorf("said %q, want it once", said)
 	}
 	if got := d.run(t, newPod(shell("c", "echo runs"))).output(); got != "runs\n" {
@@ -96,7 +96,7 @@ func TestGPU_StrategyThatCannotWork(t *testing.T) {
 	g := newFakeGPUs(t, 2)
 	d := ownDaemon(t, 1, g.settings(map[string]any{"GPUStrategy": "cdi"}))
 	d.waitTotal(t, 0)
-	if said := d.log.about("GPU-0"); !strings.Contains(said, "does not support CDI") {
+	if said := d.log.About("GPU-0"); !strings.Contains(said, "does not support CDI") {
 		t.Errorf("said %q", said)
 	}
 	if got := d.refusedCreate(t, newPod(withGPUs(shell("c", "true"), 1))); !strings.Contains(got, "0 of 2 free: 2 set aside") {
@@ -169,7 +169,7 @@ func TestGPU_GivenBack(t *testing.T) {
 		{"image missing, deleted", pulled("127.0.0.1:1/none/such:1"), waiting("ErrImagePull", "ImagePullBackOff")},
 		{"deleted during the pull", pulled(registry + "/none/such:1"), func(t *testing.T, p *podRun) {
 			eventually(t, runLimit, "the image is being pulled", func() bool {
-				return strings.Contains(d.log.about(registry), "pulling image")
+				return strings.Contains(d.log.About(registry), "pulling image")
 			}, nil)
 			p.delete(0)
 		}},
@@ -339,7 +339,7 @@ func TestGPU_DevicesCome(t *testing.T) {
 	g.writeHost()
 	g.mu.Unlock()
 	eventually(t, runLimit, "the log says why", func() bool {
-		return strings.Contains(d.log.about("GPU-3"), "does not have GPU-3")
+		return strings.Contains(d.log.About("GPU-3"), "does not have GPU-3")
 	}, nil)
 	if got := d.total(t); got != 3 {
 		t.Errorf("the ping tells of %d GPUs, want 3", got)

@@ -174,7 +174,7 @@ func TestHostEngineRestarts(t *testing.T) {
 	e := newHostEngine(t, live)
 	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": 1, "DockerNetworkSubnet": []string{"10.214.0.0/22"},
 		"StrayGracePeriod": "1s"})
-	d.env, d.engine = append(d.env, "DOCKER_HOST="+e.host()), e.reader
+	d.Env, d.engine = append(d.Env, "DOCKER_HOST="+e.host()), e.reader
 	if err := d.start(); err != nil {
 		t.Fatal(err)
 	}
@@ -246,7 +246,7 @@ func TestHostEngineRestarts(t *testing.T) {
 		never = start(v1.RestartPolicyNever)
 		never.waitRunning()
 	}
-	if n := d.log.lines("trying again"); n > 40 {
-		t.Errorf("%d lines on four outages:\n%s", n, d.log.about("trying again"))
+	if n := countLines(d.log, "trying again"); n > 40 {
+		t.Errorf("%d lines on four outages:\n%s", n, d.log.About("trying again"))
 	}
 }

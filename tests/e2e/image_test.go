@@ -91,7 +91,7 @@ func (s *sidecarRun) binds(volumes []string) []string {
 		"/var/lib/docker-sd":         s.data() + ":" + s.data(),
 		"/run/docker-sd":             s.dir + ":" + s.dir,
 		"/sys/fs/cgroup":             "/sys/fs/cgroup:/sys/fs/cgroup",
-		"./interlink/docker-sd.yaml": s.config + ":/etc/interlink/InterLinkConfig.yaml:ro",
+		"./interlink/docker-sd.yaml": s.Config + ":/etc/interlink/InterLinkConfig.yaml:ro",
 	}
 	var out []string
 	for _, volume := range volumes {

@@ -25,7 +25,7 @@ var served = regexp.MustCompile(`address="?127\.0\.0\.1:(\d+)`)
 func TestPodsReachNothingOfTheHost(t *testing.T) {
 	t.Parallel()
 	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": 1, "Socket": "", "SidecarPort": 0, "AdminAddress": "127.0.0.1:0"})
-	if err := d.launch(); err != nil {
+	if err := d.Start(); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, runLimit, "both ports in the log", func() bool {
@@ -46,9 +46,9 @@ func TestPodsReachNothingOfTheHost(t *testing.T) {
 	theirs.waitLog("c", "/vol/theirs\nlooked\n")
 
 	engine := strings.TrimPrefix(os.Getenv("DOCKER_HOST"), "unix://")
-	paths := []string{d.data(), filepath.Join(d.data(), "admin.sock"), d.config, "/var/lib/docker", "/var/run/docker.sock", "/run/docker.sock", engine}
+	paths := []string{d.data(), filepath.Join(d.data(), "admin.sock"), d.Config, "/var/lib/docker", "/var/run/docker.sock", "/run/docker.sock", engine}
 	listPaths := fmt.Sprintf("ls -d %s 2>/dev/null", strings.Join(paths, " "))
-	signal := fmt.Sprintf("kill -0 %d 2>/dev/null && echo signalled", d.cmd.Process.Pid)
+	signal := fmt.Sprintf("kill -0 %d 2>/dev/null && echo signalled", d.PID())
 	read := "mknod /b %s %s %s 2>/dev/null && head -c 1 /b >/dev/null 2>&1 && echo read; rm -f /b"
 	write := "{ cat %[1]s >%[1]s; } 2>/dev/null && echo written || echo refused"
 	looksOn := func(port int) []sight {

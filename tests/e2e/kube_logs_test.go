@@ -174,7 +174,7 @@ func kubeLargeLog(t *testing.T, d kubeDaemon) {
 // countLog reads a log without keeping it.
 func (p *podRun) countLog() int64 {
 	p.t.Helper()
-	response, err := p.d.send(p.t.Context(), http.MethodGet, "/getLogs", logBody(p.t, p.pod, "c", logOptions{}), apiHeaders())
+	response, err := p.d.Send(p.t.Context(), http.MethodGet, "/getLogs", logBody(p.t, p.pod, "c", logOptions{}), apiHeaders())
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -200,7 +200,7 @@ func (p *podRun) waitRetired() {
 
 // residentBytes is the daemon's memory.
 func (d *daemon) residentBytes(t *testing.T) int64 {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.PID()))
 	if err != nil {
 		t.Error(err)
 		return 0

@@ -56,7 +56,7 @@ func TestManyPodsLeaveNothing(t *testing.T) {
 		t.Errorf("files (-before +after):\n%s", diff)
 	}
 	eventually(t, runLimit, "no more descriptors than before", func() bool {
-		d.http.CloseIdleConnections()
+		d.Close()
 		return d.descriptors(t) <= fdsBefore+idleConnections
 	}, func() string { return fmt.Sprintf("%d before, %d now", fdsBefore, d.descriptors(t)) })
 	after := d.goroutines(t)
@@ -147,7 +147,7 @@ func (d *daemon) ownFiles(t *testing.T) []string {
 
 func (d *daemon) descriptors(t *testing.T) int {
 	t.Helper()
-	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", d.cmd.Process.Pid))
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", d.PID()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,7 +167,7 @@ var (
 // it again.
 func (d *daemon) goroutines(t *testing.T) map[string]int {
 	t.Helper()
-	d.http.CloseIdleConnections()
+	d.Close()
 	from := len(d.log.String())
 	if err := d.signal(syscall.SIGQUIT); err != nil {
 		t.Fatal(err)
@@ -187,7 +187,7 @@ func (d *daemon) goroutines(t *testing.T) map[string]int {
 		}
 	}
 	if len(out) == 0 {
-		t.Fatalf("no goroutines in the dump of %s: %s", runtime.Version(), d.log.tail(20))
+		t.Fatalf("no goroutines in the dump of %s: %s", runtime.Version(), d.log.Tail(20))
 	}
 	if err := d.start(); err != nil {
 		t.Fatal(err)

@@ -3,13 +3,17 @@
 package e2e_test
 
 import (
+	"errors"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/kit"
 )
 
 // failsToStart launches the daemon and wants exit code 1 with one line that
@@ -17,16 +21,16 @@ import (
 func (d *daemon) failsToStart(t *testing.T, words ...string) {
 	t.Helper()
 	from := len(d.log.String())
-	if err := d.launch(); err != nil {
+	if err := d.Start(); err != nil {
 		t.Fatal(err)
 	}
 	select {
-	case <-d.exited:
+	case <-d.Ended():
 	case <-time.After(runLimit):
-		t.Fatalf("docker-sd runs although it must not: %s", d.log.tail(20))
+		t.Fatalf("docker-sd runs although it must not: %s", d.log.Tail(20))
 	}
-	if code := d.cmd.ProcessState.ExitCode(); code != 1 {
-		t.Errorf("exit code %d, want 1", code)
+	if ended, ok := errors.AsType[*exec.ExitError](d.Err()); !ok || ended.ExitCode() != 1 {
+		t.Errorf("it ended with %v, want exit code 1", d.Err())
 	}
 	said := strings.TrimSpace(d.log.String()[from:])
 	if strings.Contains(said, "\n") {
@@ -98,13 +102,13 @@ var listening = regexp.MustCompile(`docker-sd is listening.* address="?(127\.0\.
 
 // overTCP is a client for a host and port.
 func overTCP(address string) *client {
-	return &client{http: &http.Client{Timeout: runLimit, Transport: &http.Transport{}}, base: "http://" + address}
+	return &client{&kit.Caller{HTTP: &http.Client{Timeout: runLimit, Transport: &http.Transport{}}, Base: "http://" + address}}
 }
 
 func TestPortListensOnLoopback(t *testing.T) {
 	t.Parallel()
 	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": 0, "Socket": "", "SidecarPort": 0})
-	if err := d.launch(); err != nil {
+	if err := d.Start(); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, runLimit, "the log names a loopback address", func() bool {
@@ -157,17 +161,17 @@ func TestBadConfiguration(t *testing.T) {
 	}
 	t.Run("broken YAML", func(t *testing.T) {
 		d := prepareDaemon(t, nil)
-		if err := os.WriteFile(d.config, []byte("Instance: [x\nSocket: }"), 0o600); err != nil {
+		if err := os.WriteFile(d.Config, []byte("Instance: [x\nSocket: }"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		d.failsToStart(t, d.config)
+		d.failsToStart(t, d.Config)
 	})
 	t.Run("no file", func(t *testing.T) {
 		d := prepareDaemon(t, nil)
-		if err := os.Remove(d.config); err != nil {
+		if err := os.Remove(d.Config); err != nil {
 			t.Fatal(err)
 		}
-		d.failsToStart(t, d.config)
+		d.failsToStart(t, d.Config)
 	})
 }
 

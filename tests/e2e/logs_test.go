@@ -219,7 +219,7 @@ func TestFollowersThatLeave(t *testing.T) {
 		ctx, leave := context.WithCancel(t.Context())
 		var body io.ReadCloser
 		eventually(t, runLimit, "a follower's place is free again", func() bool {
-			response, err := d.send(ctx, http.MethodGet, "/getLogs", logBody(t, p.pod, "c", logOptions{Follow: true}), apiHeaders())
+			response, err := d.Send(ctx, http.MethodGet, "/getLogs", logBody(t, p.pod, "c", logOptions{Follow: true}), apiHeaders())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -7,10 +7,11 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/kit"
 )
 
 // suite is what all tests share. TestMain fills it before the first test and
@@ -75,7 +76,7 @@ func runSuite(m *testing.M) int {
 			code = complain(err)
 		}
 		if code != 0 {
-			fmt.Fprintf(os.Stderr, "the end of the shared daemon's log:\n%s", shared.log.tail(200))
+			fmt.Fprintf(os.Stderr, "the end of the shared daemon's log:\n%s", shared.log.Tail(200))
 		}
 	}
 	if err := removeIntruder(); err != nil {
@@ -112,20 +113,12 @@ func prepareSuite(dir string) error {
 	}
 	suite.engine = engine
 	suite.faulty = sync.OnceValues(func() (string, error) {
-		return build(filepath.Join(dir, "faulty"), "-tags", "faults")
+		return kit.Build(context.Background(), filepath.Join(dir, "faulty"), "-tags", "faults")
 	})
 	suite.unprotected = sync.OnceValues(func() (string, error) {
-		return build(filepath.Join(dir, "unprotected"), "-tags", "faults,unprotected")
+		return kit.Build(context.Background(), filepath.Join(dir, "unprotected"), "-tags", "faults,unprotected")
 	})
 	suite.intruder = sync.OnceValues(func() (intruder, error) { return makeIntruder(dir) })
-	suite.binary, err = build(filepath.Join(dir, "under-test"), "-race")
+	suite.binary, err = kit.Build(context.Background(), filepath.Join(dir, "under-test"), "-race")
 	return err
-}
-
-func build(binary string, flags ...string) (string, error) {
-	args := append([]string{"build", "-o", binary}, flags...)
-	if out, err := exec.Command("go", append(args, "../../cmd/docker-sd")...).CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build docker-sd: %w\n%s", err, out)
-	}
-	return binary, nil
 }

@@ -189,7 +189,7 @@ func TestMalformedRequests(t *testing.T) {
 		t.Errorf("files (-before +after):\n%s", diff)
 	}
 	eventually(t, runLimit, "no more descriptors than before", func() bool {
-		d.http.CloseIdleConnections()
+		d.Close()
 		return d.descriptors(t) <= fdsBefore+idleConnections
 	}, func() string { return fmt.Sprintf("%d before, %d now", fdsBefore, d.descriptors(t)) })
 	for where, n := range d.goroutines(t) {

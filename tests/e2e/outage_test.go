@@ -54,8 +54,8 @@ func TestEngineHangs(t *testing.T) {
 	if now := d.goroutineCount(t); now > before+10 {
 		t.Errorf("%d goroutines after five seconds, at first there were %d", now, before)
 	}
-	if n := d.log.lines("trying again"); n > 20 {
-		t.Errorf("the log has %d lines on tries:\n%s", n, d.log.about("trying again"))
+	if n := countLines(d.log, "trying again"); n > 20 {
+		t.Errorf("the log has %d lines on tries:\n%s", n, d.log.About("trying again"))
 	}
 
 	f.heal()
@@ -155,8 +155,8 @@ func TestEngineBreaksOff(t *testing.T) {
 		t.Errorf("log = %q", got)
 	}
 	for _, loop := range []string{"image events broke off", "no sandbox yet", "does not come back", "could not be made"} {
-		if n := d.log.lines(loop); n > 8 {
-			t.Errorf("%d lines on one outage:\n%s", n, d.log.about(loop))
+		if n := countLines(d.log, loop); n > 8 {
+			t.Errorf("%d lines on one outage:\n%s", n, d.log.About(loop))
 		}
 	}
 }

@@ -240,7 +240,7 @@ func (d *daemon) adminAddress(t *testing.T) string {
 	pattern := regexp.MustCompile(`address="?(127\.0\.0\.1:[0-9]+)`)
 	var match []string
 	eventually(t, runLimit, "the daemon says where its status page is", func() bool {
-		match = pattern.FindStringSubmatch(d.log.about("metrics and the status page are served"))
+		match = pattern.FindStringSubmatch(d.log.About("metrics and the status page are served"))
 		return match != nil
 	}, nil)
 	return match[1]

@@ -145,9 +145,9 @@ func (p *podRun) annotate() {
 // clean deletes without grace and checks that nothing of the pod is left.
 func (p *podRun) clean() {
 	if p.t.Failed() {
-		p.t.Logf("the daemon's log on pod %s:\n%s", p.pod.UID, p.d.log.about(string(p.pod.UID), p.jid))
+		p.t.Logf("the daemon's log on pod %s:\n%s", p.pod.UID, p.d.log.About(string(p.pod.UID), p.jid))
 	}
-	if !p.d.running() {
+	if !p.d.Running() {
 		return // the test ended it; all that carries its label is removed
 	}
 	// The test's own context is over.
@@ -368,7 +368,7 @@ func (p *podRun) follow(ctx context.Context, container string) io.ReadCloser {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(ctx, runLimit)
 	p.t.Cleanup(cancel)
-	response, err := p.d.send(ctx, http.MethodGet, "/getLogs", logBody(p.t, p.pod, container, logOptions{Follow: true}), apiHeaders())
+	response, err := p.d.Send(ctx, http.MethodGet, "/getLogs", logBody(p.t, p.pod, container, logOptions{Follow: true}), apiHeaders())
 	if err != nil {
 		p.t.Fatalf("the headers of a followed log did not come: %v", err)
 	}

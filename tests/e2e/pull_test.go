@@ -212,7 +212,7 @@ func TestPullIsCutOff(t *testing.T) {
 	}
 	lines := strings.Count(d.log.String(), "percent=")
 	if lines == 0 || lines > 6 {
-		t.Errorf("the log says %d times how far the pull is:\n%s", lines, d.log.about("percent="))
+		t.Errorf("the log says %d times how far the pull is:\n%s", lines, d.log.About("percent="))
 	}
 }
 
@@ -359,7 +359,7 @@ func TestPullCredentials(t *testing.T) {
 	write("docker-credential-e2e", fmt.Sprintf("#!/bin/sh\nread -r server\n[ \"$1 $server\" = 'get %s' ] || exit 1\necho '%s'\n", byHelper.address,
 		encode(t, map[string]string{"ServerURL": byHelper.address, "Username": registryUser, "Secret": registryPassword})), 0o700)
 	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": 1, "DOCKER_CONFIG": dir})
-	d.env = []string{"PATH=" + dir + ":" + os.Getenv("PATH")}
+	d.Env = []string{"PATH=" + dir + ":" + os.Getenv("PATH")}
 	if err := d.start(); err != nil {
 		t.Fatal(err)
 	}

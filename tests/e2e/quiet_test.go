@@ -109,7 +109,7 @@ func TestLogIsDiscreet(t *testing.T) {
 		p.waitGone()
 	}
 	for _, marker := range markers {
-		if lines := d.log.about(marker); lines != "" {
+		if lines := d.log.About(marker); lines != "" {
 			t.Errorf("the log shows %s:\n%.2000s", marker, lines)
 		}
 	}

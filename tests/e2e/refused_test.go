@@ -115,10 +115,10 @@ func TestSameInstanceIsRefused(t *testing.T) {
 	first := ownDaemon(t, 1, nil)
 	first.waitWarm(t, 1)
 	second := prepareDaemon(t, map[string]any{"Instance": first.instance, "AVAILABLEDINDS": 0})
-	if err := second.launch(); err != nil {
+	if err := second.Start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, runLimit, "the second one ends", func() bool { return !second.running() }, second.log.String)
+	eventually(t, runLimit, "the second one ends", func() bool { return !second.Running() }, second.log.String)
 	if said := second.log.String(); !strings.Contains(said, first.instance) || !strings.Contains(said, "choose another Instance") {
 		t.Errorf("it said %q", said)
 	}

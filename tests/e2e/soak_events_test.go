@@ -197,7 +197,7 @@ func (s *soak) wantOneStart(p *soakPod) {
 	seen := map[string]bool{}
 	for line := range strings.Lines(string(text)) {
 		if seen[line] {
-			s.t.Errorf("%s ran container %s twice: %s\n%s", p, strings.TrimSpace(line), text, s.d.log.about(string(p.pod.UID)))
+			s.t.Errorf("%s ran container %s twice: %s\n%s", p, strings.TrimSpace(line), text, s.d.log.About(string(p.pod.UID)))
 		}
 		seen[line] = true
 	}
@@ -212,7 +212,7 @@ func (s *soak) follow() func() {
 	return func() {
 		ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 		defer cancel()
-		response, err := s.d.send(ctx, http.MethodGet, "/getLogs", logBody(s.t, p.pod, "c", logOptions{Follow: true}), apiHeaders())
+		response, err := s.d.Send(ctx, http.MethodGet, "/getLogs", logBody(s.t, p.pod, "c", logOptions{Follow: true}), apiHeaders())
 		if err != nil {
 			return
 		}

@@ -56,7 +56,7 @@ func TestSoak(t *testing.T) {
 	d.waitIdle(t)
 	left := d.warm(t)
 	eventually(t, runLimit, "no more descriptors than before", func() bool {
-		d.http.CloseIdleConnections()
+		d.Close()
 		return d.descriptors(t) <= descriptorsBefore+idleConnections
 	}, func() string { return fmt.Sprintf("%d before, %d now", descriptorsBefore, d.descriptors(t)) })
 	for where, n := range d.goroutines(t) {

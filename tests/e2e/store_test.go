@@ -70,7 +70,7 @@ func (d *daemon) says(t *testing.T, n int, image, want string) {
 
 func (d *daemon) count(words, image string) int {
 	n := 0
-	for line := range strings.Lines(d.log.about(image)) {
+	for line := range strings.Lines(d.log.About(image)) {
 		if strings.Contains(line, words) {
 			n++
 		}

@@ -23,7 +23,7 @@ func TestSystemdIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	d.env = []string{"NOTIFY_SOCKET=" + path, "WATCHDOG_USEC=300000"}
+	d.Env = []string{"NOTIFY_SOCKET=" + path, "WATCHDOG_USEC=300000"}
 	told := make(chan string, 1000)
 	go func() {
 		defer close(told)

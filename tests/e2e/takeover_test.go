@@ -120,7 +120,7 @@ func TestCreateDuringStart(t *testing.T) {
 		if got := p.output(); got != "early\n" {
 			t.Errorf("log = %q", got)
 		}
-		if text := d.log.about(string(p.pod.UID)); strings.Contains(text, "no sandbox yet") {
+		if text := d.log.About(string(p.pod.UID)); strings.Contains(text, "no sandbox yet") {
 			t.Errorf("the pod's first sandbox was lost: %s", text)
 		}
 		first.waitRunning()

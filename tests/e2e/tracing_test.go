@@ -22,7 +22,7 @@ func TestTracing(t *testing.T) {
 	taker := collector.Start(t)
 	// A key of the file, and variables as interLink sets them.
 	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": 1, "TELEMETRY_UNIQUE_ID": "e2e"})
-	d.env = []string{"ENABLE_TRACING=1", "TELEMETRY_ENDPOINT=" + taker.Address}
+	d.Env = []string{"ENABLE_TRACING=1", "TELEMETRY_ENDPOINT=" + taker.Address}
 	before := time.Now()
 	if err := d.start(); err != nil {
 		t.Fatal(err)

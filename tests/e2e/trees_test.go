@@ -38,7 +38,7 @@ func TestTreesAreRemoved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.binary = binary
+	d.Binary = binary
 	if err := d.start(); err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestTreesAreRemoved(t *testing.T) {
 				most, mostDescriptors = max(most, d.resident(t)), max(mostDescriptors, d.descriptors(t))
 				left, err := p.traces()
 				return err == nil && len(left) == 0 && noneOf(t, used)
-			}, func() string { return d.log.about(string(pod.UID)) })
+			}, func() string { return d.log.About(string(pod.UID)) })
 			t.Logf("gone after %s; %d MB more memory, %d more descriptors", time.Since(began).Round(time.Millisecond),
 				(most-memory)>>20, mostDescriptors-descriptors)
 			if more := most - memory; more > 20<<20 {
@@ -109,7 +109,7 @@ func noneOf(t *testing.T, names []string) bool {
 // resident is the memory of the daemon's process.
 func (d *daemon) resident(t *testing.T) int64 {
 	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid))
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", d.PID()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/tests/browser"
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/kit"
 )
 
 // openTCP makes a daemon that listens on a port of the loopback interface, as an
@@ -29,12 +30,12 @@ func openTCP(t *testing.T, settings map[string]any) (d *daemon, address string) 
 		all[key] = value
 	}
 	d = prepareDaemon(t, all)
-	if err := d.launch(); err != nil {
+	if err := d.Start(); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, runLimit, "the log names the address", func() bool { return listening.MatchString(d.log.String()) }, d.log.String)
 	address = listening.FindStringSubmatch(d.log.String())[1]
-	d.client = &client{base: "http://" + address, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}}}
+	d.client = &client{&kit.Caller{Base: "http://" + address, HTTP: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 8}}}}
 	eventually(t, runLimit, "docker-sd is ready", func() bool {
 		code, _, err := d.call(t.Context(), http.MethodGet, "/readyz", nil)
 		return err == nil && code == http.StatusOK
@@ -144,7 +145,7 @@ func TestWebPagesReachNoPod(t *testing.T) {
 		}
 	}
 	if strings.Contains(d.log.String(), string(wanted)) {
-		t.Errorf("the pod of a page was seen:\n%s", d.log.about(string(wanted)))
+		t.Errorf("the pod of a page was seen:\n%s", d.log.About(string(wanted)))
 	}
 	if state := victim.status().container("c").State; state.Running == nil {
 		t.Errorf("the container is in state %+v after the attacks", state)

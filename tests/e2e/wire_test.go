@@ -52,7 +52,7 @@ func readRecording(t *testing.T, d *daemon, name string) recording {
 func (d *daemon) replay(t *testing.T, name string) (int, string) {
 	t.Helper()
 	r := readRecording(t, d, name)
-	code, text, err := d.callWith(t.Context(), r.Method, r.Path, r.Body, r.Headers)
+	code, text, err := d.Call(t.Context(), r.Method, r.Path, r.Body, r.Headers)
 	if err != nil {
 		t.Fatalf("%s was not answered: %v", name, err)
 	}

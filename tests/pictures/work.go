@@ -1,31 +1,28 @@
 package main
 
 import (
-	"bytes"
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/firewall"
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/kit"
 )
 
 // node is a docker-sd at work, and the Prometheus that watches it.
 type node struct {
+	kit.Process
+	*kit.Caller
 	dir, instance string
-	client        *http.Client
-	daemon, prom  *exec.Cmd
+	prom          *exec.Cmd
 }
 
 // addresses of the two; nothing else may listen there.
@@ -39,73 +36,42 @@ func startNode(ctx context.Context) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &node{dir: dir, instance: "pictures-" + uuid.NewString()[:8], client: &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", filepath.Join(dir, "s"))
-		}}}}
-	files := map[string]string{
-		"docker-sd.yaml": fmt.Sprintf("Socket: unix://%s/s\nDataRootFolder: %s/data\nAdminAddress: %s\nInstance: %s\nSandboxImage: %s\nAVAILABLEDINDS: 3\n",
-			dir, dir, watched, n.instance, os.Getenv("DOCKER_SD_TEST_SANDBOX")),
-		"prometheus.yaml": "global: {scrape_interval: 2s}\nscrape_configs: [{job_name: docker-sd, static_configs: [{targets: ['" + watched + "']}]}]\n",
+	n := &node{dir: dir, instance: "pictures-" + uuid.NewString()[:8], Caller: kit.Unix(filepath.Join(dir, "api.sock"))}
+	n.Process = kit.Process{Binary: "bin/docker-sd", Config: filepath.Join(dir, "docker-sd.yaml"), Args: []string{"-errorsonly"}, Output: os.Stderr, Engine: os.Getenv("DOCKER_HOST")}
+	settings := kit.Settings(dir, n.instance, map[string]any{"AdminAddress": watched, "SandboxImage": os.Getenv("DOCKER_SD_TEST_SANDBOX"), "AVAILABLEDINDS": 3})
+	prometheus := "global: {scrape_interval: 2s}\nscrape_configs: [{job_name: docker-sd, static_configs: [{targets: ['" + watched + "']}]}]\n"
+	err = errors.Join(kit.WriteConfig(n.Config, settings), os.WriteFile(filepath.Join(dir, "prometheus.yaml"), []byte(prometheus), 0o600))
+	if err != nil {
+		return nil, err
 	}
-	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			return nil, err
-		}
+	if err := n.Start(); err != nil {
+		return nil, err
 	}
-	n.daemon = exec.CommandContext(ctx, "bin/docker-sd", "-interlinkconfigpath", filepath.Join(dir, "docker-sd.yaml"), "-errorsonly")
 	n.prom = exec.CommandContext(ctx, "prometheus", "--config.file="+filepath.Join(dir, "prometheus.yaml"),
 		"--storage.tsdb.path="+filepath.Join(dir, "tsdb"), "--web.listen-address="+watcher, "--log.level=error")
-	for _, command := range []*exec.Cmd{n.daemon, n.prom} {
-		command.Stderr = os.Stderr
-		if err := command.Start(); err != nil {
-			return nil, errors.Join(fmt.Errorf("start %s: %w", command.Path, err), n.stop(ctx))
-		}
+	n.prom.Stderr = os.Stderr
+	if err := n.prom.Start(); err != nil {
+		return nil, errors.Join(fmt.Errorf("start %s: %w", n.prom.Path, err), n.stop(ctx))
 	}
 	return n, nil
 }
 
 // stop ends both, and removes the sandboxes that waited in the pool.
 func (n *node) stop(ctx context.Context) error {
-	var problems []error
-	for _, command := range []*exec.Cmd{n.daemon, n.prom} {
-		if command.Process != nil {
-			problems = append(problems, command.Process.Signal(syscall.SIGTERM), command.Wait())
-		}
+	problems := []error{n.Stop(time.Minute)}
+	if n.prom.Process != nil {
+		problems = append(problems, n.prom.Process.Signal(syscall.SIGTERM), n.prom.Wait())
 	}
-	label := "label=docker-sd.instance=" + n.instance
-	for _, kind := range [][]string{{"container", "ls", "-aq"}, {"network", "ls", "-q"}} {
-		ids, err := exec.CommandContext(ctx, "docker", append(kind, "--filter", label)...).Output()
-		problems = append(problems, err)
-		for id := range strings.FieldsSeq(string(ids)) {
-			remove := []string{kind[0], "rm", id}
-			if kind[0] == "container" {
-				remove = []string{"container", "rm", "-f", "-v", id}
-			}
-			problems = append(problems, exec.CommandContext(ctx, "docker", remove...).Run())
-		}
+	engine, err := kit.Dial(cmp.Or(os.Getenv("DOCKER_HOST"), "unix:///var/run/docker.sock"))
+	if err != nil {
+		return errors.Join(append(problems, err)...)
 	}
-	return errors.Join(append(problems, firewall.Remove(n.instance), os.RemoveAll(n.dir))...)
+	defer engine.Close()
+	return errors.Join(append(problems, kit.RemoveInstance(ctx, engine, n.instance), os.RemoveAll(n.dir))...)
 }
 
 func (n *node) call(ctx context.Context, path string, body any) error {
-	encoded, err := json.Marshal(body)
-	if err != nil {
-		return err
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://unix"+path, bytes.NewReader(encoded))
-	if err != nil {
-		return err
-	}
-	response, err := n.client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s is answered %s", path, response.Status)
-	}
-	return nil
+	return n.JSON(ctx, http.MethodPost, path, body, nil)
 }
 
 // work creates pods in waves for a while, polls them as a Virtual Kubelet does,

@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/kit"
 	"github.com/prometheus/procfs"
-	"sigs.k8s.io/yaml"
 )
 
 // poolSize of every docker-sd, small because a host has few pods at a time that
@@ -21,31 +19,19 @@ const poolSize = 2
 
 // daemon is one docker-sd, a process of its own, and the engine of its host.
 type daemon struct {
+	kit.Process
 	name, dir string
 	calls     *tally
 	engine    *fakeEngine
 	api       *caller
-	cmd       *exec.Cmd
 	log       *os.File
-	// ended is closed when the process has ended; failed is how.
-	ended  chan struct{}
-	failed error
-}
-
-// build compiles docker-sd, so that what is measured is this tree.
-func build(ctx context.Context, dir string) (string, error) {
-	binary := filepath.Join(dir, "docker-sd")
-	if out, err := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, "./cmd/docker-sd").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build docker-sd: %w: %s", err, out)
-	}
-	return binary, nil
 }
 
 // startDaemon starts a docker-sd with its host and returns when it takes pods
 // and its pool is warm.
 func startDaemon(ctx context.Context, binary, dir string, boot time.Duration, pods int) (_ *daemon, err error) {
 	calls := newTally()
-	d := &daemon{name: filepath.Base(dir), dir: dir, calls: calls, engine: newFakeEngine(calls, boot), ended: make(chan struct{})}
+	d := &daemon{name: filepath.Base(dir), dir: dir, calls: calls, engine: newFakeEngine(calls, boot)}
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make a host's folder: %w", err)
 	}
@@ -53,33 +39,21 @@ func startDaemon(ctx context.Context, binary, dir string, boot time.Duration, po
 	if err := d.engine.listen(host); err != nil {
 		return nil, err
 	}
-	settings, err := yaml.Marshal(map[string]any{
-		"Socket": "unix://" + filepath.Join(dir, "s.sock"), "DataRootFolder": filepath.Join(dir, "data"), "Instance": d.name, "PodFirewall": "disabled",
+	d.Process = kit.Process{Binary: binary, Config: filepath.Join(dir, "config.yaml"), Env: []string{"HOME=" + dir}}
+	settings := kit.Settings(dir, d.name, map[string]any{"PodFirewall": "disabled",
 		"DOCKER_HOST": "unix://" + host, "AdminAddress": "", "AVAILABLEDINDS": poolSize, "StandbySandboxes": 0, "MaxPods": pods,
-		"SandboxImage": "sandbox", "EvictionHard": map[string]string{"nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%"},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("encode the configuration: %w", err)
-	}
-	config := filepath.Join(dir, "config.yaml")
-	if err := os.WriteFile(config, settings, 0o600); err != nil {
-		return nil, fmt.Errorf("write the configuration: %w", err)
+		"SandboxImage": "sandbox"})
+	if err := kit.WriteConfig(d.Config, settings); err != nil {
+		return nil, err
 	}
 	if d.log, err = os.Create(filepath.Join(dir, "log")); err != nil {
 		return nil, fmt.Errorf("make a log: %w", err)
 	}
-	d.api = newCaller(filepath.Join(dir, "s.sock"))
-	d.cmd = exec.Command(binary, "-interlinkconfigpath", config)
-	d.cmd.Stdout, d.cmd.Stderr = d.log, d.log
-	// Nothing of ours: variables would win over the file.
-	d.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir}
-	if err := d.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("start docker-sd: %w", err)
+	d.Output = d.log
+	d.api = newCaller(filepath.Join(dir, "api.sock"))
+	if err := d.Start(); err != nil {
+		return nil, err
 	}
-	go func() {
-		defer close(d.ended)
-		d.failed = d.cmd.Wait()
-	}()
 	if err := d.awaitPods(ctx, 0); err != nil {
 		return nil, errors.Join(err, d.stop())
 	}
@@ -122,7 +96,7 @@ func (d *daemon) awaitQuiet(ctx context.Context) error {
 
 // awaitForgotten returns when docker-sd has no record of the pod any more.
 func (d *daemon) awaitForgotten(ctx context.Context, uid string) error {
-	path := filepath.Join(d.dir, "data", "records", uid+".json")
+	path := filepath.Join(d.dir, "d", "records", uid+".json")
 	return poll(ctx, d.name+": wait for the end of pod "+uid, func() error {
 		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 			return errors.Join(errNotYet, err)
@@ -133,17 +107,15 @@ func (d *daemon) awaitForgotten(ctx context.Context, uid string) error {
 
 // alive is an error if the process has ended.
 func (d *daemon) alive() error {
-	select {
-	case <-d.ended:
-		return fmt.Errorf("%s: docker-sd ended by itself: %w: %s", d.name, d.failed, d.lastWords())
-	default:
+	if d.Running() {
 		return nil
 	}
+	return fmt.Errorf("%s: docker-sd ended by itself: %w: %s", d.name, d.Err(), d.lastWords())
 }
 
 // usage is the processor time in seconds and the resident memory in bytes.
 func (d *daemon) usage() (cpu, memory float64, err error) {
-	process, err := procfs.NewProc(d.cmd.Process.Pid)
+	process, err := procfs.NewProc(d.PID())
 	if err != nil {
 		return 0, 0, fmt.Errorf("look at %s: %w", d.name, err)
 	}
@@ -183,17 +155,10 @@ const stopTimeout = time.Minute
 // stop ends the process and its host; it tells of all that was wrong with them.
 func (d *daemon) stop() error {
 	problems := []error{d.alive()}
-	if err := d.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-		problems = append(problems, fmt.Errorf("stop docker-sd: %w", err))
-	}
-	select {
-	case <-d.ended:
-		if d.failed != nil {
-			problems = append(problems, fmt.Errorf("%s ended badly: %w", d.name, d.failed))
+	if problems[0] == nil {
+		if err := d.Stop(stopTimeout); err != nil {
+			problems = append(problems, fmt.Errorf("%s: %w", d.name, err))
 		}
-	case <-time.After(stopTimeout):
-		problems = append(problems, errors.New(d.name+" did not stop in time and was killed"), d.cmd.Process.Kill())
-		<-d.ended
 	}
 	d.api.close()
 	d.engine.close()

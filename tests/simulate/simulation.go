@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/kit"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -25,7 +26,7 @@ type simulation struct {
 
 func simulate(ctx context.Context, dir string, p plan) (_ document, err error) {
 	s := &simulation{plan: p, samples: newSamples(), began: time.Now()}
-	binary, err := build(ctx, dir)
+	binary, err := kit.Build(ctx, filepath.Join(dir, "docker-sd"))
 	if err != nil {
 		return document{}, err
 	}
