@@ -113,6 +113,9 @@ func (c *Claim) Sandbox(ctx context.Context) (*Sandbox, error) {
 	p := c.pool
 	p.count(&p.claiming, 1)
 	s, err := c.boot(ctx)
+	if c.again && err == nil && s.Name != c.Name {
+		p.disown(c.Name, false)
+	}
 	p.mu.Lock()
 	p.claiming--
 	if c.got = s; err == nil && !c.starting {
@@ -127,7 +130,7 @@ func (c *Claim) boot(ctx context.Context) (*Sandbox, error) {
 	p := c.pool
 	if c.again {
 		// A boot that a crash cut short may have left any part of it.
-		if err := p.Destroy(ctx, c.Name); err != nil {
+		if err := p.clear(ctx, c.Name); err != nil {
 			return nil, err
 		}
 		fault.Point("pool.claim.cleared")

@@ -119,6 +119,46 @@ func TestSandboxOverASocket(t *testing.T) {
 	}
 }
 
+// TestRebookedIsNoStray: while what a crash left of a pod's sandbox is cleared away and the
+// sandbox made once more, a search for leftovers must not touch it.
+func TestRebookedIsNoStray(t *testing.T) {
+	host, client, config := overSocket(t)
+	config.Size = 0
+	earlier := pool.New(config, client)
+	s, err := earlier.Reserve(nil).Sandbox(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	earlier.Close()
+	p := pool.New(config, client)
+	defer p.Close()
+	p.Keep(map[string]bool{s.Name: true})
+	held := host.Inject(enginetest.Fault{Call: "DELETE /networks/" + pool.NetworkName(s.Name), Hold: enginetest.Before})
+	booted := make(chan error)
+	go func() {
+		again, err := p.Rebook(s.Name, nil).Sandbox(t.Context())
+		if err == nil && again.Name != s.Name {
+			t.Errorf("it got sandbox %s, and not %s", again.Name, s.Name)
+		}
+		booted <- err
+	}()
+	held.AwaitCall()
+	removed := host.Calls("DELETE /*/*")
+	if err := p.Restore(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if now := host.Calls("DELETE /*/*"); now != removed {
+		t.Errorf("the search for leftovers has removed %d things", now-removed)
+	}
+	held.Release()
+	if err := <-booted; err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Destroy(t.Context(), s.Name); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestWarmSandboxDies: the pool is full again.
 func TestWarmSandboxDies(t *testing.T) {
 	host, client, config := overSocket(t)

@@ -299,6 +299,29 @@ func (p *Pool) Retire(ctx context.Context, name string) error {
 		p.known[name] = false
 	}
 	p.mu.Unlock()
+	return p.dismantle(ctx, name)
+}
+
+// clear removes what a crash has left of a sandbox that is made once more under its
+// name. The name stays known: until there is something of the new one, and while there
+// is something of both, nobody else may take it for a stray.
+func (p *Pool) clear(ctx context.Context, name string) error {
+	if !IsName(name) {
+		// Its folder would be that of all sandboxes.
+		return fmt.Errorf("clear sandbox %q: %w", name, errdefs.ErrInvalidArgument)
+	}
+	p.know(name)
+	if err := p.dismantle(ctx, name); err != nil {
+		return err
+	}
+	if err := p.config.RemoveFolder(ctx, p.folder(name)); err != nil {
+		return fmt.Errorf("clear sandbox %s: %w", name, err)
+	}
+	return nil
+}
+
+// dismantle removes a sandbox's container and network.
+func (p *Pool) dismantle(ctx context.Context, name string) error {
 	var problems []error
 	found, err := p.host.List(ctx, engine.LabelInstance+"="+p.config.Instance, engine.LabelSandbox+"="+name)
 	problems = append(problems, err)
