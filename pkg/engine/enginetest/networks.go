@@ -104,7 +104,7 @@ func (e *Engine) enterNetwork(n *network) http.HandlerFunc {
 // freeSubnet is one of the engine's own ranges.
 func (e *Engine) freeSubnet() string {
 	for second := 18; second < 256; second++ {
-		wanted := netip.PrefixFrom(netip.AddrFrom4([4]byte{172, byte(second), 0, 0}), 16) //nolint:gosec // below 256
+		wanted := netip.PrefixFrom(netip.AddrFrom4([4]byte{172, byte(second), 0, 0}), 16)
 		taken := false
 		for _, other := range e.networks {
 			prefix, has := other.subnet()

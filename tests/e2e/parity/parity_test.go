@@ -45,24 +45,24 @@ const (
 // real one. What they answer must be the same, as far as docker-sd can see.
 func TestFakeIsLikeAnEngine(t *testing.T) {
 	image := os.Getenv("DOCKER_SD_TEST_BUSYBOX")
-	real, err := engine.Connect(os.Getenv("DOCKER_HOST"))
+	host, err := engine.Connect(os.Getenv("DOCKER_HOST"))
 	if err != nil || image == "" {
 		t.Fatalf("run this by tests/lab: %v", err)
 	}
-	t.Cleanup(func() { real.Close() })
-	clear := func(ctx context.Context) {
-		if err := sweep(ctx, real); err != nil {
+	t.Cleanup(func() { host.Close() })
+	tidy := func(ctx context.Context) {
+		if err := sweep(ctx, host); err != nil {
 			t.Error(err)
 		}
 	}
-	clear(t.Context())
-	t.Cleanup(func() { clear(context.Background()) })
+	tidy(t.Context())
+	t.Cleanup(func() { tidy(context.Background()) })
 	pretended, err := engine.Connect(pretend(t, image).Address())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { pretended.Close() })
-	sides := []*side{{real, image, map[string]string{}}, {pretended, image, map[string]string{}}}
+	sides := []*side{{host, image, map[string]string{}}, {pretended, image, map[string]string{}}}
 	for _, r := range slices.Concat(containers, processes, networks, volumes, images) {
 		t.Run(r.name, func(t *testing.T) {
 			var said [2]string
