@@ -40,15 +40,6 @@ func TestAccess(t *testing.T) {
 		return listening.MatchString(d.log.String())
 	}, d.log.String)
 	address := listening.FindStringSubmatch(d.log.String())[1]
-	ask := func(certificates ...tls.Certificate) (shown string, err error) {
-		dialer := &tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, Certificates: certificates, MaxVersion: tls.VersionTLS12}}
-		conn, err := dialer.DialContext(t.Context(), "tcp", address)
-		if err != nil {
-			return "", err
-		}
-		defer conn.Close()
-		return conn.(*tls.Conn).ConnectionState().PeerCertificates[0].Subject.CommonName, nil
-	}
 	d.client = &client{&kit.Caller{Base: "https://" + address, HTTP: &http.Client{Transport: &http.Transport{
 		TLSClientConfig: &tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{caller}}}}}}
 	ping := func(token string) int {
@@ -58,10 +49,10 @@ func TestAccess(t *testing.T) {
 		}
 		return code
 	}
-	if shown, err := ask(caller); shown != "first" || err != nil {
+	if shown, err := shownTo(t, address, caller); shown != "first" || err != nil {
 		t.Errorf("the server shows %q, %v", shown, err)
 	}
-	if _, err := ask(); err == nil {
+	if _, err := shownTo(t, address); err == nil {
 		t.Error("a caller without a certificate is let in")
 	}
 	if plain, err := net.Dial("tcp", address); err != nil {
@@ -74,7 +65,7 @@ func TestAccess(t *testing.T) {
 	}
 	certificates.New(t, "second", nil).Write(t, path("cert"), path("key"))
 	certificates.Replace(t, path("token"), "the-second-token-of-all\n", 0o600)
-	if shown, err := ask(caller); shown != "second" || err != nil {
+	if shown, err := shownTo(t, address, caller); shown != "second" || err != nil {
 		t.Errorf("after the change the server shows %q, %v", shown, err)
 	}
 	if first, second := ping("the-first-token-of-all"), ping("the-second-token-of-all"); first != 401 || second != 200 {
@@ -86,6 +77,19 @@ func TestAccess(t *testing.T) {
 	if text := d.log.String(); strings.Contains(text, "token-of-all") || strings.Contains(text, "WHOEVER REACHES") {
 		t.Errorf("the log shows a token, or warns although all is set:\n%s", text)
 	}
+}
+
+// shownTo is the name in the certificate of a server, as a caller with certificates of its
+// own sees it.
+func shownTo(t *testing.T, address string, caller ...tls.Certificate) (name string, err error) {
+	t.Helper()
+	dialer := &tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true, Certificates: caller, MaxVersion: tls.VersionTLS12}}
+	conn, err := dialer.DialContext(t.Context(), "tcp", address)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	return conn.(*tls.Conn).ConnectionState().PeerCertificates[0].Subject.CommonName, nil
 }
 
 // TestWideWarning: whoever listens wide without asking who calls is told so.

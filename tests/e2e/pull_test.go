@@ -9,10 +9,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -101,82 +99,6 @@ var refusals = map[string]struct {
 	"unknown":      {404, `{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}`, "manifest unknown"},
 	"too-many":     {429, `{"errors":[{"code":"TOOMANYREQUESTS","message":"rate limit reached"}]}`, "toomanyrequests"},
 	"broken":       {500, `oh no`, "500"},
-}
-
-// TestPullRefused: every refusal is shown with kubelet's reasons and a growing
-// back-off, and is over when the registry gives in.
-func TestPullRefused(t *testing.T) {
-	t.Parallel()
-	f := newFront(t, false)
-	good := f.publish(t, "half", 4<<20)
-	var lock sync.Mutex
-	lost := map[string]bool{}
-	f.spoilWith(func(w http.ResponseWriter, r *http.Request) bool {
-		if refusal, known := refusals[repository(r)]; known && strings.Contains(r.URL.Path, "/manifests/") {
-			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(refusal.code)
-			fmt.Fprint(w, refusal.body)
-			return true
-		}
-		lock.Lock()
-		defer lock.Unlock()
-		if isBlob(r) && !lost[r.URL.Path] {
-			lost[r.URL.Path] = true
-			w.WriteHeader(http.StatusNotFound) // which an engine does not try again
-			return true
-		}
-		return false
-	})
-	half := from(good.ref, v1.PullIfNotPresent)
-	half.Name = "half"
-	containers := []v1.Container{half}
-	for name := range refusals {
-		c := from(f.address+"/"+name+":1", v1.PullAlways)
-		c.Name = name
-		containers = append(containers, c)
-	}
-	p := sharedDaemon(t).run(t, newPod(containers...))
-	reasons, delays := map[string]map[string]bool{}, map[string][]string{}
-	period := regexp.MustCompile(`^back-off (\S+):`)
-	p.waitFor("all reasons, and a second back-off", func(s podStatus) bool {
-		again := 0
-		for _, c := range s.Containers {
-			w := c.State.Waiting
-			if w == nil || w.Reason == "ContainerCreating" {
-				continue
-			}
-			if reasons[c.Name] == nil {
-				reasons[c.Name] = map[string]bool{}
-			}
-			reasons[c.Name][w.Reason] = true
-			if refusal, known := refusals[c.Name]; known && (!strings.Contains(w.Message, refusal.words) || !strings.Contains(w.Message, c.Image)) {
-				t.Fatalf("message of %s = %q, want %q and the image in it", c.Name, w.Message, refusal.words)
-			}
-			if found := period.FindStringSubmatch(w.Message); found != nil {
-				if known := delays[c.Name]; len(known) == 0 || known[len(known)-1] != found[1] {
-					delays[c.Name] = append(known, found[1])
-				}
-			}
-			if len(delays[c.Name]) > 1 {
-				again++
-			}
-		}
-		return again == len(refusals) && s.container("half").State.Terminated != nil
-	})
-	for name := range refusals {
-		if !reasons[name]["ErrImagePull"] || !reasons[name]["ImagePullBackOff"] || delays[name][0] != "10s" || delays[name][1] != "20s" {
-			t.Errorf("%s was shown as %v with delays %v", name, reasons[name], delays[name])
-		}
-	}
-	if !reasons["half"]["ErrImagePull"] || !reasons["half"]["ImagePullBackOff"] {
-		t.Errorf("a pull that failed half-way was shown as %v", reasons["half"])
-	}
-	// No sooner than the delays say: two tries each, and the half one's.
-	for name := range refusals {
-		if tries := f.count("", "/v2/"+name+"/manifests/"); tries > 6 {
-			t.Errorf("%s was asked for %d times", name, tries)
-		}
-	}
 }
 
 // TestPullIsCutOff: the engine goes on where a connection broke, and the log and

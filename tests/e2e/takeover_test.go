@@ -26,6 +26,16 @@ func TestPodsOutliveTheDaemon(t *testing.T) {
 	}
 }
 
+// content of a file that is there.
+func content(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 func outlive(t *testing.T, d *daemon, end func(*daemon) error) {
 	dir := filepath.Join(d.hostPath(), "outlive")
 	tick := "i=0; while :; do i=$((i+1)); echo $i >/vol/count.new; mv /vol/count.new /vol/count; test -e /vol/stop && exit 5; usleep 50000; done"
@@ -47,15 +57,9 @@ func outlive(t *testing.T, d *daemon, end func(*daemon) error) {
 	if err := end(d); err != nil {
 		t.Fatal(err)
 	}
-	count := func() string {
-		text, err := os.ReadFile(filepath.Join(dir, "count"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(text)
-	}
-	at := count()
-	eventually(t, runLimit, "the container works on without the daemon", func() bool { return count() != at }, nil)
+	count := filepath.Join(dir, "count")
+	at := content(t, count)
+	eventually(t, runLimit, "the container works on without the daemon", func() bool { return content(t, count) != at }, nil)
 	if err := d.start(); err != nil {
 		t.Fatal(err)
 	}
