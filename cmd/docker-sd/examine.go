@@ -97,7 +97,7 @@ func (p *examination) engineAddress() string {
 
 // sandboxes is how many there may be at once.
 func (p *examination) sandboxes() int {
-	return p.settings.MaxPods + p.settings.AvailableDinds + p.settings.Standbys()
+	return p.settings.MaxPods + p.settings.AvailableDinds + p.settings.Standbys() + p.settings.Holders()
 }
 
 func openFiles() uint64 {
@@ -329,7 +329,7 @@ func (p *examination) lookAtSandbox(ctx context.Context, r *preflight.Report, in
 	}
 	config.Instance, config.Dir = p.settings.Instance+checkSuffix, filepath.Join(dir, "s")
 	config.StoreVolume = "" // docker-sd's own, which the check neither makes nor fills
-	config.Size, config.Standby, config.Parallel, config.StrayDryRun = 0, 0, 1, false
+	config.Size, config.Standby, config.Holders, config.Parallel, config.StrayDryRun = 0, 0, 0, 1, false
 	version, problem := p.dockerdOf(ctx, ref, config)
 	line := preflight.Image(ref, image, nil, true, version, problem)
 	r.Add(line)

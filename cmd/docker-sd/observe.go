@@ -177,7 +177,7 @@ func (o *observer) Pool() admin.Pool {
 		return out
 	}
 	stats := sandboxes.Stats()
-	out.Wanted, out.Warm, out.Standby, out.Waiting = stats.Size, stats.Warm, stats.Standby, stats.Claiming
+	out.Wanted, out.Warm, out.Standby, out.Holders, out.Waiting = stats.Size, stats.Warm, stats.Standby, stats.Holders, stats.Claiming
 	out.Booting = stats.Starting + max(stats.Claiming-stats.Waiting, 0)
 	if stats.LastError != nil {
 		out.Error = stats.LastError.Error()

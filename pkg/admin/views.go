@@ -62,6 +62,8 @@ type Pool struct {
 	Warm   int `json:"warm"`
 	// Standby are half booted, for bursts.
 	Standby int `json:"standby"`
+	// Holders are networks that were made ahead, for boots.
+	Holders int `json:"holders"`
 	// Booting are under way, Claimed are pods', and Waiting are pods that wait for one.
 	Booting int `json:"booting"`
 	Claimed int `json:"claimed"`

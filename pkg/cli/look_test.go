@@ -65,7 +65,7 @@ func TestTables(t *testing.T) {
 			"SANDBOX   STATE     POD           AGE   IP           CONTAINER",
 			"s1        claimed   physics/fit   60s   10.213.0.2   0123456789ab",
 			"s2        warm      -             -     -            -",
-			"1 warm of 2 wanted, 0 stand by, 1 booting, 1 claimed; 0 pods wait for one",
+			"1 warm of 2 wanted, 0 stand by, 0 networks made ahead, 1 booting, 1 claimed; 0 pods wait for one",
 			"the last boot failed: no disk"}},
 		"gpus": {gpusTable(gpu.Snapshot{Drivers: []gpu.Driver{{Vendor: "nvidia.com", Version: "550.1", CUDA: "12.4"}},
 			Totals: map[string]int64{gpu.ResourceGPU: 2}, Free: map[string]int64{gpu.ResourceGPU: 1},

@@ -91,8 +91,8 @@ func poolTable(p admin.Pool, now time.Time) table {
 		}
 		t.rows = append(t.rows, row{key: s.Name, mark: mark(s), cells: []string{s.Name, s.State, pod, Age(s.Booted, now), s.IP, s.ContainerID[:min(len(s.ContainerID), 12)]}})
 	}
-	t.footer = []string{fmt.Sprintf("%d warm of %d wanted, %d stand by, %d booting, %d claimed; %d pods wait for one",
-		p.Warm, p.Wanted, p.Standby, p.Booting, p.Claimed, p.Waiting)}
+	t.footer = []string{fmt.Sprintf("%d warm of %d wanted, %d stand by, %d networks made ahead, %d booting, %d claimed; %d pods wait for one",
+		p.Warm, p.Wanted, p.Standby, p.Holders, p.Booting, p.Claimed, p.Waiting)}
 	if p.Error != "" {
 		t.footer = append(t.footer, "the last boot failed: "+p.Error)
 	}

@@ -136,6 +136,9 @@ type Config struct {
 	// StandbySandboxes is the number of sandboxes made but not started, for bursts;
 	// -1 goes by AvailableDinds; use Standbys.
 	StandbySandboxes int
+	// NetworkHolders is the number of sandboxes' networks made ahead, each held by a
+	// container; -1 goes by AvailableDinds; use Holders.
+	NetworkHolders int
 	// ImageSharing says how sandboxes get at the host's images.
 	ImageSharing ImageSharing
 	// ImagePullTimeout bounds one image pull; 0 is no limit.
@@ -347,6 +350,7 @@ func Default() Config {
 		MaxPods:              110,
 		EvictionHard:         map[string]string{SignalNodeAvailable: "10%", SignalNodeInodes: "5%", SignalImageAvailable: "15%"},
 		StandbySandboxes:     -1,
+		NetworkHolders:       -1,
 		Access:               Access{AllowedHosts: []string{}, MaxRequests: 1024, MaxRequestMemory: 256 << 20},
 		MaxBodyBytes:         64 << 20,
 		MaxLogFollowers:      256,

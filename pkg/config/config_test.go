@@ -46,6 +46,27 @@ func TestConfig_BootParallel(t *testing.T) {
 	}
 }
 
+func TestConfig_Holders(t *testing.T) {
+	for _, tt := range []struct {
+		name                        string
+		warm, parallel, ahead, want int
+	}{
+		{"by the pool", 2, 4, -1, 2},
+		{"by the boots at once", 10, 4, -1, 4},
+		{"nothing kept warm", 0, 4, -1, 0},
+		{"none", 10, 4, 0, 0},
+		{"as set", 0, 1, 7, 7},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg := config.Default()
+			cfg.AvailableDinds, cfg.SandboxBootParallel, cfg.NetworkHolders = tt.warm, tt.parallel, tt.ahead
+			if got := cfg.Holders(); got != tt.want {
+				t.Errorf("got %d, want %d", got, tt.want)
+			}
+		})
+	}
+}
+
 func TestConfig_Standbys(t *testing.T) {
 	for _, tt := range []struct {
 		name                      string

@@ -35,6 +35,15 @@ func (c Config) Standbys() int {
 	return max(min(4*c.AvailableDinds, c.MaxPods-c.AvailableDinds), 0)
 }
 
+// Holders returns how many networks are made ahead, 0 or more: unless it is set, one
+// for each sandbox that is kept warm, but not more than boot at once.
+func (c Config) Holders() int {
+	if c.NetworkHolders >= 0 {
+		return c.NetworkHolders
+	}
+	return min(c.AvailableDinds, c.BootParallel())
+}
+
 // BootParallel returns how many sandboxes may boot at once, 1 or more. A boot
 // waits a good part of its time: two of them for a core took 10% less than one
 // for all 50 pods of a burst to run.

@@ -59,6 +59,7 @@ func (c *Config) settings() []setting {
 		{"SandboxBootTimeout", "", &c.SandboxBootTimeout},
 		{"SandboxBootParallel", "", &c.SandboxBootParallel},
 		{"StandbySandboxes", "", &c.StandbySandboxes},
+		{"NetworkHolders", "", &c.NetworkHolders},
 		{"ImageSharing", "", (*string)(&c.ImageSharing)},
 		{"WritebackLimit", "", (*byteCount)(&c.WritebackLimit)},
 		{"ImagePullTimeout", "", &c.ImagePullTimeout},

@@ -74,6 +74,7 @@ func (c Config) validateNumbers() error {
 		{"AVAILABLEDINDS", int64(c.AvailableDinds), 0, 127},
 		{"SandboxBootParallel", int64(c.SandboxBootParallel), 0, 0},
 		{"StandbySandboxes", int64(c.StandbySandboxes), -1, 0},
+		{"NetworkHolders", int64(c.NetworkHolders), -1, 0},
 		{"ImageGCHighThresholdPercent", int64(c.ImageGCHighThresholdPercent), 1, 100},
 		{"ImageGCLowThresholdPercent", int64(c.ImageGCLowThresholdPercent), 0, 99},
 		{"MaxPods", int64(c.MaxPods), 0, 0},

@@ -151,6 +151,7 @@ func fromInspect(seen container.InspectResponse) Container {
 	}
 	if base := seen.ContainerJSONBase; base != nil && base.HostConfig != nil {
 		out.Bounds, out.CgroupParent = boundsOf(base.HostConfig.Resources), base.HostConfig.CgroupParent
+		out.NetworkOf = base.HostConfig.NetworkMode.ConnectedContainer()
 		for _, request := range base.HostConfig.DeviceRequests {
 			out.DeviceIDs = append(out.DeviceIDs, request.DeviceIDs...)
 		}
@@ -178,8 +179,8 @@ func parseTime(s string) time.Time {
 }
 
 // List returns every container, running or not, that carries all the labels
-// ("key" or "key=value"). Only ID, Name, Image, Labels, Created and the status
-// are filled.
+// ("key" or "key=value"). Only ID, Name, Image, Labels, Created, NetworkOf and the
+// status are filled.
 func (c *Client) List(ctx context.Context, labels ...string) ([]Container, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
@@ -190,7 +191,8 @@ func (c *Client) List(ctx context.Context, labels ...string) ([]Container, error
 	out := make([]Container, 0, len(found))
 	for _, f := range found {
 		item := Container{ID: f.ID, Image: f.Image, ImageID: f.ImageID, Labels: maps.Clone(f.Labels),
-			Created: time.Unix(f.Created, 0), State: State{Status: Status(f.State)}}
+			Created: time.Unix(f.Created, 0), State: State{Status: Status(f.State)},
+			NetworkOf: container.NetworkMode(f.HostConfig.NetworkMode).ConnectedContainer()}
 		if len(f.Names) > 0 {
 			item.Name = strings.TrimPrefix(f.Names[0], "/")
 		}

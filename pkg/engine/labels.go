@@ -7,8 +7,11 @@ package engine
 const (
 	// LabelInstance names the docker-sd that made the object.
 	LabelInstance = "docker-sd.instance"
-	// LabelSandbox holds the sandbox's pool name on its container and network.
+	// LabelSandbox holds the sandbox's pool name on its container, its network and the
+	// holder of that.
 	LabelSandbox = "docker-sd.sandbox"
+	// LabelHolder is on a container that does nothing but hold a sandbox's network.
+	LabelHolder = "docker-sd.holder"
 	// LabelGeneration is a digest of the settings that a sandbox was made with; a
 	// warm one of other settings is not used again.
 	LabelGeneration = "docker-sd.generation"

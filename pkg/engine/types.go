@@ -27,7 +27,8 @@ type Spec struct {
 	// Init puts the engine's small init before the process.
 	Init bool
 
-	// Network is "host", "none" or a network's name.
+	// Network is "host", "none", a network's name, or "container:" and the id of the
+	// one whose network it shares.
 	Network    string
 	DNS        []string
 	DNSSearch  []string
@@ -131,6 +132,8 @@ type Container struct {
 	// Inspect only.
 	Env       []string
 	DeviceIDs []string
+	// NetworkOf is the container whose network it shares, "" for one that has its own.
+	NetworkOf string
 	// IPs maps network names to the container's IPv4 address.
 	IPs map[string]string
 	// Bounds and CgroupParent are filled by Inspect only.

@@ -84,9 +84,10 @@ func (h *fakeHost) Create(ctx context.Context, spec engine.Spec) (string, error)
 	defer h.mu.Unlock()
 	h.made++
 	id := fmt.Sprintf("container-%d", h.made)
+	_, other, _ := strings.Cut(spec.Network, "container:")
 	h.containers[id] = &fakeContainer{spec: spec, stopped: make(chan struct{}), Container: engine.Container{
 		ID: id, Name: spec.Name, Image: spec.Image, ImageID: "sha256:sandbox", Labels: spec.Labels, Created: time.Now(),
-		State: engine.State{Status: engine.StatusCreated}, Bounds: spec.Resources.Bounds(), IPs: map[string]string{spec.Network: ""}}}
+		State: engine.State{Status: engine.StatusCreated}, Bounds: spec.Resources.Bounds(), IPs: map[string]string{spec.Network: ""}, NetworkOf: other}}
 	return id, nil
 }
 
@@ -113,6 +114,13 @@ func (h *fakeHost) Start(ctx context.Context, id string) error {
 		return errdefs.ErrNotFound
 	}
 	running := c.State.Status == engine.StatusRunning
+	if other := h.containers[c.NetworkOf]; c.NetworkOf != "" && (other == nil || other.State.Status != engine.StatusRunning) {
+		h.mu.Unlock()
+		return fmt.Errorf("cannot join network of a non running container: %w", errdefs.ErrConflict)
+	}
+	if _, found := h.networks[c.spec.Network]; found {
+		c.IPs = map[string]string{c.spec.Network: address(id)}
+	}
 	if !running {
 		c.stopped = make(chan struct{})
 		c.State = engine.State{Status: engine.StatusRunning, PID: 4711}
@@ -123,7 +131,7 @@ func (h *fakeHost) Start(ctx context.Context, id string) error {
 	case running:
 	case fleeting:
 		h.kill(id)
-	default:
+	case folderOf(c) != "":
 		return h.inner.boot(folderOf(c), slices.Contains(c.spec.Entrypoint, "-standby"), !mute)
 	}
 	return nil
@@ -311,7 +319,7 @@ func (h *fakeHost) Join(ctx context.Context, network, id string) error {
 	if _, found := h.networks[network]; !found {
 		return fmt.Errorf("network %s: %w", network, errdefs.ErrNotFound)
 	}
-	c.IPs = map[string]string{network: "10.0.0." + strings.TrimPrefix(id, "container-")}
+	c.IPs = map[string]string{network: address(id)}
 	return nil
 }
 
@@ -321,6 +329,11 @@ func (h *fakeHost) RemoveNetwork(ctx context.Context, name string) error {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	for _, c := range h.containers {
+		if _, in := c.IPs[name]; in && c.State.Status == engine.StatusRunning {
+			return fmt.Errorf("network %s has active endpoints: %w", name, errdefs.ErrPermissionDenied)
+		}
+	}
 	delete(h.networks, name)
 	return nil
 }

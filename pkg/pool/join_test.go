@@ -3,8 +3,10 @@ package pool_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
@@ -117,3 +119,19 @@ func TestGuardedNetworks(t *testing.T) {
 		}
 	})
 }
+
+func (h *fakeHost) Stop(ctx context.Context, id string, _ time.Duration) error {
+	if err := h.enter(ctx, "Stop", id); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	_, found := h.containers[id]
+	h.mu.Unlock()
+	if found {
+		h.kill(id)
+	}
+	return nil
+}
+
+// address of a container in its network.
+func address(id string) string { return "10.0.0." + strings.TrimPrefix(id, "container-") }

@@ -31,6 +31,7 @@ type Host interface {
 	Create(context.Context, engine.Spec) (string, error)
 	CreateOnce(context.Context, engine.Spec) (string, error)
 	Start(context.Context, string) error
+	Stop(ctx context.Context, id string, grace time.Duration) error
 	Inspect(context.Context, string) (engine.Container, error)
 	List(context.Context, ...string) ([]engine.Container, error)
 	Logs(context.Context, string, engine.LogOptions, io.Writer) error
@@ -72,6 +73,8 @@ type Config struct {
 	Size int
 	// Standby is how many more are made but not started, for bursts.
 	Standby int
+	// Holders is how many networks are made ahead, for boots without a standby.
+	Holders int
 	// Parallel bounds how many boot at the same time.
 	Parallel int
 	// BootTimeout bounds one boot.
@@ -124,11 +127,14 @@ type Pool struct {
 	generation string
 	warm       []*Sandbox
 	starting   int
-	// standbys wait to be woken; preparing says that one is being made, and no other
-	// is before standbyAfter.
+	// standbys wait to be woken; preparing says that one is being made, or a holder, and
+	// no other standby is before standbyAfter.
 	standbys     []*standby
 	preparing    bool
 	standbyAfter time.Time
+	// holders wait for a sandbox; no other is made before holderAfter.
+	holders     []*holder
+	holderAfter time.Time
 	// known are the sandboxes that somebody answers for: being made, warm, or a
 	// pod's. Whatever else carries our label is a stray. Those with false are
 	// retired: only their folder is kept.
@@ -169,7 +175,7 @@ func New(config Config, host Host) *Pool {
 
 // generation is a digest of all that shapes a sandbox.
 func generation(c Config, h Hardware) string {
-	c.Size, c.Standby, c.Parallel, c.BootTimeout, c.StrayGrace, c.StrayDryRun = 0, 0, 0, 0, 0, false
+	c.Size, c.Standby, c.Holders, c.Parallel, c.BootTimeout, c.StrayGrace, c.StrayDryRun = 0, 0, 0, 0, 0, 0, false
 	// Where an address comes from makes it no other sandbox, and the default range
 	// may be another one at each start.
 	c.Subnets = nil
@@ -183,7 +189,7 @@ func generation(c Config, h Hardware) string {
 
 // Stats is a moment's view of the pool.
 type Stats struct {
-	Size, Warm, Starting, Waiting, Standby int
+	Size, Warm, Starting, Waiting, Standby, Holders int
 	// Claiming counts pods whose sandbox is being booted for them, or waits for its turn.
 	Claiming int
 	// LastError is the last failed boot's, nil after one that succeeded.
@@ -195,7 +201,7 @@ func (p *Pool) Stats() Stats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return Stats{Size: p.config.Size, Warm: len(p.warm), Starting: p.starting, Waiting: len(p.waiting),
-		Standby: len(p.standbys), Claiming: p.claiming, LastError: p.lastErr}
+		Standby: len(p.standbys), Holders: len(p.holders), Claiming: p.claiming, LastError: p.lastErr}
 }
 
 // Warm lists the sandboxes that wait for a pod.
@@ -218,6 +224,9 @@ func (p *Pool) Run(ctx context.Context) {
 		}
 		if p.startStandby() {
 			refills.Go(func() { p.prepare(ctx) })
+		}
+		if p.startHolder() {
+			refills.Go(func() { p.prepareHolder(ctx) })
 		}
 		if p.Stats().LastError == nil {
 			tries.Succeeded(ctx, "sandboxes can be made again")
@@ -269,7 +278,7 @@ func (p *Pool) Named(ctx context.Context, podUID string) (string, error) {
 	return "", nil
 }
 
-// Destroy removes a sandbox's container, network and folder, whichever of them
+// Destroy removes a sandbox's containers, network and folder, whichever of them
 // exist. It may be repeated.
 func (p *Pool) Destroy(ctx context.Context, name string) error {
 	if !IsName(name) {
@@ -290,7 +299,7 @@ func (p *Pool) Destroy(ctx context.Context, name string) error {
 	return err
 }
 
-// Retire removes a sandbox's container and network and keeps its folder, where
+// Retire removes a sandbox's containers and network and keeps its folder, where
 // the volumes of its ended pod are. It may be repeated; what it fails to remove,
 // the sweep takes.
 func (p *Pool) Retire(ctx context.Context, name string) error {
@@ -325,7 +334,13 @@ func (p *Pool) dismantle(ctx context.Context, name string) error {
 	var problems []error
 	found, err := p.host.List(ctx, engine.LabelInstance+"="+p.config.Instance, engine.LabelSandbox+"="+name)
 	problems = append(problems, err)
-	for _, container := range found {
+	// What holds its network goes after what is in it.
+	holders, others := divide(found)
+	for _, container := range others {
+		problems = append(problems, p.host.Remove(ctx, container.ID))
+	}
+	fault.Point("pool.retire.sandbox")
+	for _, container := range holders {
 		problems = append(problems, p.host.Remove(ctx, container.ID))
 	}
 	if err := errors.Join(problems...); err != nil {

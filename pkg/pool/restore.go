@@ -23,30 +23,37 @@ import (
 // one is started: its pod's logs and exit codes are inside. ErrNotFound says
 // that it is gone for good.
 func (p *Pool) Adopt(ctx context.Context, name string) (*Sandbox, error) {
-	found, err := p.host.List(ctx, engine.LabelInstance+"="+p.config.Instance, engine.LabelSandbox+"="+name)
+	found, err := p.containers(ctx, name)
 	if err != nil {
 		return nil, err
 	}
 	if len(found) == 0 {
 		return nil, fmt.Errorf("sandbox %s: %w", name, errdefs.ErrNotFound)
 	}
-	if err := p.host.Start(ctx, found[0].ID); err != nil {
+	stopped, err := p.startHeld(ctx, found[0])
+	if err != nil {
 		return nil, fmt.Errorf("start sandbox %s again: %w", name, err)
 	}
 	fault.Point("pool.adopt.started")
 	ctx, cancel := context.WithTimeout(ctx, p.config.BootTimeout)
 	defer cancel()
-	s, err := p.connect(ctx, name, found[0].ID)
+	s, err := p.connect(ctx, name, found[0].ID, found[0].NetworkOf)
 	if err != nil {
 		return nil, fmt.Errorf("adopt sandbox %s: %w", name, err)
 	}
-	s.Stopped = found[0].State.Status != engine.StatusRunning
+	s.Stopped = stopped
 	return s, nil
+}
+
+// containers of the named sandbox but the holder of its network: one, or none.
+func (p *Pool) containers(ctx context.Context, name string) ([]engine.Container, error) {
+	found, err := p.host.List(ctx, engine.LabelInstance+"="+p.config.Instance, engine.LabelSandbox+"="+name)
+	return slices.DeleteFunc(found, isHolder), err
 }
 
 // Runs says whether the named sandbox's container runs. One that is gone does not.
 func (p *Pool) Runs(ctx context.Context, name string) (bool, error) {
-	found, err := p.host.List(ctx, engine.LabelInstance+"="+p.config.Instance, engine.LabelSandbox+"="+name)
+	found, err := p.containers(ctx, name)
 	if err != nil {
 		return false, fmt.Errorf("look for sandbox %s: %w", name, err)
 	}
@@ -112,6 +119,7 @@ func (p *Pool) Restore(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("find earlier networks: %w", err)
 	}
+	holders, containers := divide(containers)
 	served := map[string]bool{}
 	for _, c := range containers {
 		name := c.Labels[engine.LabelSandbox]
@@ -128,6 +136,10 @@ func (p *Pool) Restore(ctx context.Context) error {
 	used := map[string]bool{}
 	for _, n := range networks {
 		used[n.Labels[engine.LabelSandbox]] = false
+	}
+	for _, c := range holders {
+		used[c.Labels[engine.LabelSandbox]] = false
+		p.rejoinHolder(c, containers)
 	}
 	for _, c := range containers {
 		name := c.Labels[engine.LabelSandbox]
@@ -162,7 +174,7 @@ func (p *Pool) rejoin(ctx context.Context, c engine.Container) (served bool) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	s, err := p.connect(ctx, name, c.ID)
+	s, err := p.connect(ctx, name, c.ID, c.NetworkOf)
 	if err != nil {
 		log.G(ctx).WithField("sandbox", name).WithError(err).Warn("a sandbox of an earlier run does not answer")
 		return false
@@ -216,7 +228,7 @@ func (p *Pool) sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := p.dropDeadStandbys(ctx, containers); err != nil {
+	if err := errors.Join(p.dropDeadStandbys(ctx, containers), p.dropDeadHolders(ctx, containers)); err != nil {
 		return err
 	}
 	born := map[string]time.Time{}

@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,6 +74,8 @@ type Sandbox struct {
 	// running ends, by a call of end, when the container does not run any more.
 	running context.Context
 	end     context.CancelFunc
+	// holder is the container that has its network, "" if it has that itself.
+	holder string
 }
 
 // Gone is closed when the sandbox's container does not run any more, which nobody
@@ -114,8 +117,8 @@ func (p *Pool) folder(name string) string {
 
 func socketPath(dir string) string { return filepath.Join(dir, initapi.EngineSocket) }
 
-// boot makes a sandbox, from a standby if there is one, which has a name of its
-// own, and returns when its engine answers. What a failed boot made is removed
+// boot makes a sandbox, from a standby or with a holder if there is one, which has a
+// name of its own, and returns when its engine answers. What a failed boot made is removed
 // again.
 func (p *Pool) boot(ctx context.Context, m making) (*Sandbox, error) {
 	for len(m.ports) == 0 {
@@ -129,6 +132,11 @@ func (p *Pool) boot(ctx context.Context, m making) (*Sandbox, error) {
 		}
 		log.G(ctx).WithField("sandbox", from.name).WithError(err).Warn("a standby sandbox could not be woken, another one is made")
 	}
+	if len(m.ports) == 0 {
+		if from := p.takeHolder(ctx); from != nil {
+			m.name, m.holder = from.name, from.id
+		}
+	}
 	m.shape = p.currentShape()
 	return p.bootShaped(ctx, m)
 }
@@ -137,7 +145,9 @@ func (p *Pool) boot(ctx context.Context, m making) (*Sandbox, error) {
 type making struct {
 	name  string
 	ports []engine.Port
-	shape shape
+	// holder is the container that has the sandbox's network, "" if there is none yet.
+	holder string
+	shape  shape
 	// standby leaves its engine for later.
 	standby bool
 	// anew wants the host's images as they are now: the pool may not have heard of
@@ -152,7 +162,7 @@ func (p *Pool) bootShaped(ctx context.Context, m making) (*Sandbox, error) {
 	id, err := p.make(ctx, m)
 	var s *Sandbox
 	if err == nil {
-		s, err = p.connect(bounded, name, id)
+		s, err = p.connect(bounded, name, id, m.holder)
 	}
 	if err == nil {
 		fault.Point("pool.boot.ready")
@@ -201,24 +211,26 @@ func (p *Pool) make(ctx context.Context, m making) (string, error) {
 		return "", err
 	}
 	fault.Point("pool.boot.folder")
-	labels := map[string]string{engine.LabelInstance: p.config.Instance, engine.LabelSandbox: name,
-		engine.LabelGeneration: shape.generation, engine.LabelFolder: p.config.Dir}
-	subnet, err := p.subnets.take(name)
-	if err != nil {
-		return "", err
-	}
-	var network errgroup.Group
-	network.Go(func() error {
-		err := p.makeNetwork(ctx, name, subnet, labels)
-		fault.Point("pool.boot.network")
-		return err
-	})
+	labels := p.labels(name, shape.generation)
 	spec := p.spec(m, dir, labels)
-	if spec.Ports = m.ports; len(m.ports) == 0 {
-		// It is connected later: its network is made while it is made and started.
-		spec.Network = "none"
-	} else if err := network.Wait(); err != nil {
-		return "", err
+	var network errgroup.Group
+	if m.holder != "" {
+		spec.Network = networkOf(m.holder)
+		if err := p.guarded(ctx, p.bridge(name)); err != nil {
+			return "", err
+		}
+	} else {
+		subnet, err := p.subnets.take(name)
+		if err != nil {
+			return "", err
+		}
+		network.Go(func() error { return p.makeNetwork(ctx, name, subnet, labels) })
+		if spec.Ports = m.ports; len(m.ports) == 0 {
+			// It is connected later: its network is made while it is made and started.
+			spec.Network = "none"
+		} else if err := network.Wait(); err != nil {
+			return "", err
+		}
 	}
 	if m.standby {
 		spec.Name = standbyName(name)
@@ -232,43 +244,9 @@ func (p *Pool) make(ctx context.Context, m making) (string, error) {
 	}
 	err = errors.Join(err, network.Wait())
 	if err == nil && m.standby {
-		err = p.join(ctx, name, id)
+		_, err = p.join(ctx, name, id, "")
 	}
 	return id, errors.Join(err, caller.Err())
-}
-
-// makeNetwork makes the sandbox's network in a range, or in the first free one that
-// nobody else uses: other networks of the engine's are seen only by its refusal.
-func (p *Pool) makeNetwork(ctx context.Context, name, subnet string, labels map[string]string) error {
-	spec := engine.NetworkSpec{Name: NetworkName(name), Labels: labels}
-	if p.config.Guard != nil {
-		spec.Bridge = p.config.Guard.Bridge(name)
-	}
-	for left := p.subnets.left(); ; left-- {
-		spec.Subnet = subnet
-		err := p.host.CreateNetwork(ctx, spec)
-		if err == nil || errdefs.IsConflict(err) {
-			return p.guarded(ctx, spec.Bridge)
-		}
-		if subnet == "" || !errdefs.IsPermissionDenied(err) {
-			return err
-		}
-		p.subnets.pass(name)
-		if left <= 0 {
-			return err
-		}
-		if subnet, err = p.subnets.take(name); err != nil {
-			return err
-		}
-	}
-}
-
-// guarded is nil if the guard, if any, lets sandboxes use a network.
-func (p *Pool) guarded(ctx context.Context, bridge string) error {
-	if p.config.Guard == nil {
-		return nil
-	}
-	return p.config.Guard.Guarded(ctx, bridge)
 }
 
 // create makes the container, fetching its image when the host has none.
@@ -334,13 +312,14 @@ func (p *Pool) spec(m making, dir string, labels map[string]string) engine.Spec 
 const readyPoll = 10 * time.Millisecond
 
 // connect waits until the engine of a started sandbox answers.
-func (p *Pool) connect(ctx context.Context, name, id string) (_ *Sandbox, err error) {
+// holder is the container that has its network, "" if it has that itself.
+func (p *Pool) connect(ctx context.Context, name, id, holder string) (_ *Sandbox, err error) {
 	dir := p.folder(name)
 	inner, err := engine.Connect("unix://"+socketPath(dir), p.config.Observer.Call)
 	if err != nil {
 		return nil, err
 	}
-	s := &Sandbox{Name: name, ID: id, Dir: dir, Engine: inner, Init: initapi.NewClient(dir)}
+	s := &Sandbox{Name: name, ID: id, Dir: dir, Engine: inner, Init: initapi.NewClient(dir), holder: holder}
 	s.running, s.end = context.WithCancel(context.Background())
 	watch, stop := context.WithCancel(p.life)
 	join, giveUp := context.WithCancel(ctx)
@@ -356,7 +335,8 @@ func (p *Pool) connect(ctx context.Context, name, id string) (_ *Sandbox, err er
 	}()
 	began := time.Now()
 	p.watch(watch, stop, s)
-	joining.Go(func() error { return p.join(join, name, id) })
+	var held engine.Container
+	joining.Go(func() (err error) { held, err = p.join(join, name, id, holder); return err })
 	// The socket is there before the engine, and a call waits at it until the engine is.
 	asking, ended := context.WithCancel(ctx)
 	defer ended()
@@ -379,21 +359,12 @@ func (p *Pool) connect(ctx context.Context, name, id string) (_ *Sandbox, err er
 	if err != nil {
 		return nil, err
 	}
-	s.IP, s.Booted, s.Started = seen.IPs[NetworkName(name)], seen.Created, seen.State.StartedAt
+	network := NetworkName(name)
+	s.IP, s.Booted, s.Started = cmp.Or(seen.IPs[network], held.IPs[network]), seen.Created, seen.State.StartedAt
 	s.Image, s.hostName = seen.ImageID, seen.Name
 	s.bounds = seen.Bounds
 	if p.config.StoreVolume != "" {
 		s.Image = StoredName(seen.ImageID)
 	}
 	return s, nil
-}
-
-// join gives a sandbox its network. That takes as long as the boot of its engine, and
-// so both are done at once.
-func (p *Pool) join(ctx context.Context, name, id string) error {
-	err := p.host.Join(ctx, NetworkName(name), id)
-	if err == nil {
-		fault.Point("pool.boot.joined")
-	}
-	return err
 }

@@ -36,13 +36,17 @@ func standbyName(name string) string { return strings.TrimSuffix(name, nameSuffi
 func (p *Pool) startStandby() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	busy := p.claiming > 0 || p.unsettled > 0 && time.Now().Before(p.quiet)
-	if busy || p.preparing || p.lastErr != nil || p.starting > 0 || p.fresh() < p.config.Size ||
-		len(p.standbys) >= p.config.Standby || time.Now().Before(p.standbyAfter) {
+	if p.occupied() || len(p.standbys) >= p.config.Standby || time.Now().Before(p.standbyAfter) {
 		return false
 	}
 	p.preparing = true
 	return true
+}
+
+// occupied says that something goes before what is made ahead; the lock is held.
+func (p *Pool) occupied() bool {
+	busy := p.claiming > 0 || p.unsettled > 0 && time.Now().Before(p.quiet)
+	return busy || p.preparing || p.lastErr != nil || p.starting > 0 || p.fresh() < p.config.Size
 }
 
 // standbyRetry is the pause after one that could not be made.
@@ -111,7 +115,7 @@ func (p *Pool) rouse(ctx context.Context, from *standby, anew bool) (*Sandbox, e
 	var s *Sandbox
 	if err == nil {
 		fault.Point("pool.standby.renamed")
-		s, err = p.connect(bounded, from.name, from.id)
+		s, err = p.connect(bounded, from.name, from.id, "")
 	}
 	if err == nil {
 		s.epoch, s.generation = shape.epoch, from.generation

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -31,7 +32,7 @@ func (p *Pool) watch(ctx context.Context, stop context.CancelFunc, s *Sandbox) {
 		tries := retry.New(watchAgain, 5*time.Second)
 		for {
 			began := time.Now()
-			_, err := p.host.Wait(ctx, s.ID)
+			err := p.awaitEnd(ctx, s)
 			if err == nil || errdefs.IsNotFound(err) {
 				s.end()
 				s.Engine.Close()
@@ -47,6 +48,42 @@ func (p *Pool) watch(ctx context.Context, stop context.CancelFunc, s *Sandbox) {
 			}
 		}
 	})
+}
+
+// awaitEnd returns when the sandbox's container does not run any more, with the error
+// of who could not tell. Without the holder of its network it has no more use, and is
+// ended; no call for that is under way after the return, when it may be started again.
+func (p *Pool) awaitEnd(ctx context.Context, s *Sandbox) error {
+	if s.holder == "" {
+		_, err := p.host.Wait(ctx, s.ID)
+		return err
+	}
+	both, stop := context.WithCancel(ctx)
+	var holder sync.WaitGroup
+	holder.Go(func() { p.endWith(both, s) })
+	_, err := p.host.Wait(ctx, s.ID)
+	stop()
+	holder.Wait()
+	return err
+}
+
+// endWith ends the container of a sandbox when the holder of its network has ended.
+func (p *Pool) endWith(ctx context.Context, s *Sandbox) {
+	tries := retry.New(watchAgain, 5*time.Second)
+	for {
+		_, err := p.host.Wait(ctx, s.holder)
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil || errdefs.IsNotFound(err) {
+			if p.host.Stop(context.WithoutCancel(ctx), s.ID, 0) == nil {
+				return
+			}
+		}
+		if tries.Wait(ctx) != nil {
+			return
+		}
+	}
 }
 
 // watchAgain is how soon after a break an engine is asked for a sandbox again.

@@ -67,7 +67,7 @@ func (n Networks) Judge() Line {
 	case free == 0 && used == 0:
 		return fail(name, "widen DockerNetworkSubnet, or remove networks with docker network prune", "%s has no network left for a sandbox%s", ranges, others)
 	case free+used < n.Wanted:
-		return warn(name, "widen DockerNetworkSubnet, or lower MaxPods", "%s: %d networks are free and %d in use by sandboxes, but up to %d sandboxes are wanted (MaxPods, AVAILABLEDINDS and StandbySandboxes)%s", ranges, free, used, n.Wanted, others)
+		return warn(name, "widen DockerNetworkSubnet, or lower MaxPods", "%s: %d networks are free and %d in use by sandboxes, but up to %d sandboxes are wanted (MaxPods, AVAILABLEDINDS, StandbySandboxes and NetworkHolders)%s", ranges, free, used, n.Wanted, others)
 	}
 	return ok(name, "%s: %d networks are free, %d in use by sandboxes; up to %d are wanted%s", ranges, free, used, n.Wanted, others)
 }

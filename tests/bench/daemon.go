@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,11 +20,14 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/tests/kit"
 )
 
-// sizes are how many sandboxes docker-sd keeps warm, and how many more standing by.
-type sizes struct{ pool, standby int }
+// sizes are how many sandboxes docker-sd keeps warm, how many more standing by, and
+// how many networks it makes ahead.
+type sizes struct{ pool, standby, holders int }
 
 // usual is what docker-sd has standing by if nobody says otherwise.
-func usual(pool int) sizes { return sizes{pool: pool, standby: 4 * pool} }
+func usual(pool int) sizes {
+	return sizes{pool: pool, standby: 4 * pool, holders: min(pool, 2*runtime.NumCPU())}
+}
 
 // daemon is one run of docker-sd with its own data folder and instance name.
 type daemon struct {
@@ -75,7 +79,7 @@ func (b *bench) startDaemon(ctx context.Context, of sizes, recorded []*v1.Pod) (
 // settings are those of a docker-sd in a folder.
 func (d *daemon) settings(dir string) map[string]any {
 	return kit.Settings(dir, d.b.instance, map[string]any{
-		"AVAILABLEDINDS": d.pool, "StandbySandboxes": d.standby, "SandboxImage": d.b.sandbox, "DOCKER_HOST": d.b.host, "MaxPods": 2000,
+		"AVAILABLEDINDS": d.pool, "StandbySandboxes": d.standby, "NetworkHolders": d.holders, "SandboxImage": d.b.sandbox, "DOCKER_HOST": d.b.host, "MaxPods": 2000,
 		"HostPathPrefixes": []string{d.b.signals.dir},
 		// The log of 100 MB must not be rotated away before it is read.
 		"ContainerLogMaxSize": "1Gi",
@@ -141,11 +145,11 @@ func (d *daemon) awaitServing(ctx context.Context) error {
 }
 
 // awaitWarm returns when the pool is full: as many sandboxes that no pod holds
-// answer as it has places, and as many stand by as should.
+// answer as it has places, and as many stand by and networks are held as should.
 func (d *daemon) awaitWarm(ctx context.Context) error {
 	return poll(ctx, "wait for a warm pool (log: "+d.log.Name()+")", 3*time.Minute, 20*time.Millisecond, func() (bool, error) {
-		warm, standby, err := d.waiting(ctx)
-		return err == nil && warm >= d.pool && standby >= d.standby, err
+		is, err := d.waiting(ctx)
+		return err == nil && is.covers(d.sizes), err
 	})
 }
 
@@ -158,8 +162,8 @@ func (d *daemon) awaitSettled(ctx context.Context) error {
 	var last string
 	var since time.Time
 	return poll(ctx, "wait for a settled pool (log: "+d.log.Name()+")", 3*time.Minute, 50*time.Millisecond, func() (bool, error) {
-		warm, standby, err := d.waiting(ctx)
-		if err != nil || warm < d.pool || standby < d.standby {
+		is, err := d.waiting(ctx)
+		if err != nil || !is.covers(d.sizes) {
 			return false, err
 		}
 		found, err := d.b.containers(ctx, instanceLabel+"="+d.b.instance)
@@ -170,27 +174,41 @@ func (d *daemon) awaitSettled(ctx context.Context) error {
 	})
 }
 
-// waiting counts ready sandboxes that no pod has claimed, and those that stand by.
-func (d *daemon) waiting(ctx context.Context) (warm, standby int, err error) {
+func (s sizes) covers(want sizes) bool {
+	return s.pool >= want.pool && s.standby >= want.standby && s.holders >= want.holders
+}
+
+// waiting counts ready sandboxes that no pod has claimed, those that stand by, and
+// networks that no sandbox is in.
+func (d *daemon) waiting(ctx context.Context) (is sizes, err error) {
 	found, err := d.b.containers(ctx, instanceLabel+"="+d.b.instance)
+	used := map[string]bool{}
+	for _, c := range found {
+		used[c.Labels[sandboxLabel]] = used[c.Labels[sandboxLabel]] || !c.holder()
+	}
 	for _, c := range found {
 		name := c.Labels[sandboxLabel]
 		switch {
 		case c.State != "running" || d.isClaimed(name):
+		case c.holder():
+			if !used[name] {
+				is.holders++
+			}
 		case c.standby():
-			standby++
+			is.standby++
 		case d.warmSeen[name] || d.answers(ctx, name):
 			d.warmSeen[name] = true
-			warm++
+			is.pool++
 		}
 	}
-	return warm, standby, err
+	return is, err
 }
 
 // Labels that docker-sd puts on what it makes.
 const (
 	instanceLabel = "docker-sd.instance"
 	sandboxLabel  = "docker-sd.sandbox"
+	holderLabel   = "docker-sd.holder"
 )
 
 // socket of the engine in the named sandbox.

@@ -145,6 +145,12 @@ func (c listed) standby() bool {
 	return len(c.Names) > 0 && strings.HasSuffix(c.Names[0], "_standby")
 }
 
+// holder says whether the container only holds a sandbox's network.
+func (c listed) holder() bool {
+	_, holds := c.Labels[holderLabel]
+	return holds
+}
+
 // containers lists what carries the label, running or not.
 func (b *bench) containers(ctx context.Context, label string) ([]listed, error) {
 	filter, err := json.Marshal(map[string][]string{"label": {label}})

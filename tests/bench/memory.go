@@ -61,7 +61,7 @@ func (d *daemon) sandboxPIDs(ctx context.Context, standby bool) ([][]int, error)
 	}
 	var out [][]int
 	for _, c := range found {
-		if d.isClaimed(c.Labels[sandboxLabel]) || c.standby() != standby {
+		if d.isClaimed(c.Labels[sandboxLabel]) || c.holder() || c.standby() != standby {
 			continue
 		}
 		pids, err := d.b.pids(ctx, c.ID)

@@ -42,6 +42,9 @@ func podEnds(c *crashRun) {
 	if c.standby > 0 {
 		c.d.waitStandbys(c.t, c.standby)
 	}
+	if c.holders > 0 {
+		c.d.waitHolders(c.t, c.holders)
+	}
 	p := c.create(c.endingPod())
 	c.died(c.point())
 	c.endWell(p)
@@ -122,7 +125,8 @@ func (c *crashRun) sandboxLetGo(p *podRun) {
 		if err != nil {
 			c.t.Fatal(err)
 		}
-		return len(containers) == c.pool+c.standby && len(networks) == c.pool+c.standby
+		ahead := c.pool + c.standby + c.holders
+		return len(containers) == ahead && len(networks) == ahead
 	}, nil)
 }
 
@@ -135,6 +139,9 @@ func podIsDeleted(c *crashRun) {
 	share := true
 	pod.Spec.ShareProcessNamespace = &share
 	c.arm(c.point())
+	if c.holders > 0 {
+		c.d.waitHolders(c.t, c.holders)
+	}
 	p := c.create(pod)
 	if !c.diesBefore(func() bool { return c.marks("hook") == 1 }) {
 		c.ask("/delete", p.deleteBody(5))
@@ -244,6 +251,26 @@ func sandboxIsLost(c *crashRun) {
 		c.t.Fatal(err)
 	}
 	c.died(c.point())
+	c.resume()
+	c.find(p)
+	p.waitRunning()
+	eventually(c.t, runLimit, "the container ran again", func() bool { return c.marks("main") == 2 }, nil)
+	p.delete(5)
+	c.gone(p)
+}
+
+// networkIsLost is the life of a pod whose sandbox loses its network while docker-sd
+// is away: with the network it gets its processes anew.
+func networkIsLost(c *crashRun) {
+	pod := c.pod(nil, []v1.Container{shell("main", "echo main >>/marks/main; "+untilStopped)})
+	pod.Spec.RestartPolicy = v1.RestartPolicyAlways
+	c.arm(c.point())
+	c.d.waitHolders(c.t, c.holders)
+	p := c.create(pod)
+	c.died(c.point())
+	if err := suite.engine.kill(c.t.Context(), c.d.holderOf(c.t, p.sandbox()).ID); err != nil {
+		c.t.Fatal(err)
+	}
 	c.resume()
 	c.find(p)
 	p.waitRunning()

@@ -24,9 +24,10 @@ type crash struct {
 	at, first string
 	life      func(*crashRun)
 	// pool is how many sandboxes wait warm and standby how many without an engine,
-	// gpus how many the host has and the pod asks for.
-	pool, standby, gpus int
-	sharing             string
+	// holders how many networks are made ahead, gpus how many the host has and the pod
+	// asks for.
+	pool, standby, holders, gpus int
+	sharing                      string
 }
 
 func (c crash) String() string {
@@ -36,6 +37,9 @@ func (c crash) String() string {
 	}
 	if c.standby > 0 {
 		name += fmt.Sprintf(" standby=%d", c.standby)
+	}
+	if c.holders > 0 {
+		name += fmt.Sprintf(" holders=%d", c.holders)
 	}
 	if c.gpus > 0 {
 		name += fmt.Sprintf(" gpus=%d", c.gpus)
@@ -78,7 +82,7 @@ func newCrashRun(t *testing.T, at crash) *crashRun {
 	}
 	// What the engine makes for a call that docker-sd did not live to see answered is
 	// found by a sweep, a minute later at most.
-	settings := map[string]any{"AVAILABLEDINDS": at.pool, "StandbySandboxes": at.standby, "StrayGracePeriod": "1s"}
+	settings := map[string]any{"AVAILABLEDINDS": at.pool, "StandbySandboxes": at.standby, "NetworkHolders": at.holders, "StrayGracePeriod": "1s"}
 	if at.sharing != "" {
 		settings["ImageSharing"] = at.sharing
 	}

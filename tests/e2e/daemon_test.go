@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -42,6 +43,7 @@ func newDaemon(dir string, settings map[string]any) (*daemon, error) {
 		"SandboxImage":     suite.images.sandbox,
 		"HostPathPrefixes": []string{d.hostPath()},
 		"StandbySandboxes": 0,
+		"NetworkHolders":   0,
 		"AdminAddress":     "off", // one port for all of them
 		"VerboseLogging":   true,
 	})
@@ -155,12 +157,14 @@ func (d *daemon) leftovers(ctx context.Context) ([]string, error) {
 		return nil, err
 	}
 	var left []string
-	warm, standby := map[string]bool{}, map[string]bool{}
+	warm, standby, held := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for _, c := range containers {
 		if c.warm() {
 			warm[c.Labels[sandboxLabel]] = true
 		} else if c.standby() {
 			standby[c.Labels[sandboxLabel]] = true
+		} else if c.holder() && c.State == "running" {
+			held[c.Labels[sandboxLabel]] = true
 		} else {
 			left = append(left, "container "+c.name()+" ("+c.State+")")
 		}
@@ -171,8 +175,12 @@ func (d *daemon) leftovers(ctx context.Context) ([]string, error) {
 	if want, known := d.settings["StandbySandboxes"].(int); known && len(standby) != want {
 		left = append(left, fmt.Sprintf("%d sandboxes stand by, not %d", len(standby), want))
 	}
+	maps.DeleteFunc(held, func(name string, _ bool) bool { return warm[name] })
+	if want, known := d.settings["NetworkHolders"].(int); known && len(held) != want {
+		left = append(left, fmt.Sprintf("%d networks are held for later, not %d", len(held), want))
+	}
 	for _, n := range networks {
-		if name := n.Labels[sandboxLabel]; !warm[name] && !standby[name] {
+		if name := n.Labels[sandboxLabel]; !warm[name] && !standby[name] && !held[name] {
 			left = append(left, "network "+n.Name)
 		}
 	}

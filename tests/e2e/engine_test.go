@@ -18,11 +18,13 @@ import (
 )
 
 // instanceLabel is on everything that a daemon makes; sandboxLabel on what belongs
-// to a sandbox, storeLabel on the engine that images are imported to.
+// to a sandbox, storeLabel on the engine that images are imported to, holderLabel on
+// what holds a sandbox's network.
 const (
 	instanceLabel = "docker-sd.instance"
 	sandboxLabel  = "docker-sd.sandbox"
 	storeLabel    = "docker-sd.store"
+	holderLabel   = "docker-sd.holder"
 )
 
 // engineReader looks at the host's engine from outside, with plain HTTP, so that
@@ -84,6 +86,8 @@ type hostContainer struct {
 	State  string
 	Labels map[string]string
 	Mounts []struct{ Type, Name string }
+	// HostConfig is that part of it which a list has.
+	HostConfig struct{ NetworkMode string }
 }
 
 func (c hostContainer) name() string {
@@ -101,6 +105,12 @@ func (c hostContainer) warm() bool {
 // standby says whether the engine of this sandbox has not been started yet.
 func (c hostContainer) standby() bool {
 	return c.State == "running" && c.name() == strings.TrimSuffix(c.Labels[sandboxLabel], "_dind")+"_standby"
+}
+
+// holder says whether this only holds the network of a sandbox.
+func (c hostContainer) holder() bool {
+	_, holds := c.Labels[holderLabel]
+	return holds && c.name() == strings.TrimSuffix(c.Labels[sandboxLabel], "_dind")+"_network"
 }
 
 func labelQuery(labels ...string) string {

@@ -170,9 +170,21 @@ func (e *hostEngine) unmount() error {
 // end with a reason or run again, as their restart policy says.
 func TestHostEngineRestarts(t *testing.T) {
 	t.Parallel()
+	t.Run("networks of their own", func(t *testing.T) {
+		t.Parallel()
+		testHostEngineRestarts(t, 1, 0, "10.214.0.0/22")
+	})
+	t.Run("networks made ahead", func(t *testing.T) {
+		t.Parallel()
+		testHostEngineRestarts(t, 0, 2, "10.214.4.0/22")
+	})
+}
+
+// testHostEngineRestarts has pods in warm sandboxes, or in those of held networks.
+func testHostEngineRestarts(t *testing.T, pool, holders int, subnet string) {
 	const live = "--live-restore"
 	e := newHostEngine(t, live)
-	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": 1, "DockerNetworkSubnet": []string{"10.214.0.0/22"},
+	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": pool, "NetworkHolders": holders, "DockerNetworkSubnet": []string{subnet},
 		"StrayGracePeriod": "1s"})
 	d.Env, d.engine = append(d.Env, "DOCKER_HOST="+e.host()), e.reader
 	if err := d.start(); err != nil {
@@ -183,14 +195,21 @@ func TestHostEngineRestarts(t *testing.T) {
 	start := func(policy v1.RestartPolicy) *podRun {
 		pod := withVolume(newPod(shell("c", script)), emptyDir(), "/vol")
 		pod.Spec.RestartPolicy = policy
-		return d.run(t, pod)
+		if holders == 0 {
+			return d.run(t, pod)
+		}
+		d.waitHolders(t, holders)
+		p := d.run(t, pod)
+		p.waitRunning()
+		d.holderOf(t, p.sandbox())
+		return p
 	}
 	always, onFailure, never := start(v1.RestartPolicyAlways), start(v1.RestartPolicyOnFailure), start(v1.RestartPolicyNever)
 	before := map[*podRun]v1.ContainerStatus{}
 	for _, p := range []*podRun{always, onFailure, never} {
 		before[p] = p.waitRunning().container("c")
 	}
-	d.waitWarmBeside(t, 1)
+	d.waitMadeAhead(t, pool, holders)
 
 	t.Log("with live-restore")
 	if err := e.stop(); err != nil {
@@ -221,7 +240,7 @@ func TestHostEngineRestarts(t *testing.T) {
 		runs := always.status().container("c").RestartCount
 		// An engine 20.10 that ends while it makes or removes a network panics at its
 		// next start, and at each after that.
-		d.waitWarmBeside(t, 1)
+		d.waitMadeAhead(t, pool, holders)
 		e.restart(t, args...)
 		for _, p := range []*podRun{always, onFailure} {
 			got := p.waitFor("the pod runs again", func(s podStatus) bool {
@@ -240,7 +259,7 @@ func TestHostEngineRestarts(t *testing.T) {
 			code, text := d.must(t, http.MethodGet, "/getLogs", logBody(t, never.pod, "c", logOptions{}))
 			return code == http.StatusOK && text == "1\n"
 		}, d.log.String)
-		d.waitWarmBeside(t, 1)
+		d.waitMadeAhead(t, pool, holders)
 		never.delete(0)
 		never.waitGone()
 		never = start(v1.RestartPolicyNever)
@@ -249,4 +268,11 @@ func TestHostEngineRestarts(t *testing.T) {
 	if n := countLines(d.log, "trying again"); n > 40 {
 		t.Errorf("%d lines on four outages:\n%s", n, d.log.About("trying again"))
 	}
+}
+
+// waitMadeAhead waits until docker-sd has nothing to make for the pods to come.
+func (d *daemon) waitMadeAhead(t *testing.T, pool, holders int) {
+	t.Helper()
+	d.waitWarmBeside(t, pool)
+	d.waitHolders(t, holders)
 }

@@ -57,7 +57,7 @@ func runSuite(m *testing.M) int {
 	}
 	var shared *daemon
 	suite.shared = sync.OnceValues(func() (*daemon, error) {
-		d, err := newDaemon(filepath.Join(dir, "s"), map[string]any{"AVAILABLEDINDS": sharedPool, "StandbySandboxes": 2})
+		d, err := newDaemon(filepath.Join(dir, "s"), map[string]any{"AVAILABLEDINDS": sharedPool, "StandbySandboxes": 2, "NetworkHolders": 2})
 		if err != nil {
 			return nil, err
 		}

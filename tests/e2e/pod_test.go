@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -239,6 +240,7 @@ func (p *podRun) sandbox() hostContainer {
 		if found, err = p.find(p.t.Context()); err != nil {
 			p.t.Fatal(err)
 		}
+		found = slices.DeleteFunc(found, hostContainer.holder)
 		return len(found) == 1
 	}, nil)
 	return found[0]

@@ -19,7 +19,18 @@ import (
 // into the records.
 func TestHostReboots(t *testing.T) {
 	t.Parallel()
-	d := ownDaemon(t, 1, nil)
+	for name, holders := range map[string]int{"networks of their own": 0, "networks made ahead": 4} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			testHostReboots(t, holders)
+		})
+	}
+}
+
+func testHostReboots(t *testing.T, holders int) {
+	const pool = 1
+	d := ownDaemon(t, pool, map[string]any{"NetworkHolders": holders})
+	d.waitHolders(t, holders)
 	policies := []v1.RestartPolicy{v1.RestartPolicyAlways, v1.RestartPolicyOnFailure, v1.RestartPolicyNever}
 	script := "echo run >>/vol/runs; echo $(wc -l </vol/runs); " + untilStopped
 	pods := map[v1.RestartPolicy]*podRun{}
@@ -41,7 +52,10 @@ func TestHostReboots(t *testing.T) {
 	}
 	lost.waitRunning()
 	gone := lost.sandbox().ID
-	d.waitWarmBeside(t, 1)
+	d.waitMadeAhead(t, pool, holders)
+	if held := len(d.holders(t)) - holders; held == 0 && holders > 0 {
+		t.Error("no sandbox is in a network that was made ahead")
+	}
 	if err := d.kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +103,7 @@ func TestHostReboots(t *testing.T) {
 	}
 	lost.delete(0)
 	lost.waitGone()
-	d.waitWarm(t, 1)
+	d.waitWarm(t, pool)
 }
 
 // reboot gives the records of a daemon that does not run another boot id.
