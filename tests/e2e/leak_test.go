@@ -27,9 +27,15 @@ const (
 
 // TestManyPodsLeaveNothing: after 100 pods there is no container, network,
 // volume, file, descriptor, thread or goroutine more than before.
-func TestManyPodsLeaveNothing(t *testing.T) {
-	const pool = 3
-	d := ownDaemon(t, pool, nil)
+func TestManyPodsLeaveNothing(t *testing.T) { testPodsLeaveNothing(t, 3, 0, cycles) }
+
+// TestPodsInHeldNetworksLeaveNothing is the same for pods whose sandboxes are booted in
+// networks that were made ahead.
+func TestPodsInHeldNetworksLeaveNothing(t *testing.T) { testPodsLeaveNothing(t, 0, 2, cycles/5) }
+
+func testPodsLeaveNothing(t *testing.T, pool, holders, cycles int) {
+	t.Helper()
+	d := ownDaemon(t, pool, map[string]any{"NetworkHolders": holders})
 	// The first pods open connections and files that stay.
 	d.churn(t, lanes*2)
 	d.waitWarm(t, pool)
@@ -39,8 +45,8 @@ func TestManyPodsLeaveNothing(t *testing.T) {
 
 	used := d.churn(t, cycles)
 	left := d.waitWarm(t, pool)
-	if networks, err := suite.engine.networks(t.Context(), d.label()); err != nil || len(networks) != pool {
-		t.Errorf("%d networks for %d warm sandboxes, %v", len(networks), pool, err)
+	if networks, err := suite.engine.networks(t.Context(), d.label()); err != nil || len(networks) != pool+holders {
+		t.Errorf("%d networks for %d warm sandboxes and %d held ones, %v", len(networks), pool, holders, err)
 	}
 	kept := volumes(slices.Collect(maps.Values(left)))
 	for name := range used {
