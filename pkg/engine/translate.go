@@ -120,6 +120,8 @@ func mounts(in []Mount) []mount.Mount {
 			if m.Instance != "" {
 				item.VolumeOptions = &mount.VolumeOptions{Labels: map[string]string{LabelInstance: m.Instance}}
 			}
+		case m.Tmpfs:
+			item.Type, item.Source = mount.TypeTmpfs, ""
 		case m.Propagation != "" || m.NonRecursive:
 			item.BindOptions = &mount.BindOptions{
 				Propagation: mount.Propagation(m.Propagation), NonRecursive: m.NonRecursive}

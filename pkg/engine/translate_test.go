@@ -63,6 +63,7 @@ var translations = []struct {
 		{Target: "/var/lib/docker", Volume: true},
 		{Source: "named", Target: "/e", Volume: true},
 		{Source: "ours", Target: "/f", Volume: true, Instance: "i"},
+		{Source: "ignored", Target: "/g", Tmpfs: true},
 	}}, func(_ *configOf, h *hostOf) {
 		h.Mounts = []mount.Mount{
 			{Type: "bind", Source: "/a", Target: "/b", ReadOnly: true},
@@ -71,6 +72,7 @@ var translations = []struct {
 			{Type: "volume", Target: "/var/lib/docker"},
 			{Type: "volume", Source: "named", Target: "/e"},
 			{Type: "volume", Source: "ours", Target: "/f", VolumeOptions: &mount.VolumeOptions{Labels: map[string]string{"docker-sd.instance": "i"}}},
+			{Type: "tmpfs", Target: "/g"},
 		}
 	}},
 	{"Devices", Spec{Devices: []Device{{"/dev/a", "/dev/b", "rw"}}}, func(_ *configOf, h *hostOf) {

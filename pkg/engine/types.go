@@ -90,8 +90,8 @@ type LogLimits struct {
 	MaxFiles int
 }
 
-// Mount is a bind mount, or a named or anonymous volume (Volume true; an empty
-// Source makes an anonymous one).
+// Mount is a bind mount, a named or anonymous volume (Volume true; an empty
+// Source makes an anonymous one), or a tmpfs (Tmpfs true).
 type Mount struct {
 	Source      string
 	Target      string
@@ -102,6 +102,7 @@ type Mount struct {
 	Volume       bool
 	// Instance that a volume belongs to, if this mount makes it.
 	Instance string
+	Tmpfs    bool
 }
 
 // Device is a device node handed to a container; Permissions is any of "rwm".

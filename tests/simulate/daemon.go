@@ -41,7 +41,7 @@ func startDaemon(ctx context.Context, binary, dir string, boot time.Duration, po
 	}
 	d.Process = kit.Process{Binary: binary, Config: filepath.Join(dir, "config.yaml"), Env: []string{"HOME=" + dir}}
 	settings := kit.Settings(dir, d.name, map[string]any{"PodFirewall": "disabled",
-		"DOCKER_HOST": "unix://" + host, "AdminAddress": "", "AVAILABLEDINDS": poolSize, "StandbySandboxes": 0, "MaxPods": pods,
+		"DOCKER_HOST": "unix://" + host, "AdminAddress": "", "AVAILABLEDINDS": poolSize, "StandbySandboxes": 0, "NetworkHolders": 0, "MaxPods": pods,
 		"SandboxImage": "sandbox"})
 	if err := kit.WriteConfig(d.Config, settings); err != nil {
 		return nil, err

@@ -45,7 +45,7 @@ func install(ctx context.Context, h *host) error {
 	for _, script := range []string{
 		"docker load -i " + shareDir + "/images.tar",
 		"dpkg -i " + shareDir + "/docker-sd.deb",
-		"printf 'SandboxImage: %s\\nAVAILABLEDINDS: 1\\nSandboxBootParallel: 1\\nSandboxBootTimeout: 10m\\nStandbySandboxes: 0\\nHostPathPrefixes: [/srv]\\n' " + h.sandbox + " >>/etc/interlink/docker-sd.yaml",
+		"printf 'SandboxImage: %s\\nAVAILABLEDINDS: 1\\nSandboxBootParallel: 1\\nSandboxBootTimeout: 10m\\nStandbySandboxes: 0\\nNetworkHolders: 0\\nHostPathPrefixes: [/srv]\\n' " + h.sandbox + " >>/etc/interlink/docker-sd.yaml",
 		// Type=notify: it returns when docker-sd is ready.
 		"systemctl enable --now docker-sd",
 	} {
