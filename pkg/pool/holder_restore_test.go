@@ -34,7 +34,7 @@ func TestAdoptStartsTheHolder(t *testing.T) {
 				if err != nil || again.ID != s.ID || again.IP != s.IP || again.Stopped != (len(dies) > 0) {
 					t.Fatalf("adopted %+v, %v", again, err)
 				}
-				wantSame(t, "holder", host.containers[holder].State.Status, engine.StatusRunning)
+				wantSame(t, "holder", container(host, holder).State.Status, engine.StatusRunning)
 				var want []string
 				if name == "the holder" { // in the network of before there is nothing any more
 					want = append(want, "Stop "+s.ID)
@@ -123,7 +123,7 @@ func TestHeldSandboxIsRetired(t *testing.T) {
 		}
 		host.faults(nil)
 		advance(3 * time.Minute)
-		if _, found := host.containers[holder]; found {
+		if slices.Contains(holders(host), holderOf(s.Name)) {
 			t.Error("the holder is still there")
 		}
 		if _, err := os.Stat(s.PodDir()); err != nil {

@@ -25,6 +25,13 @@ func holders(host *fakeHost) (out []string) {
 	return out
 }
 
+// container is a moment's view of one.
+func container(host *fakeHost, id string) fakeContainer {
+	host.mu.Lock()
+	defer host.mu.Unlock()
+	return *host.containers[id]
+}
+
 func holderOf(sandbox string) string { return strings.TrimSuffix(sandbox, "_dind") + "_network" }
 
 // noted are the calls of some kinds from now on, with their subjects.
@@ -88,8 +95,8 @@ func TestHolderIsUsed(t *testing.T) {
 	withHolders(t, func(t *testing.T, host *fakeHost, config pool.Config, p *pool.Pool) {
 		before := holders(host)
 		s, holder := heldSandbox(t, host, p)
-		wantSame(t, "network of the sandbox", host.containers[s.ID].spec.Network, "container:"+holder)
-		wantSame(t, "address", s.IP, host.containers[holder].IPs[pool.NetworkName(s.Name)])
+		wantSame(t, "network of the sandbox", container(host, s.ID).spec.Network, "container:"+holder)
+		wantSame(t, "address", s.IP, container(host, holder).IPs[pool.NetworkName(s.Name)])
 		if s.IP == "" {
 			t.Error("the sandbox has no address")
 		}
@@ -116,7 +123,7 @@ func TestHolderHasNoRights(t *testing.T) {
 		config.Size, config.Holders, config.Privileged = 0, 1, true
 		config.Resources.CgroupParent = "/sandboxes"
 		run(t, pool.New(config, host))
-		spec := host.containers[host.idOf(holders(host)[0])].spec
+		spec := container(host, host.idOf(holders(host)[0])).spec
 		if spec.Privileged || len(spec.CapAdd) > 0 || !spec.ReadonlyRootfs || spec.User == "" || spec.Resources.PidsLimit == 0 || spec.Resources.MemoryBytes == 0 {
 			t.Errorf("a holder is made with %+v", spec)
 		}
@@ -162,7 +169,7 @@ func TestHoldersComeLast(t *testing.T) {
 func TestPortsTakeNoHolder(t *testing.T) {
 	withHolders(t, func(t *testing.T, host *fakeHost, config pool.Config, p *pool.Pool) {
 		s := claim(t, p.Reserve([]engine.Port{{Container: 80, Host: 8080, Protocol: "tcp"}}))
-		wantSame(t, "network", host.containers[s.ID].spec.Network, pool.NetworkName(s.Name))
+		wantSame(t, "network", container(host, s.ID).spec.Network, pool.NetworkName(s.Name))
 		wantHolders(t, p, host, 2)
 	})
 }
@@ -176,7 +183,7 @@ func TestDeadHolderIsNotUsed(t *testing.T) {
 			host.kill(host.idOf(name))
 		}
 		s := claim(t, p.Reserve(nil))
-		wantSame(t, "network", host.containers[s.ID].spec.Network, "none")
+		wantSame(t, "network", container(host, s.ID).spec.Network, "none")
 		advance(3 * time.Minute)
 		wantHolders(t, p, host, 2)
 		for _, name := range before {
@@ -245,11 +252,11 @@ func TestHolderDies(t *testing.T) {
 		}
 		host.faults(nil)
 		advance(10 * time.Second)
-		if !isClosed(s) || host.containers[s.ID].State.Alive() {
-			t.Fatalf("the sandbox lives on without a network: %+v", host.containers[s.ID].State)
+		if !isClosed(s) || container(host, s.ID).State.Alive() {
+			t.Fatalf("the sandbox lives on without a network: %+v", container(host, s.ID).State)
 		}
 		again, err := p.Adopt(t.Context(), s.Name)
-		if err != nil || !again.Stopped || again.IP == "" || !host.containers[holder].State.Alive() {
+		if err != nil || !again.Stopped || again.IP == "" || !container(host, holder).State.Alive() {
 			t.Fatalf("adopted %+v, %v", again, err)
 		}
 		advance(time.Minute)
