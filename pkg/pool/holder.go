@@ -134,6 +134,13 @@ func (p *Pool) takeHolder(ctx context.Context) *holder {
 		if err == nil {
 			return h
 		}
+		if !errdefs.IsFailedPrecondition(err) && !errdefs.IsNotFound(err) {
+			// The engine is away, or the pod is not wanted any more.
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.holders = append(p.holders, h)
+			return nil
+		}
 		log.G(ctx).WithField("sandbox", h.name).WithError(err).Warn("a network that was made ahead is of no use, it is replaced")
 		p.disown(h.name, true) // by the sweep: a pod may be waiting
 	}

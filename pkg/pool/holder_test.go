@@ -201,6 +201,27 @@ func TestDeadHolderIsNotUsed(t *testing.T) {
 	})
 }
 
+// TestUnknownHolderIsKept: an engine that does not tell of one, or is not waited for,
+// costs none.
+func TestUnknownHolderIsKept(t *testing.T) {
+	withHolders(t, func(t *testing.T, host *fakeHost, config pool.Config, p *pool.Pool) {
+		before := holders(host)
+		ids := []string{host.idOf(before[0]), host.idOf(before[1])}
+		host.faults(func(_ context.Context, call, subject string) error {
+			if call == "Inspect" && slices.Contains(ids, subject) {
+				return errdefs.ErrUnavailable
+			}
+			return nil
+		})
+		s := claim(t, p.Reserve(nil))
+		wantSame(t, "network", container(host, s.ID).spec.Network, "none")
+		host.faults(nil)
+		advance(3 * time.Minute)
+		wantSame(t, "holders", holders(host), before)
+		wantHolders(t, p, host, 2)
+	})
+}
+
 // TestUnguardedHolder: the guard is asked again when a sandbox is made.
 func TestUnguardedHolder(t *testing.T) {
 	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
