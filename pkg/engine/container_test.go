@@ -139,7 +139,7 @@ func TestRemove(t *testing.T) {
 	}
 }
 
-const inspected = `{"Id":"x","Name":"/pod","Image":"sha256:i","Created":"2026-01-02T03:04:05.5Z",
+const inspected = `{"Id":"x","Name":"/pod","Image":"sha256:i","Created":"2026-01-02T03:04:05.5Z","HostConfig":{"NetworkMode":"container:h"},
 	"State":{"Status":"exited","ExitCode":137,"OOMKilled":true,"Error":"e","Pid":7,"StartedAt":"2026-01-02T03:04:06Z","FinishedAt":"0001-01-01T00:00:00Z"},
 	"Config":{"Image":"busybox","Labels":{"k":"v"}},"NetworkSettings":{"Networks":{"net":{"IPAddress":"10.0.0.2"}}}}`
 
@@ -150,7 +150,7 @@ func TestInspect(t *testing.T) {
 	})
 	got, err := c.Inspect(t.Context(), "x")
 	want := Container{ID: "x", Name: "pod", Image: "busybox", ImageID: "sha256:i", Labels: map[string]string{"k": "v"},
-		Created: time.Date(2026, 1, 2, 3, 4, 5, 5e8, time.UTC), IPs: map[string]string{"net": "10.0.0.2"},
+		Created: time.Date(2026, 1, 2, 3, 4, 5, 5e8, time.UTC), IPs: map[string]string{"net": "10.0.0.2"}, NetworkOf: "h",
 		State: State{Status: StatusExited, ExitCode: 137, OOMKilled: true, Error: "e", PID: 7, StartedAt: time.Date(2026, 1, 2, 3, 4, 6, 0, time.UTC)}}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("Inspect(): %v (-want +got):\n%s", err, diff)
@@ -164,12 +164,12 @@ func TestList(t *testing.T) {
 	var query url.Values
 	c, _ := serve(t, map[string]http.HandlerFunc{"GET /containers/json": func(w http.ResponseWriter, r *http.Request) {
 		query = r.URL.Query()
-		says(200, `[{"Id":"2","Names":["/b"],"State":"running","Created":60},{"Id":"1","Names":["/a"],"State":"exited","Labels":{"k":"v"}},{"Id":"3"}]`)(w, r)
+		says(200, `[{"Id":"2","Names":["/b"],"State":"running","Created":60,"HostConfig":{"NetworkMode":"container:h"}},{"Id":"1","Names":["/a"],"State":"exited","Labels":{"k":"v"},"HostConfig":{"NetworkMode":"net"}},{"Id":"3"}]`)(w, r)
 	}})
 	got, err := c.List(t.Context(), "k=v", "l")
 	want := []Container{{ID: "3", Created: time.Unix(0, 0)},
 		{ID: "1", Name: "a", Labels: map[string]string{"k": "v"}, Created: time.Unix(0, 0), State: State{Status: StatusExited}},
-		{ID: "2", Name: "b", Created: time.Unix(60, 0), State: State{Status: StatusRunning}}}
+		{ID: "2", Name: "b", Created: time.Unix(60, 0), State: State{Status: StatusRunning}, NetworkOf: "h"}}
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("List(): %v (-want +got):\n%s", err, diff)
 	}
