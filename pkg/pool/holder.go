@@ -17,10 +17,11 @@ import (
 )
 
 // A holder is a container that does nothing but hold a network: that of the sandbox
-// whose name it bears, which is started in it later. It is made in quiet time, because
-// of a boot without one the engine spends half on the network: for that of a container
-// it runs itself anew, twice, and packet rules and its name server come after that.
-// It lives as long as its sandbox.
+// whose name it bears, which is started in it later. It lives as long as its sandbox.
+//
+// It is made in quiet time. Of the processor time that the host's engine takes for a
+// boot, three quarters are for the network: the engine runs its own program twice to
+// make the namespace, and sets packet rules and its name server up in it.
 type holder struct{ name, id string }
 
 // holderSuffix is that of a holder's container.
@@ -103,16 +104,16 @@ const (
 	nobody       = "65534:65534"
 )
 
-// holderSpec is of the sandbox's image, which is there, but of nothing in it.
+// holderSpec uses the sandbox's image, which is there, and no file of it.
 func (p *Pool) holderSpec(name string, labels map[string]string) engine.Spec {
 	c := p.config
 	return engine.Spec{
 		Name: holderName(name), Image: c.Image, Entrypoint: initapi.PauseCommand(), Labels: labels, Network: NetworkName(name),
 		User: nobody, WorkingDir: "/", CapDrop: []string{"ALL"}, SecurityOpt: []string{"no-new-privileges"}, ReadonlyRootfs: true,
-		// An image may ask for devices, by a variable, of an engine that gives them.
+		// The image may set this variable, for which some engines add devices.
 		Env: []string{"NVIDIA_VISIBLE_DEVICES=void"},
 		Log: engine.LogLimits{MaxBytes: 1 << 20, MaxFiles: 1},
-		// A tmpfs where the image has a volume, that none is made.
+		// With a tmpfs at the place of the image's volume the engine makes no volume.
 		Mounts: []engine.Mount{{Source: c.Init, Target: initapi.ProgramPath, ReadOnly: true}, {Target: initapi.DataPath, Tmpfs: true}},
 		Resources: engine.Resources{CPUShares: c.Resources.CPUShares, MemoryBytes: holderMemory, PidsLimit: holderPids,
 			OOMScoreAdj: c.Resources.OOMScoreAdj, CgroupParent: c.Resources.CgroupParent},
@@ -146,7 +147,8 @@ func (p *Pool) takeHolder(ctx context.Context) *holder {
 	}
 }
 
-// held is a holder that runs: what shares the network of another has none.
+// held inspects a holder. One that does not run has no network to share, and is
+// ErrFailedPrecondition.
 func (p *Pool) held(ctx context.Context, id string) (engine.Container, error) {
 	c, err := p.host.Inspect(ctx, id)
 	if err == nil && c.State.Status != engine.StatusRunning {
@@ -155,7 +157,7 @@ func (p *Pool) held(ctx context.Context, id string) (engine.Container, error) {
 	return c, err
 }
 
-// divide tells holders of sandboxes' networks from all other containers.
+// divide separates the holders of sandboxes' networks from all other containers.
 func divide(containers []engine.Container) (holders, others []engine.Container) {
 	for _, c := range containers {
 		if isHolder(c) {
@@ -206,9 +208,9 @@ func (p *Pool) dropDeadHolders(ctx context.Context, containers []engine.Containe
 	return errors.Join(problems...)
 }
 
-// startHeld starts a sandbox again, and before that the holder of its network. What
-// lost its network while it ran is ended, for it cannot have another. It says whether
-// all that ran in the sandbox has ended.
+// startHeld starts a sandbox again, and before that the holder of its network. A
+// sandbox that lost its network while it ran is ended first: a running container gets
+// no other. It says whether all that ran in the sandbox has ended.
 func (p *Pool) startHeld(ctx context.Context, c engine.Container) (stopped bool, err error) {
 	stopped = c.State.Status != engine.StatusRunning
 	if c.NetworkOf != "" {

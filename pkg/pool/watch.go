@@ -50,9 +50,9 @@ func (p *Pool) watch(ctx context.Context, stop context.CancelFunc, s *Sandbox) {
 	})
 }
 
-// awaitEnd returns when the sandbox's container does not run any more, with the error
-// of who could not tell. Without the holder of its network it has no more use, and is
-// ended; no call for that is under way after the return, when it may be started again.
+// awaitEnd returns when the sandbox's container does not run any more; an error says
+// that this is not known. It ends the container when the holder of its network ends. No
+// call for that is under way after the return, when the sandbox may be started again.
 func (p *Pool) awaitEnd(ctx context.Context, s *Sandbox) error {
 	if s.holder == "" {
 		_, err := p.host.Wait(ctx, s.ID)
