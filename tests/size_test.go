@@ -21,8 +21,8 @@ const (
 // the engine that are a story from beginning to end, and tests of packages that are being
 // rewritten.
 var tooLong = map[string]bool{
-	"TestHooksAreDiscreet": true, "TestDataFolderFails": true, "TestFirewallLives": true, "TestHostEngineRestarts": true,
-	"TestImageCredentials": true, "TestHostReboots": true, "TestSandboxHasItsPodsBounds": true,
+	"TestHooksAreDiscreet": true, "TestDataFolderFails": true, "TestFirewallLives": true,
+	"TestImageCredentials": true, "TestSandboxHasItsPodsBounds": true,
 	"TestWebPagesReachNoPod": true,
 	"FuzzPod":                true, "../pkg/pool/restore_test.go": true,
 }

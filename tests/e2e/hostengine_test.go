@@ -182,8 +182,7 @@ func TestHostEngineRestarts(t *testing.T) {
 
 // testHostEngineRestarts has pods in warm sandboxes, or in those of held networks.
 func testHostEngineRestarts(t *testing.T, pool, holders int, subnet string) {
-	const live = "--live-restore"
-	e := newHostEngine(t, live)
+	e := newHostEngine(t, liveRestore)
 	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": pool, "NetworkHolders": holders, "DockerNetworkSubnet": []string{subnet},
 		"StrayGracePeriod": "1s"})
 	d.Env, d.engine = append(d.Env, "DOCKER_HOST="+e.host()), e.reader
@@ -191,28 +190,53 @@ func testHostEngineRestarts(t *testing.T, pool, holders int, subnet string) {
 		t.Fatal(err)
 	}
 	d.endsSwept(t)
-	script := "echo run >>/vol/runs; echo $(wc -l </vol/runs); " + untilStopped
-	start := func(policy v1.RestartPolicy) *podRun {
-		pod := withVolume(newPod(shell("c", script)), emptyDir(), "/vol")
-		pod.Spec.RestartPolicy = policy
-		if holders == 0 {
-			return d.run(t, pod)
-		}
-		d.waitHolders(t, holders)
-		p := d.run(t, pod)
-		p.waitRunning()
-		d.holderOf(t, p.sandbox())
-		return p
+	o := &outages{d: d, e: e, pool: pool, holders: holders}
+	o.always, o.onFailure, o.never = o.run(t, v1.RestartPolicyAlways), o.run(t, v1.RestartPolicyOnFailure), o.run(t, v1.RestartPolicyNever)
+	o.isNotNoticed(t)
+	for what, args := range map[string][]string{"the engine ended all containers at its start": nil, "and at its end": nil} {
+		t.Log("without live-restore: " + what)
+		o.endsAll(t, args)
 	}
-	always, onFailure, never := start(v1.RestartPolicyAlways), start(v1.RestartPolicyOnFailure), start(v1.RestartPolicyNever)
+	if n := countLines(d.log, "trying again"); n > 40 {
+		t.Errorf("%d lines on four outages:\n%s", n, d.log.About("trying again"))
+	}
+}
+
+const liveRestore = "--live-restore"
+
+// outages are of a host's engine under three pods, one of each restart policy.
+type outages struct {
+	d                        *daemon
+	e                        *hostEngine
+	pool, holders            int
+	always, onFailure, never *podRun
+}
+
+// run starts a pod that counts its runs in a volume.
+func (o *outages) run(t *testing.T, policy v1.RestartPolicy) *podRun {
+	t.Helper()
+	pod := withVolume(newPod(shell("c", "echo run >>/vol/runs; echo $(wc -l </vol/runs); "+untilStopped)), emptyDir(), "/vol")
+	pod.Spec.RestartPolicy = policy
+	if o.holders == 0 {
+		return o.d.run(t, pod)
+	}
+	o.d.waitHolders(t, o.holders)
+	p := o.d.run(t, pod)
+	p.waitRunning()
+	o.d.holderOf(t, p.sandbox())
+	return p
+}
+
+// isNotNoticed stops the engine with live-restore and starts it again.
+func (o *outages) isNotNoticed(t *testing.T) {
+	t.Helper()
 	before := map[*podRun]v1.ContainerStatus{}
-	for _, p := range []*podRun{always, onFailure, never} {
+	for _, p := range []*podRun{o.always, o.onFailure, o.never} {
 		before[p] = p.waitRunning().container("c")
 	}
-	d.waitMadeAhead(t, pool, holders)
-
+	o.d.waitMadeAhead(t, o.pool, o.holders)
 	t.Log("with live-restore")
-	if err := e.stop(); err != nil {
+	if err := o.e.stop(); err != nil {
 		t.Fatal(err)
 	}
 	for p, was := range before {
@@ -221,8 +245,8 @@ func testHostEngineRestarts(t *testing.T, pool, holders int, subnet string) {
 		}
 		p.waitLog("c", "1\n")
 	}
-	waits := d.run(t, newPod(shell("c", "echo ran")))
-	e.start(t, live)
+	waits := o.d.run(t, newPod(shell("c", "echo ran")))
+	o.e.start(t, liveRestore)
 	if got := waits.output(); got != "ran\n" {
 		t.Errorf("log of a pod from the outage = %q", got)
 	}
@@ -234,40 +258,38 @@ func testHostEngineRestarts(t *testing.T, pool, holders int, subnet string) {
 			t.Errorf("after the engine was away: %+v", got)
 		}
 	}
+}
 
-	for what, args := range map[string][]string{"the engine ended all containers at its start": nil, "and at its end": nil} {
-		t.Log("without live-restore: " + what)
-		runs := always.status().container("c").RestartCount
-		// An engine 20.10 that ends while it makes or removes a network panics at its
-		// next start, and at each after that.
-		d.waitMadeAhead(t, pool, holders)
-		e.restart(t, args...)
-		for _, p := range []*podRun{always, onFailure} {
-			got := p.waitFor("the pod runs again", func(s podStatus) bool {
-				return s.container("c").State.Running != nil && s.container("c").RestartCount > runs
-			}).container("c")
-			if end := got.LastTerminationState.Terminated; end == nil || end.ExitCode != 137 || !strings.Contains(end.Message, "sandbox stopped") {
-				t.Errorf("it ended before with %+v", end)
-			}
-			p.waitLog("c", fmt.Sprintf("%d\n", runs+2)) // its volume is the same
+// endsAll restarts the engine without live-restore, which ends all containers.
+func (o *outages) endsAll(t *testing.T, args []string) {
+	t.Helper()
+	runs := o.always.status().container("c").RestartCount
+	// An engine 20.10 that ends while it makes or removes a network panics at its
+	// next start, and at each after that.
+	o.d.waitMadeAhead(t, o.pool, o.holders)
+	o.e.restart(t, args...)
+	for _, p := range []*podRun{o.always, o.onFailure} {
+		got := p.waitFor("the pod runs again", func(s podStatus) bool {
+			return s.container("c").State.Running != nil && s.container("c").RestartCount > runs
+		}).container("c")
+		if end := got.LastTerminationState.Terminated; end == nil || end.ExitCode != 137 || !strings.Contains(end.Message, "sandbox stopped") {
+			t.Errorf("it ended before with %+v", end)
 		}
-		if end := never.waitPhase(v1.PodFailed).container("c").State.Terminated; end.ExitCode != 137 || !strings.Contains(end.Message, "sandbox stopped") {
-			t.Errorf("Never: end = %+v", end)
-		}
-		// Docker-sd may have found its sandbox while the engine was still ending all.
-		eventually(t, runLimit, "the log of the pod that ended", func() bool {
-			code, text := d.must(t, http.MethodGet, "/getLogs", logBody(t, never.pod, "c", logOptions{}))
-			return code == http.StatusOK && text == "1\n"
-		}, d.log.String)
-		d.waitMadeAhead(t, pool, holders)
-		never.delete(0)
-		never.waitGone()
-		never = start(v1.RestartPolicyNever)
-		never.waitRunning()
+		p.waitLog("c", fmt.Sprintf("%d\n", runs+2)) // its volume is the same
 	}
-	if n := countLines(d.log, "trying again"); n > 40 {
-		t.Errorf("%d lines on four outages:\n%s", n, d.log.About("trying again"))
+	if end := o.never.waitPhase(v1.PodFailed).container("c").State.Terminated; end.ExitCode != 137 || !strings.Contains(end.Message, "sandbox stopped") {
+		t.Errorf("Never: end = %+v", end)
 	}
+	// Docker-sd may have found its sandbox while the engine was still ending all.
+	eventually(t, runLimit, "the log of the pod that ended", func() bool {
+		code, text := o.d.must(t, http.MethodGet, "/getLogs", logBody(t, o.never.pod, "c", logOptions{}))
+		return code == http.StatusOK && text == "1\n"
+	}, o.d.log.String)
+	o.d.waitMadeAhead(t, o.pool, o.holders)
+	o.never.delete(0)
+	o.never.waitGone()
+	o.never = o.run(t, v1.RestartPolicyNever)
+	o.never.waitRunning()
 }
 
 // waitMadeAhead waits until docker-sd has nothing to make for the pods to come.

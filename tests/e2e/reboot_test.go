@@ -56,27 +56,7 @@ func testHostReboots(t *testing.T, holders int) {
 	if held := len(d.holders(t)) - holders; held == 0 && holders > 0 {
 		t.Error("no sandbox is in a network that was made ahead")
 	}
-	if err := d.kill(); err != nil {
-		t.Fatal(err)
-	}
-	containers, err := d.engine.containers(t.Context(), d.label())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range containers {
-		if c.State == "running" {
-			if err := d.engine.kill(t.Context(), c.ID); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	if err := d.engine.removeContainer(t.Context(), gone); err != nil {
-		t.Fatal(err)
-	}
-	d.reboot(t)
-	if err := d.start(); err != nil {
-		t.Fatal(err)
-	}
+	d.crashWithHost(t, gone)
 	d.waitReady(t)
 	for _, policy := range policies[:2] {
 		seen := pods[policy].waitFor("the pod runs again", func(s podStatus) bool { return s.container("c").State.Running != nil }).container("c")
@@ -104,6 +84,33 @@ func testHostReboots(t *testing.T, holders int) {
 	lost.delete(0)
 	lost.waitGone()
 	d.waitWarm(t, pool)
+}
+
+// crashWithHost ends docker-sd and all containers, loses one of them, and starts
+// docker-sd on a host that seems to have been started again.
+func (d *daemon) crashWithHost(t *testing.T, lost string) {
+	t.Helper()
+	if err := d.kill(); err != nil {
+		t.Fatal(err)
+	}
+	containers, err := d.engine.containers(t.Context(), d.label())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range containers {
+		if c.State == "running" {
+			if err := d.engine.kill(t.Context(), c.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := d.engine.removeContainer(t.Context(), lost); err != nil {
+		t.Fatal(err)
+	}
+	d.reboot(t)
+	if err := d.start(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // reboot gives the records of a daemon that does not run another boot id.
