@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/log"
+	"github.com/containerd/errdefs"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -94,6 +95,10 @@ func (l *life) giveUp(ctx context.Context) observation {
 			return l.seen
 		}
 	}
+	left := seenLost
+	if l.stay != nil && !errdefs.IsNotFound(l.reason) {
+		left = seenExited // it may come back yet, with the logs
+	}
 	switch {
 	case end != nil:
 	case l.stay == nil:
@@ -103,7 +108,7 @@ func (l *life) giveUp(ctx context.Context) observation {
 		end = &v1.ContainerStateTerminated{ExitCode: 137, Reason: reasonUnknown, Message: lossMessage}
 	}
 	l.fail(ctx, *end)
-	return seenLost
+	return left
 }
 
 // retireSandbox removes the pod's sandbox but for its folder, and tries again until

@@ -139,7 +139,7 @@ func (l *life) find(ctx context.Context) observation {
 		return l.seen
 	}
 	if err != nil {
-		return l.lose(err)
+		return l.lose(ctx, err)
 	}
 	if l.seen == seenNothing {
 		fault.Point("pods.place.adopted")
@@ -218,7 +218,8 @@ func (p *pod) search(ctx context.Context) (*pool.Sandbox, error) {
 // lose decides whether a pod whose sandbox is lost may start over. One that must not
 // run twice may if nothing of it has run. After a restart of docker-sd that is not
 // known.
-func (l *life) lose(why error) observation {
+func (l *life) lose(ctx context.Context, why error) observation {
+	log.G(ctx).WithError(why).Warn("the pod's sandbox is lost")
 	l.reason = why
 	l.locate()
 	if l.spec.Spec.RestartPolicy != v1.RestartPolicyNever || l.stay != nil && !l.ranBefore() {

@@ -29,12 +29,14 @@ func TestGPU_ContainersSeeTheirDevices(t *testing.T) {
 	greedy := shell("none", gpuLook)
 	greedy.Env = []v1.EnvVar{{Name: "NVIDIA_VISIBLE_DEVICES", Value: "all"}}
 	p := d.run(t, newPod(asks, withGPUs(shell("one", gpuLook), 1), greedy))
+	// What the record says until the pod has ended.
+	givenTo := map[string][]string{"two": p.given("two"), "one": p.given("one"), "none": p.given("none")}
 	p.waitFor("all have ended", func(s podStatus) bool {
 		return !slices.ContainsFunc(s.Containers, func(c v1.ContainerStatus) bool { return c.State.Terminated == nil })
 	})
 	all := []string{}
 	for name, want := range map[string]int{"two": 2, "one": 1, "none": 0} {
-		given, log := p.given(name), p.logs(name, logOptions{})
+		given, log := givenTo[name], p.logs(name, logOptions{})
 		if len(given) != want {
 			t.Errorf("%s was given %v, want %d", name, given, want)
 		}
@@ -196,7 +198,7 @@ func TestGPU_GivenBack(t *testing.T) {
 // application's does nothing.
 func TestGPU_Faults(t *testing.T) {
 	g := newFakeGPUs(t, 3)
-	d := ownDaemon(t, 1, g.settings(map[string]any{"GPUIgnoredXIDs": []int{94}}))
+	d := ownDaemon(t, 1, g.settings(map[string]any{"GPUIgnoredXIDs": []int{94}, "GPUHoldDown": "20s"}))
 	d.waitTotal(t, 3)
 	p := d.run(t, newPod(withGPUs(shell("c", "trap 'exit 3' TERM; while :; do sleep 1 & wait $!; done"), 2), shell("other", untilStopped)))
 	p.waitRunning()
