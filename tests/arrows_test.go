@@ -30,8 +30,9 @@ var arrows = map[string][]string{
 	"initapi":      {},
 	"initbinary":   {},
 	"interlink":    {},
+	"lifecycle":    {},
 	"metrics":      {"admin", "gpu", "images", "pods", "pool"},
-	"pods":         {"engine", "eviction", "fault", "images", "initapi", "podspec", "pool", "probes", "retry", "tree", "volumes"},
+	"pods":         {"engine", "eviction", "fault", "images", "initapi", "lifecycle", "podspec", "pool", "probes", "retry", "tree", "volumes"},
 	"podspec":      {"engine", "probes"},
 	"pool":         {"engine", "fault", "initapi", "retry"},
 	"preflight":    {"accelerators", "engine", "gpu", "pool"},
@@ -60,7 +61,7 @@ var owners = map[string]string{
 
 // pure packages decide and do nothing: they may not import what reads, writes or waits.
 var (
-	pure   = []string{"podspec"}
+	pure   = []string{"lifecycle", "podspec"}
 	impure = []string{"bufio", "context", "io", "io/fs", "net", "net/http", "os", "os/exec", "path/filepath", "sync", "syscall", "time", "golang.org/x/sys/unix"}
 )
 

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 )
 
 // findInstances looks up the containers of a pod from before a restart of
@@ -26,7 +27,7 @@ func (p *pod) findInstances(ctx context.Context, s *stay) {
 			}
 			p.setInstance(r.spec.Name, seen.ID)
 			p.m.images.Hold(string(p.spec.UID), seen.ImageID)
-			if p.peek().Stage == stagePlaced {
+			if p.peek().Stage == lifecycle.StagePlaced {
 				r.adopt(seen)
 			}
 		}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
@@ -33,19 +34,19 @@ const maxReaders = 1 << 30
 
 // archive copies the logs of an ended pod out of its sandbox. It tries again where that
 // may help, such as when the disk is full.
-func (l *life) archive(ctx context.Context) observation {
+func (l *life) archive(ctx context.Context) lifecycle.Observation {
 	tries := retry.New(time.Second, time.Minute)
 	for {
 		err := l.keepLogs(ctx, l.stay.Sandbox)
 		if err == nil {
 			tries.Succeeded(ctx, "the ended pod's logs are kept")
-			return seenRunning
+			return lifecycle.SeenRunning
 		}
 		if tries.Failed(ctx, "the ended pod keeps its sandbox for now: its logs could not be kept elsewhere", err) != nil {
 			return l.seen
 		}
 		if closed(l.stay.Gone()) {
-			return seenExited // once more, as when its engine is being restarted
+			return lifecycle.SeenExited // once more, as when its engine is being restarted
 		}
 	}
 }
@@ -62,7 +63,7 @@ func (p *pod) keepLogs(ctx context.Context, s *pool.Sandbox) error {
 	if err != nil {
 		return err
 	}
-	archived := func(r *record) { r.Stage = r.Stage.reach(stageArchived) }
+	archived := func(r *record) { r.Stage = r.Stage.Reach(lifecycle.StageArchived) }
 	err = p.change(archived)
 	if evicted && errors.Is(err, unix.ENOSPC) {
 		_ = p.note(archived) // release saves it again, when there is room
@@ -77,11 +78,11 @@ func (p *pod) keepLogs(ctx context.Context, s *pool.Sandbox) error {
 // release gives up the sandbox of a pod whose logs are kept: all of it but its folder,
 // which has the pod's volumes, and the folder as well if the pod was evicted. What
 // cannot be removed is left to the sweep.
-func (l *life) release(ctx context.Context) observation {
+func (l *life) release(ctx context.Context) lifecycle.Observation {
 	evicted := l.wasEvicted()
-	if l.seen == seenNothing && !evicted {
+	if l.seen == lifecycle.SeenNothing && !evicted {
 		l.locate()
-		return seenReleased // by an earlier run, or by the sweep of this one
+		return lifecycle.SeenReleased // by an earlier run, or by the sweep of this one
 	}
 	l.locate()
 	// Readers of the sandbox's logs finish first; new ones take the files.
@@ -100,13 +101,13 @@ func (l *life) release(ctx context.Context) observation {
 		log.G(ctx).WithError(err).Warn("the ended pod's sandbox is left to the sweep")
 	}
 	l.sandbox.Store(nil)
-	return seenReleased
+	return lifecycle.SeenReleased
 }
 
 // logsKept says that the pod's logs are files, as far as there are any.
 func (p *pod) logsKept() bool {
 	at := p.peek().Stage
-	return at == stageArchived || at == stageRemoving
+	return at == lifecycle.StageArchived || at == lifecycle.StageRemoving
 }
 
 func (p *pod) archiveLogs(ctx context.Context, s *pool.Sandbox) error {

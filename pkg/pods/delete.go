@@ -66,11 +66,11 @@ func (m *Manager) condemn(ctx context.Context, p *pod, grace *int64) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if p.admitErr != nil || p.peek().Stage.deleting() {
+	if p.admitErr != nil || p.peek().Stage.Deleting() {
 		return nil
 	}
 	err := p.note(func(r *record) {
-		r.Stage, r.Grace = r.Stage.afterDelete(), int64(gracePeriod(p.spec, grace)/time.Second)
+		r.Stage, r.Grace = r.Stage.AfterDelete(), int64(gracePeriod(p.spec, grace)/time.Second)
 	})
 	if err != nil {
 		log.G(ctx).WithError(err).Warn("a delete in progress would not survive a restart")

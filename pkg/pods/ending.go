@@ -12,12 +12,13 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
 
 // runContainers looks after the pod's containers until all have ended for good, or
 // there is a reason to end them.
-func (l *life) runContainers(ctx context.Context) observation {
+func (l *life) runContainers(ctx context.Context) lifecycle.Observation {
 	began := time.Now()
 	err := l.serve(ctx, l.stay)
 	l.ran = time.Since(began)
@@ -25,25 +26,25 @@ func (l *life) runContainers(ctx context.Context) observation {
 	case ctx.Err() != nil:
 		return l.seen
 	case err == nil:
-		return seenFinished
+		return lifecycle.SeenFinished
 	case errors.Is(err, errGone):
-		return seenExited
+		return lifecycle.SeenExited
 	}
 	l.reason = err
-	return seenReason
+	return lifecycle.SeenReason
 }
 
 // recordReason writes down why the pod is ended before its containers are stopped: one
 // may end by itself meanwhile, with 0, and a docker-sd that finds that must not take
 // the pod for a success.
-func (l *life) recordReason(ctx context.Context) observation {
+func (l *life) recordReason(ctx context.Context) lifecycle.Observation {
 	end := l.endFor(l.reason)
-	err := l.note(func(r *record) { r.Stage, r.End = r.Stage.reach(stageEnding), &end })
+	err := l.note(func(r *record) { r.Stage, r.End = r.Stage.Reach(lifecycle.StageEnding), &end })
 	if err != nil {
 		log.G(ctx).WithError(err).Warn("why the pod is ended could not be saved")
 	}
 	fault.Point("pods.verdict.recorded")
-	return seenRunning
+	return lifecycle.SeenRunning
 }
 
 // endFor is the state that containers get that have not ended by themselves.
@@ -62,11 +63,11 @@ func (l *life) endFor(reason error) v1.ContainerStateTerminated {
 
 // stop ends the pod's containers within the grace period of the delete, or of the pod.
 // One that cannot be stopped goes with its sandbox.
-func (l *life) stop(ctx context.Context) observation {
+func (l *life) stop(ctx context.Context) lifecycle.Observation {
 	r := l.peek()
 	grace := gracePeriod(l.spec, nil)
 	switch {
-	case r.Stage.deleting():
+	case r.Stage.Deleting():
 		grace = time.Duration(r.Grace) * time.Second
 	case l.atOnce:
 		grace = 0
@@ -74,20 +75,20 @@ func (l *life) stop(ctx context.Context) observation {
 	err := l.stopAll(ctx, l.stay.Sandbox, grace)
 	if err != nil && ctx.Err() == nil {
 		log.G(ctx).WithError(err).Warn("not all containers of the pod could be stopped, they go with its sandbox")
-		if !r.Stage.deleting() {
+		if !r.Stage.Deleting() {
 			l.retireSandbox(ctx)
 		}
 	}
 	if ctx.Err() != nil {
 		return l.seen // a delete has its own grace period; the next docker-sd goes on here
 	}
-	return seenStopped
+	return lifecycle.SeenStopped
 }
 
 // giveUp ends a pod whose sandbox does not come back. If the sandbox was not seen to
 // stop, containers may run in it, where only its engine is mute: the pod has not ended,
 // and its devices are not free, until they are gone.
-func (l *life) giveUp(ctx context.Context) observation {
+func (l *life) giveUp(ctx context.Context) lifecycle.Observation {
 	end := l.peek().End
 	if l.stay == nil {
 		l.report(ctx, EventLost, "", nil)
@@ -95,9 +96,9 @@ func (l *life) giveUp(ctx context.Context) observation {
 			return l.seen
 		}
 	}
-	left := seenLost
+	left := lifecycle.SeenLost
 	if l.stay != nil && !errdefs.IsNotFound(l.reason) {
-		left = seenExited // it may come back yet, with the logs
+		left = lifecycle.SeenExited // it may come back yet, with the logs
 	}
 	switch {
 	case end != nil:
@@ -125,13 +126,13 @@ func (p *pod) retireSandbox(ctx context.Context) {
 
 // recordEnd ends the pod with what its containers came to, or with the reason in its
 // record.
-func (l *life) recordEnd(ctx context.Context) observation {
+func (l *life) recordEnd(ctx context.Context) lifecycle.Observation {
 	if end := l.peek().End; end != nil {
 		l.fail(ctx, *end)
 	} else {
 		l.conclude(ctx)
 	}
-	return seenRunning
+	return lifecycle.SeenRunning
 }
 
 // fail ends what has not ended with one state.
@@ -160,7 +161,7 @@ func (p *pod) conclude(ctx context.Context) {
 	for _, status := range statuses {
 		final = append(final, status)
 	}
-	if err := p.note(func(r *record) { r.Stage, r.Ended, r.Devices = r.Stage.reach(stageEnded), final, nil }); err != nil {
+	if err := p.note(func(r *record) { r.Stage, r.Ended, r.Devices = r.Stage.Reach(lifecycle.StageEnded), final, nil }); err != nil {
 		log.G(ctx).WithError(err).Warn("the pod's outcome could not be saved")
 	}
 	fault.Point("pods.outcome.recorded")

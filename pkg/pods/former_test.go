@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
@@ -61,7 +62,7 @@ func TestFormerIsWaitedFor(t *testing.T) {
 				m := New(Config{Dir: t.TempDir()}, sandboxes, nil, ailing{})
 				defer m.Close()
 				p := m.newPod(plainPod())
-				p.kept.Store(&record{Pod: p.spec, Stage: stageReplacing, Sandbox: "new", Replaced: "old"})
+				p.kept.Store(&record{Pod: p.spec, Stage: lifecycle.StageReplacing, Sandbox: "new", Replaced: "old"})
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 				defer cancel()
 				err := p.removeReplaced(ctx)
@@ -77,11 +78,11 @@ func TestFormerIsWaitedFor(t *testing.T) {
 				}
 				again, cancelAgain := context.WithTimeout(t.Context(), 10*time.Minute)
 				defer cancelAgain()
-				l := &life{pod: p, work: again, seen: seenNothing}
+				l := &life{pod: p, work: again, seen: lifecycle.SeenNothing}
 				for again.Err() == nil {
 					l.advance(again)
 				}
-				if l.seen != seenClaimed || p.peek().Stage != stageReplacing {
+				if l.seen != lifecycle.SeenClaimed || p.peek().Stage != lifecycle.StageReplacing {
 					t.Errorf("the pod came to %q, %q", p.peek().Stage, l.seen)
 				}
 			})

@@ -105,7 +105,7 @@ func (s store) dropHeld(recorded map[types.UID]bool) error {
 // can tell, nothing is given out until the pod is deleted. copies says that there is a
 // copy of what pods hold, if they hold anything.
 func (m *Manager) claimRefused(uid types.UID, r *record, copies bool) error {
-	if r.Stage.over() {
+	if r.Stage.Over() {
 		return nil
 	}
 	held, err := m.store.held(uid)

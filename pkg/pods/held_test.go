@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -83,7 +84,7 @@ func TestRefusedPodKeepsItsDevices(t *testing.T) {
 			r := fullRecord()
 			r.Sandbox, r.JID = "7a2c9b0e-4d1f-4f7a-9d6e-0123456789ab_dind", "7a2c9b0e-4d1f-4f7a-9d6e-0123456789ab_dind"
 			// Being deleted and stuck, so that nothing of it runs here.
-			r.Stage, r.Ended, r.Devices = stageRemoving, nil, json.RawMessage(c.devices)
+			r.Stage, r.Ended, r.Devices = lifecycle.StageRemoving, nil, json.RawMessage(c.devices)
 			if c.devices == "" {
 				r.Devices = nil
 			}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/containerd/containerd/log"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
@@ -15,7 +16,7 @@ type life struct {
 	// work ends when the pod is deleted or docker-sd shuts down.
 	work context.Context
 	// seen is the half of the pod's position that is not on disk.
-	seen observation
+	seen lifecycle.Observation
 	// stay is the pod's time in its present sandbox, nil before the sandbox is there.
 	stay *stay
 	// reason is why the pod is to be ended, or why its sandbox is lost.
@@ -48,13 +49,13 @@ type stay struct {
 
 // run owns the pod until it is deleted or docker-sd shuts down. After a shutdown the
 // containers go on, and the next docker-sd starts where the record says.
-func (p *pod) run(work context.Context, seen observation) {
+func (p *pod) run(work context.Context, seen lifecycle.Observation) {
 	defer close(p.done)
 	defer p.locate()
 	l := &life{pod: p, work: p.begin(work, seen), seen: seen}
 	defer l.startIsOver()
 	l.restore()
-	for p.life.Err() == nil && !p.stage().deleting() {
+	for p.life.Err() == nil && !p.stage().Deleting() {
 		l.advance(l.work)
 	}
 	if p.life.Err() == nil {
@@ -77,7 +78,7 @@ func (l *life) remove() {
 // restore shows what the record says of containers that ended for good.
 func (l *life) restore() {
 	r := l.peek()
-	if !r.Stage.over() {
+	if !r.Stage.Over() {
 		l.restoreOver(r.Ended)
 		return
 	}
@@ -98,45 +99,45 @@ func (l *life) startIsOver() {
 // advance does what comes next. An action that ctx ends returns what was seen before,
 // so that it is done again if the pod is still there.
 func (l *life) advance(ctx context.Context) {
-	at := position{l.stage(), l.seen}
-	do := next(at)
-	log.G(ctx).WithField("stage", at.stage).WithField("seen", at.seen).Debug("next: " + string(do))
+	at := lifecycle.Position{Stage: l.stage(), Seen: l.seen}
+	do := lifecycle.Next(at)
+	log.G(ctx).WithField("stage", at.Stage).WithField("seen", at.Seen).Debug("next: " + string(do))
 	l.seen = l.carryOut(ctx, do)
 }
 
-func (l *life) carryOut(ctx context.Context, do action) observation {
+func (l *life) carryOut(ctx context.Context, do lifecycle.Action) lifecycle.Observation {
 	switch do {
-	case actionClaim:
+	case lifecycle.ActionClaim:
 		return l.claimAgain()
-	case actionClear:
+	case lifecycle.ActionClear:
 		return l.clearReplaced(ctx)
-	case actionPlace:
+	case lifecycle.ActionPlace:
 		return l.place(ctx)
-	case actionFind:
+	case lifecycle.ActionFind:
 		return l.find(ctx)
-	case actionAsk:
+	case lifecycle.ActionAsk:
 		return l.ask(ctx)
-	case actionRecover:
+	case lifecycle.ActionRecover:
 		return l.recoverSandbox(ctx)
-	case actionReplace:
+	case lifecycle.ActionReplace:
 		return l.replaceSandbox(ctx)
-	case actionRun:
+	case lifecycle.ActionRun:
 		return l.runContainers(ctx)
-	case actionCondemn:
+	case lifecycle.ActionCondemn:
 		return l.recordReason(ctx)
-	case actionStop:
+	case lifecycle.ActionStop:
 		return l.stop(ctx)
-	case actionGiveUp:
+	case lifecycle.ActionGiveUp:
 		return l.giveUp(ctx)
-	case actionEnd:
+	case lifecycle.ActionEnd:
 		return l.recordEnd(ctx)
-	case actionArchive:
+	case lifecycle.ActionArchive:
 		return l.archive(ctx)
-	case actionRelease:
+	case lifecycle.ActionRelease:
 		return l.release(ctx)
-	case actionErase:
+	case lifecycle.ActionErase:
 		return l.erase(ctx)
-	case actionRest:
+	case lifecycle.ActionRest:
 		return l.rest()
 	}
 	log.G(ctx).WithField("seen", l.seen).Error("the pod is where it cannot be, it is left alone until it is deleted")
@@ -144,7 +145,7 @@ func (l *life) carryOut(ctx context.Context, do action) observation {
 }
 
 // rest waits for the pod's delete, or for docker-sd to shut down.
-func (l *life) rest() observation {
+func (l *life) rest() lifecycle.Observation {
 	l.startIsOver()
 	<-l.work.Done()
 	return l.seen

@@ -20,6 +20,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/eviction"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
@@ -194,7 +195,7 @@ func (m *Manager) enter(spec *v1.Pod) (p *pod, fresh bool, err error) {
 func (m *Manager) newPod(spec *v1.Pod) *pod {
 	p := &pod{state: newState(spec), m: m, spec: spec, admitted: make(chan struct{}), adopted: make(chan struct{}), located: make(chan struct{}),
 		done: make(chan struct{}), released: make(chan struct{}), start: make(chan struct{}), reading: semaphore.NewWeighted(maxReaders)}
-	p.kept.Store(&record{Pod: spec, Stage: stageAdmitted, Since: time.Now(), Began: now()})
+	p.kept.Store(&record{Pod: spec, Stage: lifecycle.StageAdmitted, Since: time.Now(), Began: now()})
 	return p
 }
 
@@ -216,7 +217,7 @@ func (m *Manager) admit(ctx context.Context, p *pod, data volumes.Data) error {
 			r.Data, r.Devices = data, devices
 			r.JID, r.Sandbox = p.claim.Name, p.claim.Name
 			if p.claim.Warm() {
-				r.Stage = stagePlaced
+				r.Stage = lifecycle.StagePlaced
 			}
 		})
 	}
@@ -228,15 +229,15 @@ func (m *Manager) admit(ctx context.Context, p *pod, data volumes.Data) error {
 		return fmt.Errorf("the pod was refused because its record could not be written: %w: %w", err, errdefs.ErrUnavailable)
 	}
 	fault.Point("pods.create.recorded")
-	m.start(ctx, p, seenClaimed)
+	m.start(ctx, p, lifecycle.SeenClaimed)
 	fault.Point("pods.create.started")
 	return nil
 }
 
 // start begins the pod's goroutine; its logger carries the pod's identity.
-func (m *Manager) start(ctx context.Context, p *pod, seen observation) {
+func (m *Manager) start(ctx context.Context, p *pod, seen lifecycle.Observation) {
 	p.life = m.config.Observer.Pod(log.WithLogger(m.life, log.G(ctx).WithFields(fieldsOf(p.spec))), ctx, p.spec)
-	if seen == seenClaimed {
+	if seen == lifecycle.SeenClaimed {
 		p.tell(p.life, EventCreated, "", nil)
 	} else {
 		p.tell(p.life, EventAdopted, "", nil)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/log"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -99,8 +100,8 @@ func fieldsOf(spec *v1.Pod) log.Fields {
 var errNeverRan = errors.New("no main container ever ran")
 
 // begin opens StepStart for a pod that is new.
-func (p *pod) begin(ctx context.Context, seen observation) context.Context {
-	if seen != seenClaimed {
+func (p *pod) begin(ctx context.Context, seen lifecycle.Observation) context.Context {
+	if seen != lifecycle.SeenClaimed {
 		p.running = func(error) {}
 		return ctx
 	}

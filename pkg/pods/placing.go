@@ -11,21 +11,22 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
 
 // claimAgain claims the sandbox of the record, in which nothing of the pod has run yet.
-func (l *life) claimAgain() observation {
+func (l *life) claimAgain() lifecycle.Observation {
 	l.claim = l.m.sandboxes.Rebook(l.peek().Sandbox, podspec.HostPorts(l.spec))
 	l.locate() // there is no container to be found
-	return seenClaimed
+	return lifecycle.SeenClaimed
 }
 
 // place waits until the pod has the sandbox that it claimed. Images are brought to the
 // host first: those are shared with a sandbox that boots later.
-func (l *life) place(ctx context.Context) observation {
+func (l *life) place(ctx context.Context) lifecycle.Observation {
 	if l.onHost == nil {
 		l.fetchImages(ctx)
 		fault.Point("pods.images.fetched")
@@ -40,7 +41,7 @@ func (l *life) place(ctx context.Context) observation {
 		return l.seen
 	}
 	l.stay = &stay{Sandbox: s, again: l.again}
-	return seenRunning
+	return lifecycle.SeenRunning
 }
 
 // awaitClaimed tries again when a boot fails, since a refused create would be final for
@@ -84,8 +85,8 @@ func (l *life) swap(ctx context.Context) error {
 	claim := l.m.sandboxes.ReserveFresh(podspec.HostPorts(l.spec))
 	err := l.change(func(r *record) {
 		r.Sandbox = claim.Name
-		if r.Stage == stagePlaced {
-			r.Stage = stageAdmitted
+		if r.Stage == lifecycle.StagePlaced {
+			r.Stage = lifecycle.StageAdmitted
 		}
 	})
 	if err != nil {
@@ -103,11 +104,11 @@ func (l *life) swap(ctx context.Context) error {
 // is on disk: after a crash it would be started once more, in another sandbox.
 func (p *pod) recordPlace(s *pool.Sandbox) error {
 	r := p.peek()
-	if r.Sandbox == s.Name && r.Stage != stageAdmitted && r.Stage != stageReplacing {
+	if r.Sandbox == s.Name && r.Stage != lifecycle.StageAdmitted && r.Stage != lifecycle.StageReplacing {
 		return nil
 	}
 	err := p.change(func(r *record) {
-		r.Stage, r.Sandbox, r.Replaced = r.Stage.reach(stagePlaced), s.Name, ""
+		r.Stage, r.Sandbox, r.Replaced = r.Stage.Reach(lifecycle.StagePlaced), s.Name, ""
 	})
 	if err == nil {
 		fault.Point("pods.place.recorded")
@@ -133,7 +134,7 @@ const (
 )
 
 // find looks for the sandbox of the record for as long as the host's engine is away.
-func (l *life) find(ctx context.Context) observation {
+func (l *life) find(ctx context.Context) lifecycle.Observation {
 	s, err := l.search(ctx)
 	if ctx.Err() != nil {
 		return l.seen
@@ -141,7 +142,7 @@ func (l *life) find(ctx context.Context) observation {
 	if err != nil {
 		return l.lose(ctx, err)
 	}
-	if l.seen == seenNothing {
+	if l.seen == lifecycle.SeenNothing {
 		fault.Point("pods.place.adopted")
 	}
 	return l.moveBack(ctx, s)
@@ -149,19 +150,19 @@ func (l *life) find(ctx context.Context) observation {
 
 // ask is one try of find, for a pod that is deleted: a sandbox that cannot be asked
 // any more is removed as it is.
-func (l *life) ask(ctx context.Context) observation {
+func (l *life) ask(ctx context.Context) lifecycle.Observation {
 	s, err := l.m.sandboxes.Adopt(ctx, l.peek().Sandbox)
 	if ctx.Err() != nil {
 		return l.seen
 	}
 	if err != nil {
-		return seenLost
+		return lifecycle.SeenLost
 	}
 	return l.moveBack(ctx, s)
 }
 
 // moveBack begins a stay in a sandbox that has containers of the pod.
-func (l *life) moveBack(ctx context.Context, s *pool.Sandbox) observation {
+func (l *life) moveBack(ctx context.Context, s *pool.Sandbox) lifecycle.Observation {
 	back := &stay{Sandbox: s, found: true, again: l.again}
 	switch {
 	case l.stay != nil:
@@ -178,7 +179,7 @@ func (l *life) moveBack(ctx context.Context, s *pool.Sandbox) observation {
 	l.stay = back
 	l.findInstances(ctx, back)
 	l.locate()
-	return seenRunning
+	return lifecycle.SeenRunning
 }
 
 // adoptTries is how often a sandbox is asked to come back that its engine could
@@ -190,7 +191,7 @@ const adoptTries = 5
 // restarted refuses for as long as it still ends what it ran.
 func (p *pod) search(ctx context.Context) (*pool.Sandbox, error) {
 	most, longest := adoptTries, 10*time.Second
-	if p.peek().Stage == stageEnded {
+	if p.peek().Stage == lifecycle.StageEnded {
 		most, longest = math.MaxInt, 5*time.Minute
 	}
 	tries := retry.New(time.Second, longest)
@@ -218,19 +219,19 @@ func (p *pod) search(ctx context.Context) (*pool.Sandbox, error) {
 // lose decides whether a pod whose sandbox is lost may start over. One that must not
 // run twice may if nothing of it has run. After a restart of docker-sd that is not
 // known.
-func (l *life) lose(ctx context.Context, why error) observation {
+func (l *life) lose(ctx context.Context, why error) lifecycle.Observation {
 	log.G(ctx).WithError(why).Warn("the pod's sandbox is lost")
 	l.reason = why
 	l.locate()
 	if l.spec.Spec.RestartPolicy != v1.RestartPolicyNever || l.stay != nil && !l.ranBefore() {
-		return seenReplaceable
+		return lifecycle.SeenReplaceable
 	}
-	return seenLost
+	return lifecycle.SeenLost
 }
 
 // recoverSandbox starts the sandbox again that stopped under the pod, with what is left
 // of its containers.
-func (l *life) recoverSandbox(ctx context.Context) observation {
+func (l *life) recoverSandbox(ctx context.Context) lifecycle.Observation {
 	fields := log.Fields{"sandbox": l.stay.Name}
 	log.G(ctx).WithFields(fields).Warn("the sandbox stopped under its pod")
 	l.report(ctx, EventLost, "", fields)
@@ -252,14 +253,14 @@ func (p *pod) showLoss() {
 // replaceSandbox writes down that the pod moves to another sandbox. As long as that
 // cannot be written the lost one is kept, and taken if it comes back: what lets no
 // record be saved may keep a sandbox from starting too.
-func (l *life) replaceSandbox(ctx context.Context) observation {
+func (l *life) replaceSandbox(ctx context.Context) lifecycle.Observation {
 	old, over := l.peek().Sandbox, l.overStatuses()
 	claim := l.m.sandboxes.Reserve(podspec.HostPorts(l.spec))
 	tries := retry.New(time.Second, 15*time.Second)
 	for {
 		err := l.change(func(r *record) {
-			if !r.Stage.deleting() {
-				r.Stage, r.Replaced, r.Sandbox, r.Ended = stageReplacing, old, claim.Name, over
+			if !r.Stage.Deleting() {
+				r.Stage, r.Replaced, r.Sandbox, r.Ended = lifecycle.StageReplacing, old, claim.Name, over
 			}
 		})
 		if err == nil && l.peek().Sandbox == claim.Name {
@@ -281,17 +282,17 @@ func (l *life) replaceSandbox(ctx context.Context) observation {
 	log.G(ctx).WithField("sandbox", old).WithError(l.reason).Warn("the sandbox is lost, the pod starts over in another")
 	fault.Point("pods.regain.recorded")
 	l.claim, l.stay, l.again = claim, nil, true
-	return seenClaimed
+	return lifecycle.SeenClaimed
 }
 
 // clearReplaced returns when nothing runs in the lost sandbox any more.
-func (l *life) clearReplaced(ctx context.Context) observation {
+func (l *life) clearReplaced(ctx context.Context) lifecycle.Observation {
 	if l.removeReplaced(ctx) != nil {
 		return l.seen
 	}
 	fault.Point("pods.regain.destroyed")
 	l.forgetInstances()
-	return seenCleared
+	return lifecycle.SeenCleared
 }
 
 // removeReplaced removes the sandbox that the pod's present one replaces, however long

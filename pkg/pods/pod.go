@@ -11,6 +11,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
@@ -125,7 +126,7 @@ func (p *pod) unrecord() error {
 
 // stage is the one that the pod has reached and that has been written down: who acts on
 // it must not be overtaken by its write.
-func (p *pod) stage() stage {
+func (p *pod) stage() lifecycle.Stage {
 	p.saving.Lock()
 	defer p.saving.Unlock()
 	return p.kept.Load().Stage

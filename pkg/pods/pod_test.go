@@ -3,6 +3,8 @@ package pods
 import (
 	"path/filepath"
 	"testing"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 )
 
 // TestRecordOfAFullDisk: an intent that cannot be saved is not acted on, a fact
@@ -17,10 +19,10 @@ func TestRecordOfAFullDisk(t *testing.T) {
 	if got := p.peek().Sandbox; got != "" {
 		t.Errorf("after a change that was not saved the sandbox is %q, want none", got)
 	}
-	if err := p.note(func(r *record) { r.Sandbox, r.Stage = "there", stageRemoving }); err == nil {
+	if err := p.note(func(r *record) { r.Sandbox, r.Stage = "there", lifecycle.StageRemoving }); err == nil {
 		t.Error("note: no error although nothing can be saved")
 	}
-	if r := p.peek(); r.Sandbox != "there" || r.Stage != stageRemoving {
+	if r := p.peek(); r.Sandbox != "there" || r.Stage != lifecycle.StageRemoving {
 		t.Errorf("after a note the record has sandbox %q, stage %q", r.Sandbox, r.Stage)
 	}
 }

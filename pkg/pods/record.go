@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
@@ -31,7 +32,7 @@ type record struct {
 	Data volumes.Data `json:"data"`
 	JID  string       `json:"jid"`
 	// Stage that the pod has reached.
-	Stage stage `json:"stage"`
+	Stage lifecycle.Stage `json:"stage"`
 	// Sandbox is the pool name of the pod's sandbox.
 	Sandbox string `json:"sandbox"`
 	// Replaced is the sandbox that was lost, until it is known to be gone.

@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
@@ -24,7 +25,7 @@ import (
 // being deleted.
 func firstRecord() *record {
 	r := fullRecord()
-	r.Stage, r.Replaced, r.Began, r.Devices, r.End = stageRemoving, "", moment{}, nil, nil
+	r.Stage, r.Replaced, r.Began, r.Devices, r.End = lifecycle.StageRemoving, "", moment{}, nil, nil
 	return r
 }
 
@@ -50,7 +51,7 @@ func fullRecord() *record {
 			Secrets:    map[string]v1.Secret{"settings": {ObjectMeta: meta, Data: map[string][]byte{"p": {0, 1, 254}}}},
 			Projected:  map[string]v1.ConfigMap{"settings": {ObjectMeta: meta, Data: map[string]string{"a/b": ""}}},
 		},
-		JID: "0d4f_dind", Stage: stageStopping, Sandbox: "0d4f_dind", Replaced: "1e5a_dind", Since: testTime.Time,
+		JID: "0d4f_dind", Stage: lifecycle.StageStopping, Sandbox: "0d4f_dind", Replaced: "1e5a_dind", Since: testTime.Time,
 		Began:   moment{Boot: "b5a7", Up: 90 * time.Second},
 		Devices: json.RawMessage(`{"main":["GPU-1"]}`),
 		Grace:   5,
@@ -156,23 +157,23 @@ func TestRecordVersions(t *testing.T) {
 func TestUpgrade(t *testing.T) {
 	const lost, over, final, verdict = `"former":"old"`, `"over":[{"name":"o"}]`, `"final":[{"name":"f"}]`, `"verdict":{"exitCode":137}`
 	for file, want := range map[string]struct {
-		stage stage
+		stage lifecycle.Stage
 		ended string
 	}{
-		`"placed":false`:                                                              {stageAdmitted, ""},
-		`"placed":true`:                                                               {stagePlaced, ""},
-		`"placed":false,` + lost + `,` + over:                                         {stageReplacing, "o"},
-		`"placed":true,` + over:                                                       {stagePlaced, "o"},
-		`"placed":true,` + verdict:                                                    {stageEnding, ""},
-		`"placed":true,` + verdict + `,` + over + `,` + final:                         {stageEnded, "f"},
-		`"placed":true,` + final + `,"archived":true`:                                 {stageArchived, "f"},
-		`"placed":false,"gone":true`:                                                  {stageRemoving, ""},
-		`"placed":false,"gone":true,` + lost:                                          {stageRemoving, ""},
-		`"placed":true,"gone":true`:                                                   {stageStopping, ""},
-		`"placed":true,"gone":true,` + verdict:                                        {stageStopping, ""},
-		`"placed":true,"gone":true,` + final:                                          {stageRemoving, "f"},
-		`"placed":true,"gone":true,"archived":true,` + final:                          {stageRemoving, "f"},
-		`"stage":"placed","placed":false,"gone":true,"ended":[{"name":"e"}],` + final: {stagePlaced, "e"},
+		`"placed":false`:                                                              {lifecycle.StageAdmitted, ""},
+		`"placed":true`:                                                               {lifecycle.StagePlaced, ""},
+		`"placed":false,` + lost + `,` + over:                                         {lifecycle.StageReplacing, "o"},
+		`"placed":true,` + over:                                                       {lifecycle.StagePlaced, "o"},
+		`"placed":true,` + verdict:                                                    {lifecycle.StageEnding, ""},
+		`"placed":true,` + verdict + `,` + over + `,` + final:                         {lifecycle.StageEnded, "f"},
+		`"placed":true,` + final + `,"archived":true`:                                 {lifecycle.StageArchived, "f"},
+		`"placed":false,"gone":true`:                                                  {lifecycle.StageRemoving, ""},
+		`"placed":false,"gone":true,` + lost:                                          {lifecycle.StageRemoving, ""},
+		`"placed":true,"gone":true`:                                                   {lifecycle.StageStopping, ""},
+		`"placed":true,"gone":true,` + verdict:                                        {lifecycle.StageStopping, ""},
+		`"placed":true,"gone":true,` + final:                                          {lifecycle.StageRemoving, "f"},
+		`"placed":true,"gone":true,"archived":true,` + final:                          {lifecycle.StageRemoving, "f"},
+		`"stage":"placed","placed":false,"gone":true,"ended":[{"name":"e"}],` + final: {lifecycle.StagePlaced, "e"},
 	} {
 		var f recordFile
 		if err := json.Unmarshal([]byte(`{"devices":{"c":["GPU-1"]},`+file+`}`), &f); err != nil {

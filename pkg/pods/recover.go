@@ -8,6 +8,7 @@ import (
 	"github.com/containerd/containerd/log"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
@@ -60,7 +61,7 @@ func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bo
 	}
 	for _, r := range records {
 		if r.Sandbox != "" {
-			claimed[r.Sandbox] = r.Stage != stageArchived
+			claimed[r.Sandbox] = r.Stage != lifecycle.StageArchived
 		}
 	}
 	recorded := map[types.UID]bool{}
@@ -83,7 +84,7 @@ func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bo
 	m.buried, m.refused = buried, refused
 	m.mu.Unlock()
 	for _, p := range adopting {
-		m.start(ctx, p, seenNothing)
+		m.start(ctx, p, lifecycle.SeenNothing)
 	}
 	awaitAdopted(ctx, adopting)
 	if problems != nil {
@@ -104,16 +105,16 @@ func (m *Manager) resume(r *record) *pod {
 // it was deleted: a crash may have come between its record and its tombstone.
 func (m *Manager) takeOver(r *record, buried map[types.UID]time.Time) (*pod, error) {
 	var problems []error
-	if _, deleted := buried[r.Pod.UID]; deleted && !r.Stage.deleting() {
-		r.Stage, r.Grace = r.Stage.afterDelete(), int64(gracePeriod(r.Pod, nil)/time.Second)
+	if _, deleted := buried[r.Pod.UID]; deleted && !r.Stage.Deleting() {
+		r.Stage, r.Grace = r.Stage.AfterDelete(), int64(gracePeriod(r.Pod, nil)/time.Second)
 	}
-	if r.Stage.deleting() {
+	if r.Stage.Deleting() {
 		buried[r.Pod.UID] = time.Now()
 		problems = append(problems, m.store.bury(r.Pod.UID))
 	}
 	p := m.resume(r)
 	// A pod that is being deleted may still run: its devices are not free yet.
-	if !r.Stage.over() {
+	if !r.Stage.Over() {
 		problems = append(problems, m.accelerators.Claim(string(r.Pod.UID), r.Devices), m.store.hold(r.Pod.UID, r.Devices))
 	} else {
 		problems = append(problems, m.store.letGo(r.Pod.UID))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 )
 
 // stuck sandboxes cannot be removed.
@@ -23,7 +24,7 @@ func TestRecoverBuries(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := fullRecord()
-	r.Stage = stageRemoving
+	r.Stage = lifecycle.StageRemoving
 	if err := m.store.save(r); err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
@@ -20,7 +21,7 @@ import (
 // version, what its pod holds, as far as that can be read at all. The pod may run:
 // nobody else gets any of it until the pod is deleted.
 func (s store) salvage(uid types.UID) *record {
-	bare := &record{Pod: &v1.Pod{}, Stage: stageAdmitted}
+	bare := &record{Pod: &v1.Pod{}, Stage: lifecycle.StageAdmitted}
 	bare.Pod.UID = uid
 	file, err := os.ReadFile(s.recordPath(uid))
 	if err != nil {
@@ -70,7 +71,7 @@ func (m *Manager) condemnRefused(uid types.UID, grace *int64) *pod {
 		return nil
 	}
 	delete(m.refused, uid)
-	r.Stage, r.Grace = r.Stage.afterDelete(), int64(gracePeriod(r.Pod, grace)/time.Second)
+	r.Stage, r.Grace = r.Stage.AfterDelete(), int64(gracePeriod(r.Pod, grace)/time.Second)
 	p := m.resume(r)
 	m.pods[uid] = p
 	return p
@@ -81,5 +82,5 @@ func (m *Manager) removeRefused(ctx context.Context, p *pod) {
 	if err := p.note(func(*record) {}); err != nil {
 		log.G(ctx).WithError(err).Warn("a delete in progress would not survive a restart")
 	}
-	m.start(ctx, p, seenNothing)
+	m.start(ctx, p, lifecycle.SeenNothing)
 }

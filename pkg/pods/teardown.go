@@ -10,13 +10,14 @@ import (
 	"time"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/tree"
 )
 
 // erase removes all that the pod ever had, and tries again until it is gone: the caller
 // does not ask a second time (protocol 4).
-func (l *life) erase(ctx context.Context) observation {
+func (l *life) erase(ctx context.Context) lifecycle.Observation {
 	tries := retry.New(time.Second, 30*time.Second)
 	for {
 		err := l.eraseOnce(ctx)

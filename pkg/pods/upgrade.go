@@ -1,6 +1,7 @@
 package pods
 
 import (
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -36,23 +37,23 @@ func (f *recordFile) upgraded() *record {
 	r.End, r.Ended = f.Verdict, f.Over
 	switch {
 	case f.Archived:
-		r.Stage = stageArchived
+		r.Stage = lifecycle.StageArchived
 	case f.Final != nil:
-		r.Stage = stageEnded
+		r.Stage = lifecycle.StageEnded
 	case f.Verdict != nil:
-		r.Stage = stageEnding
+		r.Stage = lifecycle.StageEnding
 	case f.Placed:
-		r.Stage = stagePlaced
+		r.Stage = lifecycle.StagePlaced
 	case f.Former != "":
-		r.Stage = stageReplacing
+		r.Stage = lifecycle.StageReplacing
 	default:
-		r.Stage = stageAdmitted
+		r.Stage = lifecycle.StageAdmitted
 	}
 	if f.Final != nil {
 		r.Ended, r.Devices = f.Final, nil
 	}
 	if f.Gone {
-		r.Stage = r.Stage.afterDelete()
+		r.Stage = r.Stage.AfterDelete()
 	}
 	return &r
 }

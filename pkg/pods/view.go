@@ -8,6 +8,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 )
 
@@ -89,8 +90,8 @@ func (p *pod) view() View {
 	statuses, ended := p.snapshot()
 	r := p.peek()
 	out := View{UID: p.spec.UID, Namespace: p.spec.Namespace, Name: p.spec.Name, JID: r.JID, Created: r.Since,
-		Phase: phaseOf(p.spec, statuses, ended, r.Stage.deleting()), Containers: []ContainerView{}}
-	if s := p.sandbox.Load(); s != nil && r.Stage != stageArchived {
+		Phase: phaseOf(p.spec, statuses, ended, r.Stage.Deleting()), Containers: []ContainerView{}}
+	if s := p.sandbox.Load(); s != nil && r.Stage != lifecycle.StageArchived {
 		out.Sandbox, out.ContainerID, out.IP, out.Booted = s.Name, s.ID, s.IP, s.Booted
 	}
 	for i, c := range podspec.Containers(p.spec) {

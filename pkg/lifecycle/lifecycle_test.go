@@ -1,4 +1,4 @@
-package pods
+package lifecycle
 
 import (
 	"flag"
@@ -10,28 +10,28 @@ import (
 	"testing"
 )
 
-var allStages = []stage{stageAdmitted, stageReplacing, stagePlaced, stageEnding, stageEnded, stageArchived, stageStopping, stageRemoving}
+var allStages = []Stage{StageAdmitted, StageReplacing, StagePlaced, StageEnding, StageEnded, StageArchived, StageStopping, StageRemoving}
 
-var allObservations = []observation{seenNothing, seenClaimed, seenCleared, seenRunning, seenFinished, seenReason, seenStopped,
-	seenExited, seenReplaceable, seenLost, seenReleased}
+var allObservations = []Observation{SeenNothing, SeenClaimed, SeenCleared, SeenRunning, SeenFinished, SeenReason, SeenStopped,
+	SeenExited, SeenReplaceable, SeenLost, SeenReleased}
 
 // TestNext has each position once: what is done there, or "" where no pod comes.
 func TestNext(t *testing.T) {
 	// One line for each stage, in the order of allObservations.
-	for at, want := range map[stage][]action{
-		stageAdmitted:  {actionClaim, actionPlace, "", "", "", "", "", "", "", "", ""},
-		stageReplacing: {actionClaim, actionClear, actionPlace, "", "", "", "", "", "", "", ""},
-		stagePlaced: {actionFind, actionPlace, "", actionRun, actionEnd, actionCondemn, "", actionRecover,
-			actionReplace, actionGiveUp, ""},
-		stageEnding:   {actionFind, "", "", actionStop, "", "", actionEnd, "", actionGiveUp, actionGiveUp, ""},
-		stageEnded:    {actionFind, "", "", actionArchive, "", "", "", actionFind, actionRest, actionRest, ""},
-		stageArchived: {actionRelease, "", "", actionRelease, "", "", "", "", "", "", actionRest},
-		stageStopping: {actionAsk, actionErase, "", actionStop, actionStop, actionStop, actionErase, actionErase,
-			actionErase, actionErase, ""},
-		stageRemoving: slices.Repeat([]action{actionErase}, len(allObservations)),
+	for at, want := range map[Stage][]Action{
+		StageAdmitted:  {ActionClaim, ActionPlace, "", "", "", "", "", "", "", "", ""},
+		StageReplacing: {ActionClaim, ActionClear, ActionPlace, "", "", "", "", "", "", "", ""},
+		StagePlaced: {ActionFind, ActionPlace, "", ActionRun, ActionEnd, ActionCondemn, "", ActionRecover,
+			ActionReplace, ActionGiveUp, ""},
+		StageEnding:   {ActionFind, "", "", ActionStop, "", "", ActionEnd, "", ActionGiveUp, ActionGiveUp, ""},
+		StageEnded:    {ActionFind, "", "", ActionArchive, "", "", "", ActionFind, ActionRest, ActionRest, ""},
+		StageArchived: {ActionRelease, "", "", ActionRelease, "", "", "", "", "", "", ActionRest},
+		StageStopping: {ActionAsk, ActionErase, "", ActionStop, ActionStop, ActionStop, ActionErase, ActionErase,
+			ActionErase, ActionErase, ""},
+		StageRemoving: slices.Repeat([]Action{ActionErase}, len(allObservations)),
 	} {
 		for i, seen := range allObservations {
-			if got := next(position{at, seen}); got != want[i] {
+			if got := Next(Position{at, seen}); got != want[i] {
 				t.Errorf("a pod that is %s with %q seen: next is %q, want %q", at, seen, got, want[i])
 			}
 		}
@@ -43,9 +43,9 @@ func TestNext(t *testing.T) {
 type world struct {
 	dice *rand.Rand
 	// on disk
-	stage stage
+	stage Stage
 	// in memory of this run
-	seen observation
+	seen Observation
 	// runs says that containers may run in the pod's sandbox, elsewhere that they may in
 	// one that was lost.
 	runs, elsewhere bool
@@ -58,52 +58,52 @@ type world struct {
 
 // do is what the action's code does, seen from outside: what it does to the world, and
 // what it observes. Faults come by chance.
-func (w *world) do(t *testing.T, act action) {
+func (w *world) do(t *testing.T, act Action) {
 	fails := w.dice.IntN(4) == 0
 	switch act {
-	case actionClaim:
-		w.seen = seenClaimed
-	case actionClear:
-		w.elsewhere, w.seen = false, seenCleared
-	case actionPlace:
-		w.stage, w.seen = w.stage.reach(stagePlaced), seenRunning
-	case actionFind, actionAsk, actionRecover:
-		w.seen = seenRunning
+	case ActionClaim:
+		w.seen = SeenClaimed
+	case ActionClear:
+		w.elsewhere, w.seen = false, SeenCleared
+	case ActionPlace:
+		w.stage, w.seen = w.stage.Reach(StagePlaced), SeenRunning
+	case ActionFind, ActionAsk, ActionRecover:
+		w.seen = SeenRunning
 		if fails {
-			w.seen = seenLost
-			if w.mayRepeat && act != actionAsk {
-				w.seen = seenReplaceable
+			w.seen = SeenLost
+			if w.mayRepeat && act != ActionAsk {
+				w.seen = SeenReplaceable
 			}
 		}
-	case actionReplace:
+	case ActionReplace:
 		w.elsewhere, w.runs = w.elsewhere || w.runs, false
-		w.stage, w.seen = stageReplacing, seenClaimed
-	case actionRun:
+		w.stage, w.seen = StageReplacing, SeenClaimed
+	case ActionRun:
 		w.run(t)
-	case actionCondemn:
-		w.stage, w.seen = stageEnding, seenRunning
-	case actionStop:
-		w.runs, w.seen = false, seenStopped
-	case actionGiveUp:
-		w.runs, w.stage, w.ended, w.seen = false, stageEnded, true, seenLost
-	case actionEnd:
+	case ActionCondemn:
+		w.stage, w.seen = StageEnding, SeenRunning
+	case ActionStop:
+		w.runs, w.seen = false, SeenStopped
+	case ActionGiveUp:
+		w.runs, w.stage, w.ended, w.seen = false, StageEnded, true, SeenLost
+	case ActionEnd:
 		if w.runs || w.elsewhere {
 			t.Errorf("containers run of a pod that is told to have ended: %v", w.log)
 		}
-		w.stage, w.ended, w.seen = stageEnded, true, seenRunning
-	case actionArchive:
-		w.stage, w.kept, w.seen = stageArchived, true, seenRunning
+		w.stage, w.ended, w.seen = StageEnded, true, SeenRunning
+	case ActionArchive:
+		w.stage, w.kept, w.seen = StageArchived, true, SeenRunning
 		if fails {
-			w.stage, w.kept, w.seen = stageEnded, false, seenExited
+			w.stage, w.kept, w.seen = StageEnded, false, SeenExited
 		}
-	case actionRelease:
+	case ActionRelease:
 		if !w.kept {
 			t.Errorf("the sandbox was given up before its logs were kept: %v", w.log)
 		}
-		w.seen = seenReleased
-	case actionErase:
+		w.seen = SeenReleased
+	case ActionErase:
 		w.runs, w.elsewhere, w.erased = false, false, true
-	case actionRest:
+	case ActionRest:
 		if !w.ended {
 			t.Errorf("a pod rests that has not ended: %v", w.log)
 		}
@@ -120,13 +120,13 @@ func (w *world) run(t *testing.T) {
 	w.runs = true
 	switch w.dice.IntN(4) {
 	case 0:
-		w.runs, w.seen = false, seenFinished
+		w.runs, w.seen = false, SeenFinished
 	case 1:
-		w.seen = seenReason
+		w.seen = SeenReason
 	case 2:
-		w.seen = seenExited
+		w.seen = SeenExited
 	default: // ends with docker-sd, or is deleted
-		w.seen = seenRunning
+		w.seen = SeenRunning
 	}
 }
 
@@ -134,32 +134,32 @@ func (w *world) run(t *testing.T) {
 // none comes where no pod can be, none runs twice, each ends, and each position of the
 // table is come by.
 func TestLivesOfPods(t *testing.T) {
-	visited := map[position]bool{}
+	visited := map[Position]bool{}
 	for seed := range uint64(20_000) {
-		w := &world{dice: rand.New(rand.NewPCG(seed, 1)), stage: stageAdmitted, seen: seenClaimed}
+		w := &world{dice: rand.New(rand.NewPCG(seed, 1)), stage: StageAdmitted, seen: SeenClaimed}
 		w.mayRepeat = w.dice.IntN(2) == 0
 		if w.dice.IntN(2) == 0 {
-			w.stage = stagePlaced // its claim was warm
+			w.stage = StagePlaced // its claim was warm
 		}
 		steps := 0
 		for ; !w.erased && !t.Failed() && steps < 1000; steps++ {
-			at := position{w.stage, w.seen}
+			at := Position{w.stage, w.seen}
 			if _, listed := transitions[at]; listed {
 				visited[at] = true
 			}
-			w.log = append(w.log, fmt.Sprintf("%s, %s: %s", at.stage, at.seen, next(at)))
+			w.log = append(w.log, fmt.Sprintf("%s, %s: %s", at.Stage, at.Seen, Next(at)))
 			switch chance := w.dice.IntN(20); {
 			case chance == 0: // docker-sd crashes
-				w.seen = seenNothing
-			case chance == 1 && next(at) == actionPlace: // after the record, before the sandbox is there
-				w.stage, w.seen = w.stage.reach(stagePlaced), seenNothing
-			case chance < 3 || next(at) == actionRest: // a delete comes before the action, which it cuts short
-				w.stage = w.stage.afterDelete()
-			case chance < 5 && w.stage != stageAdmitted: // or while it is under way
-				w.do(t, next(at))
-				w.stage = w.stage.afterDelete()
+				w.seen = SeenNothing
+			case chance == 1 && Next(at) == ActionPlace: // after the record, before the sandbox is there
+				w.stage, w.seen = w.stage.Reach(StagePlaced), SeenNothing
+			case chance < 3 || Next(at) == ActionRest: // a delete comes before the action, which it cuts short
+				w.stage = w.stage.AfterDelete()
+			case chance < 5 && w.stage != StageAdmitted: // or while it is under way
+				w.do(t, Next(at))
+				w.stage = w.stage.AfterDelete()
 			default:
-				w.do(t, next(at))
+				w.do(t, Next(at))
 			}
 		}
 		if steps == 1000 {
@@ -168,7 +168,7 @@ func TestLivesOfPods(t *testing.T) {
 	}
 	for at := range transitions {
 		if !visited[at] {
-			t.Errorf("no pod comes to %s with %q seen", at.stage, at.seen)
+			t.Errorf("no pod comes to %s with %q seen", at.Stage, at.Seen)
 		}
 	}
 }
@@ -176,22 +176,22 @@ func TestLivesOfPods(t *testing.T) {
 // TestAfterDelete: a delete leads to where containers are asked to stop if they may run,
 // and nothing leads back.
 func TestAfterDelete(t *testing.T) {
-	for at, want := range map[stage]stage{
-		stageAdmitted: stageRemoving, stageReplacing: stageRemoving, stagePlaced: stageStopping, stageEnding: stageStopping,
-		stageEnded: stageRemoving, stageArchived: stageRemoving, stageStopping: stageStopping, stageRemoving: stageRemoving,
+	for at, want := range map[Stage]Stage{
+		StageAdmitted: StageRemoving, StageReplacing: StageRemoving, StagePlaced: StageStopping, StageEnding: StageStopping,
+		StageEnded: StageRemoving, StageArchived: StageRemoving, StageStopping: StageStopping, StageRemoving: StageRemoving,
 	} {
-		got := at.afterDelete()
-		if got != want || !got.deleting() {
+		got := at.AfterDelete()
+		if got != want || !got.Deleting() {
 			t.Errorf("a delete leads from %s to %s, want %s", at, got, want)
 		}
 		for _, later := range allStages {
-			reached, free := got.reach(later), at.reach(later)
-			if reached != got || !at.deleting() && free != later {
+			reached, free := got.Reach(later), at.Reach(later)
+			if reached != got || !at.Deleting() && free != later {
 				t.Errorf("from %s a pod comes to %s, from %s to %s instead of %s", got, reached, at, free, later)
 			}
 		}
-		if over := at == stageEnded || at == stageArchived; at.over() != over {
-			t.Errorf("%s is over: %v", at, at.over())
+		if over := at == StageEnded || at == StageArchived; at.Over() != over {
+			t.Errorf("%s is over: %v", at, at.Over())
 		}
 	}
 }
@@ -215,7 +215,7 @@ func TestTransitionsInDocs(t *testing.T) {
 		return
 	}
 	if !*update {
-		t.Fatalf("%s has another table, write it anew: go test ./pkg/pods -run TestTransitionsInDocs -update", file)
+		t.Fatalf("%s has another table, write it anew: go test ./pkg/lifecycle -run TestTransitionsInDocs -update", file)
 	}
 	if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
 		t.Fatal(err)
@@ -235,7 +235,7 @@ func TestDiagramInDocs(t *testing.T) {
 		if !strings.Contains(diagram, " "+string(at)) {
 			t.Errorf("the diagram has no stage %s", at)
 		}
-		if arrow := fmt.Sprintf("%s --> %s: delete\n", at, at.afterDelete()); !at.deleting() && !strings.Contains(diagram, arrow) {
+		if arrow := fmt.Sprintf("%s --> %s: delete\n", at, at.AfterDelete()); !at.Deleting() && !strings.Contains(diagram, arrow) {
 			t.Errorf("the diagram has no arrow %s", arrow)
 		}
 	}
@@ -243,13 +243,13 @@ func TestDiagramInDocs(t *testing.T) {
 
 // table has the transitions, a line for each stage and action.
 func table() string {
-	seen := map[stage]map[action][]string{}
-	order := map[stage][]action{}
+	seen := map[Stage]map[Action][]string{}
+	order := map[Stage][]Action{}
 	for _, at := range allStages {
-		seen[at] = map[action][]string{}
+		seen[at] = map[Action][]string{}
 		for _, o := range allObservations {
-			do := next(position{at, o})
-			if do == "" || at == stageRemoving && o != seenNothing {
+			do := Next(Position{at, o})
+			if do == "" || at == StageRemoving && o != SeenNothing {
 				continue
 			}
 			if len(seen[at][do]) == 0 {
@@ -263,7 +263,7 @@ func table() string {
 	for _, at := range allStages {
 		for _, do := range order[at] {
 			what := strings.Join(seen[at][do], ", ")
-			if at == stageRemoving {
+			if at == StageRemoving {
 				what = "anything"
 			}
 			fmt.Fprintf(&out, "| %s | %s | %s |\n", at, what, do)
