@@ -12,6 +12,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
@@ -36,19 +37,23 @@ func (w watchful) Release(uid string) { w.released(uid) }
 // TestCreateThatCannotBeSaved: its devices are given back before another create of
 // the pod can get them, and a tombstone that has served does not outlive it.
 func TestCreateThatCannotBeSaved(t *testing.T) {
-	s := openStore(t)
+	dir := t.TempDir()
+	s := records.New(dir)
+	if err := s.Open(); err != nil {
+		t.Fatal(err)
+	}
 	known := false
 	var m *Manager
-	m = New(Config{Dir: s.dir, MaxPods: 1, Tombstones: time.Hour}, unplaced{}, nil, watchful{released: func(string) {
+	m = New(Config{Dir: dir, MaxPods: 1, Tombstones: time.Hour}, unplaced{}, nil, watchful{released: func(string) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		known = m.pods[testUID] != nil
 	}})
 	defer m.Close()
-	if err := s.bury(testUID); err != nil {
+	if err := s.AddTombstone(testUID); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.RemoveAll(filepath.Join(s.dir, "records")); err != nil {
+	if err := os.RemoveAll(filepath.Join(dir, "records")); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := m.Create(t.Context(), plainPod(), volumes.Data{}); !errdefs.IsUnavailable(err) {
@@ -60,7 +65,7 @@ func TestCreateThatCannotBeSaved(t *testing.T) {
 	if m.Count() != 0 {
 		t.Error("the pod is kept")
 	}
-	if _, err := os.Stat(s.tombstonePath(testUID)); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(tombstonePath(dir, testUID)); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("its tombstone: %v", err)
 	}
 }

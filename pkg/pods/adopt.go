@@ -27,7 +27,7 @@ func (p *pod) findInstances(ctx context.Context, s *stay) {
 			}
 			p.setInstance(r.spec.Name, seen.ID)
 			p.m.images.Hold(string(p.spec.UID), seen.ImageID)
-			if p.peek().Stage == lifecycle.StagePlaced {
+			if p.record.Load().Stage == lifecycle.StagePlaced {
 				r.adopt(seen)
 			}
 		}

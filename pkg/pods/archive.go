@@ -16,11 +16,13 @@ import (
 	"golang.org/x/sys/unix"
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/durable"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/tree"
 )
@@ -63,10 +65,10 @@ func (p *pod) keepLogs(ctx context.Context, s *pool.Sandbox) error {
 	if err != nil {
 		return err
 	}
-	archived := func(r *record) { r.Stage = r.Stage.Reach(lifecycle.StageArchived) }
-	err = p.change(archived)
+	archived := func(r *records.Record) { r.Stage = r.Stage.Reach(lifecycle.StageArchived) }
+	err = p.record.Change(archived)
 	if evicted && errors.Is(err, unix.ENOSPC) {
-		_ = p.note(archived) // release saves it again, when there is room
+		_ = p.record.Note(archived) // release saves it again, when there is room
 		err = nil
 	}
 	if err == nil {
@@ -91,9 +93,9 @@ func (l *life) release(ctx context.Context) lifecycle.Observation {
 	}
 	defer l.reading.Release(maxReaders)
 	l.m.images.Drop(string(l.spec.UID))
-	name, err := l.peek().Sandbox, error(nil)
+	name, err := l.record.Load().Sandbox, error(nil)
 	if evicted {
-		err = errors.Join(l.m.sandboxes.Destroy(ctx, name), l.note(func(*record) {}))
+		err = errors.Join(l.m.sandboxes.Destroy(ctx, name), l.record.Note(func(*records.Record) {}))
 	} else {
 		err = l.m.sandboxes.Retire(ctx, name)
 	}
@@ -106,7 +108,7 @@ func (l *life) release(ctx context.Context) lifecycle.Observation {
 
 // logsKept says that the pod's logs are files, as far as there are any.
 func (p *pod) logsKept() bool {
-	at := p.peek().Stage
+	at := p.record.Load().Stage
 	return at == lifecycle.StageArchived || at == lifecycle.StageRemoving
 }
 
@@ -127,7 +129,7 @@ func (p *pod) archiveLogs(ctx context.Context, s *pool.Sandbox) error {
 		}
 	}
 	// They are all that is left of the logs once the record says so.
-	if err := errors.Join(syncFolder(p.archiveDir()), syncFolder(filepath.Dir(p.archiveDir())), syncFolder(p.m.config.Dir)); err != nil {
+	if err := errors.Join(durable.SyncFolder(p.archiveDir()), durable.SyncFolder(filepath.Dir(p.archiveDir())), durable.SyncFolder(p.m.config.Dir)); err != nil {
 		return fmt.Errorf("keep the pod's logs: %w", err)
 	}
 	return nil

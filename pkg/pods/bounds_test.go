@@ -19,8 +19,10 @@ func numbered(i int) types.UID {
 
 // TestDeletesOfUnknownPodsAreBounded: each would be a file.
 func TestDeletesOfUnknownPodsAreBounded(t *testing.T) {
-	s := openStore(t)
-	m := New(Config{Dir: s.dir, MaxPods: 1, Tombstones: time.Hour}, nil, nil, nil)
+	m := New(Config{Dir: t.TempDir(), MaxPods: 1, Tombstones: time.Hour}, nil, nil, nil)
+	if err := m.store.Open(); err != nil {
+		t.Fatal(err)
+	}
 	for i := range maxBuried - 1 {
 		m.buried[numbered(i)] = time.Now()
 	}

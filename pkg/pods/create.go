@@ -46,7 +46,7 @@ func (r *runner) create(ctx context.Context) (string, error) {
 	if spec.Mounts, err = r.mounts(ctx, set, env); err != nil {
 		return "", err
 	}
-	if err := r.p.m.accelerators.Inject(r.p.peek().Devices, r.spec.Name, image.Env, &spec); err != nil {
+	if err := r.p.m.accelerators.Inject(r.p.record.Load().Devices, r.spec.Name, image.Env, &spec); err != nil {
 		return "", err
 	}
 	fault.Point("pods.container.ready")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 )
 
 // Delete ends a pod and returns at once; the teardown goes on behind it and is
@@ -35,7 +36,7 @@ func (m *Manager) Delete(ctx context.Context, uid types.UID, grace *int64) error
 	}
 	m.mu.Unlock()
 	for _, old := range expired {
-		m.store.unbury(old)
+		m.store.DropTombstone(old)
 	}
 	if full {
 		return fmt.Errorf("%d deleted pods are remembered, too many for one that this node never had; try again after TombstonePeriod: %w",
@@ -51,7 +52,7 @@ func (m *Manager) Delete(ctx context.Context, uid types.UID, grace *int64) error
 	if refused != nil {
 		m.removeRefused(ctx, refused)
 	}
-	if err := m.store.bury(uid); err != nil {
+	if err := m.store.AddTombstone(uid); err != nil {
 		// A full disk must not keep a pod alive; the tombstone holds in memory.
 		log.G(ctx).WithError(err).Warn("a delete will be forgotten at the next restart")
 	}
@@ -66,16 +67,16 @@ func (m *Manager) condemn(ctx context.Context, p *pod, grace *int64) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if p.admitErr != nil || p.peek().Stage.Deleting() {
+	if p.admitErr != nil || p.record.Load().Stage.Deleting() {
 		return nil
 	}
-	err := p.note(func(r *record) {
+	err := p.record.Note(func(r *records.Record) {
 		r.Stage, r.Grace = r.Stage.AfterDelete(), int64(gracePeriod(p.spec, grace)/time.Second)
 	})
 	if err != nil {
 		log.G(ctx).WithError(err).Warn("a delete in progress would not survive a restart")
 	}
-	p.tell(log.WithLogger(p.life, log.G(ctx).WithFields(fieldsOf(p.spec))), EventDeleting, "", log.Fields{"grace": p.peek().Grace})
+	p.tell(log.WithLogger(p.life, log.G(ctx).WithFields(fieldsOf(p.spec))), EventDeleting, "", log.Fields{"grace": p.record.Load().Grace})
 	fault.Point("pods.delete.recorded")
 	p.cancel(errDeleted)
 	return nil

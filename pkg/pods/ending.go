@@ -13,6 +13,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
 
@@ -39,7 +40,7 @@ func (l *life) runContainers(ctx context.Context) lifecycle.Observation {
 // the pod for a success.
 func (l *life) recordReason(ctx context.Context) lifecycle.Observation {
 	end := l.endFor(l.reason)
-	err := l.note(func(r *record) { r.Stage, r.End = r.Stage.Reach(lifecycle.StageEnding), &end })
+	err := l.record.Note(func(r *records.Record) { r.Stage, r.End = r.Stage.Reach(lifecycle.StageEnding), &end })
 	if err != nil {
 		log.G(ctx).WithError(err).Warn("why the pod is ended could not be saved")
 	}
@@ -64,7 +65,7 @@ func (l *life) endFor(reason error) v1.ContainerStateTerminated {
 // stop ends the pod's containers within the grace period of the delete, or of the pod.
 // One that cannot be stopped goes with its sandbox.
 func (l *life) stop(ctx context.Context) lifecycle.Observation {
-	r := l.peek()
+	r := l.record.Load()
 	grace := gracePeriod(l.spec, nil)
 	switch {
 	case r.Stage.Deleting():
@@ -89,7 +90,7 @@ func (l *life) stop(ctx context.Context) lifecycle.Observation {
 // stop, containers may run in it, where only its engine is mute: the pod has not ended,
 // and its devices are not free, until they are gone.
 func (l *life) giveUp(ctx context.Context) lifecycle.Observation {
-	end := l.peek().End
+	end := l.record.Load().End
 	if l.stay == nil {
 		l.report(ctx, EventLost, "", nil)
 		if l.retireSandbox(ctx); ctx.Err() != nil {
@@ -117,7 +118,7 @@ func (l *life) giveUp(ctx context.Context) lifecycle.Observation {
 func (p *pod) retireSandbox(ctx context.Context) {
 	tries := retry.New(time.Second, 30*time.Second)
 	for {
-		err := p.m.sandboxes.Retire(ctx, p.peek().Sandbox)
+		err := p.m.sandboxes.Retire(ctx, p.record.Load().Sandbox)
 		if err == nil || tries.Failed(ctx, "the sandbox of a pod that was lost could not be removed, trying again", err) != nil {
 			return
 		}
@@ -127,7 +128,7 @@ func (p *pod) retireSandbox(ctx context.Context) {
 // recordEnd ends the pod with what its containers came to, or with the reason in its
 // record.
 func (l *life) recordEnd(ctx context.Context) lifecycle.Observation {
-	if end := l.peek().End; end != nil {
+	if end := l.record.Load().End; end != nil {
 		l.fail(ctx, *end)
 	} else {
 		l.conclude(ctx)
@@ -161,7 +162,7 @@ func (p *pod) conclude(ctx context.Context) {
 	for _, status := range statuses {
 		final = append(final, status)
 	}
-	if err := p.note(func(r *record) { r.Stage, r.Ended, r.Devices = r.Stage.Reach(lifecycle.StageEnded), final, nil }); err != nil {
+	if err := p.record.Note(func(r *records.Record) { r.Stage, r.Ended, r.Devices = r.Stage.Reach(lifecycle.StageEnded), final, nil }); err != nil {
 		log.G(ctx).WithError(err).Warn("the pod's outcome could not be saved")
 	}
 	fault.Point("pods.outcome.recorded")
@@ -201,10 +202,19 @@ func (p *pod) overStatuses() []v1.ContainerStatus {
 // overBefore is how the container ended for good in a sandbox that was lost since:
 // it does not run again only because the others do.
 func (r *runner) overBefore() *v1.ContainerStateTerminated {
-	for _, status := range r.p.peek().Ended {
+	for _, status := range r.p.record.Load().Ended {
 		if status.Name == r.spec.Name {
 			return status.State.Terminated
 		}
 	}
 	return nil
+}
+
+// letGoOfDevices gives back what the pod holds, once its end is on disk.
+func (p *pod) letGoOfDevices(ctx context.Context) {
+	if err := p.m.store.RemoveDevices(p.spec.UID); err != nil {
+		log.G(ctx).WithError(err).Warn("a copy of what the ended pod held is left")
+	}
+	p.m.accelerators.Release(string(p.spec.UID))
+	fault.Point("pods.outcome.released")
 }

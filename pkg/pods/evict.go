@@ -101,6 +101,6 @@ func (m *Manager) Evict(uid, message string) <-chan struct{} {
 
 // wasEvicted says that what the pod has on disks is to go with its end.
 func (p *pod) wasEvicted() bool {
-	end := p.peek().End
+	end := p.record.Load().End
 	return end != nil && end.Reason == reasonEvicted
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 )
 
 // reluctant sandboxes are removed at the last of some tries.
@@ -61,8 +62,7 @@ func TestFormerIsWaitedFor(t *testing.T) {
 				sandboxes := &c.sandboxes
 				m := New(Config{Dir: t.TempDir()}, sandboxes, nil, ailing{})
 				defer m.Close()
-				p := m.newPod(plainPod())
-				p.kept.Store(&record{Pod: p.spec, Stage: lifecycle.StageReplacing, Sandbox: "new", Replaced: "old"})
+				p := m.podOf(&records.Record{Pod: plainPod(), Stage: lifecycle.StageReplacing, Sandbox: "new", Replaced: "old"})
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 				defer cancel()
 				err := p.removeReplaced(ctx)
@@ -82,8 +82,8 @@ func TestFormerIsWaitedFor(t *testing.T) {
 				for again.Err() == nil {
 					l.advance(again)
 				}
-				if l.seen != lifecycle.SeenClaimed || p.peek().Stage != lifecycle.StageReplacing {
-					t.Errorf("the pod came to %q, %q", p.peek().Stage, l.seen)
+				if l.seen != lifecycle.SeenClaimed || p.record.Load().Stage != lifecycle.StageReplacing {
+					t.Errorf("the pod came to %q, %q", p.record.Load().Stage, l.seen)
 				}
 			})
 		})

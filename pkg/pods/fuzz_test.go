@@ -19,6 +19,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/interlink"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
@@ -110,7 +111,7 @@ func FuzzPod(f *testing.F) {
 			return
 		}
 		p := m.newPod(pod)
-		if path := m.store.recordPath(pod.UID); filepath.Dir(path) != "/data/records" {
+		if path := m.store.RecordPath(pod.UID); filepath.Dir(path) != "/data/records" {
 			t.Fatalf("record at %s", path)
 		}
 		names := map[string]bool{}
@@ -138,10 +139,10 @@ func FuzzPod(f *testing.F) {
 				}
 			}
 		}
-		kept := p.peek()
-		if file, err := encodeRecord(&kept); err != nil {
+		kept := p.record.Load()
+		if file, err := records.Encode(&kept); err != nil {
 			t.Fatalf("the record cannot be written: %v", err)
-		} else if _, err := decodeRecord(file); err != nil {
+		} else if _, err := records.Decode(file); err != nil {
 			t.Fatalf("the record cannot be read again: %v", err)
 		}
 	})
@@ -205,47 +206,4 @@ func wantEach(t *testing.T, spec *v1.Pod, got Report) {
 			t.Fatalf("container %q has %d states", status.Name, states)
 		}
 	}
-}
-
-// FuzzRecord: what is read as a record names a pod whose files stay in its
-// places, and stays what it is when it is written and read again.
-func FuzzRecord(f *testing.F) {
-	file, err := os.ReadFile("testdata/record-v1.json")
-	if err != nil {
-		f.Fatal(err)
-	}
-	var e envelope
-	if err := json.Unmarshal(file, &e); err != nil {
-		f.Fatal(err)
-	}
-	f.Add(file, true)
-	f.Add([]byte(e.Record), false)
-	f.Add([]byte(`{"pod":{"metadata":{"uid":"../../x"}}}`), false)
-	f.Fuzz(func(t *testing.T, file []byte, whole bool) {
-		if !whole { // the content of a file whose checksum is right
-			if _, err := interlink.DecodeCreate(file); err != nil {
-				return // a record is only written of what a create could be
-			}
-			file = []byte(sealed(recordVersion, string(file)))
-		}
-		r, err := decodeRecord(file)
-		if err != nil {
-			return
-		}
-		s := newStore("/data")
-		if filepath.Dir(s.recordPath(r.Pod.UID)) != "/data/records" || filepath.Dir(s.tombstonePath(r.Pod.UID)) != "/data/tombstones" {
-			t.Fatalf("a record whose file is %s", s.recordPath(r.Pod.UID))
-		}
-		once, err := encodeRecord(r)
-		if err != nil {
-			t.Fatalf("what was read cannot be written: %v", err)
-		}
-		again, err := decodeRecord(once)
-		if err != nil {
-			t.Fatalf("%s is written but not read: %v", once, err)
-		}
-		if twice, err := encodeRecord(again); err != nil || !bytes.Equal(once, twice) {
-			t.Fatalf("written once  %s\nwritten twice %s (%v)", once, twice, err)
-		}
-	})
 }

@@ -23,7 +23,7 @@ import (
 // server sets a policy on every pod; an empty one gets what is harmless.
 func (p *pod) want(c *v1.Container) images.Want {
 	return images.Want{Ref: c.Image, Policy: cmp.Or(c.ImagePullPolicy, v1.PullIfNotPresent),
-		Keys: images.KeysOf(p.peek().Data.Secrets),
+		Keys: images.KeysOf(p.record.Load().Data.Secrets),
 		Tell: func(message string) { p.showPull(c.Image, message) }}
 }
 

@@ -55,7 +55,7 @@ func (p *pod) run(work context.Context, seen lifecycle.Observation) {
 	l := &life{pod: p, work: p.begin(work, seen), seen: seen}
 	defer l.startIsOver()
 	l.restore()
-	for p.life.Err() == nil && !p.stage().Deleting() {
+	for p.life.Err() == nil && !p.record.Stage().Deleting() {
 		l.advance(l.work)
 	}
 	if p.life.Err() == nil {
@@ -77,7 +77,7 @@ func (l *life) remove() {
 
 // restore shows what the record says of containers that ended for good.
 func (l *life) restore() {
-	r := l.peek()
+	r := l.record.Load()
 	if !r.Stage.Over() {
 		l.restoreOver(r.Ended)
 		return
@@ -99,7 +99,7 @@ func (l *life) startIsOver() {
 // advance does what comes next. An action that ctx ends returns what was seen before,
 // so that it is done again if the pod is still there.
 func (l *life) advance(ctx context.Context) {
-	at := lifecycle.Position{Stage: l.stage(), Seen: l.seen}
+	at := lifecycle.Position{Stage: l.record.Stage(), Seen: l.seen}
 	do := lifecycle.Next(at)
 	log.G(ctx).WithField("stage", at.Stage).WithField("seen", at.Seen).Debug("next: " + string(do))
 	l.seen = l.carryOut(ctx, do)

@@ -23,6 +23,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
@@ -92,7 +93,7 @@ type Config struct {
 // file.
 type Manager struct {
 	config       Config
-	store        store
+	store        records.Store
 	sandboxes    Sandboxes
 	images       Images
 	accelerators Accelerators
@@ -107,7 +108,7 @@ type Manager struct {
 	asked  map[types.UID]time.Time
 	// refused are pods of an earlier run whose records are refused. They go on, nobody
 	// looks after them, and their status is left as it was last told.
-	refused map[types.UID]*record
+	refused map[types.UID]*records.Record
 }
 
 // New makes a Manager that refuses all calls until Recover has run.
@@ -116,7 +117,7 @@ func New(config Config, sandboxes Sandboxes, images Images, accelerators Acceler
 		config.Observer = unobserved{}
 	}
 	life, end := context.WithCancelCause(context.Background())
-	return &Manager{config: config, store: newStore(config.Dir), sandboxes: sandboxes, images: images,
+	return &Manager{config: config, store: records.New(config.Dir), sandboxes: sandboxes, images: images,
 		accelerators: accelerators, life: life, end: end,
 		pods: map[types.UID]*pod{}, buried: map[types.UID]time.Time{}, asked: map[types.UID]time.Time{}}
 }
@@ -146,11 +147,11 @@ func (m *Manager) Create(ctx context.Context, spec *v1.Pod, data volumes.Data) (
 		case <-ctx.Done():
 			return "", ctx.Err()
 		}
-		return p.peek().JID, p.admitErr
+		return p.record.Load().JID, p.admitErr
 	}
 	p.admitErr = m.admit(ctx, p, data)
 	close(p.admitted)
-	return p.peek().JID, p.admitErr
+	return p.record.Load().JID, p.admitErr
 }
 
 func (m *Manager) validate(ctx context.Context, spec *v1.Pod, data volumes.Data) error {
@@ -193,9 +194,15 @@ func (m *Manager) enter(spec *v1.Pod) (p *pod, fresh bool, err error) {
 }
 
 func (m *Manager) newPod(spec *v1.Pod) *pod {
+	return m.podOf(&records.Record{Pod: spec, Stage: lifecycle.StageAdmitted, Since: time.Now(), Began: records.Now()})
+}
+
+// podOf makes the pod of a record, which does not run yet.
+func (m *Manager) podOf(r *records.Record) *pod {
+	spec := r.Pod
 	p := &pod{state: newState(spec), m: m, spec: spec, admitted: make(chan struct{}), adopted: make(chan struct{}), located: make(chan struct{}),
 		done: make(chan struct{}), released: make(chan struct{}), start: make(chan struct{}), reading: semaphore.NewWeighted(maxReaders)}
-	p.kept.Store(&record{Pod: spec, Stage: lifecycle.StageAdmitted, Since: time.Now(), Began: now()})
+	p.record = records.NewEntry(m.store, r, func() func(error) { _, done := p.step(m.life, StepRecord); return done })
 	return p
 }
 
@@ -212,8 +219,8 @@ func (m *Manager) admit(ctx context.Context, p *pod, data volumes.Data) error {
 	p.claim = m.sandboxes.Reserve(podspec.HostPorts(p.spec))
 	fault.Point("pods.create.claimed")
 	// A tombstone that has served would end the pod at the next start.
-	if err = errors.Join(m.store.exhume(uid), m.store.hold(uid, devices)); err == nil {
-		err = p.change(func(r *record) {
+	if err = errors.Join(m.store.RemoveTombstone(uid), m.store.SaveDevices(uid, devices)); err == nil {
+		err = p.record.Change(func(r *records.Record) {
 			r.Data, r.Devices = data, devices
 			r.JID, r.Sandbox = p.claim.Name, p.claim.Name
 			if p.claim.Warm() {
@@ -222,7 +229,7 @@ func (m *Manager) admit(ctx context.Context, p *pod, data volumes.Data) error {
 		})
 	}
 	if err != nil {
-		err = errors.Join(err, m.store.letGo(uid))
+		err = errors.Join(err, m.store.RemoveDevices(uid))
 		m.accelerators.Release(string(uid))
 		m.sandboxes.Return(p.claim)
 		m.drop(p) // last: a repeated create must not get what is being given back
@@ -281,7 +288,7 @@ func (m *Manager) Status(spec *v1.Pod) (Report, bool) {
 		statuses, ended := p.snapshot()
 		p.showTrouble(statuses)
 		out := report(spec, statuses, ended)
-		out.JID = p.peek().JID
+		out.JID = p.record.Load().JID
 		return out, true
 	case spec.Status.Phase == v1.PodPending && spec.Annotations["JobID"] == "" && time.Since(first) < lostAfter:
 		return uniform(spec, waiting(reasonCreating, "")), true

@@ -14,12 +14,13 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
 
 // claimAgain claims the sandbox of the record, in which nothing of the pod has run yet.
 func (l *life) claimAgain() lifecycle.Observation {
-	l.claim = l.m.sandboxes.Rebook(l.peek().Sandbox, podspec.HostPorts(l.spec))
+	l.claim = l.m.sandboxes.Rebook(l.record.Load().Sandbox, podspec.HostPorts(l.spec))
 	l.locate() // there is no container to be found
 	return lifecycle.SeenClaimed
 }
@@ -83,7 +84,7 @@ func (l *life) awaitClaimed(ctx context.Context) (*pool.Sandbox, error) {
 // half a second, where copying a large image takes many.
 func (l *life) swap(ctx context.Context) error {
 	claim := l.m.sandboxes.ReserveFresh(podspec.HostPorts(l.spec))
-	err := l.change(func(r *record) {
+	err := l.record.Change(func(r *records.Record) {
 		r.Sandbox = claim.Name
 		if r.Stage == lifecycle.StagePlaced {
 			r.Stage = lifecycle.StageAdmitted
@@ -103,11 +104,11 @@ func (l *life) swap(ctx context.Context) error {
 // recordPlace writes down that the sandbox exists. No container may start before that
 // is on disk: after a crash it would be started once more, in another sandbox.
 func (p *pod) recordPlace(s *pool.Sandbox) error {
-	r := p.peek()
+	r := p.record.Load()
 	if r.Sandbox == s.Name && r.Stage != lifecycle.StageAdmitted && r.Stage != lifecycle.StageReplacing {
 		return nil
 	}
-	err := p.change(func(r *record) {
+	err := p.record.Change(func(r *records.Record) {
 		r.Stage, r.Sandbox, r.Replaced = r.Stage.Reach(lifecycle.StagePlaced), s.Name, ""
 	})
 	if err == nil {
@@ -151,7 +152,7 @@ func (l *life) find(ctx context.Context) lifecycle.Observation {
 // ask is one try of find, for a pod that is deleted: a sandbox that cannot be asked
 // any more is removed as it is.
 func (l *life) ask(ctx context.Context) lifecycle.Observation {
-	s, err := l.m.sandboxes.Adopt(ctx, l.peek().Sandbox)
+	s, err := l.m.sandboxes.Adopt(ctx, l.record.Load().Sandbox)
 	if ctx.Err() != nil {
 		return l.seen
 	}
@@ -167,7 +168,7 @@ func (l *life) moveBack(ctx context.Context, s *pool.Sandbox) lifecycle.Observat
 	switch {
 	case l.stay != nil:
 		back.loss = lossMessage
-	case s.Stopped && l.peek().rebooted(now()):
+	case s.Stopped && l.record.Load().Rebooted(records.Now()):
 		back.loss = rebootMessage
 	case s.Stopped:
 		back.loss = lossMessage
@@ -191,12 +192,12 @@ const adoptTries = 5
 // restarted refuses for as long as it still ends what it ran.
 func (p *pod) search(ctx context.Context) (*pool.Sandbox, error) {
 	most, longest := adoptTries, 10*time.Second
-	if p.peek().Stage == lifecycle.StageEnded {
+	if p.record.Load().Stage == lifecycle.StageEnded {
 		most, longest = math.MaxInt, 5*time.Minute
 	}
 	tries := retry.New(time.Second, longest)
 	for refused := 0; ; {
-		s, err := p.m.sandboxes.Adopt(ctx, p.peek().Sandbox)
+		s, err := p.m.sandboxes.Adopt(ctx, p.record.Load().Sandbox)
 		switch {
 		case err == nil:
 			tries.Succeeded(ctx, "the pod's sandbox is there again")
@@ -254,16 +255,16 @@ func (p *pod) showLoss() {
 // cannot be written the lost one is kept, and taken if it comes back: what lets no
 // record be saved may keep a sandbox from starting too.
 func (l *life) replaceSandbox(ctx context.Context) lifecycle.Observation {
-	old, over := l.peek().Sandbox, l.overStatuses()
+	old, over := l.record.Load().Sandbox, l.overStatuses()
 	claim := l.m.sandboxes.Reserve(podspec.HostPorts(l.spec))
 	tries := retry.New(time.Second, 15*time.Second)
 	for {
-		err := l.change(func(r *record) {
+		err := l.record.Change(func(r *records.Record) {
 			if !r.Stage.Deleting() {
 				r.Stage, r.Replaced, r.Sandbox, r.Ended = lifecycle.StageReplacing, old, claim.Name, over
 			}
 		})
-		if err == nil && l.peek().Sandbox == claim.Name {
+		if err == nil && l.record.Load().Sandbox == claim.Name {
 			break
 		}
 		if err == nil { // deleted meanwhile
@@ -299,7 +300,7 @@ func (l *life) clearReplaced(ctx context.Context) lifecycle.Observation {
 // that takes: a pod never runs twice. What is left of a sandbox that has stopped, the
 // sweep takes. The error is ctx's.
 func (p *pod) removeReplaced(ctx context.Context) error {
-	old := p.peek().Replaced
+	old := p.record.Load().Replaced
 	tries := retry.New(time.Second, 15*time.Second)
 	for {
 		err := p.m.sandboxes.Destroy(ctx, old)

@@ -11,8 +11,8 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 )
 
 // Why a pod's goroutine was told to stop.
@@ -70,70 +70,8 @@ type pod struct {
 	start   chan struct{}
 	started sync.Once
 
-	// kept is the record; saving serialises its changes. Readers never wait for
-	// a disk.
-	kept   atomic.Pointer[record]
-	saving sync.Mutex
-	// unrecorded says that the record is removed; a delete that comes late must not
-	// write it again.
-	unrecorded bool
+	record *records.Entry
 }
-
-// change edits the record, if that can be saved: it is for intents, which are on
-// disk before they are acted on.
-func (p *pod) change(edit func(*record)) error {
-	p.saving.Lock()
-	defer p.saving.Unlock()
-	changed := *p.kept.Load()
-	edit(&changed)
-	if err := p.save(&changed); err != nil {
-		return err
-	}
-	p.kept.Store(&changed)
-	return nil
-}
-
-// note edits the record whether it can be saved or not: it is for what is so
-// already, and for a delete, which a full disk must not stop.
-func (p *pod) note(edit func(*record)) error {
-	p.saving.Lock()
-	defer p.saving.Unlock()
-	changed := *p.kept.Load()
-	edit(&changed)
-	p.kept.Store(&changed)
-	return p.save(&changed)
-}
-
-// save writes the record; saving is held.
-func (p *pod) save(r *record) error {
-	if p.unrecorded {
-		return nil
-	}
-	_, done := p.step(p.m.life, StepRecord)
-	err := p.m.store.save(r)
-	done(err)
-	return err
-}
-
-// unrecord removes the record.
-func (p *pod) unrecord() error {
-	p.saving.Lock()
-	defer p.saving.Unlock()
-	err := p.m.store.remove(p.spec.UID)
-	p.unrecorded = err == nil
-	return err
-}
-
-// stage is the one that the pod has reached and that has been written down: who acts on
-// it must not be overtaken by its write.
-func (p *pod) stage() lifecycle.Stage {
-	p.saving.Lock()
-	defer p.saving.Unlock()
-	return p.kept.Load().Stage
-}
-
-// peek returns a shallow copy of the record.
-func (p *pod) peek() record { return *p.kept.Load() }
 
 // settled tells the pool, and what waits for it here, that this pod's start is over.
 func (p *pod) settled() {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 )
 
 // adoptTimeout bounds how long calls are held back for pods that are slow to be
@@ -35,22 +36,22 @@ func awaitAdopted(ctx context.Context, adopting []*pod) {
 // is deleted.
 func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bool)) error {
 	// A run of an earlier version kept no second copy of what its pods hold.
-	copies := m.store.keepsHeld()
-	if err := m.store.open(); err != nil {
+	copies := m.store.KeepsDevices()
+	if err := m.store.Open(); err != nil {
 		return err
 	}
-	buried, err := m.store.tombstones(m.config.Tombstones, time.Now())
+	buried, err := m.store.Tombstones(m.config.Tombstones, time.Now())
 	if err != nil {
 		return err
 	}
-	records, refused, problems, err := m.store.load()
+	kept, refused, problems, err := m.store.Load()
 	if err != nil {
 		return err
 	}
 	claimed := map[string]bool{}
 	for uid, r := range refused {
 		if _, deleted := buried[uid]; deleted {
-			records = append(records, r)
+			kept = append(kept, r)
 			delete(refused, uid)
 		}
 		claimed[pool.AssignedName(string(uid))] = true
@@ -59,7 +60,7 @@ func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bo
 		}
 		problems = errors.Join(problems, m.claimRefused(uid, r, copies))
 	}
-	for _, r := range records {
+	for _, r := range kept {
 		if r.Sandbox != "" {
 			claimed[r.Sandbox] = r.Stage != lifecycle.StageArchived
 		}
@@ -68,14 +69,14 @@ func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bo
 	for uid := range refused {
 		recorded[uid] = true
 	}
-	for _, r := range records {
+	for _, r := range kept {
 		recorded[r.Pod.UID] = true
 	}
 	// A disk that is full keeps no pod from being taken over.
-	problems = errors.Join(problems, makeFolder(m.store.heldDir.path), m.store.dropHeld(recorded))
+	problems = errors.Join(problems, m.store.PruneDevices(recorded))
 	keep(claimed)
 	var adopting []*pod
-	for _, r := range records {
+	for _, r := range kept {
 		p, err := m.takeOver(r, buried)
 		problems = errors.Join(problems, err)
 		adopting = append(adopting, p)
@@ -94,30 +95,29 @@ func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bo
 }
 
 // resume makes the pod of a record, which does not run yet.
-func (m *Manager) resume(r *record) *pod {
-	p := m.newPod(r.Pod)
-	p.kept.Store(r)
+func (m *Manager) resume(r *records.Record) *pod {
+	p := m.podOf(r)
 	close(p.admitted)
 	return p
 }
 
 // takeOver makes the pod of a record, which does not run yet, and settles whether
 // it was deleted: a crash may have come between its record and its tombstone.
-func (m *Manager) takeOver(r *record, buried map[types.UID]time.Time) (*pod, error) {
+func (m *Manager) takeOver(r *records.Record, buried map[types.UID]time.Time) (*pod, error) {
 	var problems []error
 	if _, deleted := buried[r.Pod.UID]; deleted && !r.Stage.Deleting() {
 		r.Stage, r.Grace = r.Stage.AfterDelete(), int64(gracePeriod(r.Pod, nil)/time.Second)
 	}
 	if r.Stage.Deleting() {
 		buried[r.Pod.UID] = time.Now()
-		problems = append(problems, m.store.bury(r.Pod.UID))
+		problems = append(problems, m.store.AddTombstone(r.Pod.UID))
 	}
 	p := m.resume(r)
 	// A pod that is being deleted may still run: its devices are not free yet.
 	if !r.Stage.Over() {
-		problems = append(problems, m.accelerators.Claim(string(r.Pod.UID), r.Devices), m.store.hold(r.Pod.UID, r.Devices))
+		problems = append(problems, m.accelerators.Claim(string(r.Pod.UID), r.Devices), m.store.SaveDevices(r.Pod.UID, r.Devices))
 	} else {
-		problems = append(problems, m.store.letGo(r.Pod.UID))
+		problems = append(problems, m.store.RemoveDevices(r.Pod.UID))
 	}
 	m.mu.Lock()
 	m.pods[r.Pod.UID] = p

@@ -20,18 +20,18 @@ func (stuck) Destroy(context.Context, string) error { return errdefs.ErrUnavaila
 func TestRecoverBuries(t *testing.T) {
 	m := New(Config{Dir: t.TempDir(), Tombstones: time.Hour}, stuck{}, nil, ailing{})
 	defer m.Close()
-	if err := m.store.open(); err != nil {
+	if err := m.store.Open(); err != nil {
 		t.Fatal(err)
 	}
-	r := fullRecord()
+	r := recordOf(plainPod())
 	r.Stage = lifecycle.StageRemoving
-	if err := m.store.save(r); err != nil {
+	if err := m.store.Save(r); err != nil {
 		t.Fatal(err)
 	}
 	if err := m.Recover(t.Context(), func(map[string]bool) {}); err != nil {
 		t.Fatal(err)
 	}
-	buried, err := m.store.tombstones(time.Hour, time.Now())
+	buried, err := m.store.Tombstones(time.Hour, time.Now())
 	if _, found := buried[r.Pod.UID]; err != nil || !found {
 		t.Errorf("tombstones = %v, %v", buried, err)
 	}

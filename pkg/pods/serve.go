@@ -19,6 +19,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
@@ -148,14 +149,14 @@ func (p *pod) bound(s *pool.Sandbox, cancel context.CancelCauseFunc) (stop func(
 	if seconds == nil {
 		return func() { stopGone() }
 	}
-	left := time.Duration(*seconds)*time.Second - p.peek().age(now(), time.Now())
+	left := time.Duration(*seconds)*time.Second - p.record.Load().Age(records.Now(), time.Now())
 	deadline := time.AfterFunc(left, func() { cancel(errDeadline) })
 	return func() { stopGone(); deadline.Stop() }
 }
 
 // prepare makes the pod's volumes and the files that kubelet manages.
 func (p *pod) prepare(ctx context.Context, s *pool.Sandbox) (*volumes.Set, error) {
-	r := p.peek()
+	r := p.record.Load()
 	set, err := volumes.Prepare(s.PodDir(), p.spec, r.Data, p.m.config.Volumes)
 	if err != nil {
 		return nil, err

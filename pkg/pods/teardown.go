@@ -54,16 +54,16 @@ func (p *pod) eraseOnce(ctx context.Context) error {
 		return err
 	}
 	// The record goes last: it brings the next run back to this.
-	if err := p.m.store.letGo(p.spec.UID); err != nil {
+	if err := p.m.store.RemoveDevices(p.spec.UID); err != nil {
 		return err
 	}
-	return p.unrecord()
+	return p.record.Remove()
 }
 
 // sandboxNames are those of all sandboxes that are the pod's: a claim may have got
 // another one than is on disk yet, and a record that is refused may name none.
 func (p *pod) sandboxNames(ctx context.Context) ([]string, error) {
-	r := p.peek()
+	r := p.record.Load()
 	names := []string{r.Sandbox, r.Replaced}
 	if p.claim != nil {
 		names = append(names, p.claim.Actual())

@@ -88,7 +88,7 @@ func (m *Manager) List() []View {
 
 func (p *pod) view() View {
 	statuses, ended := p.snapshot()
-	r := p.peek()
+	r := p.record.Load()
 	out := View{UID: p.spec.UID, Namespace: p.spec.Namespace, Name: p.spec.Name, JID: r.JID, Created: r.Since,
 		Phase: phaseOf(p.spec, statuses, ended, r.Stage.Deleting()), Containers: []ContainerView{}}
 	if s := p.sandbox.Load(); s != nil && r.Stage != lifecycle.StageArchived {

@@ -1,4 +1,4 @@
-package pods
+package records
 
 import (
 	"crypto/sha256"
@@ -23,28 +23,28 @@ import (
 
 // firstRecord is what the first file of version 1 has: a pod that has ended and is
 // being deleted.
-func firstRecord() *record {
+func firstRecord() *Record {
 	r := fullRecord()
-	r.Stage, r.Replaced, r.Began, r.Devices, r.End = lifecycle.StageRemoving, "", moment{}, nil, nil
+	r.Stage, r.Replaced, r.Began, r.Devices, r.End = lifecycle.StageRemoving, "", Moment{}, nil, nil
 	return r
 }
 
 // laterRecord is what the last file of version 1 has.
-func laterRecord() *record {
+func laterRecord() *Record {
 	r := firstRecord()
 	r.Replaced, r.Began, r.End = fullRecord().Replaced, fullRecord().Began, fullRecord().End
 	return r
 }
 
 // fullRecord has every field of today, and strings that an encoder may harm.
-func fullRecord() *record {
+func fullRecord() *Record {
 	const awkward = "<a href='x'>&amp; \"q\" \\ \u2028 \u00e4\n\t$(A) \x01"
 	pod := plainPod()
 	pod.Annotations = map[string]string{"note": awkward}
 	pod.Spec.Containers[0].Env = []v1.EnvVar{{Name: "A", Value: awkward}, {Name: "EMPTY"}}
 	pod.Spec.Containers[0].Resources.Limits = v1.ResourceList{"cpu": resource.MustParse("1500m"), "memory": resource.MustParse("128Mi")}
 	meta := metav1.ObjectMeta{Name: "settings"}
-	return &record{
+	return &Record{
 		Pod: pod,
 		Data: volumes.Data{
 			ConfigMaps: map[string]v1.ConfigMap{"settings": {ObjectMeta: meta, Data: map[string]string{"k": awkward}, BinaryData: map[string][]byte{"b": {0, 255}}}},
@@ -52,7 +52,7 @@ func fullRecord() *record {
 			Projected:  map[string]v1.ConfigMap{"settings": {ObjectMeta: meta, Data: map[string]string{"a/b": ""}}},
 		},
 		JID: "0d4f_dind", Stage: lifecycle.StageStopping, Sandbox: "0d4f_dind", Replaced: "1e5a_dind", Since: testTime.Time,
-		Began:   moment{Boot: "b5a7", Up: 90 * time.Second},
+		Began:   Moment{Boot: "b5a7", Up: 90 * time.Second},
 		Devices: json.RawMessage(`{"main":["GPU-1"]}`),
 		Grace:   5,
 		End:     endedState(137).Terminated,
@@ -60,26 +60,26 @@ func fullRecord() *record {
 	}
 }
 
-func openStore(t *testing.T) store {
+func openStore(t *testing.T) Store {
 	t.Helper()
-	s := newStore(filepath.Join(t.TempDir(), "data"))
-	if err := s.open(); err != nil {
+	s := New(filepath.Join(t.TempDir(), "data"))
+	if err := s.Open(); err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-// one loads a store that holds one good record.
-func one(t *testing.T, s store) *record {
+// loadOne loads a store that holds one good record.
+func loadOne(t *testing.T, s Store) *Record {
 	t.Helper()
-	got, refused, problem, err := s.load()
+	got, refused, problem, err := s.Load()
 	if err != nil || problem != nil || len(refused) > 0 || len(got) != 1 {
 		t.Fatalf("loaded %d records, refused %v, problem %v, error %v", len(got), refused, problem, err)
 	}
 	return got[0]
 }
 
-func same(t *testing.T, want, got *record) {
+func wantSame(t *testing.T, want, got *Record) {
 	t.Helper()
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
@@ -88,16 +88,16 @@ func same(t *testing.T, want, got *record) {
 
 func TestRecordRoundTrip(t *testing.T) {
 	s, want := openStore(t), fullRecord()
-	if err := s.save(want); err != nil {
+	if err := s.Save(want); err != nil {
 		t.Fatal(err)
 	}
-	same(t, want, one(t, s))
+	wantSame(t, want, loadOne(t, s))
 	t.Run("saved again", func(t *testing.T) {
 		want.Grace, want.Ended = 7, nil
-		if err := s.save(want); err != nil {
+		if err := s.Save(want); err != nil {
 			t.Fatal(err)
 		}
-		same(t, want, one(t, s))
+		wantSame(t, want, loadOne(t, s))
 	})
 	t.Run("removed", func(t *testing.T) {
 		for range 2 { // the second time is success as well
@@ -105,7 +105,7 @@ func TestRecordRoundTrip(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if got, _, problem, err := s.load(); len(got) > 0 || problem != nil || err != nil {
+		if got, _, problem, err := s.Load(); len(got) > 0 || problem != nil || err != nil {
 			t.Errorf("loaded %d records, %v, %v", len(got), problem, err)
 		}
 	})
@@ -114,15 +114,15 @@ func TestRecordRoundTrip(t *testing.T) {
 // TestRecordIsPrivate: it holds secrets.
 func TestRecordIsPrivate(t *testing.T) {
 	s := openStore(t)
-	if err := s.save(fullRecord()); err != nil {
+	if err := s.Save(fullRecord()); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.bury(testUID); err != nil {
+	if err := s.AddTombstone(testUID); err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]os.FileMode{
-		s.dir: 0o700, filepath.Join(s.dir, "records"): 0o700, filepath.Join(s.dir, "tombstones"): 0o700,
-		s.recordPath(testUID): 0o600, s.tombstonePath(testUID): 0o600,
+		filepath.Dir(s.recordDir.Path): 0o700, s.recordDir.Path: 0o700, s.tombstoneDir.Path: 0o700,
+		s.RecordPath(testUID): 0o600, s.tombstonePath(testUID): 0o600,
 	} {
 		info, err := os.Stat(path)
 		if err != nil {
@@ -138,12 +138,12 @@ func TestRecordIsPrivate(t *testing.T) {
 // and pods that they describe may run when docker-sd is upgraded. A field that is new
 // gets another file; one that is there is never changed.
 func TestRecordVersions(t *testing.T) {
-	for file, want := range map[string]*record{"record-v1.json": firstRecord(), "record-v1-later.json": laterRecord(), "record-v2.json": fullRecord()} {
+	for file, want := range map[string]*Record{"record-v1.json": firstRecord(), "record-v1-later.json": laterRecord(), "record-v2.json": fullRecord()} {
 		got, err := readRecord(filepath.Join("testdata", file))
 		if err != nil {
 			t.Fatal(err)
 		}
-		same(t, want, got)
+		wantSame(t, want, got)
 	}
 	all := reflect.ValueOf(*fullRecord())
 	for i := range all.NumField() {
@@ -217,20 +217,20 @@ func TestRecordRefused(t *testing.T) {
 		"no pod":               {sealed(1, `{}`), "damaged: it names no pod"},
 		"pod without a name":   {sealed(1, `{"pod":{"metadata":{"uid":"`+testUID+`"}}}`), "damaged: it names no pod"},
 		"UID that leaves":      {sealed(1, `{"pod":{"metadata":{"uid":"../../x","name":"a","namespace":"b"}}}`), "damaged: it names no pod"},
-		"another kind of JSON": {sealed(1, `[]`), "not a record: json: cannot unmarshal array into Go value of type pods.recordFile"},
+		"another kind of JSON": {sealed(1, `[]`), "not a record: json: cannot unmarshal array into Go value of type records.recordFile"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := openStore(t)
 			other := fullRecord()
 			other.Pod.UID = "11111111-2222-4333-8444-555555555555"
-			if err := s.save(other); err != nil {
+			if err := s.Save(other); err != nil {
 				t.Fatal(err)
 			}
-			path := s.recordPath(testUID)
+			path := s.RecordPath(testUID)
 			if err := os.WriteFile(path, []byte(c.file), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			got, refused, problem, err := s.load()
+			got, refused, problem, err := s.Load()
 			if err != nil || len(got) != 1 || got[0].Pod.UID != other.Pod.UID {
 				t.Fatalf("the other pod's record was not loaded: %d records, %v", len(got), err)
 			}
@@ -250,13 +250,13 @@ func TestRecordRefused(t *testing.T) {
 // TestRecordUnderAnotherName: a copy must not become a second pod.
 func TestRecordUnderAnotherName(t *testing.T) {
 	s := openStore(t)
-	if err := s.save(fullRecord()); err != nil {
+	if err := s.Save(fullRecord()); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Link(s.recordPath(testUID), filepath.Join(s.dir, "records", "copy.json")); err != nil {
+	if err := os.Link(s.RecordPath(testUID), filepath.Join(s.recordDir.Path, "copy.json")); err != nil {
 		t.Fatal(err)
 	}
-	got, _, problem, err := s.load()
+	got, _, problem, err := s.Load()
 	if err != nil || len(got) != 1 || problem == nil {
 		t.Errorf("loaded %d records, problem %v, error %v; want 1 and a problem", len(got), problem, err)
 	}
@@ -265,14 +265,14 @@ func TestRecordUnderAnotherName(t *testing.T) {
 // TestRecordCutShort: what a crash left of a write is not taken for a record.
 func TestRecordCutShort(t *testing.T) {
 	s := openStore(t)
-	if err := s.save(fullRecord()); err != nil {
+	if err := s.Save(fullRecord()); err != nil {
 		t.Fatal(err)
 	}
-	left := filepath.Join(s.dir, "records", "."+testUID+".json123456")
+	left := filepath.Join(s.recordDir.Path, "."+testUID+".json123456")
 	if err := os.WriteFile(left, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	same(t, fullRecord(), one(t, s))
+	wantSame(t, fullRecord(), loadOne(t, s))
 	if _, err := os.Stat(left); !os.IsNotExist(err) {
 		t.Errorf("it is still there: %v", err)
 	}
@@ -286,7 +286,7 @@ func TestRecordLeavesTMPDIRAlone(t *testing.T) {
 	if err := os.Chtimes(dir, old, old); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.save(fullRecord()); err != nil {
+	if err := s.Save(fullRecord()); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Stat(dir); err != nil || !info.ModTime().Equal(old) {
@@ -295,37 +295,23 @@ func TestRecordLeavesTMPDIRAlone(t *testing.T) {
 }
 
 func TestRecordsThatCannotBeListed(t *testing.T) {
-	if _, _, _, err := newStore(t.TempDir()).load(); err == nil || !strings.HasPrefix(err.Error(), "read the records: ") {
+	if _, _, _, err := New(t.TempDir()).Load(); err == nil || !strings.HasPrefix(err.Error(), "read the records: ") {
 		t.Errorf("got %v", err)
 	}
 }
 
-func TestTombstones(t *testing.T) {
-	s, now := openStore(t), time.Now()
-	const old = "11111111-2222-4333-8444-555555555555"
-	for _, uid := range []types.UID{testUID, old} {
-		if err := s.bury(uid); err != nil {
-			t.Fatal(err)
+func BenchmarkSave(b *testing.B) {
+	s := New(filepath.Join(b.TempDir(), "data"))
+	if err := s.Open(); err != nil {
+		b.Fatal(err)
+	}
+	b.RunParallel(func(pb *testing.PB) {
+		r := fullRecord()
+		r.Pod.UID = types.UID(filepath.Base(b.TempDir()))
+		for pb.Next() {
+			if err := s.Save(r); err != nil {
+				b.Fatal(err)
+			}
 		}
-	}
-	if err := os.Chtimes(s.tombstonePath(old), now, now.Add(-tombstoneLimit-time.Hour)); err != nil {
-		t.Fatal(err)
-	}
-	// The clock was set, forwards or back: the delete is remembered from now on.
-	for _, age := range []time.Duration{0, 2 * time.Hour, -2 * time.Hour} {
-		if err := os.Chtimes(s.tombstonePath(testUID), now, now.Add(-age)); err != nil {
-			t.Fatal(err)
-		}
-		got, err := s.tombstones(time.Hour, now)
-		if at, kept := got[testUID]; err != nil || len(got) != 1 || !kept || !at.Equal(now) {
-			t.Errorf("of a tombstone of age %s: got %v, %v", age, got, err)
-		}
-	}
-	if _, err := os.Stat(s.tombstonePath(old)); !os.IsNotExist(err) {
-		t.Errorf("the old one is still there: %v", err)
-	}
-	s.unbury(testUID)
-	if got, err := s.tombstones(time.Hour, now); err != nil || len(got) > 0 {
-		t.Errorf("after unbury: %v, %v", got, err)
-	}
+	})
 }

@@ -1,4 +1,4 @@
-package pods
+package records
 
 import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
@@ -8,7 +8,7 @@ import (
 // recordFile is a record of any version that is read. Version 1 had no stage: a pod's
 // stage followed from these fields.
 type recordFile struct {
-	record
+	Record
 	// Placed said that the sandbox had existed.
 	Placed bool `json:"placed,omitempty"`
 	// Former is Replaced.
@@ -26,8 +26,8 @@ type recordFile struct {
 }
 
 // upgraded is the record as this version would have written it.
-func (f *recordFile) upgraded() *record {
-	r := f.record
+func (f *recordFile) upgraded() *Record {
+	r := f.Record
 	if r.Stage != "" {
 		return &r
 	}

@@ -1,54 +1,10 @@
-package pods
+package records
 
 import (
-	"encoding/json"
 	"os"
 	"strings"
 	"testing"
-
-	"github.com/google/go-cmp/cmp"
-	"k8s.io/apimachinery/pkg/types"
 )
-
-// claims notes what pods are said to hold.
-type claims struct {
-	ailing
-	held map[string]string
-}
-
-func (c *claims) Claim(uid string, held json.RawMessage) error {
-	if held != nil {
-		c.held[uid] = string(held)
-	}
-	return nil
-}
-
-// A record that is refused still tells which devices its pod may be using.
-func TestDevicesOfRefusedRecords(t *testing.T) {
-	c := &claims{held: map[string]string{}}
-	m := New(Config{Dir: t.TempDir()}, nil, nil, c)
-	if err := m.store.open(); err != nil {
-		t.Fatal(err)
-	}
-	for uid, file := range map[string]string{
-		"newer":   `{"version":99,"checksum":"","record":{"devices":{"containers":{"c":["GPU-0"]}}}}`,
-		"damaged": `{"version":1,"checksum":"bad","record":{"devices":{"containers":{"c":["GPU-1"]}}}}`,
-		"ended":   `{"version":99,"record":{"devices":{"containers":{"c":["GPU-2"]}},"final":[]}}`,
-		"none":    `{"version":99,"record":{}}`,
-		"garbage": `{"version":1,"rec`,
-	} {
-		if err := os.WriteFile(m.store.recordPath(types.UID(uid)), []byte(file), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := m.Recover(t.Context(), func(map[string]bool) {}); err != nil {
-		t.Fatal(err)
-	}
-	want := map[string]string{"newer": `{"containers":{"c":["GPU-0"]}}`, "damaged": `{"containers":{"c":["GPU-1"]}}`}
-	if diff := cmp.Diff(want, c.held); diff != "" {
-		t.Errorf("claimed (-want +got):\n%s", diff)
-	}
-}
 
 // TestSalvage: what a refused record says of its sandbox is used only where it can
 // be that pod's.
@@ -71,7 +27,7 @@ func TestSalvage(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := openStore(t)
-			if err := os.WriteFile(s.recordPath(testUID), []byte(c.file), 0o600); err != nil {
+			if err := os.WriteFile(s.RecordPath(testUID), []byte(c.file), 0o600); err != nil {
 				t.Fatal(err)
 			}
 			r := s.salvage(testUID)

@@ -1,4 +1,7 @@
-package pods
+// Package records keeps on disk what docker-sd has to know of a pod after a crash or a
+// loss of power: the pod's record, a copy of what it holds of devices, and its tombstone
+// once it is deleted.
+package records
 
 import (
 	"crypto/sha256"
@@ -15,6 +18,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/durable"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
@@ -24,10 +28,10 @@ import (
 // recordVersion of the files; a newer one is refused with words.
 const recordVersion = 2
 
-// record is what is kept of a pod: what was asked, how far its life has come, and how
+// Record is what is kept of a pod: what was asked, how far its life has come, and how
 // it ended. What its containers do is not stored, it is read from the sandbox's engine.
 // Records hold secrets and are readable by their owner only.
-type record struct {
+type Record struct {
 	Pod  *v1.Pod      `json:"pod"`
 	Data volumes.Data `json:"data"`
 	JID  string       `json:"jid"`
@@ -40,7 +44,7 @@ type record struct {
 	Since    time.Time `json:"since"`
 	// Began is the same moment as Since, by the kernel. Records from before it was
 	// kept have none.
-	Began moment `json:"began,omitzero"`
+	Began Moment `json:"began,omitzero"`
 	// Devices that the pod holds, by container, until it has ended; opaque to this
 	// package.
 	Devices json.RawMessage `json:"devices,omitempty"`
@@ -54,52 +58,55 @@ type record struct {
 	Ended []v1.ContainerStatus `json:"ended,omitempty"`
 }
 
+// envelope is a file: its version, and what it holds with the SHA-256 of that.
 type envelope struct {
 	Version  int             `json:"version"`
 	Checksum string          `json:"checksum"`
 	Record   json.RawMessage `json:"record"`
 }
 
-// store keeps one file per pod and one per tombstone. What its functions have done
+// Store keeps one file per pod and one per tombstone. What its functions have done
 // outlives a loss of power when they return.
-type store struct {
-	dir                     string
-	recordDir, tombstoneDir *folder
-	// heldDir has what pods hold of accelerators once more, for when a record is damaged.
-	heldDir *folder
+type Store struct {
+	recordDir, tombstoneDir *durable.Folder
+	// devicesDir has what pods hold of accelerators once more, for when a record is damaged.
+	devicesDir *durable.Folder
 }
 
-func newStore(dir string) store {
-	return store{dir: dir, recordDir: &folder{path: filepath.Join(dir, "records")}, tombstoneDir: &folder{path: filepath.Join(dir, "tombstones")},
-		heldDir: &folder{path: filepath.Join(dir, "held")}}
+// New returns a store in the folder dir. It touches no file before Open.
+func New(dir string) Store {
+	return Store{recordDir: &durable.Folder{Path: filepath.Join(dir, "records")}, tombstoneDir: &durable.Folder{Path: filepath.Join(dir, "tombstones")},
+		devicesDir: &durable.Folder{Path: filepath.Join(dir, "held")}}
 }
 
-func (s store) recordPath(uid types.UID) string {
-	return filepath.Join(s.recordDir.path, string(uid)+".json")
+// RecordPath is the file of a pod's record.
+func (s Store) RecordPath(uid types.UID) string {
+	return filepath.Join(s.recordDir.Path, string(uid)+".json")
 }
 
-func (s store) tombstonePath(uid types.UID) string {
-	return filepath.Join(s.tombstoneDir.path, string(uid))
+func (s Store) tombstonePath(uid types.UID) string {
+	return filepath.Join(s.tombstoneDir.Path, string(uid))
 }
 
-func (s store) open() error {
-	for _, dir := range []string{s.recordDir.path, s.tombstoneDir.path} {
-		if err := makeFolder(dir); err != nil {
+// Open makes the folders that are missing.
+func (s Store) Open() error {
+	for _, dir := range []string{s.recordDir.Path, s.tombstoneDir.Path} {
+		if err := durable.MakeFolder(dir); err != nil {
 			return fmt.Errorf("make the data folder: %w", err)
 		}
 	}
 	return nil
 }
 
-// save writes a record so that a crash or a loss of power leaves the old one or the
+// Save writes a record so that a crash or a loss of power leaves the old one or the
 // new one.
-func (s store) save(r *record) error {
-	file, err := encodeRecord(r)
+func (s Store) Save(r *Record) error {
+	file, err := Encode(r)
 	if err != nil {
 		return fmt.Errorf("encode the record of pod %s: %w", r.Pod.UID, err)
 	}
-	if err = replaceFile(s.recordPath(r.Pod.UID), file); err == nil {
-		err = s.recordDir.sync()
+	if err = replaceFile(s.RecordPath(r.Pod.UID), file); err == nil {
+		err = s.recordDir.Sync()
 	}
 	if err != nil {
 		return fmt.Errorf("save the record of pod %s: %w", r.Pod.UID, err)
@@ -107,7 +114,8 @@ func (s store) save(r *record) error {
 	return nil
 }
 
-func encodeRecord(r *record) ([]byte, error) {
+// Encode returns what the file of a record has, its checksum included.
+func Encode(r *Record) ([]byte, error) {
 	body, err := json.Marshal(r)
 	if err != nil {
 		return nil, err
@@ -131,10 +139,11 @@ func replaceFile(path string, body []byte) error {
 	return file.CloseAtomicallyReplace()
 }
 
-func (s store) remove(uid types.UID) error {
-	err := os.Remove(s.recordPath(uid))
+// remove removes a record, if there is one.
+func (s Store) remove(uid types.UID) error {
+	err := os.Remove(s.RecordPath(uid))
 	if err == nil || errors.Is(err, os.ErrNotExist) {
-		err = s.recordDir.sync()
+		err = s.recordDir.Sync()
 	}
 	if err != nil {
 		return fmt.Errorf("remove the record of pod %s: %w", uid, err)
@@ -142,25 +151,25 @@ func (s store) remove(uid types.UID) error {
 	return nil
 }
 
-// load reads every record. Those that it refuses are reported beside the others
+// Load reads every record. Those that it refuses are reported beside the others
 // (problem), as far as they can be read, and their files are left for a person to
 // look at. err means that nothing could be read at all.
-func (s store) load() (out []*record, refused map[types.UID]*record, problem, err error) {
-	refused = map[types.UID]*record{}
-	entries, err := os.ReadDir(s.recordDir.path)
+func (s Store) Load() (out []*Record, refused map[types.UID]*Record, problem, err error) {
+	refused = map[types.UID]*Record{}
+	entries, err := os.ReadDir(s.recordDir.Path)
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("read the records: %w", err)
 	}
 	var problems []error
 	for _, entry := range entries {
-		path := filepath.Join(s.recordDir.path, entry.Name())
+		path := filepath.Join(s.recordDir.Path, entry.Name())
 		if !strings.HasSuffix(entry.Name(), ".json") || strings.HasPrefix(entry.Name(), ".") {
 			// A temporary file of a write that a crash cut short; it may hold secrets.
 			_ = os.Remove(path)
 			continue
 		}
 		r, err := readRecord(path)
-		if err == nil && path != s.recordPath(r.Pod.UID) {
+		if err == nil && path != s.RecordPath(r.Pod.UID) {
 			err = fmt.Errorf("the record of pod %s under another name: remove the file", r.Pod.UID)
 		}
 		if err != nil {
@@ -174,15 +183,18 @@ func (s store) load() (out []*record, refused map[types.UID]*record, problem, er
 	return out, refused, errors.Join(problems...), nil
 }
 
-func readRecord(path string) (*record, error) {
+// readRecord reads one file.
+func readRecord(path string) (*Record, error) {
 	file, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	return decodeRecord(file)
+	return Decode(file)
 }
 
-func decodeRecord(file []byte) (*record, error) {
+// Decode reads what Encode returned, or what an earlier version wrote. The error says
+// what is wrong with the file and what to do.
+func Decode(file []byte) (*Record, error) {
 	var e envelope
 	if err := json.Unmarshal(file, &e); err != nil {
 		return nil, fmt.Errorf("not a record: %w", err)
@@ -202,64 +214,4 @@ func decodeRecord(file []byte) (*record, error) {
 		return nil, errors.New("damaged: it names no pod")
 	}
 	return r, nil
-}
-
-// bury remembers that a pod was deleted, so that a create that comes late is
-// refused (protocol 1.4).
-func (s store) bury(uid types.UID) error {
-	f, err := os.OpenFile(s.tombstonePath(uid), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err == nil {
-		err = errors.Join(f.Sync(), f.Close(), s.tombstoneDir.sync())
-	}
-	if err != nil {
-		return fmt.Errorf("remember that pod %s was deleted: %w", uid, err)
-	}
-	return nil
-}
-
-// tombstoneLimit is the age by the clock from which a tombstone is dropped, unless
-// it is kept longer than that.
-const tombstoneLimit = 24 * time.Hour
-
-// tombstones returns the deleted pods. Each is refused for its whole period again:
-// its age by the clock says little once that was set. Only very old ones are
-// dropped here.
-func (s store) tombstones(keep time.Duration, now time.Time) (map[types.UID]time.Time, error) {
-	entries, err := os.ReadDir(s.tombstoneDir.path)
-	if err != nil {
-		return nil, fmt.Errorf("read the tombstones: %w", err)
-	}
-	out := map[types.UID]time.Time{}
-	for _, entry := range entries {
-		info, err := entry.Info()
-		if err != nil {
-			continue // removed meanwhile
-		}
-		uid := types.UID(entry.Name())
-		if now.Sub(info.ModTime()) > max(keep, tombstoneLimit) {
-			s.unbury(uid)
-			continue
-		}
-		out[uid] = now
-	}
-	return out, nil
-}
-
-// unbury forgets a tombstone; one that stays is dropped at the next start.
-func (s store) unbury(uid types.UID) { _ = os.Remove(s.tombstonePath(uid)) }
-
-// exhume is unbury for a pod that is created once more: its tombstone must not come
-// back after a loss of power.
-func (s store) exhume(uid types.UID) error {
-	err := os.Remove(s.tombstonePath(uid))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err == nil {
-		err = s.tombstoneDir.sync()
-	}
-	if err != nil {
-		return fmt.Errorf("forget that pod %s was deleted: %w", uid, err)
-	}
-	return nil
 }

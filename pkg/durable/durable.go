@@ -1,4 +1,5 @@
-package pods
+// Package durable makes entries of folders that outlive a loss of power.
+package durable
 
 import (
 	"errors"
@@ -10,11 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// folder is one whose entries outlive a loss of power: a file that was made, renamed
+// Folder is one whose entries outlive a loss of power: a file that was made, renamed
 // or removed is so for certain only when its folder has been synced as well. Callers
 // at the same time share one sync.
-type folder struct {
-	path string
+type Folder struct {
+	// Path of the folder on this host. It has to exist when Sync is called.
+	Path string
 	turn sync.Mutex
 
 	mu sync.Mutex
@@ -27,8 +29,8 @@ type folderSync struct {
 	err  error
 }
 
-// sync returns when all that was done in the folder before the call is on the disk.
-func (f *folder) sync() error {
+// Sync returns when all that was done in the folder before the call is on the disk.
+func (f *Folder) Sync() error {
 	f.mu.Lock()
 	s := f.next
 	first := s == nil
@@ -44,16 +46,16 @@ func (f *folder) sync() error {
 	f.turn.Lock()
 	defer f.turn.Unlock()
 	f.mu.Lock()
-	f.next = nil // who comes from now on may have come too late for this one
+	f.next = nil // a call from now on may have come too late for this one
 	f.mu.Unlock()
-	s.err = syncFolder(f.path)
+	s.err = SyncFolder(f.Path)
 	close(s.done)
 	return s.err
 }
 
-// syncFolder has the disk hold the entries of a folder. File systems that cannot do
+// SyncFolder has the disk hold the entries of a folder. File systems that cannot do
 // this for folders are forgiven.
-func syncFolder(path string) error {
+func SyncFolder(path string) error {
 	dir, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("sync a folder: %w", err)
@@ -65,8 +67,9 @@ func syncFolder(path string) error {
 	return nil
 }
 
-// makeFolder is os.MkdirAll for a folder that outlives a loss of power.
-func makeFolder(path string) error {
+// MakeFolder is os.MkdirAll for a folder that outlives a loss of power. Its owner alone
+// can read what it makes.
+func MakeFolder(path string) error {
 	there := path
 	for there != filepath.Dir(there) {
 		if _, err := os.Stat(there); err == nil {
@@ -79,7 +82,7 @@ func makeFolder(path string) error {
 	}
 	for path != there {
 		path = filepath.Dir(path)
-		if err := syncFolder(path); err != nil {
+		if err := SyncFolder(path); err != nil {
 			return err
 		}
 	}
