@@ -18,6 +18,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/metrics"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/tracing"
 )
@@ -160,7 +161,7 @@ func (o *observer) Pods() admin.Pods {
 	manager := o.pods
 	o.mu.Unlock()
 	if manager == nil {
-		return admin.Pods{Pods: []pods.View{}, Starting: true}
+		return admin.Pods{Pods: []podstatus.View{}, Starting: true}
 	}
 	return admin.Pods{Pods: manager.List()}
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/docker/go-units"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 )
 
 //go:embed page
@@ -26,7 +26,7 @@ const shownEvents = 50
 // page is what the template is filled with.
 type page struct {
 	Info      Info
-	Pods      []pods.View
+	Pods      []podstatus.View
 	Phases    map[string]int
 	Pool      Pool
 	GPUs      []gpu.DeviceState
@@ -43,7 +43,7 @@ func newPage(source Source) page {
 	snapshot, events := source.GPUs(), source.Events().Events
 	p := page{Info: source.Info(), Pods: source.Pods().Pods, Pool: source.Pool(), GPUs: snapshot.Devices,
 		Phases: map[string]int{}, Events: events[:min(len(events), shownEvents)]}
-	for _, phase := range pods.Phases() {
+	for _, phase := range podstatus.Phases() {
 		p.Phases[string(phase)] = 0
 	}
 	for _, pod := range p.Pods {
@@ -73,7 +73,7 @@ func pageHandler(source Source) http.HandlerFunc {
 		"stamp":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"class":  func(s gpu.State) string { return strings.TrimPrefix(strings.TrimSuffix(string(s), " use"), "set ") },
 		"memory": memory,
-		"restarts": func(p pods.View) (n int32) {
+		"restarts": func(p podstatus.View) (n int32) {
 			for _, c := range p.Containers {
 				n += c.Restarts
 			}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/admin"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 )
 
 func TestPageShowsAll(t *testing.T) {
@@ -39,8 +39,8 @@ func (hostile) Info() admin.Info {
 }
 
 func (hostile) Pods() admin.Pods {
-	return admin.Pods{Pods: []pods.View{{UID: markup, Namespace: markup, Name: markup, Phase: markup, IP: markup,
-		Containers: []pods.ContainerView{{Name: markup, Image: markup, State: markup, Reason: markup, Message: markup}}}}}
+	return admin.Pods{Pods: []podstatus.View{{UID: markup, Namespace: markup, Name: markup, Phase: markup, IP: markup,
+		Containers: []podstatus.ContainerView{{Name: markup, Image: markup, State: markup, Reason: markup, Message: markup}}}}}
 }
 
 func (hostile) Pool() admin.Pool {

@@ -21,7 +21,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/access"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/admin"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 )
 
 // fixed is a Source that does not change.
@@ -35,8 +35,8 @@ func (f fixed) Info() admin.Info {
 
 func (f fixed) Pods() admin.Pods {
 	code := int32(3)
-	return admin.Pods{Pods: []pods.View{{UID: "u1", Namespace: "physics", Name: "fit", Phase: pods.PhaseRunning, Created: since,
-		Sandbox: "s1", Containers: []pods.ContainerView{
+	return admin.Pods{Pods: []podstatus.View{{UID: "u1", Namespace: "physics", Name: "fit", Phase: podstatus.PhaseRunning, Created: since,
+		Sandbox: "s1", Containers: []podstatus.ContainerView{
 			{Name: "main", Image: "busybox", State: "running", Ready: true, Restarts: 1, Started: since},
 			{Name: "done", Image: "busybox", State: "terminated", Reason: "Error", ExitCode: &code}}}}}
 }
@@ -218,7 +218,7 @@ func TestClient(t *testing.T) {
 // early is a docker-sd that has not looked yet.
 type early struct{ fixed }
 
-func (early) Pods() admin.Pods { return admin.Pods{Pods: []pods.View{}, Starting: true} }
+func (early) Pods() admin.Pods { return admin.Pods{Pods: []podstatus.View{}, Starting: true} }
 func (early) Pool() admin.Pool { return admin.Pool{Sandboxes: []admin.Sandbox{}, Starting: true} }
 
 // What is not known yet is not told as nothing.

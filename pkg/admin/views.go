@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 )
 
 // Paths of the JSON views. Each answers a GET with one JSON object.
@@ -50,7 +50,7 @@ type Info struct {
 
 // Pods is every pod that is kept, ordered by namespace and name.
 type Pods struct {
-	Pods []pods.View `json:"pods"`
+	Pods []podstatus.View `json:"pods"`
 	// Starting says that docker-sd has not looked yet, so none is listed.
 	Starting bool `json:"starting,omitempty"`
 }

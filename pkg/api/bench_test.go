@@ -15,7 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/api"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 )
 
 // BenchmarkStatus is a poll of a hundred pods as its caller sees it.
@@ -33,8 +33,8 @@ func BenchmarkStatus(b *testing.B) {
 		b.Fatal(err)
 	}
 	running := v1.ContainerState{Running: &v1.ContainerStateRunning{StartedAt: metav1.Now()}}
-	s := limited(fakePods{status: func(pod *v1.Pod) (pods.Report, bool) {
-		return pods.Report{JID: "sandbox", Containers: []v1.ContainerStatus{{Name: "main", Image: "busybox", State: running, Ready: true}}}, true
+	s := limited(fakePods{status: func(pod *v1.Pod) (podstatus.Report, bool) {
+		return podstatus.Report{JID: "sandbox", Containers: []v1.ContainerStatus{{Name: "main", Image: "busybox", State: running, Ready: true}}}, true
 	}}, func(c *api.Config) { c.MaxBody = 16 << 20 })
 	url := serve(b, s)
 	b.SetBytes(int64(len(body)))

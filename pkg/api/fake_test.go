@@ -20,6 +20,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/api"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/interlink"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
@@ -36,7 +37,7 @@ const uid = "11111111-2222-4333-8444-555555555555"
 type fakePods struct {
 	create func(ctx context.Context, pod *v1.Pod, data volumes.Data) (string, error)
 	delete func(ctx context.Context, uid types.UID, grace *int64) error
-	status func(pod *v1.Pod) (pods.Report, bool)
+	status func(pod *v1.Pod) (podstatus.Report, bool)
 	logs   func(query pods.LogQuery) (*pods.LogSource, error)
 	count  func()
 }
@@ -57,9 +58,9 @@ func (f fakePods) Delete(ctx context.Context, uid types.UID, grace *int64) error
 	return f.delete(ctx, uid, grace)
 }
 
-func (f fakePods) Status(pod *v1.Pod) (pods.Report, bool) {
+func (f fakePods) Status(pod *v1.Pod) (podstatus.Report, bool) {
 	if f.status == nil {
-		return pods.Report{}, false
+		return podstatus.Report{}, false
 	}
 	return f.status(pod)
 }

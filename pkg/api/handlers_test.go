@@ -20,6 +20,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/api"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/interlink"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
@@ -125,8 +126,8 @@ func TestPing(t *testing.T) {
 }
 
 func TestStatus(t *testing.T) {
-	s := readyServer(fakePods{status: func(pod *v1.Pod) (pods.Report, bool) {
-		return pods.Report{JID: "j-" + pod.Name, Containers: []v1.ContainerStatus{{Name: "c"}}}, pod.Name != "unknown"
+	s := readyServer(fakePods{status: func(pod *v1.Pod) (podstatus.Report, bool) {
+		return podstatus.Report{JID: "j-" + pod.Name, Containers: []v1.ContainerStatus{{Name: "c"}}}, pod.Name != "unknown"
 	}})
 	ask := func(names ...string) []interlink.PodStatus {
 		var list []string
@@ -283,7 +284,7 @@ func FuzzRoutes(f *testing.F) {
 			return "jid", nil
 		},
 		delete: func(context.Context, types.UID, *int64) error { return nil },
-		status: func(pod *v1.Pod) (pods.Report, bool) { return pods.Report{}, pod.UID != "" },
+		status: func(pod *v1.Pod) (podstatus.Report, bool) { return podstatus.Report{}, pod.UID != "" },
 		logs:   func(pods.LogQuery) (*pods.LogSource, error) { return nil, errdefs.ErrNotFound },
 	}
 	f.Fuzz(func(t *testing.T, path string, body []byte, session string, ready bool) {

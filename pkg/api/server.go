@@ -22,6 +22,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/connections"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/interlink"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
@@ -29,7 +30,7 @@ import (
 type Pods interface {
 	Create(ctx context.Context, pod *v1.Pod, data volumes.Data) (jid string, err error)
 	Delete(ctx context.Context, uid types.UID, grace *int64) error
-	Status(pod *v1.Pod) (pods.Report, bool)
+	Status(pod *v1.Pod) (podstatus.Report, bool)
 	FindLogs(query pods.LogQuery) (*pods.LogSource, error)
 	// Count returns how many there are; it blocks for as long as they are stuck.
 	Count() int

@@ -18,7 +18,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/admin"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/interlink"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 )
 
 // logFlags are those of kubectl logs.
@@ -105,9 +105,9 @@ func (o *Options) logs(cmd *cobra.Command, name string, f logFlags) error {
 
 // findPod finds a pod by its UID, by NAMESPACE/NAME, or by a name that no other
 // pod has.
-func findPod(list []pods.View, name string) (pods.View, error) {
+func findPod(list []podstatus.View, name string) (podstatus.View, error) {
 	namespace, short, qualified := strings.Cut(name, "/")
-	var found []pods.View
+	var found []podstatus.View
 	for _, p := range list {
 		switch {
 		case string(p.UID) == name:
@@ -120,13 +120,13 @@ func findPod(list []pods.View, name string) (pods.View, error) {
 	case 1:
 		return found[0], nil
 	case 0:
-		return pods.View{}, fmt.Errorf("docker-sd has no pod %q: docker-sd pods lists those that it has: %w", name, errdefs.ErrNotFound)
+		return podstatus.View{}, fmt.Errorf("docker-sd has no pod %q: docker-sd pods lists those that it has: %w", name, errdefs.ErrNotFound)
 	}
-	return pods.View{}, fmt.Errorf("docker-sd has %d pods %q: give the UID of one, as docker-sd pods lists them: %w", len(found), name, errdefs.ErrInvalidArgument)
+	return podstatus.View{}, fmt.Errorf("docker-sd has %d pods %q: give the UID of one, as docker-sd pods lists them: %w", len(found), name, errdefs.ErrInvalidArgument)
 }
 
 // containersOf lists a pod's containers, the init containers last.
-func containersOf(p pods.View) []string {
+func containersOf(p podstatus.View) []string {
 	var names, inits []string
 	for _, c := range p.Containers {
 		if c.Init {
@@ -140,7 +140,7 @@ func containersOf(p pods.View) []string {
 
 // logRequest is what interLink would send for these flags. Errors are
 // errdefs.ErrInvalidArgument.
-func logRequest(p pods.View, f logFlags, now time.Time) (interlink.LogRequest, error) {
+func logRequest(p podstatus.View, f logFlags, now time.Time) (interlink.LogRequest, error) {
 	names := containersOf(p)
 	request := interlink.LogRequest{Namespace: p.Namespace, PodUID: string(p.UID), PodName: p.Name, ContainerName: f.container,
 		Opts: interlink.LogOptions{Tail: max(f.tail, 0), Timestamps: f.timestamps, Follow: f.follow, Previous: f.previous}}
@@ -167,7 +167,7 @@ func logRequest(p pods.View, f logFlags, now time.Time) (interlink.LogRequest, e
 const completionTimeout = 2 * time.Second
 
 // list asks for the pods whose names a shell offers; without a docker-sd there are none.
-func (o *Options) list(ctx context.Context) []pods.View {
+func (o *Options) list(ctx context.Context) []podstatus.View {
 	settings, _, err := o.Load()
 	if err != nil {
 		return nil

@@ -20,7 +20,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/admin"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/interlink"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 )
 
 var noon = time.Date(2025, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -28,14 +28,14 @@ var noon = time.Date(2025, 3, 1, 12, 0, 0, 0, time.UTC)
 // shownPods are one of each kind that the tables tell apart.
 func shownPods() admin.Pods {
 	code := int32(3)
-	return admin.Pods{Pods: []pods.View{
-		{UID: "u1", Namespace: "physics", Name: "fit", Phase: pods.PhaseRunning, Created: noon.Add(-90 * time.Second), IP: "10.213.0.2",
-			Containers: []pods.ContainerView{{Name: "setup", Init: true, State: "terminated", Reason: "Completed"},
+	return admin.Pods{Pods: []podstatus.View{
+		{UID: "u1", Namespace: "physics", Name: "fit", Phase: podstatus.PhaseRunning, Created: noon.Add(-90 * time.Second), IP: "10.213.0.2",
+			Containers: []podstatus.ContainerView{{Name: "setup", Init: true, State: "terminated", Reason: "Completed"},
 				{Name: "main", State: "running", Ready: true, Restarts: 2}, {Name: "side", State: "waiting", Reason: "CrashLoopBackOff"}}},
-		{UID: "u2", Namespace: "physics", Name: "sim", Phase: pods.PhaseFailed, Created: noon.Add(-3 * time.Hour),
-			Containers: []pods.ContainerView{{Name: "main", State: "terminated", Reason: "Error", ExitCode: &code}}},
-		{UID: "u3", Namespace: "biology", Name: "sim", Phase: pods.PhasePending, Created: noon,
-			Containers: []pods.ContainerView{{Name: "main", State: "waiting", Reason: "ContainerCreating"}}},
+		{UID: "u2", Namespace: "physics", Name: "sim", Phase: podstatus.PhaseFailed, Created: noon.Add(-3 * time.Hour),
+			Containers: []podstatus.ContainerView{{Name: "main", State: "terminated", Reason: "Error", ExitCode: &code}}},
+		{UID: "u3", Namespace: "biology", Name: "sim", Phase: podstatus.PhasePending, Created: noon,
+			Containers: []podstatus.ContainerView{{Name: "main", State: "waiting", Reason: "ContainerCreating"}}},
 	}}
 }
 
@@ -117,7 +117,7 @@ func watched(t *testing.T, s Screen, answers ...any) string {
 func TestWatch(t *testing.T) {
 	before, after := shownPods(), shownPods()
 	after.Pods = after.Pods[:2]
-	after.Pods[1].Phase = pods.PhaseDeleting
+	after.Pods[1].Phase = podstatus.PhaseDeleting
 	away := errors.New("docker-sd is away")
 	lines := strings.Split(watched(t, Screen{}, before, before, away, away, after, after), "\n")
 	for i, want := range []string{"NAMESPACE ", "physics     fit ", "physics     sim ", "biology     sim ", "docker-sd is away", "physics   sim   0/1   deleting", "biology   sim   0/1   gone", ""} {

@@ -15,7 +15,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/admin"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 )
 
 func newPods(o *Options) *cobra.Command {
@@ -65,8 +65,8 @@ func podsTable(list admin.Pods, now time.Time) table {
 }
 
 // phase is the pod's, with the reason of the first container that has one.
-func phase(p pods.View) string {
-	if p.Phase == pods.PhaseSucceeded || p.Phase == pods.PhaseDeleting {
+func phase(p podstatus.View) string {
+	if p.Phase == podstatus.PhaseSucceeded || p.Phase == podstatus.PhaseDeleting {
 		return string(p.Phase)
 	}
 	for _, c := range p.Containers {

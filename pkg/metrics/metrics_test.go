@@ -15,7 +15,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/admin"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/metrics"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 )
 
 // busy is a node on which each kind of thing is there.
@@ -26,10 +26,10 @@ func (busy) Info() admin.Info {
 }
 
 func (busy) Pods() admin.Pods {
-	return admin.Pods{Pods: []pods.View{
-		{Phase: pods.PhaseRunning, Containers: []pods.ContainerView{{State: "running"}, {State: "terminated"}}},
-		{Phase: pods.PhaseRunning, Containers: []pods.ContainerView{{State: "running"}}},
-		{Phase: pods.PhaseFailed},
+	return admin.Pods{Pods: []podstatus.View{
+		{Phase: podstatus.PhaseRunning, Containers: []podstatus.ContainerView{{State: "running"}, {State: "terminated"}}},
+		{Phase: podstatus.PhaseRunning, Containers: []podstatus.ContainerView{{State: "running"}}},
+		{Phase: podstatus.PhaseFailed},
 	}}
 }
 

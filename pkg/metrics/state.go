@@ -5,7 +5,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/admin"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 )
 
 // gauge describes one that is read at a scrape.
@@ -60,14 +60,14 @@ func (s *state) Collect(out chan<- prometheus.Metric) {
 }
 
 func (s *state) collectPods(set func(*prometheus.Desc, int, ...string)) {
-	phases, states := map[pods.Phase]int{}, map[string]int{}
+	phases, states := map[podstatus.Phase]int{}, map[string]int{}
 	for _, p := range s.source.Pods().Pods {
 		phases[p.Phase]++
 		for _, c := range p.Containers {
 			states[c.State]++
 		}
 	}
-	for _, phase := range pods.Phases() {
+	for _, phase := range podstatus.Phases() {
 		set(podsGauge, phases[phase], string(phase))
 	}
 	for _, state := range []string{"waiting", "running", "terminated"} {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 )
 
 // findInstances looks up the containers of a pod from before a restart of
@@ -25,7 +26,7 @@ func (p *pod) findInstances(ctx context.Context, s *stay) {
 			if seen.ID == "" {
 				continue
 			}
-			p.setInstance(r.spec.Name, seen.ID)
+			p.statuses.SetInstance(r.spec.Name, seen.ID)
 			p.m.images.Hold(string(p.spec.UID), seen.ImageID)
 			if p.record.Load().Stage == lifecycle.StagePlaced {
 				r.adopt(seen)
@@ -37,7 +38,7 @@ func (p *pod) findInstances(ctx context.Context, s *stay) {
 // adopt shows a found instance as it is; the runner that follows goes on from there.
 func (r *runner) adopt(seen engine.Container) {
 	end := r.ended(seen.State)
-	r.p.update(r.spec.Name, func(s *v1.ContainerStatus) {
+	r.p.statuses.Update(r.spec.Name, func(s *v1.ContainerStatus) {
 		switch {
 		case seen.State.Alive():
 			s.State = v1.ContainerState{Running: &v1.ContainerStateRunning{StartedAt: metav1.NewTime(seen.State.StartedAt)}}
@@ -45,7 +46,7 @@ func (r *runner) adopt(seen engine.Container) {
 		case seen.State.Status == engine.StatusCreated:
 		case r.restarts(end):
 			s.LastTerminationState = v1.ContainerState{Terminated: &end}
-			s.State = waiting(reasonCrashLoop, "restarting after docker-sd was away")
+			s.State = podstatus.Waiting(podstatus.ReasonCrashLoop, "restarting after docker-sd was away")
 			s.Ready, s.Started = false, new(bool)
 		default:
 			s.State = v1.ContainerState{Terminated: &end}

@@ -118,11 +118,11 @@ func (p *pod) archiveLogs(ctx context.Context, s *pool.Sandbox) error {
 		return fmt.Errorf("keep the pod's logs: %w", err)
 	}
 	for _, c := range podspec.Containers(p.spec) {
-		now, _ := p.instance(c.Name)
+		now, _ := p.statuses.Instance(c.Name)
 		for _, kept := range []struct {
 			id       string
 			previous bool
-		}{{now.id, false}, {now.previous, true}} {
+		}{{now.ID, false}, {now.Previous, true}} {
 			if err := p.archiveLog(ctx, s, &c, kept.id, kept.previous); err != nil {
 				return err
 			}

@@ -43,7 +43,7 @@ func (r *runner) noteStart(ctx context.Context, id string) {
 	if err != nil || seen.State.StartedAt.IsZero() {
 		return // it is a moment off
 	}
-	r.p.update(r.spec.Name, func(s *v1.ContainerStatus) {
+	r.p.statuses.Update(r.spec.Name, func(s *v1.ContainerStatus) {
 		if s.State.Running != nil {
 			s.State.Running = &v1.ContainerStateRunning{StartedAt: metav1.NewTime(seen.State.StartedAt)}
 		}
@@ -53,7 +53,7 @@ func (r *runner) noteStart(ctx context.Context, id string) {
 // attend marks an instance as running and starts what accompanies it. An
 // adopted one had its hook already.
 func (r *runner) attend(ctx context.Context, seen engine.Container, adopted bool) *attendant {
-	r.p.update(r.spec.Name, func(s *v1.ContainerStatus) {
+	r.p.statuses.Update(r.spec.Name, func(s *v1.ContainerStatus) {
 		s.State = v1.ContainerState{Running: &v1.ContainerStateRunning{StartedAt: metav1.NewTime(seen.State.StartedAt)}}
 	})
 	if !adopted {
@@ -80,8 +80,8 @@ func (r *runner) attend(ctx context.Context, seen engine.Container, adopted bool
 		target.StartedAt, target.Started = seen.State.StartedAt, adopted && hadToStart(r.spec, seen.State.StartedAt)
 		var sick *probes.Unhealthy
 		probes.Run(watched, target, probes.Callbacks{
-			Started: func(ok bool) { r.p.update(r.spec.Name, func(s *v1.ContainerStatus) { s.Started = &ok }) },
-			Ready:   func(ok bool) { r.p.update(r.spec.Name, func(s *v1.ContainerStatus) { s.Ready = ok }) },
+			Started: func(ok bool) { r.p.statuses.Update(r.spec.Name, func(s *v1.ContainerStatus) { s.Started = &ok }) },
+			Ready:   func(ok bool) { r.p.statuses.Update(r.spec.Name, func(s *v1.ContainerStatus) { s.Ready = ok }) },
 			Event: func(kind probes.Kind, result probes.Result) {
 				log.G(ctx).WithField("container", r.spec.Name).WithField("outcome", result.Outcome.String()).
 					Debug(string(kind) + " probe")
@@ -110,10 +110,10 @@ func hadToStart(c *v1.Container, began time.Time) bool {
 // kill stops the instance, and tries again until it has: an engine may be away just
 // then, and nobody else would.
 func (a *attendant) kill(ctx context.Context, r *runner, why string, grace *int64) {
-	now, _ := r.p.instance(r.spec.Name)
+	now, _ := r.p.statuses.Instance(r.spec.Name)
 	tries := retry.New(time.Second, 5*time.Second)
 	for {
-		seen, err := r.s.Engine.Inspect(ctx, now.id)
+		seen, err := r.s.Engine.Inspect(ctx, now.ID)
 		if err == nil && seen.State.Alive() {
 			break
 		}
@@ -128,7 +128,7 @@ func (a *attendant) kill(ctx context.Context, r *runner, why string, grace *int6
 	// Not why: a probe's output may hold what must not be logged.
 	log.G(ctx).WithField("container", r.spec.Name).Warn("container is stopped because a probe or its postStart hook failed")
 	r.p.report(ctx, EventUnhealthy, r.spec.Name, nil)
-	r.p.update(r.spec.Name, func(s *v1.ContainerStatus) { s.Ready = false })
+	r.p.statuses.Update(r.spec.Name, func(s *v1.ContainerStatus) { s.Ready = false })
 	period := gracePeriod(r.p.spec, nil)
 	if grace != nil {
 		period = time.Duration(*grace) * time.Second
@@ -166,15 +166,15 @@ const sigkilled = 137
 // ended describes an end as kubelet does. The caller overwrites the reason, so
 // what matters is in the message as well (protocol 2.2).
 func (r *runner) ended(state engine.State) v1.ContainerStateTerminated {
-	now, _ := r.p.instance(r.spec.Name)
+	now, _ := r.p.statuses.Instance(r.spec.Name)
 	end := v1.ContainerStateTerminated{
 		ExitCode:   int32(state.ExitCode),
 		Reason:     "Completed",
 		StartedAt:  metav1.NewTime(state.StartedAt),
 		FinishedAt: metav1.NewTime(state.FinishedAt),
 	}
-	if now.id != "" {
-		end.ContainerID = engineID(now.id)
+	if now.ID != "" {
+		end.ContainerID = engineID(now.ID)
 	}
 	if end.StartedAt.IsZero() {
 		end.StartedAt = end.FinishedAt
@@ -239,14 +239,14 @@ func (r *runner) terminationMessage(state engine.State) string {
 			}
 		}
 	}
-	now, _ := r.p.instance(r.spec.Name)
-	if r.spec.TerminationMessagePolicy != v1.TerminationMessageFallbackToLogsOnError || state.ExitCode == 0 || now.id == "" {
+	now, _ := r.p.statuses.Instance(r.spec.Name)
+	if r.spec.TerminationMessagePolicy != v1.TerminationMessageFallbackToLogsOnError || state.ExitCode == 0 || now.ID == "" {
 		return ""
 	}
 	ctx, cancel := context.WithTimeout(r.p.m.life, terminationTimeout)
 	defer cancel()
 	var log bytes.Buffer
-	if err := r.s.Engine.Logs(ctx, now.id, engine.LogOptions{Tail: maxFallbackLines, TTY: r.spec.TTY}, &log); err != nil {
+	if err := r.s.Engine.Logs(ctx, now.ID, engine.LogOptions{Tail: maxFallbackLines, TTY: r.spec.TTY}, &log); err != nil {
 		return ""
 	}
 	body := log.Bytes()

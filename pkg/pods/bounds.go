@@ -17,7 +17,7 @@ const (
 func (m *Manager) active() int {
 	n := 0
 	for _, p := range m.pods {
-		if !p.hasEnded() {
+		if !p.statuses.HasEnded() {
 			n++
 		}
 	}

@@ -48,7 +48,7 @@ func TestEndedPodsAreBounded(t *testing.T) {
 		spec := plainPod()
 		spec.UID = numbered(i)
 		p := m.newPod(spec)
-		p.ended = true
+		p.statuses.MarkEnded()
 		m.pods[spec.UID] = p
 	}
 	if _, _, err := m.enter(plainPod()); !errdefs.IsResourceExhausted(err) || !strings.Contains(err.Error(), "delete some") {
@@ -73,7 +73,7 @@ func TestPortsOfEndedPods(t *testing.T) {
 	if err := m.portConflict(wanted); !errdefs.IsConflict(err) {
 		t.Errorf("of a pod that runs: %v", err)
 	}
-	holder.end()
+	holder.statuses.MarkEnded()
 	if err := m.portConflict(wanted); err != nil {
 		t.Errorf("of a pod that has ended: %v", err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/probes"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
@@ -41,7 +42,7 @@ type runner struct {
 func (p *pod) runner(c *v1.Container, s *stay, set *pendingSet) *runner {
 	r := &runner{p: p, spec: c, s: s, set: set, resume: s != nil && s.found}
 	if s != nil && s.again {
-		statuses, _ := p.snapshot()
+		statuses, _ := p.statuses.Snapshot()
 		r.attempt = int(statuses[c.Name].RestartCount) + 1
 	}
 	for i := range p.spec.Spec.InitContainers {
@@ -55,7 +56,7 @@ func (p *pod) runner(c *v1.Container, s *stay, set *pendingSet) *runner {
 func (r *runner) run(ctx context.Context) (v1.ContainerStateTerminated, error) {
 	delays := restartDelays{}
 	if end := r.overBefore(); end != nil {
-		r.p.finish(r.spec.Name)
+		r.p.statuses.MarkFinished(r.spec.Name)
 		return *end, nil
 	}
 	for {
@@ -64,19 +65,19 @@ func (r *runner) run(ctx context.Context) (v1.ContainerStateTerminated, error) {
 			return end, err
 		}
 		if !r.restarts(end) {
-			r.p.update(r.spec.Name, func(s *v1.ContainerStatus) {
+			r.p.statuses.Update(r.spec.Name, func(s *v1.ContainerStatus) {
 				s.State = v1.ContainerState{Terminated: &end}
 				s.Ready, s.Started = false, new(bool)
 			})
-			r.p.finish(r.spec.Name)
+			r.p.statuses.MarkFinished(r.spec.Name)
 			r.p.tell(ctx, EventEnded, r.spec.Name, endFields(end))
 			return end, nil
 		}
 		delay := delays.next(r.ran())
-		r.p.update(r.spec.Name, func(s *v1.ContainerStatus) {
+		r.p.statuses.Update(r.spec.Name, func(s *v1.ContainerStatus) {
 			// One step: a poll must never see the pod ended between two runs (protocol 2.2.3).
 			s.LastTerminationState = v1.ContainerState{Terminated: &end}
-			s.State = waiting(reasonCrashLoop, fmt.Sprintf("back-off %s restarting container %s: it %s", delay, r.spec.Name, endedWith(&end)))
+			s.State = podstatus.Waiting(podstatus.ReasonCrashLoop, fmt.Sprintf("back-off %s restarting container %s: it %s", delay, r.spec.Name, podstatus.EndedWith(&end)))
 			s.Ready, s.Started = false, new(bool)
 		})
 		fields := endFields(end)
@@ -187,12 +188,12 @@ func (r *runner) attemptOnce(ctx context.Context) (v1.ContainerStateTerminated, 
 		r.made = true
 	}
 	if seen.State.Status == engine.StatusExited || seen.State.Status == engine.StatusDead {
-		r.p.setInstance(r.spec.Name, seen.ID)
+		r.p.statuses.SetInstance(r.spec.Name, seen.ID)
 		return r.ended(r.askWhy(ctx, seen.ID, seen.State)), nil
 	}
 	adopted := seen.State.Alive()
 	if !adopted && r.mayHaveRun(seen) {
-		r.p.setInstance(r.spec.Name, seen.ID)
+		r.p.statuses.SetInstance(r.spec.Name, seen.ID)
 		return r.ended(engine.State{ExitCode: 128, FinishedAt: time.Now(),
 			Error: "the sandbox's engine died while it started the container; whether it ran is not known, so it is not started again"}), nil
 	}
@@ -206,7 +207,7 @@ func (r *runner) attemptOnce(ctx context.Context) (v1.ContainerStateTerminated, 
 		fault.Point("pods.container.started")
 		// Not before: whoever follows the log of a container that was made and not
 		// started gets its end at once.
-		r.p.setInstance(r.spec.Name, seen.ID)
+		r.p.statuses.SetInstance(r.spec.Name, seen.ID)
 		if err != nil {
 			return r.startFailed(ctx, seen.ID, err)
 		}
@@ -253,7 +254,7 @@ func (r *runner) find(ctx context.Context) (engine.Container, error) {
 	r.resume = false
 	name := podspec.ContainerName(r.p.spec, r.spec.Name)
 	if old, err := r.s.Engine.Inspect(ctx, name+previousSuffix); err == nil {
-		r.p.setPrevious(r.spec.Name, old.ID)
+		r.p.statuses.SetPrevious(r.spec.Name, old.ID)
 		r.attempt = attemptOf(old) + 1
 		r.noteRestarts(&old)
 	} else if !errdefs.IsNotFound(err) {
@@ -278,13 +279,13 @@ func attemptOf(c engine.Container) int {
 func (r *runner) noteRestarts(old *engine.Container) {
 	end := r.ended(old.State)
 	end.ContainerID = engineID(old.ID)
-	r.p.update(r.spec.Name, func(s *v1.ContainerStatus) {
+	r.p.statuses.Update(r.spec.Name, func(s *v1.ContainerStatus) {
 		s.LastTerminationState = v1.ContainerState{Terminated: &end}
 	})
 }
 
 func (r *runner) noteImage(seen engine.Container) {
-	r.p.update(r.spec.Name, func(s *v1.ContainerStatus) {
+	r.p.statuses.Update(r.spec.Name, func(s *v1.ContainerStatus) {
 		s.ContainerID, s.ImageID, s.RestartCount = engineID(seen.ID), engineID(seen.ImageID), int32(r.attempt)
 	})
 }
@@ -342,8 +343,8 @@ func (p *pod) target(s *pool.Sandbox, c *v1.Container, id string) probes.Target 
 // retire keeps the instance that ended as the previous one, for its log, and
 // frees its name. Only one is kept, as by kubelet.
 func (r *runner) retire(ctx context.Context) error {
-	now, _ := r.p.instance(r.spec.Name)
-	if now.id == "" {
+	now, _ := r.p.statuses.Instance(r.spec.Name)
+	if now.ID == "" {
 		return nil
 	}
 	previous := podspec.ContainerName(r.p.spec, r.spec.Name) + previousSuffix
@@ -353,12 +354,12 @@ func (r *runner) retire(ctx context.Context) error {
 		err := r.s.Engine.Remove(ctx, previous)
 		if err == nil {
 			fault.Point("pods.restart.forgotten")
-			err = r.s.Engine.Rename(ctx, now.id, previous)
+			err = r.s.Engine.Rename(ctx, now.ID, previous)
 		}
 		if err == nil || errdefs.IsNotFound(err) {
 			fault.Point("pods.restart.renamed")
-			r.p.setPrevious(r.spec.Name, now.id)
-			r.p.setInstance(r.spec.Name, "")
+			r.p.statuses.SetPrevious(r.spec.Name, now.ID)
+			r.p.statuses.SetInstance(r.spec.Name, "")
 			return nil
 		}
 		if err := tries.Failed(ctx, "the container's last run could not be put aside, trying again", err); err != nil {

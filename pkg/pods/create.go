@@ -57,7 +57,7 @@ func (r *runner) create(ctx context.Context) (string, error) {
 		return "", err
 	}
 	fault.Point("pods.container.created")
-	r.p.update(r.spec.Name, func(s *v1.ContainerStatus) {
+	r.p.statuses.Update(r.spec.Name, func(s *v1.ContainerStatus) {
 		s.ContainerID, s.ImageID, s.RestartCount = engineID(id), image.Name(), int32(r.attempt)
 	})
 	return id, nil

@@ -13,6 +13,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
@@ -104,10 +105,10 @@ func (l *life) giveUp(ctx context.Context) lifecycle.Observation {
 	switch {
 	case end != nil:
 	case l.stay == nil:
-		end = &v1.ContainerStateTerminated{ExitCode: 137, Reason: reasonUnknown,
+		end = &v1.ContainerStateTerminated{ExitCode: 137, Reason: podstatus.ReasonUnknown,
 			Message: "the sandbox of this pod was lost while docker-sd was away: " + l.reason.Error()}
 	default:
-		end = &v1.ContainerStateTerminated{ExitCode: 137, Reason: reasonUnknown, Message: lossMessage}
+		end = &v1.ContainerStateTerminated{ExitCode: 137, Reason: podstatus.ReasonUnknown, Message: lossMessage}
 	}
 	l.fail(ctx, *end)
 	return left
@@ -139,7 +140,7 @@ func (l *life) recordEnd(ctx context.Context) lifecycle.Observation {
 // fail ends what has not ended with one state.
 func (p *pod) fail(ctx context.Context, end v1.ContainerStateTerminated) {
 	end.FinishedAt = metav1.Now()
-	p.abandon(func(status v1.ContainerStatus) v1.ContainerState {
+	p.statuses.EndRemaining(func(status v1.ContainerStatus) v1.ContainerState {
 		state := end
 		state.ContainerID = status.ContainerID
 		if running := status.State.Running; running != nil {
@@ -156,8 +157,8 @@ func (p *pod) fail(ctx context.Context, end v1.ContainerStateTerminated) {
 // conclude keeps the outcome on disk and releases what only a living pod needs.
 func (p *pod) conclude(ctx context.Context) {
 	p.keepTrouble()
-	p.state.end()
-	statuses, _ := p.snapshot()
+	p.statuses.MarkEnded()
+	statuses, _ := p.statuses.Snapshot()
 	final := make([]v1.ContainerStatus, 0, len(statuses))
 	for _, status := range statuses {
 		final = append(final, status)
@@ -187,7 +188,7 @@ func gracePeriod(spec *v1.Pod, deletion *int64) time.Duration {
 // overStatuses are those of main containers that have ended and will not run again
 // when the pod starts over; init containers do.
 func (p *pod) overStatuses() []v1.ContainerStatus {
-	statuses, _ := p.snapshot()
+	statuses, _ := p.statuses.Snapshot()
 	var out []v1.ContainerStatus
 	for i := range p.spec.Spec.Containers {
 		r := p.runner(&p.spec.Spec.Containers[i], nil, nil)

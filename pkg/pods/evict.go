@@ -49,15 +49,15 @@ func (p *pod) diskUser(ctx context.Context, s *pool.Sandbox) eviction.User {
 	u := eviction.User{UID: string(p.spec.UID), Name: p.spec.Name, Request: requests.StorageEphemeral().Value(),
 		Folder: p.measure(ctx, s.Dir, ".")}
 	for _, c := range podspec.Containers(p.spec) {
-		now, _ := p.instance(c.Name)
-		if now.id == "" {
+		now, _ := p.statuses.Instance(c.Name)
+		if now.ID == "" {
 			continue
 		}
-		written, err := s.Engine.WrittenBytes(ctx, now.id)
+		written, err := s.Engine.WrittenBytes(ctx, now.ID)
 		if err != nil {
 			log.G(ctx).WithError(err).Debug("what a container has written could not be measured")
 		}
-		written += p.measureInside(ctx, s, path.Join(initapi.DataPath, "containers", now.id)).Bytes
+		written += p.measureInside(ctx, s, path.Join(initapi.DataPath, "containers", now.ID)).Bytes
 		u.Containers = append(u.Containers, eviction.Container{Name: c.Name, Used: written, Request: c.Resources.Requests.StorageEphemeral().Value()})
 	}
 	u.Data = p.measureInside(ctx, s, initapi.DataPath)

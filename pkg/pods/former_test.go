@@ -72,7 +72,7 @@ func TestFormerIsWaitedFor(t *testing.T) {
 				if !c.waits {
 					return
 				}
-				statuses, _ := p.snapshot()
+				statuses, _ := p.statuses.Snapshot()
 				if w := statuses[p.spec.Spec.Containers[0].Name].State.Waiting; w == nil || !strings.Contains(w.Message, "lost sandbox old") {
 					t.Errorf("its user sees %+v", w)
 				}

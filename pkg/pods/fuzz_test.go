@@ -18,6 +18,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/interlink"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
@@ -162,7 +163,7 @@ func FuzzStatus(f *testing.F) {
 		}
 		m := New(Config{MaxPods: 1}, nil, nil, nil)
 		for _, spec := range polled {
-			wantEach(t, spec, uniform(spec, waiting(reasonCreating, "")))
+			wantEach(t, spec, podstatus.Uniform(spec, podstatus.Waiting(podstatus.ReasonCreating, "")))
 			if got, _ := m.Status(spec); len(got.Containers) != len(spec.Spec.Containers) {
 				t.Fatalf("%d of %d containers of an unknown pod", len(got.Containers), len(spec.Spec.Containers))
 			}
@@ -171,7 +172,7 @@ func FuzzStatus(f *testing.F) {
 				status := v1.ContainerStatus{Name: c.Name}
 				switch how >> (n % 16) & 3 {
 				case 0:
-					status.State = waiting(reasonCreating, "")
+					status.State = podstatus.Waiting(podstatus.ReasonCreating, "")
 				case 1:
 					status.State.Running = &v1.ContainerStateRunning{}
 				case 2:
@@ -181,12 +182,12 @@ func FuzzStatus(f *testing.F) {
 				}
 				known[c.Name] = status
 			}
-			wantEach(t, spec, report(spec, known, how&1 == 1))
+			wantEach(t, spec, podstatus.ReportOf(spec, known, how&1 == 1))
 		}
 	})
 }
 
-func wantEach(t *testing.T, spec *v1.Pod, got Report) {
+func wantEach(t *testing.T, spec *v1.Pod, got podstatus.Report) {
 	t.Helper()
 	if len(got.Containers) != len(spec.Spec.Containers) || len(got.InitContainers) > len(spec.Spec.InitContainers) {
 		t.Fatalf("report lists %d and %d containers of a pod with %d and %d", len(got.Containers), len(got.InitContainers),

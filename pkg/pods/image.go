@@ -15,6 +15,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
@@ -34,14 +35,14 @@ func (p *pod) showPull(ref, message string) {
 		if c.Image != ref {
 			continue
 		}
-		p.update(c.Name, func(s *v1.ContainerStatus) {
+		p.statuses.Update(c.Name, func(s *v1.ContainerStatus) {
 			w := s.State.Waiting
 			switch {
-			case w == nil || w.Reason == reasonCrashLoop:
-			case w.Reason == reasonCreating || w.Reason == reasonInitializing:
+			case w == nil || w.Reason == podstatus.ReasonCrashLoop:
+			case w.Reason == podstatus.ReasonCreating || w.Reason == podstatus.ReasonInitializing:
 				w.Message = message
 			default: // after a failure
-				s.State = waiting(reasonCreating, message)
+				s.State = podstatus.Waiting(podstatus.ReasonCreating, message)
 			}
 		})
 	}
@@ -121,7 +122,7 @@ func (m *Manager) ImagesInUse() []string {
 	defer m.mu.Unlock()
 	var out []string
 	for _, p := range m.pods {
-		if p.hasEnded() {
+		if p.statuses.HasEnded() {
 			continue
 		}
 		for _, c := range podspec.Containers(p.spec) {
@@ -175,5 +176,5 @@ func (p *pod) untilPulled(ctx context.Context, c *v1.Container, pull func() erro
 }
 
 func (p *pod) showWaiting(container, reason, message string) {
-	p.update(container, func(s *v1.ContainerStatus) { s.State = waiting(reason, message) })
+	p.statuses.Update(container, func(s *v1.ContainerStatus) { s.State = podstatus.Waiting(reason, message) })
 }

@@ -65,7 +65,7 @@ func (p *pod) run(work context.Context, seen lifecycle.Observation) {
 
 // remove is the part of the pod's life after its delete.
 func (l *life) remove() {
-	l.state.end()
+	l.statuses.MarkEnded()
 	l.locate() // the caller asks for no status any more, and the grace period runs
 	l.startIsOver()
 	ctx, done := l.step(l.life, StepDelete)
@@ -79,10 +79,10 @@ func (l *life) remove() {
 func (l *life) restore() {
 	r := l.record.Load()
 	if !r.Stage.Over() {
-		l.restoreOver(r.Ended)
+		l.statuses.RestoreFinished(r.Ended)
 		return
 	}
-	l.state.restore(r.Ended)
+	l.statuses.Restore(r.Ended)
 	l.lookedUp()
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine/enginetest"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 )
 
 // tell writes a termination message.
@@ -76,7 +77,7 @@ func TestDeleteOfAnEndedPod(t *testing.T) {
 		p.Spec.Containers = append(p.Spec.Containers, second)
 	})
 	n.create(p)
-	n.awaitPhase(p, pods.PhaseSucceeded)
+	n.awaitPhase(p, podstatus.PhaseSucceeded)
 	n.host.Await("its sandbox is let go", func(s enginetest.Snapshot) bool { return len(s.Containers)+len(s.Networks) == 0 })
 	query := pods.LogQuery{UID: p.UID, Container: "main"}
 	if got := n.log(query); got != "kept\n" {

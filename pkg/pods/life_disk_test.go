@@ -12,6 +12,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine/enginetest"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 )
 
 // blocked has writes to a folder of docker-sd's fail until it is called, as a disk does
@@ -37,8 +38,8 @@ func (n *node) blocked(folder string) (unblock func()) {
 }
 
 // explained says that the main container waits with words.
-func explained(words string) func(pods.Report) bool {
-	return func(r pods.Report) bool {
+func explained(words string) func(podstatus.Report) bool {
+	return func(r podstatus.Report) bool {
 		w := statusOf(r, "main").State.Waiting
 		return w != nil && strings.Contains(w.Message, words)
 	}
@@ -56,7 +57,7 @@ func TestReplacementThatCannotBeSaved(t *testing.T) {
 	n.host.Lose(s.ID)
 	n.await(p, "waiting for the disk", explained("waiting for its record to be saved"))
 	unblock()
-	n.await(p, "running in another sandbox", func(r pods.Report) bool { return isRunning("main")(r) && n.view(p).ContainerID != s.ID })
+	n.await(p, "running in another sandbox", func(r podstatus.Report) bool { return isRunning("main")(r) && n.view(p).ContainerID != s.ID })
 	n.delete(p, nil)
 }
 
@@ -72,7 +73,7 @@ func TestSandboxThatComesBackLate(t *testing.T) {
 		n.host.Fail("POST /containers/"+string(p.UID)+"_dind/start", 500, "no space left on device")
 	}
 	n.host.Exit(s.ID, 137)
-	n.await(p, "running in the sandbox that it had", func(r pods.Report) bool { return isRunning("main")(r) && statusOf(r, "main").RestartCount == 1 })
+	n.await(p, "running in the sandbox that it had", func(r podstatus.Report) bool { return isRunning("main")(r) && statusOf(r, "main").RestartCount == 1 })
 	unblock()
 	if now := n.view(p).ContainerID; now != s.ID {
 		t.Errorf("it runs in %s, and not in %s", now, s.ID)
@@ -89,7 +90,7 @@ func TestArchiveThatCannotBeWritten(t *testing.T) {
 	n.create(p)
 	n.awaitEnd(p, "main")
 	s := n.sandbox(p)
-	n.poll("the log is tried to be kept", func() bool { return n.view(p).Phase == pods.PhaseSucceeded })
+	n.poll("the log is tried to be kept", func() bool { return n.view(p).Phase == podstatus.PhaseSucceeded })
 	if got := n.log(pods.LogQuery{UID: p.UID}); got != "kept\n" {
 		t.Errorf("log: %q", got)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine/enginetest"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 )
 
 // siteImage is what only a registry has.
@@ -152,7 +153,7 @@ func TestLogs(t *testing.T) {
 	if got := <-followed; got != "one\ntwo\nthree\nfour\n" {
 		t.Errorf("followed: %q", got)
 	}
-	n.awaitPhase(p, pods.PhaseSucceeded)
+	n.awaitPhase(p, podstatus.PhaseSucceeded)
 	n.host.Await("its sandbox is let go", func(s enginetest.Snapshot) bool { return len(s.Networks) == 0 })
 	if got := n.log(pods.LogQuery{UID: p.UID, Follow: true, Tail: 1}); got != "four\n" {
 		t.Errorf("after the end: %q", got)
@@ -172,7 +173,7 @@ func TestFollowThroughRestarts(t *testing.T) {
 	e.Await("its log is followed", func(s enginetest.Snapshot) bool { return countCalls(s, "GET", "/logs") > 0 })
 	e.Write(first, 1, "first\n")
 	e.Exit(first, 1)
-	n.await(p, "running again", func(r pods.Report) bool { return isRunning("main")(r) && statusOf(r, "main").RestartCount == 1 })
+	n.await(p, "running again", func(r podstatus.Report) bool { return isRunning("main")(r) && statusOf(r, "main").RestartCount == 1 })
 	second := n.instance(p, "main")
 	e.Write(second, 1, "second\n")
 	e.Exit(second, 0)

@@ -9,7 +9,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine/enginetest"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 )
 
 // TestSandboxStops under its pod: it is started again with what is inside, and what ran
@@ -31,7 +31,7 @@ func TestSandboxStops(t *testing.T) {
 				}
 				switch {
 				case again:
-					n.await(p, "running once more", func(r pods.Report) bool { return isRunning("main")(r) && statusOf(r, "main").RestartCount == 1 })
+					n.await(p, "running once more", func(r podstatus.Report) bool { return isRunning("main")(r) && statusOf(r, "main").RestartCount == 1 })
 				default:
 					if end := n.awaitEnd(p, "main"); end.ExitCode != 137 || !strings.Contains(end.Message, "the pod's sandbox stopped") {
 						t.Errorf("it ended with %+v", end)
@@ -57,7 +57,7 @@ func TestStartOverKeepsEnds(t *testing.T) {
 	n.awaitEnd(p, "once")
 	n.awaitRunning(p, "main")
 	n.host.Lose(n.sandbox(p).ID)
-	n.await(p, "running in another sandbox", func(r pods.Report) bool { return isRunning("main")(r) && runs.Load() == 2 })
+	n.await(p, "running in another sandbox", func(r podstatus.Report) bool { return isRunning("main")(r) && runs.Load() == 2 })
 	if end := n.awaitEnd(p, "once"); end.ExitCode != 0 || done.Load() != 1 {
 		t.Errorf("the other container has run %d times: %+v", done.Load(), end)
 	}
@@ -169,7 +169,7 @@ func TestSandboxThatDoesNotComeBack(t *testing.T) {
 		n.host.Fail("POST /containers/"+string(p.UID)+"_dind/start", 500, "cannot mount: input/output error")
 	}
 	n.host.Exit(s.ID, 137)
-	n.await(p, "running in another sandbox", func(r pods.Report) bool {
+	n.await(p, "running in another sandbox", func(r podstatus.Report) bool {
 		return isRunning("main")(r) && statusOf(r, "main").RestartCount == 1 && n.view(p).ContainerID != s.ID
 	})
 	n.delete(p, nil)

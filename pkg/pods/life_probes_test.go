@@ -9,7 +9,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine/enginetest"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 )
 
 // execProbe runs a command in the container every second; one failure is enough.
@@ -41,7 +41,7 @@ func TestReadinessProbe(t *testing.T) {
 	n.create(p)
 	n.await(p, "running and not ready", isWaiting("main", "NotReady"))
 	on.Store(true)
-	n.await(p, "ready", func(r pods.Report) bool { return isRunning("main")(r) && statusOf(r, "main").Ready })
+	n.await(p, "ready", func(r podstatus.Report) bool { return isRunning("main")(r) && statusOf(r, "main").Ready })
 	on.Store(false)
 	n.await(p, "not ready any more", isWaiting("main", "NotReady"))
 	n.delete(p, nil)
@@ -79,7 +79,7 @@ func TestStartupProbe(t *testing.T) {
 		t.Errorf("before the startup probe has succeeded: started %v, the liveness probe has run %d times", started, asked.Load())
 	}
 	on.Store(true)
-	n.await(p, "started", func(r pods.Report) bool {
+	n.await(p, "started", func(r podstatus.Report) bool {
 		s := statusOf(r, "main").Started
 		return s != nil && *s
 	})

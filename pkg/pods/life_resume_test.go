@@ -13,6 +13,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine/enginetest"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
@@ -83,7 +84,7 @@ func TestResume(t *testing.T) {
 					t.Errorf("it ended with %+v", end)
 				}
 			} else {
-				r := n.await(p, "running as often", func(r pods.Report) bool {
+				r := n.await(p, "running as often", func(r podstatus.Report) bool {
 					return isRunning("main")(r) && statusOf(r, "main").RestartCount == test.restarts
 				})
 				if same := n.instance(p, "main") == before; same != (test.restarts == 0) {
@@ -196,7 +197,7 @@ func TestRestartThroughACrash(t *testing.T) {
 				n.create(p)
 				held.AwaitCall()
 				n.crash()
-				n.await(p, "running again", func(r pods.Report) bool { return isRunning("main")(r) && statusOf(r, "main").RestartCount == 1 })
+				n.await(p, "running again", func(r podstatus.Report) bool { return isRunning("main")(r) && statusOf(r, "main").RestartCount == 1 })
 				n.hasRun(&ran, 2)
 				if before := n.log(pods.LogQuery{UID: p.UID, Previous: true}); before != "run 1\n" {
 					t.Errorf("the log of the run before: %q", before)

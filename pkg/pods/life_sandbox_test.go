@@ -13,7 +13,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine/enginetest"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/eviction"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool/pooltest"
 )
 
@@ -163,7 +163,7 @@ func TestSandboxThatDoesNotBoot(t *testing.T) {
 	n.host.Fail("POST /containers/create", 500, "no space left on device")
 	p := newPod()
 	n.create(p)
-	n.await(p, "waiting for a sandbox", func(r pods.Report) bool {
+	n.await(p, "waiting for a sandbox", func(r podstatus.Report) bool {
 		w := statusOf(r, "main").State.Waiting
 		return w != nil && strings.Contains(w.Message, "no space left on device")
 	})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine/enginetest"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
@@ -77,7 +78,7 @@ func TestInitContainers(t *testing.T) {
 	if end := n.awaitEnd(p, "main"); end.ExitCode == 0 {
 		t.Errorf("the main container of a failed pod: %+v", end)
 	}
-	r = n.await(p, "with its second init container ended", func(r pods.Report) bool { return statusOf(r, "second").State.Terminated != nil })
+	r = n.await(p, "with its second init container ended", func(r podstatus.Report) bool { return statusOf(r, "second").State.Terminated != nil })
 	if end := statusOf(r, "second").State.Terminated; end.ExitCode != 4 {
 		t.Errorf("the second init container: %+v", end)
 	}
@@ -134,7 +135,7 @@ func TestSidecar(t *testing.T) {
 	if end := n.awaitEnd(p, "main"); end.ExitCode != 0 {
 		t.Errorf("the main container: %+v", end)
 	}
-	n.awaitPhase(p, pods.PhaseSucceeded)
+	n.awaitPhase(p, podstatus.PhaseSucceeded)
 	if stopped.Load() != 1 {
 		t.Errorf("the sidecar was told to stop %d times", stopped.Load())
 	}
@@ -190,7 +191,7 @@ func TestRestartPolicy(t *testing.T) {
 				return
 			}
 			// The first restart comes at once, the second after ten seconds.
-			r := n.await(p, "in its second back-off", func(r pods.Report) bool {
+			r := n.await(p, "in its second back-off", func(r podstatus.Report) bool {
 				w := statusOf(r, "main").State.Waiting
 				return w != nil && w.Reason == "CrashLoopBackOff" && strings.Contains(w.Message, "back-off 10s")
 			})
@@ -248,7 +249,7 @@ func TestDeadline(t *testing.T) {
 	if end := n.awaitEnd(p, "main"); end.Reason != "DeadlineExceeded" || end.ExitCode != 137 {
 		t.Errorf("it ended with %+v", end)
 	}
-	n.awaitPhase(p, pods.PhaseFailed)
+	n.awaitPhase(p, podstatus.PhaseFailed)
 	n.delete(p, nil)
 }
 
@@ -293,7 +294,7 @@ func TestViews(t *testing.T) {
 	n.create(p)
 	n.awaitRunning(p, "main")
 	views := n.manager.List()
-	if len(views) != 1 || views[0].Phase != pods.PhaseRunning || views[0].ContainerID != n.sandbox(p).ID || views[0].Containers[0].State != "running" {
+	if len(views) != 1 || views[0].Phase != podstatus.PhaseRunning || views[0].ContainerID != n.sandbox(p).ID || views[0].Containers[0].State != "running" {
 		t.Errorf("List() = %+v", views)
 	}
 	if n.manager.Count() != 1 || !slices.Equal(n.manager.ImagesInUse(), []string{imageName}) {

@@ -65,11 +65,11 @@ func (m *Manager) FindLogs(query LogQuery) (*LogSource, error) {
 	if !closed(p.located) {
 		return nil, fmt.Errorf("the logs of pod %s are looked for after a start of docker-sd, try again: %w", query.UID, errdefs.ErrUnavailable)
 	}
-	now, known := p.instance(name)
+	now, known := p.statuses.Instance(name)
 	if !known {
 		return nil, fmt.Errorf("pod %s has no container %q: %w", query.UID, name, errdefs.ErrNotFound)
 	}
-	if query.Previous && now.previous == "" && !p.keptPrevious(name) {
+	if query.Previous && now.Previous == "" && !p.keptPrevious(name) {
 		return nil, fmt.Errorf("container %q has not been restarted, there is no previous log: %w", name, errdefs.ErrNotFound)
 	}
 	return &LogSource{p: p, name: name, query: query}, nil
@@ -98,34 +98,34 @@ func (l *LogSource) Copy(ctx context.Context, w io.Writer) error {
 func (l *LogSource) copy(ctx context.Context, w io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	now, _ := l.p.instance(l.name)
+	now, _ := l.p.statuses.Instance(l.name)
 	options := engine.LogOptions{Since: l.query.Since, Tail: l.query.Tail, Timestamps: l.query.Timestamps,
 		TTY: podspec.FindContainer(l.p.spec, l.name).TTY}
 	if l.query.Previous {
-		return l.read(ctx, now.previous, options, w)
+		return l.read(ctx, now.Previous, options, w)
 	}
 	if !l.query.Follow {
-		if now.id == "" {
-			now.id = now.previous // between two runs the last log is what people want
+		if now.ID == "" {
+			now.ID = now.Previous // between two runs the last log is what people want
 		}
-		return l.read(ctx, now.id, options, w)
+		return l.read(ctx, now.ID, options, w)
 	}
 	if l.p.logsKept() {
-		return l.read(ctx, now.id, options, w)
+		return l.read(ctx, now.ID, options, w)
 	}
 	options.Follow = true
 	read := ""
 	for {
-		if now.id != "" && now.id != read {
-			if err := l.follow(ctx, now.id, options, w); err != nil {
+		if now.ID != "" && now.ID != read {
+			if err := l.follow(ctx, now.ID, options, w); err != nil {
 				return err
 			}
-			read = now.id
+			read = now.ID
 			options.Tail, options.Since = 0, time.Time{}
-			now, _ = l.p.instance(l.name)
+			now, _ = l.p.statuses.Instance(l.name)
 			continue
 		}
-		if now.over {
+		if now.Finished {
 			return nil
 		}
 		select {
@@ -133,9 +133,9 @@ func (l *LogSource) copy(ctx context.Context, w io.Writer) error {
 			return ctx.Err()
 		case <-l.p.done:
 			return nil
-		case <-now.changed:
+		case <-now.Changed:
 		}
-		now, _ = l.p.instance(l.name)
+		now, _ = l.p.statuses.Instance(l.name)
 	}
 }
 
@@ -151,8 +151,8 @@ func (l *LogSource) follow(ctx context.Context, id string, options engine.LogOpt
 	defer stop()
 	watch.Go(func() {
 		for {
-			now, _ := l.p.instance(l.name)
-			if now.id != id || now.over {
+			now, _ := l.p.statuses.Instance(l.name)
+			if now.ID != id || now.Finished {
 				_ = pause(reading, lateEnd)
 				stop()
 				return
@@ -160,7 +160,7 @@ func (l *LogSource) follow(ctx context.Context, id string, options engine.LogOpt
 			select {
 			case <-reading.Done():
 				return
-			case <-now.changed:
+			case <-now.Changed:
 			}
 		}
 	})

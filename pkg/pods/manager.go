@@ -22,6 +22,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
@@ -200,7 +201,7 @@ func (m *Manager) newPod(spec *v1.Pod) *pod {
 // podOf makes the pod of a record, which does not run yet.
 func (m *Manager) podOf(r *records.Record) *pod {
 	spec := r.Pod
-	p := &pod{state: newState(spec), m: m, spec: spec, admitted: make(chan struct{}), adopted: make(chan struct{}), located: make(chan struct{}),
+	p := &pod{statuses: podstatus.New(spec), m: m, spec: spec, admitted: make(chan struct{}), adopted: make(chan struct{}), located: make(chan struct{}),
 		done: make(chan struct{}), released: make(chan struct{}), start: make(chan struct{}), reading: semaphore.NewWeighted(maxReaders)}
 	p.record = records.NewEntry(m.store, r, func() func(error) { _, done := p.step(m.life, StepRecord); return done })
 	return p
@@ -271,7 +272,7 @@ const lostAfter = 10 * time.Minute
 // Status reports on one pod; false means that there is nothing to say, because it
 // was deleted, has not been found again yet after a restart, or has a record that
 // cannot be read. It never asks an engine and never waits.
-func (m *Manager) Status(spec *v1.Pod) (Report, bool) {
+func (m *Manager) Status(spec *v1.Pod) (podstatus.Report, bool) {
 	m.mu.Lock()
 	p, known := m.pods[spec.UID]
 	_, deleted := m.buried[spec.UID]
@@ -283,18 +284,18 @@ func (m *Manager) Status(spec *v1.Pod) (Report, bool) {
 	m.mu.Unlock()
 	switch {
 	case deleted, refused, known && !closed(p.adopted):
-		return Report{}, false
+		return podstatus.Report{}, false
 	case known:
-		statuses, ended := p.snapshot()
+		statuses, ended := p.statuses.Snapshot()
 		p.showTrouble(statuses)
-		out := report(spec, statuses, ended)
+		out := podstatus.ReportOf(spec, statuses, ended)
 		out.JID = p.record.Load().JID
 		return out, true
 	case spec.Status.Phase == v1.PodPending && spec.Annotations["JobID"] == "" && time.Since(first) < lostAfter:
-		return uniform(spec, waiting(reasonCreating, "")), true
+		return podstatus.Uniform(spec, podstatus.Waiting(podstatus.ReasonCreating, "")), true
 	}
-	return uniform(spec, v1.ContainerState{Terminated: &v1.ContainerStateTerminated{ExitCode: 137,
-		Reason: reasonUnknown, Message: "this node does not know the pod: it was lost"}}), true
+	return podstatus.Uniform(spec, v1.ContainerState{Terminated: &v1.ContainerStateTerminated{ExitCode: 137,
+		Reason: podstatus.ReasonUnknown, Message: "this node does not know the pod: it was lost"}}), true
 }
 
 func closed(c <-chan struct{}) bool {

@@ -25,6 +25,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/eviction"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool/pooltest"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/tree"
@@ -158,7 +159,7 @@ func (n *node) create(pod *v1.Pod) {
 }
 
 // await a pod's status, and return it.
-func (n *node) await(pod *v1.Pod, what string, check func(pods.Report) bool) pods.Report {
+func (n *node) await(pod *v1.Pod, what string, check func(podstatus.Report) bool) podstatus.Report {
 	n.t.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
@@ -175,7 +176,7 @@ func (n *node) await(pod *v1.Pod, what string, check func(pods.Report) bool) pod
 }
 
 // statusOf a container in a report.
-func statusOf(r pods.Report, name string) v1.ContainerStatus {
+func statusOf(r podstatus.Report, name string) v1.ContainerStatus {
 	for _, s := range slices.Concat(r.InitContainers, r.Containers) {
 		if s.Name == name {
 			return s
@@ -184,12 +185,12 @@ func statusOf(r pods.Report, name string) v1.ContainerStatus {
 	return v1.ContainerStatus{}
 }
 
-func isRunning(name string) func(pods.Report) bool {
-	return func(r pods.Report) bool { return statusOf(r, name).State.Running != nil }
+func isRunning(name string) func(podstatus.Report) bool {
+	return func(r podstatus.Report) bool { return statusOf(r, name).State.Running != nil }
 }
 
-func isWaiting(name, reason string) func(pods.Report) bool {
-	return func(r pods.Report) bool {
+func isWaiting(name, reason string) func(podstatus.Report) bool {
+	return func(r podstatus.Report) bool {
 		w := statusOf(r, name).State.Waiting
 		return w != nil && w.Reason == reason
 	}
@@ -198,7 +199,7 @@ func isWaiting(name, reason string) func(pods.Report) bool {
 // awaitEnd of a container, and how it ended.
 func (n *node) awaitEnd(pod *v1.Pod, name string) v1.ContainerStateTerminated {
 	n.t.Helper()
-	r := n.await(pod, "with "+name+" ended", func(r pods.Report) bool { return statusOf(r, name).State.Terminated != nil })
+	r := n.await(pod, "with "+name+" ended", func(r podstatus.Report) bool { return statusOf(r, name).State.Terminated != nil })
 	return *statusOf(r, name).State.Terminated
 }
 
@@ -208,25 +209,25 @@ func (n *node) awaitRunning(pod *v1.Pod, name string) {
 }
 
 // awaitPhase of a pod.
-func (n *node) awaitPhase(pod *v1.Pod, phase pods.Phase) {
+func (n *node) awaitPhase(pod *v1.Pod, phase podstatus.Phase) {
 	n.t.Helper()
-	n.await(pod, string(phase), func(pods.Report) bool { return n.view(pod).Phase == phase })
+	n.await(pod, string(phase), func(podstatus.Report) bool { return n.view(pod).Phase == phase })
 }
 
 // view of a pod, as operators see it.
-func (n *node) view(pod *v1.Pod) pods.View {
+func (n *node) view(pod *v1.Pod) podstatus.View {
 	for _, v := range n.manager.List() {
 		if v.UID == pod.UID {
 			return v
 		}
 	}
-	return pods.View{}
+	return podstatus.View{}
 }
 
 // instance is the engine's id of a container that has been made.
 func (n *node) instance(pod *v1.Pod, name string) string {
 	n.t.Helper()
-	r := n.await(pod, "with an id of "+name, func(r pods.Report) bool { return statusOf(r, name).ContainerID != "" })
+	r := n.await(pod, "with an id of "+name, func(r podstatus.Report) bool { return statusOf(r, name).ContainerID != "" })
 	return strings.TrimPrefix(statusOf(r, name).ContainerID, "docker://")
 }
 
@@ -242,7 +243,7 @@ func (n *node) delete(pod *v1.Pod, grace *int64) {
 func (n *node) awaitGone(pod *v1.Pod) {
 	n.t.Helper()
 	n.poll("pod "+pod.Name+" is gone", func() bool {
-		return !slices.ContainsFunc(n.manager.List(), func(v pods.View) bool { return v.UID == pod.UID })
+		return !slices.ContainsFunc(n.manager.List(), func(v podstatus.View) bool { return v.UID == pod.UID })
 	})
 	if _, known := n.manager.Status(pod); known {
 		n.t.Errorf("pod %s has a status after its delete", pod.Name)

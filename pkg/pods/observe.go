@@ -8,6 +8,7 @@ import (
 
 	"github.com/containerd/containerd/log"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 	v1 "k8s.io/api/core/v1"
 )
@@ -114,6 +115,6 @@ func (p *pod) begin(ctx context.Context, seen lifecycle.Observation) context.Con
 
 // outcomeFields say how a pod ended and when.
 func (p *pod) outcomeFields() log.Fields {
-	statuses, ended := p.snapshot()
-	return log.Fields{"phase": phaseOf(p.spec, statuses, ended, false), "after": p.record.Load().Age(records.Now(), time.Now()).Round(time.Millisecond)}
+	statuses, ended := p.statuses.Snapshot()
+	return log.Fields{"phase": podstatus.PhaseOf(p.spec, statuses, ended, false), "after": p.record.Load().Age(records.Now(), time.Now()).Round(time.Millisecond)}
 }

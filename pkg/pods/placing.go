@@ -13,6 +13,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
@@ -224,7 +225,7 @@ func (l *life) lose(ctx context.Context, why error) lifecycle.Observation {
 	log.G(ctx).WithError(why).Warn("the pod's sandbox is lost")
 	l.reason = why
 	l.locate()
-	if l.spec.Spec.RestartPolicy != v1.RestartPolicyNever || l.stay != nil && !l.ranBefore() {
+	if l.spec.Spec.RestartPolicy != v1.RestartPolicyNever || l.stay != nil && !l.statuses.RanBefore() {
 		return lifecycle.SeenReplaceable
 	}
 	return lifecycle.SeenLost
@@ -248,7 +249,9 @@ func (p *pod) showLoss() {
 	if p.spec.Spec.RestartPolicy == v1.RestartPolicyNever {
 		return
 	}
-	p.abandon(func(v1.ContainerStatus) v1.ContainerState { return waiting(reasonCrashLoop, lossMessage) })
+	p.statuses.EndRemaining(func(v1.ContainerStatus) v1.ContainerState {
+		return podstatus.Waiting(podstatus.ReasonCrashLoop, lossMessage)
+	})
 }
 
 // replaceSandbox writes down that the pod moves to another sandbox. As long as that
@@ -292,7 +295,7 @@ func (l *life) clearReplaced(ctx context.Context) lifecycle.Observation {
 		return l.seen
 	}
 	fault.Point("pods.regain.destroyed")
-	l.forgetInstances()
+	l.statuses.ForgetInstances()
 	return lifecycle.SeenCleared
 }
 

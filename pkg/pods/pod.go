@@ -11,6 +11,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 )
@@ -25,10 +26,9 @@ var (
 
 // pod is one pod and the goroutine that owns its life.
 type pod struct {
-	*state
-
-	m    *Manager
-	spec *v1.Pod
+	statuses *podstatus.Statuses
+	m        *Manager
+	spec     *v1.Pod
 	// claim is nil as long as this run of docker-sd has claimed no sandbox for the pod.
 	claim *pool.Claim
 	// admitted is closed once the pod is on disk, or refused with admitErr.
@@ -100,7 +100,7 @@ func (p *pod) locate() {
 // explain shows people why containers still wait.
 func (p *pod) explain(message string) {
 	for i := range p.spec.Spec.Containers {
-		p.update(p.spec.Spec.Containers[i].Name, func(s *v1.ContainerStatus) {
+		p.statuses.Update(p.spec.Spec.Containers[i].Name, func(s *v1.ContainerStatus) {
 			if s.State.Waiting != nil {
 				s.State.Waiting.Message = message
 			}

@@ -72,7 +72,7 @@ func (p *pod) startPause(ctx context.Context, s *pool.Sandbox) error {
 // has ended holds none for the scheduler, and lets go of them here with its sandbox.
 func (m *Manager) portConflict(wanted []engine.Port) error {
 	for uid, other := range m.pods {
-		if other.hasEnded() {
+		if other.statuses.HasEnded() {
 			continue
 		}
 		for _, held := range podspec.HostPorts(other.spec) {

@@ -18,6 +18,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
@@ -257,9 +258,9 @@ func (p *pod) runInits(ctx, side context.Context, s *stay, set *pendingSet, runn
 		fault.Point("pods.init.ended")
 	}
 	for i := range p.spec.Spec.Containers {
-		p.update(p.spec.Spec.Containers[i].Name, func(s *v1.ContainerStatus) {
-			if w := s.State.Waiting; w != nil && w.Reason == reasonInitializing {
-				s.State = waiting(reasonCreating, "")
+		p.statuses.Update(p.spec.Spec.Containers[i].Name, func(s *v1.ContainerStatus) {
+			if w := s.State.Waiting; w != nil && w.Reason == podstatus.ReasonInitializing {
+				s.State = podstatus.Waiting(podstatus.ReasonCreating, "")
 			}
 		})
 	}
@@ -269,15 +270,15 @@ func (p *pod) runInits(ctx, side context.Context, s *stay, set *pendingSet, runn
 // awaitStarted waits until a container has started, startup probe included.
 func (p *pod) awaitStarted(ctx context.Context, container string) bool {
 	for {
-		now, _ := p.instance(container)
-		statuses, _ := p.snapshot()
+		now, _ := p.statuses.Instance(container)
+		statuses, _ := p.statuses.Snapshot()
 		if started := statuses[container].Started; started != nil && *started {
 			return true
 		}
 		select {
 		case <-ctx.Done():
 			return false
-		case <-now.changed:
+		case <-now.Changed:
 		}
 	}
 }

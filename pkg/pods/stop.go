@@ -64,8 +64,8 @@ const engineReturns = 5 * time.Second
 // engine that is away meanwhile is asked again. An error says that the container
 // may run on; one that is gone, or whose sandbox is, does not.
 func (p *pod) stopContainer(ctx context.Context, s *pool.Sandbox, c *v1.Container, grace time.Duration) error {
-	now, _ := p.instance(c.Name)
-	if now.id == "" {
+	now, _ := p.statuses.Instance(c.Name)
+	if now.ID == "" {
 		return nil
 	}
 	deadline := time.Now().Add(grace)
@@ -73,17 +73,17 @@ func (p *pod) stopContainer(ctx context.Context, s *pool.Sandbox, c *v1.Containe
 	defer cancel()
 	var seen engine.Container
 	err := untilAnswered(ctx, s, func() (err error) {
-		seen, err = s.Engine.Inspect(ctx, now.id)
+		seen, err = s.Engine.Inspect(ctx, now.ID)
 		return err
 	})
 	if errdefs.IsNotFound(err) || err == nil && !seen.State.Alive() {
 		return nil
 	}
 	if err == nil {
-		p.runPreStop(ctx, s, c, now.id, grace)
+		p.runPreStop(ctx, s, c, now.ID, grace)
 		err = untilAnswered(ctx, s, func() error {
 			// Kubelet leaves two seconds for the signal however long the hook took.
-			return s.Engine.Stop(ctx, now.id, max(time.Until(deadline), min(grace, 2*time.Second), 0))
+			return s.Engine.Stop(ctx, now.ID, max(time.Until(deadline), min(grace, 2*time.Second), 0))
 		})
 	}
 	if err != nil && !closed(s.Gone()) {

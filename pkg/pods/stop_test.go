@@ -83,7 +83,7 @@ func TestStopMeetsADeadEngine(t *testing.T) {
 			m := New(Config{Dir: t.TempDir()}, nil, nil, ailing{})
 			defer m.Close()
 			p := m.newPod(plainPod())
-			p.setInstance("main", "c")
+			p.statuses.SetInstance("main", "c")
 			began := time.Now()
 			err = p.stopAll(t.Context(), &pool.Sandbox{Engine: client}, 0)
 			if (err != nil) != c.fails {

@@ -8,6 +8,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
@@ -34,8 +35,8 @@ func TestTroubleInStatus(t *testing.T) {
 		want  string
 	}{
 		{"running", v1.ContainerState{Running: &v1.ContainerStateRunning{}}, ""},
-		{"waiting", waiting("CrashLoopBackOff", ""), trouble},
-		{"waiting with a message", waiting("CrashLoopBackOff", "back-off 10s"), "back-off 10s; " + trouble},
+		{"waiting", podstatus.Waiting("CrashLoopBackOff", ""), trouble},
+		{"waiting with a message", podstatus.Waiting("CrashLoopBackOff", "back-off 10s"), "back-off 10s; " + trouble},
 		{"ended", v1.ContainerState{Terminated: &v1.ContainerStateTerminated{ExitCode: 1, Message: "oops"}}, "oops; " + trouble},
 		{"ended, told already", v1.ContainerState{Terminated: &v1.ContainerStateTerminated{Message: "oops; " + trouble}}, "oops; " + trouble},
 	} {
@@ -45,12 +46,12 @@ func TestTroubleInStatus(t *testing.T) {
 			m := New(Config{Dir: t.TempDir()}, nil, nil, ailing{"gpu", trouble})
 			p := m.newPod(spec)
 			for _, name := range []string{"gpu", "other"} {
-				p.update(name, func(s *v1.ContainerStatus) { s.State = *tc.state.DeepCopy() })
+				p.statuses.Update(name, func(s *v1.ContainerStatus) { s.State = *tc.state.DeepCopy() })
 			}
 			p.keepTrouble()
 			// The devices are given back, and what was said stays.
 			m.accelerators = ailing{}
-			statuses, _ := p.snapshot()
+			statuses, _ := p.statuses.Snapshot()
 			p.showTrouble(statuses)
 			got := statuses["gpu"]
 			if len(got.AllocatedResourcesStatus) != 1 || messageOf(got.State) != tc.want {

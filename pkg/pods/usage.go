@@ -78,11 +78,11 @@ func (p *pod) overUsage(ctx context.Context, s *pool.Sandbox, set *volumes.Set) 
 	}
 	for _, c := range p.spec.Spec.Containers {
 		limit := c.Resources.Limits.StorageEphemeral()
-		now, _ := p.instance(c.Name)
-		if limit.IsZero() || now.id == "" {
+		now, _ := p.statuses.Instance(c.Name)
+		if limit.IsZero() || now.ID == "" {
 			continue
 		}
-		written, err := s.Engine.WrittenBytes(ctx, now.id)
+		written, err := s.Engine.WrittenBytes(ctx, now.ID)
 		if err == nil && written > limit.Value() {
 			return fmt.Sprintf("Container %s exceeded its local ephemeral storage limit %q", c.Name, limit)
 		}

@@ -15,7 +15,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/admin"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 )
 
 // operator asks the admin socket of a daemon.
@@ -57,7 +57,7 @@ func TestOperatorsSeeAPod(t *testing.T) {
 	p := d.run(t, pod)
 	eventually(t, runLimit, "the pod is shown running", func() bool {
 		seen := shown(t, client, pod.Name)
-		return seen.Phase == pods.PhaseRunning && seen.Sandbox != "" && seen.IP != "" && seen.Containers[0].State == "running"
+		return seen.Phase == podstatus.PhaseRunning && seen.Sandbox != "" && seen.IP != "" && seen.Containers[0].State == "running"
 	}, nil)
 	sandboxes, err := client.Pool(t.Context())
 	if err != nil || sandboxes.Claimed != 1 {
@@ -71,7 +71,7 @@ func TestOperatorsSeeAPod(t *testing.T) {
 	eventually(t, runLimit, "the pod is not shown any more", func() bool { return shown(t, client, pod.Name).Name == "" }, nil)
 }
 
-func shown(t *testing.T, client *admin.Client, name string) pods.View {
+func shown(t *testing.T, client *admin.Client, name string) podstatus.View {
 	t.Helper()
 	list, err := client.Pods(t.Context())
 	if err != nil {
@@ -82,7 +82,7 @@ func shown(t *testing.T, client *admin.Client, name string) pods.View {
 			return p
 		}
 	}
-	return pods.View{}
+	return podstatus.View{}
 }
 
 // Every change of state of a pod is one event for operators and one line in the

@@ -20,7 +20,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/admin"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/tests/browser"
 )
 
@@ -176,8 +176,8 @@ func (hostile) Info() admin.Info {
 }
 
 func (hostile) Pods() admin.Pods {
-	return admin.Pods{Pods: []pods.View{{UID: hostileText, Namespace: hostileText, Name: hostileText, Phase: hostileText,
-		Containers: []pods.ContainerView{{Name: hostileText, Image: hostileText, State: hostileText, Message: hostileText}}}}}
+	return admin.Pods{Pods: []podstatus.View{{UID: hostileText, Namespace: hostileText, Name: hostileText, Phase: hostileText,
+		Containers: []podstatus.ContainerView{{Name: hostileText, Image: hostileText, State: hostileText, Message: hostileText}}}}}
 }
 
 func (hostile) Pool() admin.Pool   { return admin.Pool{Error: hostileText} }

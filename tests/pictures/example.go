@@ -7,7 +7,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/admin"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 )
 
 // example is a node at work.
@@ -27,28 +27,28 @@ func (example) Info() admin.Info {
 
 func (example) Troubles() []string { return nil }
 
-func running(name, image string, ago time.Duration) pods.ContainerView {
-	return pods.ContainerView{Name: name, Image: image, State: "running", Ready: true, Started: before(ago)}
+func running(name, image string, ago time.Duration) podstatus.ContainerView {
+	return podstatus.ContainerView{Name: name, Image: image, State: "running", Ready: true, Started: before(ago)}
 }
 
 func (example) Pods() admin.Pods {
 	code := int32(137)
-	sandbox := func(v pods.View, n string) pods.View {
+	sandbox := func(v podstatus.View, n string) podstatus.View {
 		v.Sandbox, v.IP, v.Booted = "5b0f1c"+n+"2-4c1d-4f3e-8a9b-7e2d3c4b5a6"+n+"_dind", "10.213.0."+n+"2", v.Created
 		return v
 	}
-	return admin.Pods{Pods: []pods.View{
-		sandbox(pods.View{UID: uidOf("1"), Namespace: "genomics", Name: "align-reads-7k2xq", Phase: pods.PhaseRunning, Created: before(42 * time.Minute),
-			Containers: []pods.ContainerView{running("bwa", "biocontainers/bwa:0.7.17", 41*time.Minute), running("upload", "amazon/aws-cli:2.17", 41*time.Minute)}}, "1"),
-		sandbox(pods.View{UID: uidOf("2"), Namespace: "physics", Name: "fit-b9d4c", Phase: pods.PhaseRunning, Created: before(3 * time.Hour),
-			Containers: []pods.ContainerView{{Name: "fit", Image: "rootproject/root:6.32", State: "running", Ready: true, Restarts: 2, Started: before(time.Hour)}}}, "2"),
-		sandbox(pods.View{UID: uidOf("3"), Namespace: "vision", Name: "train-resnet-0", Phase: pods.PhaseRunning, Created: before(26 * time.Hour),
-			Containers: []pods.ContainerView{running("train", "pytorch/pytorch:2.4.0-cuda12.4", 26*time.Hour)}}, "3"),
-		sandbox(pods.View{UID: uidOf("4"), Namespace: "vision", Name: "train-resnet-1", Phase: pods.PhasePending, Created: before(9 * time.Second),
-			Containers: []pods.ContainerView{{Name: "train", Image: "registry.example.org/vision:dev", State: "waiting", Reason: "ImagePullBackOff",
+	return admin.Pods{Pods: []podstatus.View{
+		sandbox(podstatus.View{UID: uidOf("1"), Namespace: "genomics", Name: "align-reads-7k2xq", Phase: podstatus.PhaseRunning, Created: before(42 * time.Minute),
+			Containers: []podstatus.ContainerView{running("bwa", "biocontainers/bwa:0.7.17", 41*time.Minute), running("upload", "amazon/aws-cli:2.17", 41*time.Minute)}}, "1"),
+		sandbox(podstatus.View{UID: uidOf("2"), Namespace: "physics", Name: "fit-b9d4c", Phase: podstatus.PhaseRunning, Created: before(3 * time.Hour),
+			Containers: []podstatus.ContainerView{{Name: "fit", Image: "rootproject/root:6.32", State: "running", Ready: true, Restarts: 2, Started: before(time.Hour)}}}, "2"),
+		sandbox(podstatus.View{UID: uidOf("3"), Namespace: "vision", Name: "train-resnet-0", Phase: podstatus.PhaseRunning, Created: before(26 * time.Hour),
+			Containers: []podstatus.ContainerView{running("train", "pytorch/pytorch:2.4.0-cuda12.4", 26*time.Hour)}}, "3"),
+		sandbox(podstatus.View{UID: uidOf("4"), Namespace: "vision", Name: "train-resnet-1", Phase: podstatus.PhasePending, Created: before(9 * time.Second),
+			Containers: []podstatus.ContainerView{{Name: "train", Image: "registry.example.org/vision:dev", State: "waiting", Reason: "ImagePullBackOff",
 				Message: "back-off 10s: pull image registry.example.org/vision:dev: not found"}}}, "4"),
-		{UID: uidOf("5"), Namespace: "weather", Name: "forecast-28a1", Phase: pods.PhaseFailed, Created: before(5 * time.Hour),
-			Containers: []pods.ContainerView{{Name: "model", Image: "weather/wrf:4.6", State: "terminated", Reason: "OOMKilled", ExitCode: &code}}},
+		{UID: uidOf("5"), Namespace: "weather", Name: "forecast-28a1", Phase: podstatus.PhaseFailed, Created: before(5 * time.Hour),
+			Containers: []podstatus.ContainerView{{Name: "model", Image: "weather/wrf:4.6", State: "terminated", Reason: "OOMKilled", ExitCode: &code}}},
 	}}
 }
 

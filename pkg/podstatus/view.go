@@ -1,18 +1,15 @@
-package pods
+package podstatus
 
 import (
-	"slices"
-	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 )
 
-// Phase of a pod, as the people see it who run this node.
+// Phase of a pod, as operators of this node see it.
 type Phase string
 
 // The phases. They are Kubernetes' own, in lower case, and one for a pod whose
@@ -67,41 +64,8 @@ type ContainerView struct {
 	Finished time.Time `json:"finished,omitzero"`
 }
 
-// List returns every pod that is kept, ordered by namespace and name. It asks no
-// engine.
-func (m *Manager) List() []View {
-	m.mu.Lock()
-	kept := make([]*pod, 0, len(m.pods))
-	for _, p := range m.pods {
-		kept = append(kept, p)
-	}
-	m.mu.Unlock()
-	out := make([]View, 0, len(kept))
-	for _, p := range kept {
-		out = append(out, p.view())
-	}
-	slices.SortFunc(out, func(a, b View) int {
-		return strings.Compare(a.Namespace+"/"+a.Name+"/"+string(a.UID), b.Namespace+"/"+b.Name+"/"+string(b.UID))
-	})
-	return out
-}
-
-func (p *pod) view() View {
-	statuses, ended := p.snapshot()
-	r := p.record.Load()
-	out := View{UID: p.spec.UID, Namespace: p.spec.Namespace, Name: p.spec.Name, JID: r.JID, Created: r.Since,
-		Phase: phaseOf(p.spec, statuses, ended, r.Stage.Deleting()), Containers: []ContainerView{}}
-	if s := p.sandbox.Load(); s != nil && r.Stage != lifecycle.StageArchived {
-		out.Sandbox, out.ContainerID, out.IP, out.Booted = s.Name, s.ID, s.IP, s.Booted
-	}
-	for i, c := range podspec.Containers(p.spec) {
-		out.Containers = append(out.Containers, containerView(statuses[c.Name], i < len(p.spec.Spec.InitContainers)))
-	}
-	return out
-}
-
-// phaseOf is the pod's phase as kubelet computes it; deleted wins.
-func phaseOf(spec *v1.Pod, statuses map[string]v1.ContainerStatus, ended, deleted bool) Phase {
+// PhaseOf is the pod's phase as kubelet computes it; deleted wins.
+func PhaseOf(spec *v1.Pod, statuses map[string]v1.ContainerStatus, ended, deleted bool) Phase {
 	began, failed := false, false
 	for i := range spec.Spec.InitContainers {
 		end := statuses[spec.Spec.InitContainers[i].Name].State.Terminated
@@ -126,9 +90,9 @@ func phaseOf(spec *v1.Pod, statuses map[string]v1.ContainerStatus, ended, delete
 	return PhasePending
 }
 
-// containerView leaves out messages that hold what a container wrote: those of
+// ViewOf is what operators see of a container. It leaves out messages that hold what a container wrote: those of
 // an end, and of the wait after one.
-func containerView(s v1.ContainerStatus, init bool) ContainerView {
+func ViewOf(s v1.ContainerStatus, init bool) ContainerView {
 	out := ContainerView{Name: s.Name, Init: init, Image: s.Image, Restarts: s.RestartCount, Ready: s.Ready}
 	end := s.LastTerminationState.Terminated
 	switch {

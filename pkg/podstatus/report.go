@@ -1,7 +1,6 @@
-package pods
+package podstatus
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -26,10 +25,10 @@ const (
 	localInitContainers = "interlink.eu/disable-offload-init-containers"
 )
 
-// report says how a pod is doing in the terms that its caller understands.
+// ReportOf says how a pod is doing in the terms that its caller understands.
 // spec is the polled pod, whose container names must all be answered (protocol
 // 2.2.2); known are the containers that we run.
-func report(spec *v1.Pod, known map[string]v1.ContainerStatus, ended bool) Report {
+func ReportOf(spec *v1.Pod, known map[string]v1.ContainerStatus, ended bool) Report {
 	out := Report{InitContainers: initReport(spec, known, ended)}
 	failed := failedInit(out.InitContainers, ended)
 	for i := range spec.Spec.Containers {
@@ -88,7 +87,7 @@ func showReadiness(c *v1.Container, status *v1.ContainerStatus) {
 	if status.State.Running == nil || status.Ready || c.ReadinessProbe == nil {
 		return
 	}
-	status.State = waiting("NotReady", "the container has been running since "+
+	status.State = Waiting("NotReady", "the container has been running since "+
 		status.State.Running.StartedAt.UTC().Format(time.RFC3339)+", its readiness probe does not succeed")
 }
 
@@ -120,7 +119,7 @@ func initReport(spec *v1.Pod, known map[string]v1.ContainerStatus, ended bool) [
 			// Never ended after one that has not (protocol 2.2.7).
 			status.State.Terminated = &v1.ContainerStateTerminated{Reason: "Completed"}
 			if pending {
-				status.State = waiting(reasonInitializing, "")
+				status.State = Waiting(ReasonInitializing, "")
 			}
 		case !ours:
 			continue
@@ -135,6 +134,7 @@ func initReport(spec *v1.Pod, known map[string]v1.ContainerStatus, ended bool) [
 	return out
 }
 
+// localNames are the containers that an annotation of the pod lists.
 func localNames(pod *v1.Pod, annotation string) map[string]bool {
 	names := map[string]bool{}
 	for name := range strings.SplitSeq(pod.Annotations[annotation], ",") {
@@ -162,39 +162,18 @@ func neverRan(status v1.ContainerStatus, init *v1.ContainerStatus) v1.ContainerS
 	end := init.State.Terminated
 	status.State = v1.ContainerState{Terminated: &v1.ContainerStateTerminated{
 		ExitCode: end.ExitCode, Reason: "Error", FinishedAt: end.FinishedAt, StartedAt: end.FinishedAt,
-		Message: "not started: init container " + init.Name + " " + endedWith(end),
+		Message: "not started: init container " + init.Name + " " + EndedWith(end),
 	}}
 	status.Ready = false
 	return status
 }
 
-// endedWith tells how a container ended, with its message if it has one.
-func endedWith(end *v1.ContainerStateTerminated) string {
-	text := fmt.Sprintf("ended with %d", end.ExitCode)
-	if end.Message != "" {
-		text += ": " + end.Message
-	}
-	return text
-}
-
-// uniform is the report of a pod of which we know nothing but its spec.
-func uniform(spec *v1.Pod, state v1.ContainerState) Report {
+// Uniform is the report of a pod of which we know nothing but its spec.
+func Uniform(spec *v1.Pod, state v1.ContainerState) Report {
 	var out Report
 	for i := range spec.Spec.Containers {
 		c := &spec.Spec.Containers[i]
 		out.Containers = append(out.Containers, v1.ContainerStatus{Name: c.Name, Image: c.Image, State: *state.DeepCopy()})
 	}
 	return out
-}
-
-// Reasons that kubectl's users know.
-const (
-	reasonCreating     = "ContainerCreating"
-	reasonInitializing = "PodInitializing"
-	reasonCrashLoop    = "CrashLoopBackOff"
-	reasonUnknown      = "ContainerStatusUnknown"
-)
-
-func waiting(reason, message string) v1.ContainerState {
-	return v1.ContainerState{Waiting: &v1.ContainerStateWaiting{Reason: reason, Message: message}}
 }

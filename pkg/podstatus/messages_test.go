@@ -1,4 +1,4 @@
-package pods
+package podstatus
 
 import (
 	"fmt"
@@ -21,10 +21,10 @@ func TestMessagesOfAPodAreBounded(t *testing.T) {
 		state := v1.ContainerState{Terminated: &v1.ContainerStateTerminated{Message: long}}
 		known[c.Name] = v1.ContainerStatus{Name: c.Name, State: state, LastTerminationState: state}
 		if i == 0 {
-			known[c.Name] = v1.ContainerStatus{Name: c.Name, State: waiting(reasonCrashLoop, long)}
+			known[c.Name] = v1.ContainerStatus{Name: c.Name, State: Waiting(ReasonCrashLoop, long)}
 		}
 	}
-	for _, status := range report(pod, known, true).Containers {
+	for _, status := range ReportOf(pod, known, true).Containers {
 		for _, state := range []v1.ContainerState{status.State, status.LastTerminationState} {
 			message := ""
 			if state.Waiting != nil {
@@ -41,7 +41,7 @@ func TestMessagesOfAPodAreBounded(t *testing.T) {
 		t.Errorf("the message that is kept has %d bytes", len(got))
 	}
 	pod.Spec.Containers = pod.Spec.Containers[1:3]
-	if got := report(pod, known, true).Containers[0].State.Terminated.Message; got != long {
+	if got := ReportOf(pod, known, true).Containers[0].State.Terminated.Message; got != long {
 		t.Errorf("a message within its share has %d bytes", len(got))
 	}
 }
@@ -56,9 +56,9 @@ func TestWordsOfAFailedInit(t *testing.T) {
 		pod.Spec.InitContainers = []v1.Container{{Name: "first"}}
 		known := map[string]v1.ContainerStatus{
 			"first": {Name: "first", State: v1.ContainerState{Terminated: &v1.ContainerStateTerminated{ExitCode: 7, Message: message}}},
-			"main":  {Name: "main", State: waiting(reasonInitializing, "")},
+			"main":  {Name: "main", State: Waiting(ReasonInitializing, "")},
 		}
-		if got := report(pod, known, true).Containers[0].State.Terminated.Message; got != want {
+		if got := ReportOf(pod, known, true).Containers[0].State.Terminated.Message; got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	}

@@ -1,4 +1,4 @@
-package pods
+package podstatus
 
 import (
 	"fmt"
@@ -26,11 +26,11 @@ func endedState(code int32) v1.ContainerState {
 }
 
 func crashed(restarts int32) v1.ContainerStatus {
-	return v1.ContainerStatus{State: waiting(reasonCrashLoop, ""), LastTerminationState: endedState(1), RestartCount: restarts}
+	return v1.ContainerStatus{State: Waiting(ReasonCrashLoop, ""), LastTerminationState: endedState(1), RestartCount: restarts}
 }
 
-// podOf has init containers i0, i1, ... and main containers m0, m1, ...
-func podOf(inits, mains int) *v1.Pod {
+// podWith has init containers i0, i1, ... and main containers m0, m1, ...
+func podWith(inits, mains int) *v1.Pod {
 	pod := plainPod()
 	pod.Spec.Containers = nil
 	for i := range inits {
@@ -100,13 +100,13 @@ func wantReport(t *testing.T, got Report, inits, mains []string) {
 
 // TestTrap1NoListIsEmpty: an empty list means that the pod succeeded.
 func TestTrap1NoListIsEmpty(t *testing.T) {
-	pod := podOf(1, 2)
+	pod := podWith(1, 2)
 	for _, ended := range []bool{false, true} {
-		if got := report(pod, nil, ended); len(got.Containers) != 2 {
+		if got := ReportOf(pod, nil, ended); len(got.Containers) != 2 {
 			t.Errorf("ended %t: %v", ended, phases(got.Containers))
 		}
 	}
-	if got := uniform(pod, waiting(reasonCreating, "")); len(got.Containers) != 2 || allEnded(got.Containers) {
+	if got := Uniform(pod, Waiting(ReasonCreating, "")); len(got.Containers) != 2 || allEnded(got.Containers) {
 		t.Errorf("a pod that is not known: %v", phases(got.Containers))
 	}
 }
@@ -115,10 +115,10 @@ func TestTrap1NoListIsEmpty(t *testing.T) {
 // the answer has each container of the spec exactly once, and no other.
 func TestTrap2EveryContainerOnce(t *testing.T) {
 	states := map[string]*v1.ContainerState{
-		"missing": nil, "none": {}, "waiting": new(waiting(reasonCreating, "")), "crashed": new(crashed(1).State),
+		"missing": nil, "none": {}, "waiting": new(Waiting(ReasonCreating, "")), "crashed": new(crashed(1).State),
 		"running": new(runningState()), "ended 0": new(endedState(0)), "ended 1": new(endedState(1)),
 	}
-	pod := podOf(3, 2)
+	pod := podWith(3, 2)
 	asSidecar(pod, 1)
 	pod.Spec.Containers[1].ReadinessProbe = &v1.Probe{}
 	order := []string{"i0", "i1", "i2", "m0", "m1"}
@@ -137,7 +137,7 @@ func TestTrap2EveryContainerOnce(t *testing.T) {
 		statuses := known(have)
 		statuses["stranger"] = v1.ContainerStatus{Name: "stranger", State: endedState(0)}
 		for _, ended := range []bool{false, true} {
-			got := report(pod, statuses, ended)
+			got := ReportOf(pod, statuses, ended)
 			if !slices.Equal(names(got.Containers), []string{"m0", "m1"}) {
 				t.Fatalf("ended %t, %v: containers %v", ended, have, phases(got.Containers))
 			}
@@ -160,70 +160,26 @@ func TestTrap2EveryContainerOnce(t *testing.T) {
 
 // TestTrap3NoEndBetweenRestarts: ended is final for the caller.
 func TestTrap3NoEndBetweenRestarts(t *testing.T) {
-	pod := podOf(0, 2)
-	s := newState(pod)
-	s.update("m0", func(c *v1.ContainerStatus) { c.State = endedState(0) })
-	s.update("m1", func(c *v1.ContainerStatus) {
-		c.State, c.LastTerminationState, c.RestartCount = waiting(reasonCrashLoop, "back-off"), endedState(3), 4
+	pod := podWith(0, 2)
+	s := New(pod)
+	s.Update("m0", func(c *v1.ContainerStatus) { c.State = endedState(0) })
+	s.Update("m1", func(c *v1.ContainerStatus) {
+		c.State, c.LastTerminationState, c.RestartCount = Waiting(ReasonCrashLoop, "back-off"), endedState(3), 4
 	})
-	statuses, ended := s.snapshot()
-	got := report(pod, statuses, ended)
+	statuses, ended := s.Snapshot()
+	got := ReportOf(pod, statuses, ended)
 	wantReport(t, got, []string{}, []string{"m0 ended 0", "m1 waiting"})
 	again := got.Containers[1]
-	if again.State.Waiting.Reason != reasonCrashLoop || again.RestartCount != 4 ||
+	if again.State.Waiting.Reason != ReasonCrashLoop || again.RestartCount != 4 ||
 		again.LastTerminationState.Terminated == nil || again.LastTerminationState.Terminated.ExitCode != 3 {
 		t.Errorf("a container that waits for its restart is reported as %+v", again)
 	}
 }
 
-// TestTrap4WeRestart: nobody upstream does.
-func TestTrap4WeRestart(t *testing.T) {
-	onFailure, never := v1.ContainerRestartPolicyOnFailure, v1.ContainerRestartPolicyNever
-	always := v1.ContainerRestartPolicyAlways
-	for name, c := range map[string]struct {
-		pod  v1.RestartPolicy
-		own  *v1.ContainerRestartPolicy
-		rule []v1.ContainerRestartRule
-		init bool
-		// ok and failed: whether an end with 0, or with 3, is followed by a restart.
-		ok, failed bool
-	}{
-		"Always":                       {pod: v1.RestartPolicyAlways, ok: true, failed: true},
-		"not set is Always":            {ok: true, failed: true},
-		"OnFailure":                    {pod: v1.RestartPolicyOnFailure, failed: true},
-		"Never":                        {pod: v1.RestartPolicyNever},
-		"init of Always":               {pod: v1.RestartPolicyAlways, init: true, failed: true},
-		"init of OnFailure":            {pod: v1.RestartPolicyOnFailure, init: true, failed: true},
-		"init of Never":                {pod: v1.RestartPolicyNever, init: true},
-		"sidecar of Never":             {pod: v1.RestartPolicyNever, own: &always, init: true, ok: true, failed: true},
-		"own policy OnFailure":         {pod: v1.RestartPolicyNever, own: &onFailure, failed: true},
-		"own policy Never":             {pod: v1.RestartPolicyAlways, own: &never},
-		"own policy Always":            {pod: v1.RestartPolicyNever, own: &always, ok: true, failed: true},
-		"init with own policy Never":   {pod: v1.RestartPolicyAlways, own: &never, init: true},
-		"rule for the code":            {pod: v1.RestartPolicyAlways, own: &never, rule: []v1.ContainerRestartRule{restartOn("In", 1, 3)}, failed: true},
-		"rule for another code":        {pod: v1.RestartPolicyAlways, own: &never, rule: []v1.ContainerRestartRule{restartOn("In", 1)}},
-		"rule for all codes but one":   {pod: v1.RestartPolicyAlways, own: &never, rule: []v1.ContainerRestartRule{restartOn("NotIn", 1)}, ok: true, failed: true},
-		"second rule":                  {pod: v1.RestartPolicyAlways, own: &never, rule: []v1.ContainerRestartRule{restartOn("In", 1), restartOn("In", 3)}, failed: true},
-		"policy where no rule matches": {pod: v1.RestartPolicyNever, own: &onFailure, rule: []v1.ContainerRestartRule{restartOn("In", 1)}, failed: true},
-	} {
-		t.Run(name, func(t *testing.T) {
-			spec := plainPod()
-			spec.Spec.RestartPolicy = c.pod
-			r := &runner{p: &pod{spec: spec}, spec: &v1.Container{Name: "c", RestartPolicy: c.own, RestartPolicyRules: c.rule}, init: c.init}
-			if got := r.restarts(v1.ContainerStateTerminated{ExitCode: 0}); got != c.ok {
-				t.Errorf("after 0: %t, want %t", got, c.ok)
-			}
-			if got := r.restarts(v1.ContainerStateTerminated{ExitCode: 3}); got != c.failed {
-				t.Errorf("after 3: %t, want %t", got, c.failed)
-			}
-		})
-	}
-}
-
 // TestTrap5InitPhase: the caller counts what is listed, so all of them are.
 func TestTrap5InitPhase(t *testing.T) {
-	pod := podOf(3, 1)
-	wait := waiting(reasonInitializing, "")
+	pod := podWith(3, 1)
+	wait := Waiting(ReasonInitializing, "")
 	for name, c := range map[string]struct {
 		states []v1.ContainerState
 		inits  []string
@@ -235,23 +191,23 @@ func TestTrap5InitPhase(t *testing.T) {
 		"all have ended":   {[]v1.ContainerState{endedState(0), endedState(0), endedState(0)}, []string{"i0 ended 0", "i1 ended 0", "i2 ended 0"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := report(pod, known(map[string]v1.ContainerState{"i0": c.states[0], "i1": c.states[1], "i2": c.states[2], "m0": wait}), false)
+			got := ReportOf(pod, known(map[string]v1.ContainerState{"i0": c.states[0], "i1": c.states[1], "i2": c.states[2], "m0": wait}), false)
 			wantReport(t, got, c.inits, []string{"m0 waiting"})
 		})
 	}
-	statuses, ended := newState(pod).snapshot()
-	wantReport(t, report(pod, statuses, ended), []string{"i0 waiting", "i1 waiting", "i2 waiting"}, []string{"m0 waiting"})
-	if got := statuses["m0"].State.Waiting.Reason; got != reasonInitializing {
+	statuses, ended := New(pod).Snapshot()
+	wantReport(t, ReportOf(pod, statuses, ended), []string{"i0 waiting", "i1 waiting", "i2 waiting"}, []string{"m0 waiting"})
+	if got := statuses["m0"].State.Waiting.Reason; got != ReasonInitializing {
 		t.Errorf("a new pod's main container waits for %s", got)
 	}
 }
 
 // TestTrap6InitFailedForGood: nothing may be left waiting.
 func TestTrap6InitFailedForGood(t *testing.T) {
-	pod := podOf(3, 2)
-	wait := waiting(reasonInitializing, "")
+	pod := podWith(3, 2)
+	wait := Waiting(ReasonInitializing, "")
 	statuses := known(map[string]v1.ContainerState{"i0": endedState(0), "i1": endedState(5), "i2": wait, "m0": wait, "m1": wait})
-	got := report(pod, statuses, true)
+	got := ReportOf(pod, statuses, true)
 	wantReport(t, got, []string{"i0 ended 0", "i1 ended 5"}, []string{"m0 ended 5", "m1 ended 5"})
 	for _, c := range got.Containers {
 		if c.Ready || c.State.Terminated.FinishedAt != testTime || c.State.Terminated.Reason != "Error" {
@@ -259,32 +215,32 @@ func TestTrap6InitFailedForGood(t *testing.T) {
 		}
 	}
 	t.Run("while it is tried again", func(t *testing.T) {
-		statuses := known(map[string]v1.ContainerState{"i0": endedState(0), "i1": waiting(reasonCrashLoop, ""), "i2": wait, "m0": wait, "m1": wait})
-		wantReport(t, report(pod, statuses, false), []string{"i0 ended 0", "i1 waiting", "i2 waiting"}, []string{"m0 waiting", "m1 waiting"})
+		statuses := known(map[string]v1.ContainerState{"i0": endedState(0), "i1": Waiting(ReasonCrashLoop, ""), "i2": wait, "m0": wait, "m1": wait})
+		wantReport(t, ReportOf(pod, statuses, false), []string{"i0 ended 0", "i1 waiting", "i2 waiting"}, []string{"m0 waiting", "m1 waiting"})
 	})
 	t.Run("beside a sidecar", func(t *testing.T) {
 		pod := pod.DeepCopy()
 		asSidecar(pod, 0)
 		statuses := known(map[string]v1.ContainerState{"i0": endedState(143), "i1": endedState(5), "i2": wait, "m0": wait, "m1": wait})
-		wantReport(t, report(pod, statuses, true), []string{"i1 ended 5"}, []string{"m0 ended 5", "m1 ended 5"})
+		wantReport(t, ReportOf(pod, statuses, true), []string{"i1 ended 5"}, []string{"m0 ended 5", "m1 ended 5"})
 	})
 }
 
 // TestTrap6AllAreEnded: a pod that lost its sandbox while it initialized.
 func TestTrap6AllAreEnded(t *testing.T) {
-	pod := podOf(2, 1)
-	s := newState(pod)
-	s.update("i0", func(c *v1.ContainerStatus) { c.State = endedState(0) })
-	s.abandon(func(v1.ContainerStatus) v1.ContainerState { return endedState(137) })
-	s.end()
-	statuses, ended := s.snapshot()
-	wantReport(t, report(pod, statuses, ended), []string{"i0 ended 0", "i1 ended 137"}, []string{"m0 ended 137"})
+	pod := podWith(2, 1)
+	s := New(pod)
+	s.Update("i0", func(c *v1.ContainerStatus) { c.State = endedState(0) })
+	s.EndRemaining(func(v1.ContainerStatus) v1.ContainerState { return endedState(137) })
+	s.MarkEnded()
+	statuses, ended := s.Snapshot()
+	wantReport(t, ReportOf(pod, statuses, ended), []string{"i0 ended 0", "i1 ended 137"}, []string{"m0 ended 137"})
 }
 
 // TestTrap7InitStatesAreMonotone: ended, then at most one that runs or waits,
 // then waiting; also where one of them runs in the cluster.
 func TestTrap7InitStatesAreMonotone(t *testing.T) {
-	wait := waiting(reasonInitializing, "")
+	wait := Waiting(ReasonInitializing, "")
 	progress := [][]v1.ContainerState{
 		{wait, wait, wait}, {runningState(), wait, wait}, {endedState(0), wait, wait}, {endedState(0), runningState(), wait},
 		{endedState(0), endedState(0), wait}, {endedState(0), endedState(0), runningState()}, {endedState(0), endedState(0), endedState(0)},
@@ -292,7 +248,7 @@ func TestTrap7InitStatesAreMonotone(t *testing.T) {
 	for local := -1; local < 3; local++ {
 		t.Run(fmt.Sprintf("local %d", local), func(t *testing.T) {
 			for _, states := range progress {
-				pod, have := podOf(3, 1), map[string]v1.ContainerState{"m0": wait}
+				pod, have := podWith(3, 1), map[string]v1.ContainerState{"m0": wait}
 				for i, state := range states {
 					have[fmt.Sprintf("i%d", i)] = state
 				}
@@ -301,7 +257,7 @@ func TestTrap7InitStatesAreMonotone(t *testing.T) {
 					pod.Annotations = map[string]string{localInitContainers: "x, " + name}
 					delete(have, name)
 				}
-				got := report(pod, known(have), false).InitContainers
+				got := ReportOf(pod, known(have), false).InitContainers
 				ended := true
 				for i, c := range got {
 					if i > 0 && c.State.Waiting == nil && !ended {
@@ -316,9 +272,9 @@ func TestTrap7InitStatesAreMonotone(t *testing.T) {
 
 // TestTrap8Sidecars: a running init container keeps the pod Pending.
 func TestTrap8Sidecars(t *testing.T) {
-	pod := podOf(2, 1)
+	pod := podWith(2, 1)
 	asSidecar(pod, 0)
-	wait := waiting(reasonInitializing, "")
+	wait := Waiting(ReasonInitializing, "")
 	again := crashed(0)
 	again.Name = "i0"
 	for name, c := range map[string]struct {
@@ -328,7 +284,7 @@ func TestTrap8Sidecars(t *testing.T) {
 		inits, want []string
 	}{
 		"not started":       {v1.ContainerStatus{Name: "i0", State: wait}, wait, wait, false, []string{"i0 waiting", "i1 waiting"}, []string{"m0 waiting"}},
-		"image is missing":  {v1.ContainerStatus{Name: "i0", State: waiting("ImagePullBackOff", "")}, wait, wait, false, []string{"i0 waiting", "i1 waiting"}, []string{"m0 waiting"}},
+		"image is missing":  {v1.ContainerStatus{Name: "i0", State: Waiting("ImagePullBackOff", "")}, wait, wait, false, []string{"i0 waiting", "i1 waiting"}, []string{"m0 waiting"}},
 		"started":           {v1.ContainerStatus{Name: "i0", State: runningState()}, runningState(), wait, false, []string{"i1 running"}, []string{"m0 waiting"}},
 		"beside main":       {v1.ContainerStatus{Name: "i0", State: runningState()}, endedState(0), runningState(), false, []string{"i1 ended 0"}, []string{"m0 running"}},
 		"in its back-off":   {again, endedState(0), runningState(), false, []string{"i1 ended 0"}, []string{"m0 running"}},
@@ -337,32 +293,32 @@ func TestTrap8Sidecars(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			statuses := known(map[string]v1.ContainerState{"i1": c.next, "m0": c.main})
 			statuses["i0"] = c.sidecar
-			wantReport(t, report(pod, statuses, c.ended), c.inits, c.want)
+			wantReport(t, ReportOf(pod, statuses, c.ended), c.inits, c.want)
 		})
 	}
 }
 
 // TestTrap9ContainersOfTheCluster live as long as any of ours.
 func TestTrap9ContainersOfTheCluster(t *testing.T) {
-	pod := podOf(2, 2)
+	pod := podWith(2, 2)
 	pod.Annotations = map[string]string{localContainers: "m1", localInitContainers: "i0"}
-	wantReport(t, report(pod, known(map[string]v1.ContainerState{"i1": endedState(0), "m0": runningState()}), false),
+	wantReport(t, ReportOf(pod, known(map[string]v1.ContainerState{"i1": endedState(0), "m0": runningState()}), false),
 		[]string{"i0 ended 0", "i1 ended 0"}, []string{"m0 running", "m1 running"})
-	wantReport(t, report(pod, known(map[string]v1.ContainerState{"i1": endedState(0), "m0": endedState(0)}), true),
+	wantReport(t, ReportOf(pod, known(map[string]v1.ContainerState{"i1": endedState(0), "m0": endedState(0)}), true),
 		[]string{"i0 ended 0", "i1 ended 0"}, []string{"m0 ended 0", "m1 ended 0"})
-	wantReport(t, report(pod, known(map[string]v1.ContainerState{"i1": endedState(0), "m0": endedState(2)}), true),
+	wantReport(t, ReportOf(pod, known(map[string]v1.ContainerState{"i1": endedState(0), "m0": endedState(2)}), true),
 		[]string{"i0 ended 0", "i1 ended 0"}, []string{"m0 ended 2", "m1 ended 0"})
 }
 
 // TestTrap10NothingIsLost: what kubectl shows goes through as it is.
 func TestTrap10NothingIsLost(t *testing.T) {
-	pod := podOf(1, 1)
-	for _, state := range []v1.ContainerState{runningState(), endedState(9), waiting("ErrImagePull", "no such image")} {
+	pod := podWith(1, 1)
+	for _, state := range []v1.ContainerState{runningState(), endedState(9), Waiting("ErrImagePull", "no such image")} {
 		full := v1.ContainerStatus{Name: "m0", Image: "busybox", ImageID: "docker://sha256:1", ContainerID: "docker://2", Ready: true,
 			Started: new(true), RestartCount: 3, LastTerminationState: endedState(1), State: state}
 		init := full
 		init.Name, init.State = "i0", endedState(0)
-		got := report(pod, map[string]v1.ContainerStatus{"i0": init, "m0": full}, false)
+		got := ReportOf(pod, map[string]v1.ContainerStatus{"i0": init, "m0": full}, false)
 		if diff := cmp.Diff(Report{Containers: []v1.ContainerStatus{full}, InitContainers: []v1.ContainerStatus{init}}, got); diff != "" {
 			t.Errorf("-want +got:\n%s", diff)
 		}
@@ -371,21 +327,21 @@ func TestTrap10NothingIsLost(t *testing.T) {
 
 // TestReadinessIsSeen: ready cannot be told otherwise (protocol 2.2).
 func TestReadinessIsSeen(t *testing.T) {
-	pod := podOf(0, 1)
+	pod := podWith(0, 1)
 	pod.Spec.Containers[0].ReadinessProbe = &v1.Probe{}
 	status := v1.ContainerStatus{Name: "m0", State: runningState(), RestartCount: 2, Started: new(true)}
-	got := report(pod, map[string]v1.ContainerStatus{"m0": status}, false).Containers[0]
+	got := ReportOf(pod, map[string]v1.ContainerStatus{"m0": status}, false).Containers[0]
 	want := status
-	want.State = waiting("NotReady", "the container has been running since 2026-03-01T12:00:00Z, its readiness probe does not succeed")
+	want.State = Waiting("NotReady", "the container has been running since 2026-03-01T12:00:00Z, its readiness probe does not succeed")
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("not ready: -want +got:\n%s", diff)
 	}
 	status.Ready = true
-	if got := report(pod, map[string]v1.ContainerStatus{"m0": status}, false).Containers[0]; got.State.Running == nil {
+	if got := ReportOf(pod, map[string]v1.ContainerStatus{"m0": status}, false).Containers[0]; got.State.Running == nil {
 		t.Errorf("ready: %s", phase(got))
 	}
 	pod.Spec.Containers[0].ReadinessProbe, status.Ready = nil, false
-	if got := report(pod, map[string]v1.ContainerStatus{"m0": status}, false).Containers[0]; got.State.Running == nil {
+	if got := ReportOf(pod, map[string]v1.ContainerStatus{"m0": status}, false).Containers[0]; got.State.Running == nil {
 		t.Errorf("without a probe: %s", phase(got))
 	}
 }

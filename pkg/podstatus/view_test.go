@@ -1,13 +1,11 @@
-package pods
+package podstatus
 
 import (
 	"strings"
 	"testing"
-	"time"
 
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 )
 
 func running() v1.ContainerState {
@@ -45,13 +43,13 @@ func TestPhaseOf(t *testing.T) {
 			for container, state := range c.states {
 				statuses[container] = v1.ContainerStatus{Name: container, State: state}
 			}
-			if got := phaseOf(spec, statuses, c.ended, c.deleted); got != c.want {
+			if got := PhaseOf(spec, statuses, c.ended, c.deleted); got != c.want {
 				t.Errorf("phaseOf() = %s, want %s", got, c.want)
 			}
 		})
 	}
-	restarting := map[string]v1.ContainerStatus{"a": {State: waiting(reasonCrashLoop, ""), LastTerminationState: exited(1)}}
-	if got := phaseOf(spec, restarting, false, false); got != PhaseRunning {
+	restarting := map[string]v1.ContainerStatus{"a": {State: Waiting(ReasonCrashLoop, ""), LastTerminationState: exited(1)}}
+	if got := PhaseOf(spec, restarting, false, false); got != PhaseRunning {
 		t.Errorf("phaseOf() between two runs = %s, want %s", got, PhaseRunning)
 	}
 }
@@ -64,14 +62,14 @@ func TestContainerView(t *testing.T) {
 		message       string
 		code          int32
 	}{
-		"no image": {v1.ContainerStatus{State: waiting("ErrImagePull", "no such image")}, "waiting", "ErrImagePull", "no such image", -1},
+		"no image": {v1.ContainerStatus{State: Waiting("ErrImagePull", "no such image")}, "waiting", "ErrImagePull", "no such image", -1},
 		"running":  {v1.ContainerStatus{State: running(), LastTerminationState: exited(3)}, "running", "", "", -1},
 		"ended":    {v1.ContainerStatus{State: exited(3)}, "terminated", "Error", "", 3},
-		"between two runs": {v1.ContainerStatus{State: waiting(reasonCrashLoop, "it ended with 3: secret"), LastTerminationState: exited(3)},
-			"waiting", reasonCrashLoop, "", 3},
+		"between two runs": {v1.ContainerStatus{State: Waiting(ReasonCrashLoop, "it ended with 3: secret"), LastTerminationState: exited(3)},
+			"waiting", ReasonCrashLoop, "", 3},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := containerView(c.status, false)
+			got := ViewOf(c.status, false)
 			if got.State != c.state || got.Reason != c.reason || got.Message != c.message || strings.Contains(got.Message, "secret") {
 				t.Errorf("containerView() = %+v", got)
 			}
@@ -79,28 +77,5 @@ func TestContainerView(t *testing.T) {
 				t.Errorf("exit code %v, want %d", code, c.code)
 			}
 		})
-	}
-}
-
-func TestList(t *testing.T) {
-	m := New(Config{}, nil, nil, nil)
-	if list := m.List(); list == nil || len(list) != 0 {
-		t.Errorf("List() of no pods = %v, want an empty list", list)
-	}
-	for _, name := range []string{"c", "a", "b"} {
-		spec := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: name, UID: types.UID("uid-" + name)},
-			Spec: v1.PodSpec{Containers: []v1.Container{{Name: "main", Image: "busybox"}}}}
-		m.pods[spec.UID] = m.newPod(spec)
-	}
-	var names string
-	for _, v := range m.List() {
-		names += v.Name
-		if v.Phase != PhasePending || len(v.Containers) != 1 || v.Containers[0].Reason != reasonCreating ||
-			time.Since(v.Created) > time.Minute || v.Sandbox != "" {
-			t.Errorf("List() has %+v", v)
-		}
-	}
-	if names != "abc" {
-		t.Errorf("List() is in the order %s, want abc", names)
 	}
 }

@@ -1,0 +1,56 @@
+package pods
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
+	"k8s.io/apimachinery/pkg/types"
+)
+
+// List returns every pod that is kept, ordered by namespace and name. It asks no
+// engine.
+func (m *Manager) List() []podstatus.View {
+	m.mu.Lock()
+	kept := make([]*pod, 0, len(m.pods))
+	for _, p := range m.pods {
+		kept = append(kept, p)
+	}
+	m.mu.Unlock()
+	out := make([]podstatus.View, 0, len(kept))
+	for _, p := range kept {
+		out = append(out, p.view())
+	}
+	slices.SortFunc(out, func(a, b podstatus.View) int {
+		return strings.Compare(a.Namespace+"/"+a.Name+"/"+string(a.UID), b.Namespace+"/"+b.Name+"/"+string(b.UID))
+	})
+	return out
+}
+
+func (p *pod) view() podstatus.View {
+	statuses, ended := p.statuses.Snapshot()
+	r := p.record.Load()
+	out := podstatus.View{UID: p.spec.UID, Namespace: p.spec.Namespace, Name: p.spec.Name, JID: r.JID, Created: r.Since,
+		Phase: podstatus.PhaseOf(p.spec, statuses, ended, r.Stage.Deleting()), Containers: []podstatus.ContainerView{}}
+	if s := p.sandbox.Load(); s != nil && r.Stage != lifecycle.StageArchived {
+		out.Sandbox, out.ContainerID, out.IP, out.Booted = s.Name, s.ID, s.IP, s.Booted
+	}
+	for i, c := range podspec.Containers(p.spec) {
+		out.Containers = append(out.Containers, podstatus.ViewOf(statuses[c.Name], i < len(p.spec.Spec.InitContainers)))
+	}
+	return out
+}
+
+// OwnerOf tells whose sandbox a container of the host's engine is, by its id.
+func (m *Manager) OwnerOf(container string) (types.UID, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for uid, p := range m.pods {
+		if s := p.sandbox.Load(); s != nil && s.ID == container {
+			return uid, true
+		}
+	}
+	return "", false
+}
