@@ -9,6 +9,7 @@ import (
 	"github.com/containerd/errdefs"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/containers"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
@@ -71,12 +72,12 @@ func (m *Manager) condemn(ctx context.Context, p *pod, grace *int64) error {
 		return nil
 	}
 	err := p.record.Note(func(r *records.Record) {
-		r.Stage, r.Grace = r.Stage.AfterDelete(), int64(gracePeriod(p.spec, grace)/time.Second)
+		r.Stage, r.Grace = r.Stage.AfterDelete(), int64(containers.GracePeriod(p.spec, grace)/time.Second)
 	})
 	if err != nil {
 		log.G(ctx).WithError(err).Warn("a delete in progress would not survive a restart")
 	}
-	p.tell(log.WithLogger(p.life, log.G(ctx).WithFields(fieldsOf(p.spec))), EventDeleting, "", log.Fields{"grace": p.record.Load().Grace})
+	p.events.Tell(log.WithLogger(p.life, log.G(ctx).WithFields(fieldsOf(p.spec))), EventDeleting, "", log.Fields{"grace": p.record.Load().Grace})
 	fault.Point("pods.delete.recorded")
 	p.cancel(errDeleted)
 	return nil

@@ -11,6 +11,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/containers"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
@@ -67,14 +68,14 @@ func (l *life) endFor(reason error) v1.ContainerStateTerminated {
 // One that cannot be stopped goes with its sandbox.
 func (l *life) stop(ctx context.Context) lifecycle.Observation {
 	r := l.record.Load()
-	grace := gracePeriod(l.spec, nil)
+	grace := containers.GracePeriod(l.spec, nil)
 	switch {
 	case r.Stage.Deleting():
 		grace = time.Duration(r.Grace) * time.Second
 	case l.atOnce:
 		grace = 0
 	}
-	err := l.stopAll(ctx, l.stay.Sandbox, grace)
+	err := l.containers.StopAll(ctx, l.stay.Sandbox, grace)
 	if err != nil && ctx.Err() == nil {
 		log.G(ctx).WithError(err).Warn("not all containers of the pod could be stopped, they go with its sandbox")
 		if !r.Stage.Deleting() {
@@ -93,7 +94,7 @@ func (l *life) stop(ctx context.Context) lifecycle.Observation {
 func (l *life) giveUp(ctx context.Context) lifecycle.Observation {
 	end := l.record.Load().End
 	if l.stay == nil {
-		l.report(ctx, EventLost, "", nil)
+		l.events.Report(ctx, EventLost, "", nil)
 		if l.retireSandbox(ctx); ctx.Err() != nil {
 			return l.seen
 		}
@@ -169,46 +170,7 @@ func (p *pod) conclude(ctx context.Context) {
 	fault.Point("pods.outcome.recorded")
 	p.letGoOfDevices(ctx)
 	p.running(errNeverRan)
-	p.tell(ctx, EventEnded, "", p.outcomeFields())
-}
-
-// gracePeriod is how long containers have to stop: the lesser of what the pod
-// and the delete allow (protocol 4).
-func gracePeriod(spec *v1.Pod, deletion *int64) time.Duration {
-	seconds := int64(v1.DefaultTerminationGracePeriodSeconds)
-	if spec.Spec.TerminationGracePeriodSeconds != nil {
-		seconds = *spec.Spec.TerminationGracePeriodSeconds
-	}
-	if deletion != nil {
-		seconds = min(seconds, *deletion)
-	}
-	return time.Duration(max(seconds, 0)) * time.Second
-}
-
-// overStatuses are those of main containers that have ended and will not run again
-// when the pod starts over; init containers do.
-func (p *pod) overStatuses() []v1.ContainerStatus {
-	statuses, _ := p.statuses.Snapshot()
-	var out []v1.ContainerStatus
-	for i := range p.spec.Spec.Containers {
-		r := p.runner(&p.spec.Spec.Containers[i], nil, nil)
-		status := statuses[r.spec.Name]
-		if end := status.State.Terminated; end != nil && !r.restarts(*end) {
-			out = append(out, status)
-		}
-	}
-	return out
-}
-
-// overBefore is how the container ended for good in a sandbox that was lost since:
-// it does not run again only because the others do.
-func (r *runner) overBefore() *v1.ContainerStateTerminated {
-	for _, status := range r.p.record.Load().Ended {
-		if status.Name == r.spec.Name {
-			return status.State.Terminated
-		}
-	}
-	return nil
+	p.events.Tell(ctx, EventEnded, "", p.outcomeFields())
 }
 
 // letGoOfDevices gives back what the pod holds, once its end is on disk.

@@ -12,11 +12,6 @@ func plainPod() *v1.Pod {
 	return pod
 }
 
-func restartOn(operator v1.ContainerRestartRuleOnExitCodesOperator, codes ...int32) v1.ContainerRestartRule {
-	return v1.ContainerRestartRule{Action: v1.ContainerRestartRuleActionRestart,
-		ExitCodes: &v1.ContainerRestartRuleOnExitCodes{Operator: operator, Values: codes}}
-}
-
 // sentence is an error's text, "" for none.
 func sentence(err error) string {
 	if err == nil {

@@ -6,8 +6,8 @@ import (
 
 	"github.com/containerd/containerd/log"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/containers"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
 // life carries out a pod's transitions. It belongs to the pod's goroutine.
@@ -18,7 +18,7 @@ type life struct {
 	// seen is the half of the pod's position that is not on disk.
 	seen lifecycle.Observation
 	// stay is the pod's time in its present sandbox, nil before the sandbox is there.
-	stay *stay
+	stay *containers.Stay
 	// reason is why the pod is to be ended, or why its sandbox is lost.
 	reason error
 	// atOnce ends the containers without their grace period.
@@ -29,22 +29,9 @@ type life struct {
 	swapped bool
 	// delays are those before a sandbox that stopped is started again, ran is how long
 	// the containers were looked after before it stopped.
-	delays restartDelays
+	delays containers.RestartDelays
 	ran    time.Duration
 	erased bool
-}
-
-// stay is a pod's time in one sandbox.
-type stay struct {
-	*pool.Sandbox
-	// found says that containers may exist in the sandbox from before: docker-sd was
-	// restarted, or the sandbox stopped and was started again.
-	found bool
-	// again says that the pod's containers may have run in another sandbox.
-	again bool
-	// loss says why containers ended that ran when the sandbox stopped, "" if it never
-	// did.
-	loss string
 }
 
 // run owns the pod until it is deleted or docker-sd shuts down. After a shutdown the
@@ -68,7 +55,7 @@ func (l *life) remove() {
 	l.statuses.MarkEnded()
 	l.locate() // the caller asks for no status any more, and the grace period runs
 	l.startIsOver()
-	ctx, done := l.step(l.life, StepDelete)
+	ctx, done := l.events.Step(l.life, StepDelete)
 	for l.life.Err() == nil && !l.erased {
 		l.advance(ctx)
 	}

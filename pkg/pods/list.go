@@ -54,3 +54,19 @@ func (m *Manager) OwnerOf(container string) (types.UID, bool) {
 	}
 	return "", false
 }
+
+// ImagesInUse lists the images of all pods that have not ended, as they name them.
+func (m *Manager) ImagesInUse() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []string
+	for _, p := range m.pods {
+		if p.statuses.HasEnded() {
+			continue
+		}
+		for _, c := range podspec.Containers(p.spec) {
+			out = append(out, c.Image)
+		}
+	}
+	return out
+}

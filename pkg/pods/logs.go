@@ -14,6 +14,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
 
 // LogQuery selects log lines: those since a time, of them the last Tail, of
@@ -153,7 +154,7 @@ func (l *LogSource) follow(ctx context.Context, id string, options engine.LogOpt
 		for {
 			now, _ := l.p.statuses.Instance(l.name)
 			if now.ID != id || now.Finished {
-				_ = pause(reading, lateEnd)
+				_ = retry.Pause(reading, lateEnd)
 				stop()
 				return
 			}

@@ -16,6 +16,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/containers"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/eviction"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
@@ -203,7 +204,10 @@ func (m *Manager) podOf(r *records.Record) *pod {
 	spec := r.Pod
 	p := &pod{statuses: podstatus.New(spec), m: m, spec: spec, admitted: make(chan struct{}), adopted: make(chan struct{}), located: make(chan struct{}),
 		done: make(chan struct{}), released: make(chan struct{}), start: make(chan struct{}), reading: semaphore.NewWeighted(maxReaders)}
-	p.record = records.NewEntry(m.store, r, func() func(error) { _, done := p.step(m.life, StepRecord); return done })
+	p.events = reporter{m.config.Observer}
+	images := &containers.Images{Source: m.images, Spec: spec, Statuses: p.statuses, Observer: p.events}
+	p.containers = &containers.Pod{Spec: spec, Node: m.config.Node, Statuses: p.statuses, Images: images, Owner: p, Observer: p.events}
+	p.record = records.NewEntry(m.store, r, func() func(error) { _, done := p.events.Step(m.life, StepRecord); return done })
 	return p
 }
 
@@ -246,10 +250,11 @@ func (m *Manager) admit(ctx context.Context, p *pod, data volumes.Data) error {
 func (m *Manager) start(ctx context.Context, p *pod, seen lifecycle.Observation) {
 	p.life = m.config.Observer.Pod(log.WithLogger(m.life, log.G(ctx).WithFields(fieldsOf(p.spec))), ctx, p.spec)
 	if seen == lifecycle.SeenClaimed {
-		p.tell(p.life, EventCreated, "", nil)
+		p.events.Tell(p.life, EventCreated, "", nil)
 	} else {
-		p.tell(p.life, EventAdopted, "", nil)
+		p.events.Tell(p.life, EventAdopted, "", nil)
 	}
+	p.containers.Life, p.containers.Images.Secrets = p.life, p.record.Load().Data.Secrets
 	work, cancel := context.WithCancelCause(p.life)
 	p.cancel = cancel
 	m.workers.Go(func() {

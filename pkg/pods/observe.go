@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/log"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/containers"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
@@ -30,12 +31,12 @@ type Observer interface {
 const (
 	// StepStart ends when the first main container runs, or none ever will.
 	StepStart           = "start"
-	StepImages          = "images"
+	StepImages          = containers.StepPull
 	StepClaim           = "claim"
 	StepVolumes         = "volumes"
 	StepInit            = "init containers"
-	StepCreateContainer = "create container"
-	StepStartContainer  = "start container"
+	StepCreateContainer = containers.StepCreate
+	StepStartContainer  = containers.StepStart
 	// StepDelete includes the containers' grace, and ends when nothing of the pod is left.
 	StepDelete = "delete"
 	// StepRecord is the writing of a pod's record.
@@ -58,10 +59,10 @@ const (
 	EventAdopted    = "adopted" // found again after a restart of docker-sd
 	EventPlaced     = "placed"  // has its sandbox
 	EventLost       = "lost"    // its sandbox stopped or is gone
-	EventStarted    = "started"
-	EventUnhealthy  = "unhealthy"
-	EventRestarting = "restarting"
-	EventEnded      = "ended"
+	EventStarted    = containers.EventStarted
+	EventUnhealthy  = containers.EventUnhealthy
+	EventRestarting = containers.EventRestarting
+	EventEnded      = containers.EventEnded
 	EventDeleting   = "deleting"
 	EventDeleted    = "deleted"
 )
@@ -75,23 +76,28 @@ func (unobserved) Step(ctx context.Context, _ string, _ ...string) (context.Cont
 	return ctx, func(error) {}
 }
 
-// tell logs a change of state and reports it; ctx carries the pod's logger.
-func (p *pod) tell(ctx context.Context, what, container string, fields log.Fields) {
+// reporter tells the log and the observer what becomes of a pod and its containers.
+type reporter struct{ observer Observer }
+
+// Tell logs a change of state and reports it; ctx carries the pod's logger. container is
+// "" where the pod changes.
+func (r reporter) Tell(ctx context.Context, what, container string, fields log.Fields) {
 	subject, logger := "pod ", log.G(ctx).WithFields(fields)
 	if container != "" {
 		subject, logger = "container ", logger.WithField("container", container)
 	}
 	logger.Info(subject + what)
-	p.report(ctx, what, container, fields)
+	r.Report(ctx, what, container, fields)
 }
 
-// report is tell for what has a line in the log already.
-func (p *pod) report(ctx context.Context, what, container string, fields log.Fields) {
-	p.m.config.Observer.Event(ctx, Event{What: what, Container: container, Fields: fields})
+// Report is Tell for what has a line in the log already.
+func (r reporter) Report(ctx context.Context, what, container string, fields log.Fields) {
+	r.observer.Event(ctx, Event{What: what, Container: container, Fields: fields})
 }
 
-func (p *pod) step(ctx context.Context, step string, of ...string) (context.Context, func(error)) {
-	return p.m.config.Observer.Step(ctx, step, of...)
+// Step begins a step of the pod's life; see Observer.
+func (r reporter) Step(ctx context.Context, step string, of ...string) (context.Context, func(error)) {
+	return r.observer.Step(ctx, step, of...)
 }
 
 // fieldsOf name a pod in every line about it.
@@ -107,7 +113,7 @@ func (p *pod) begin(ctx context.Context, seen lifecycle.Observation) context.Con
 		p.running = func(error) {}
 		return ctx
 	}
-	ctx, done := p.step(ctx, StepStart)
+	ctx, done := p.events.Step(ctx, StepStart)
 	var once sync.Once
 	p.running = func(err error) { once.Do(func() { done(err) }) }
 	return ctx

@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/errdefs"
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/containers"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
@@ -29,20 +30,17 @@ func (l *life) claimAgain() lifecycle.Observation {
 // place waits until the pod has the sandbox that it claimed. Images are brought to the
 // host first: those are shared with a sandbox that boots later.
 func (l *life) place(ctx context.Context) lifecycle.Observation {
-	if l.onHost == nil {
-		l.fetchImages(ctx)
-		fault.Point("pods.images.fetched")
-	}
+	l.containers.Images.Fetch(ctx)
 	if ctx.Err() != nil {
 		return l.seen
 	}
-	step, done := l.step(ctx, StepClaim)
+	step, done := l.events.Step(ctx, StepClaim)
 	s, err := l.awaitClaimed(step)
 	done(err)
 	if err != nil {
 		return l.seen
 	}
-	l.stay = &stay{Sandbox: s, again: l.again}
+	l.stay = &containers.Stay{Sandbox: s, Again: l.again}
 	return lifecycle.SeenRunning
 }
 
@@ -55,7 +53,7 @@ func (l *life) awaitClaimed(ctx context.Context) (*pool.Sandbox, error) {
 		if err == nil {
 			fault.Point("pods.place.found")
 		}
-		if err == nil && !l.swapped && l.lacksImages(ctx, s) {
+		if err == nil && !l.swapped && l.containers.Images.Lacks(ctx, s) {
 			err := l.swap(ctx)
 			if err == nil {
 				continue
@@ -66,7 +64,7 @@ func (l *life) awaitClaimed(ctx context.Context) (*pool.Sandbox, error) {
 			err = l.recordPlace(s)
 		}
 		if err == nil {
-			l.tell(ctx, EventPlaced, "", log.Fields{"sandbox": s.Name})
+			l.events.Tell(ctx, EventPlaced, "", log.Fields{"sandbox": s.Name})
 			l.assign(ctx, s)
 			tries.Succeeded(ctx, "the pod has a sandbox")
 			return s, nil
@@ -74,7 +72,7 @@ func (l *life) awaitClaimed(ctx context.Context) (*pool.Sandbox, error) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		l.explain("waiting for a sandbox: " + err.Error())
+		l.containers.Explain("waiting for a sandbox: " + err.Error())
 		if err := tries.Failed(ctx, "no sandbox yet, trying again", err); err != nil {
 			return nil, err
 		}
@@ -165,21 +163,21 @@ func (l *life) ask(ctx context.Context) lifecycle.Observation {
 
 // moveBack begins a stay in a sandbox that has containers of the pod.
 func (l *life) moveBack(ctx context.Context, s *pool.Sandbox) lifecycle.Observation {
-	back := &stay{Sandbox: s, found: true, again: l.again}
+	back := &containers.Stay{Sandbox: s, Found: true, Again: l.again}
 	switch {
 	case l.stay != nil:
-		back.loss = lossMessage
+		back.Loss = lossMessage
 	case s.Stopped && l.record.Load().Rebooted(records.Now()):
-		back.loss = rebootMessage
+		back.Loss = rebootMessage
 	case s.Stopped:
-		back.loss = lossMessage
+		back.Loss = lossMessage
 	}
 	if l.stay == nil {
 		l.assign(ctx, s)
 	}
 	l.sandbox.Store(s)
 	l.stay = back
-	l.findInstances(ctx, back)
+	l.containers.FindInstances(ctx, back, l.record.Load().Stage == lifecycle.StagePlaced)
 	l.locate()
 	return lifecycle.SeenRunning
 }
@@ -211,7 +209,7 @@ func (p *pod) search(ctx context.Context) (*pool.Sandbox, error) {
 				return nil, err
 			}
 		}
-		p.explain("waiting for the pod's sandbox: " + err.Error())
+		p.containers.Explain("waiting for the pod's sandbox: " + err.Error())
 		if err := tries.Failed(ctx, "the pod's sandbox does not come back yet, trying again", err); err != nil {
 			return nil, err
 		}
@@ -236,9 +234,9 @@ func (l *life) lose(ctx context.Context, why error) lifecycle.Observation {
 func (l *life) recoverSandbox(ctx context.Context) lifecycle.Observation {
 	fields := log.Fields{"sandbox": l.stay.Name}
 	log.G(ctx).WithFields(fields).Warn("the sandbox stopped under its pod")
-	l.report(ctx, EventLost, "", fields)
+	l.events.Report(ctx, EventLost, "", fields)
 	l.showLoss()
-	if pause(ctx, l.delays.next(l.ran)) != nil {
+	if retry.Pause(ctx, l.delays.Next(l.ran)) != nil {
 		return l.seen
 	}
 	return l.find(ctx)
@@ -258,7 +256,7 @@ func (p *pod) showLoss() {
 // cannot be written the lost one is kept, and taken if it comes back: what lets no
 // record be saved may keep a sandbox from starting too.
 func (l *life) replaceSandbox(ctx context.Context) lifecycle.Observation {
-	old, over := l.record.Load().Sandbox, l.overStatuses()
+	old, over := l.record.Load().Sandbox, l.containers.FinishedStatuses()
 	claim := l.m.sandboxes.Reserve(podspec.HostPorts(l.spec))
 	tries := retry.New(time.Second, 15*time.Second)
 	for {
@@ -273,7 +271,7 @@ func (l *life) replaceSandbox(ctx context.Context) lifecycle.Observation {
 		if err == nil { // deleted meanwhile
 			err = errDeleted
 		}
-		l.explain("waiting for its record to be saved: " + err.Error())
+		l.containers.Explain("waiting for its record to be saved: " + err.Error())
 		if errors.Is(err, errDeleted) || tries.Failed(ctx, "the pod's new place could not be saved, trying again", err) != nil {
 			l.m.sandboxes.Return(claim)
 			return l.seen
@@ -318,7 +316,7 @@ func (p *pod) removeReplaced(ctx context.Context) error {
 			tries.Note(ctx, "the lost sandbox has stopped, what is left of it is left to the sweep", err)
 			return nil
 		}
-		p.explain("waiting until the pod's lost sandbox " + old + " is gone: " + err.Error())
+		p.containers.Explain("waiting until the pod's lost sandbox " + old + " is gone: " + err.Error())
 		if err := tries.Failed(ctx, "the lost sandbox may still run, so its pod does not start again yet", err); err != nil {
 			return err
 		}

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sync/semaphore"
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/containers"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
@@ -48,15 +48,10 @@ type pod struct {
 
 	// reading is held by log readers; the sandbox stays while one reads.
 	reading *semaphore.Weighted
-	// found are images that were in the sandbox when the pod was placed; only
-	// read after that.
-	found map[string]images.Image
-	// onHost are the pod's images on the host, by reference.
-	onHost map[string]engine.Image
-	// missing are those that could not be had before the pod was placed.
-	missing map[string]*images.PullError
-	// pidNamespace is what shareProcessNamespace joins; set before containers start.
-	pidNamespace string
+	// containers runs the pod's containers.
+	containers *containers.Pod
+	// events tells what becomes of the pod.
+	events reporter
 	// sandbox is set once the pod has been placed.
 	sandbox atomic.Pointer[pool.Sandbox]
 
@@ -97,13 +92,27 @@ func (p *pod) locate() {
 	}
 }
 
-// explain shows people why containers still wait.
-func (p *pod) explain(message string) {
-	for i := range p.spec.Spec.Containers {
-		p.statuses.Update(p.spec.Spec.Containers[i].Name, func(s *v1.ContainerStatus) {
-			if s.State.Waiting != nil {
-				s.State.Waiting.Message = message
-			}
-		})
+// Started ends StepStart with the first main container that runs, and lets what waits
+// for the pod's start go on.
+func (p *pod) Started(init bool) {
+	if !init {
+		p.running(nil)
 	}
+	p.settled()
+}
+
+// Inject adds the devices that a container of the pod holds to its spec.
+func (p *pod) Inject(container string, imageEnv []string, spec *engine.Spec) error {
+	return p.m.accelerators.Inject(p.record.Load().Devices, container, imageEnv, spec)
+}
+
+// FinishedBefore is how a container ended for good in a sandbox that was lost since: it
+// does not run again only because the others do.
+func (p *pod) FinishedBefore(container string) *v1.ContainerStateTerminated {
+	for _, status := range p.record.Load().Ended {
+		if status.Name == container {
+			return status.State.Terminated
+		}
+	}
+	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/containerd/containerd/log"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/containers"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
@@ -106,7 +107,7 @@ func (m *Manager) resume(r *records.Record) *pod {
 func (m *Manager) takeOver(r *records.Record, buried map[types.UID]time.Time) (*pod, error) {
 	var problems []error
 	if _, deleted := buried[r.Pod.UID]; deleted && !r.Stage.Deleting() {
-		r.Stage, r.Grace = r.Stage.AfterDelete(), int64(gracePeriod(r.Pod, nil)/time.Second)
+		r.Stage, r.Grace = r.Stage.AfterDelete(), int64(containers.GracePeriod(r.Pod, nil)/time.Second)
 	}
 	if r.Stage.Deleting() {
 		buried[r.Pod.UID] = time.Now()

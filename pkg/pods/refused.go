@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/errdefs"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/containers"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 )
@@ -29,7 +30,7 @@ func (m *Manager) condemnRefused(uid types.UID, grace *int64) *pod {
 		return nil
 	}
 	delete(m.refused, uid)
-	r.Stage, r.Grace = r.Stage.AfterDelete(), int64(gracePeriod(r.Pod, grace)/time.Second)
+	r.Stage, r.Grace = r.Stage.AfterDelete(), int64(containers.GracePeriod(r.Pod, grace)/time.Second)
 	p := m.resume(r)
 	m.pods[uid] = p
 	return p

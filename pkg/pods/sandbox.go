@@ -64,7 +64,7 @@ func (p *pod) startPause(ctx context.Context, s *pool.Sandbox) error {
 		return err
 	}
 	fault.Point("pods.pause.created")
-	p.pidNamespace = "container:" + id
+	p.containers.PIDNamespace = "container:" + id
 	return s.Engine.Start(ctx, id)
 }
 

@@ -34,7 +34,7 @@ func (l *life) erase(ctx context.Context) lifecycle.Observation {
 	fault.Point("pods.delete.released")
 	l.m.images.Drop(string(l.spec.UID))
 	l.m.drop(l.pod)
-	l.tell(ctx, EventDeleted, "", nil)
+	l.events.Tell(ctx, EventDeleted, "", nil)
 	l.erased = true
 	return l.seen
 }

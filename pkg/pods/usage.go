@@ -9,6 +9,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/containers"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
@@ -29,11 +30,11 @@ func (e *evicted) Error() string { return e.message }
 
 // watchUsage evicts the pod when an emptyDir outgrows its sizeLimit or a
 // container its ephemeral-storage limit. It returns when ctx ends.
-func (p *pod) watchUsage(ctx context.Context, s *pool.Sandbox, pending *pendingSet, evict context.CancelCauseFunc) {
+func (p *pod) watchUsage(ctx context.Context, s *pool.Sandbox, pending *containers.Volumes, evict context.CancelCauseFunc) {
 	if !limitsStorage(p.spec) {
 		return
 	}
-	set, err := pending.wait(ctx)
+	set, err := pending.Wait(ctx)
 	if err != nil {
 		return
 	}

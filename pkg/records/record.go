@@ -125,7 +125,7 @@ func Encode(r *Record) ([]byte, error) {
 }
 
 // replaceFile keeps what it is writing beside the file: a crash must not leave a
-// record in TMPDIR, where nobody looks for it again.
+// record in TMPDIR, where it is not looked for again.
 func replaceFile(path string, body []byte) error {
 	file, err := renameio.NewPendingFile(path, renameio.WithPermissions(0o600), renameio.WithTempDir(filepath.Dir(path)))
 	if err != nil {

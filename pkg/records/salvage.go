@@ -14,7 +14,7 @@ import (
 
 // salvage reads of a record that is refused, because it is damaged or of a newer
 // version, what its pod holds, as far as that can be read at all. The pod may run:
-// nobody else gets any of it until the pod is deleted.
+// no other pod gets any of it until the pod is deleted.
 func (s Store) salvage(uid types.UID) *Record {
 	bare := &Record{Pod: &v1.Pod{}, Stage: lifecycle.StageAdmitted}
 	bare.Pod.UID = uid

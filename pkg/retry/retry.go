@@ -76,3 +76,13 @@ func (l *Loop) Succeeded(ctx context.Context, message string) {
 	l.said = ""
 	log.G(ctx).WithField("after", time.Since(l.since).Round(time.Millisecond)).Info(message)
 }
+
+// Pause waits for d, unless ctx ends first. The error is ctx's.
+func Pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}

@@ -1,4 +1,4 @@
-package pods
+package containers
 
 import (
 	"os"
@@ -14,16 +14,16 @@ import (
 
 // TestTrap4Delays are kubelet's.
 func TestTrap4Delays(t *testing.T) {
-	var d restartDelays
+	var d RestartDelays
 	for i, want := range []time.Duration{0, 10, 20, 40, 80, 160, 300, 300} {
-		if got := d.next(time.Minute); got != want*time.Second {
+		if got := d.Next(time.Minute); got != want*time.Second {
 			t.Errorf("restart %d waits %s, want %s", i, got, want*time.Second)
 		}
 	}
-	if got := d.next(10 * time.Minute); got != 0 {
+	if got := d.Next(10 * time.Minute); got != 0 {
 		t.Errorf("after a long run: %s", got)
 	}
-	if got := d.next(time.Minute); got != 10*time.Second {
+	if got := d.Next(time.Minute); got != 10*time.Second {
 		t.Errorf("the one after: %s", got)
 	}
 }
@@ -58,8 +58,8 @@ func TestMayHaveRun(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			pod := plainPod()
 			pod.Spec.RestartPolicy = c.policy
-			p := New(Config{Dir: t.TempDir()}, nil, nil, nil).newPod(pod)
-			r := p.runner(&pod.Spec.Containers[0], &stay{Sandbox: s, found: c.resumed}, nil)
+			p := podFor(pod)
+			r := p.runner(&pod.Spec.Containers[0], &Stay{Sandbox: s, Found: c.resumed}, nil)
 			r.made, r.unsure = c.made, c.odd
 			if got := r.mayHaveRun(c.seen); got != c.want {
 				t.Errorf("mayHaveRun() = %t, want %t", got, c.want)

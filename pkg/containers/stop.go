@@ -1,4 +1,4 @@
-package pods
+package containers
 
 import (
 	"context"
@@ -19,21 +19,22 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
 
-// stopAll ends the pod's containers: the main ones side by side, then the
+// StopAll ends the pod's containers: the main ones side by side, then the
 // sidecars in the reverse of their order, all within the grace period. An error
 // says that one of them may run on.
-func (p *pod) stopAll(ctx context.Context, s *pool.Sandbox, grace time.Duration) error {
+func (p *Pod) StopAll(ctx context.Context, s *pool.Sandbox, grace time.Duration) error {
 	deadline := time.Now().Add(grace)
 	var stopping errgroup.Group
-	for _, c := range plainContainers(p.spec) {
+	for _, c := range plainContainers(p.Spec) {
 		stopping.Go(func() error { return p.stopContainer(ctx, s, c, time.Until(deadline)) })
 	}
-	return errors.Join(stopping.Wait(), p.stopSidecars(ctx, s, time.Until(deadline)))
+	return errors.Join(stopping.Wait(), p.StopSidecars(ctx, s, time.Until(deadline)))
 }
 
-func (p *pod) stopSidecars(ctx context.Context, s *pool.Sandbox, grace time.Duration) error {
+// StopSidecars stops the sidecars in the reverse of their order, within the grace period.
+func (p *Pod) StopSidecars(ctx context.Context, s *pool.Sandbox, grace time.Duration) error {
 	deadline := time.Now().Add(grace)
-	inits := p.spec.Spec.InitContainers
+	inits := p.Spec.Spec.InitContainers
 	var problems []error
 	for i := len(inits) - 1; i >= 0; i-- {
 		if podspec.IsSidecar(&inits[i]) {
@@ -43,6 +44,7 @@ func (p *pod) stopSidecars(ctx context.Context, s *pool.Sandbox, grace time.Dura
 	return errors.Join(problems...)
 }
 
+// plainContainers are all containers of the pod but its sidecars.
 func plainContainers(pod *v1.Pod) []*v1.Container {
 	var out []*v1.Container
 	for i := range pod.Spec.InitContainers {
@@ -63,8 +65,8 @@ const engineReturns = 5 * time.Second
 // stopContainer runs the preStop hook, then SIGTERM, then SIGKILL, within grace. An
 // engine that is away meanwhile is asked again. An error says that the container
 // may run on; one that is gone, or whose sandbox is, does not.
-func (p *pod) stopContainer(ctx context.Context, s *pool.Sandbox, c *v1.Container, grace time.Duration) error {
-	now, _ := p.statuses.Instance(c.Name)
+func (p *Pod) stopContainer(ctx context.Context, s *pool.Sandbox, c *v1.Container, grace time.Duration) error {
+	now, _ := p.Statuses.Instance(c.Name)
 	if now.ID == "" {
 		return nil
 	}
@@ -86,7 +88,7 @@ func (p *pod) stopContainer(ctx context.Context, s *pool.Sandbox, c *v1.Containe
 			return s.Engine.Stop(ctx, now.ID, max(time.Until(deadline), min(grace, 2*time.Second), 0))
 		})
 	}
-	if err != nil && !closed(s.Gone()) {
+	if err != nil && !isGone(s) {
 		return fmt.Errorf("stop container %s: %w", c.Name, err)
 	}
 	fault.Point("pods.stop.stopped")
@@ -96,7 +98,7 @@ func (p *pod) stopContainer(ctx context.Context, s *pool.Sandbox, c *v1.Containe
 // runPreStop runs a container's hook. Its failure does not keep the container from
 // being stopped. The log has how it failed, and not the error: that holds what the
 // hook has written, or what its command is called.
-func (p *pod) runPreStop(ctx context.Context, s *pool.Sandbox, c *v1.Container, id string, grace time.Duration) {
+func (p *Pod) runPreStop(ctx context.Context, s *pool.Sandbox, c *v1.Container, id string, grace time.Duration) {
 	if c.Lifecycle == nil || c.Lifecycle.PreStop == nil || grace <= 0 {
 		return
 	}
@@ -122,8 +124,31 @@ func untilAnswered(ctx context.Context, s *pool.Sandbox, call func() error) erro
 	tries := retry.New(200*time.Millisecond, 2*time.Second)
 	for {
 		err := call()
-		if !errdefs.IsUnavailable(err) || closed(s.Gone()) || tries.Wait(ctx) != nil {
+		if !errdefs.IsUnavailable(err) || isGone(s) || tries.Wait(ctx) != nil {
 			return err
 		}
+	}
+}
+
+// GracePeriod is how long containers have to stop: the lesser of what the pod
+// and the delete allow (protocol 4).
+func GracePeriod(spec *v1.Pod, deletion *int64) time.Duration {
+	seconds := int64(v1.DefaultTerminationGracePeriodSeconds)
+	if spec.Spec.TerminationGracePeriodSeconds != nil {
+		seconds = *spec.Spec.TerminationGracePeriodSeconds
+	}
+	if deletion != nil {
+		seconds = min(seconds, *deletion)
+	}
+	return time.Duration(max(seconds, 0)) * time.Second
+}
+
+// isGone says that a sandbox has stopped.
+func isGone(s *pool.Sandbox) bool {
+	select {
+	case <-s.Gone():
+		return true
+	default:
+		return false
 	}
 }

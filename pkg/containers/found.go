@@ -1,4 +1,4 @@
-package pods
+package containers
 
 import (
 	"context"
@@ -8,17 +8,17 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 )
 
-// findInstances looks up the containers of a pod from before a restart of
+// FindInstances looks up the containers of a pod from before a restart of
 // docker-sd, so that status and logs are right from the first poll on.
-func (p *pod) findInstances(ctx context.Context, s *stay) {
-	for _, list := range [][]v1.Container{p.spec.Spec.InitContainers, p.spec.Spec.Containers} {
+// living says that the pod has not ended, so that statuses are taken from the engine.
+func (p *Pod) FindInstances(ctx context.Context, s *Stay, living bool) {
+	for _, list := range [][]v1.Container{p.Spec.Spec.InitContainers, p.Spec.Spec.Containers} {
 		for i := range list {
 			r := p.runner(&list[i], s, nil)
-			seen, err := r.find(ctx)
+			seen, err := r.findInstance(ctx)
 			if err != nil {
 				log.G(ctx).WithField("container", r.spec.Name).WithError(err).Warn("container could not be looked up")
 				continue
@@ -26,19 +26,19 @@ func (p *pod) findInstances(ctx context.Context, s *stay) {
 			if seen.ID == "" {
 				continue
 			}
-			p.statuses.SetInstance(r.spec.Name, seen.ID)
-			p.m.images.Hold(string(p.spec.UID), seen.ImageID)
-			if p.record.Load().Stage == lifecycle.StagePlaced {
-				r.adopt(seen)
+			p.Statuses.SetInstance(r.spec.Name, seen.ID)
+			p.Images.Source.Hold(string(p.Spec.UID), seen.ImageID)
+			if living {
+				r.showFound(seen)
 			}
 		}
 	}
 }
 
-// adopt shows a found instance as it is; the runner that follows goes on from there.
-func (r *runner) adopt(seen engine.Container) {
-	end := r.ended(seen.State)
-	r.p.statuses.Update(r.spec.Name, func(s *v1.ContainerStatus) {
+// showFound shows a found instance as it is; the runner that follows goes on from there.
+func (r *runner) showFound(seen engine.Container) {
+	end := r.terminatedState(seen.State)
+	r.p.Statuses.Update(r.spec.Name, func(s *v1.ContainerStatus) {
 		switch {
 		case seen.State.Alive():
 			s.State = v1.ContainerState{Running: &v1.ContainerStateRunning{StartedAt: metav1.NewTime(seen.State.StartedAt)}}

@@ -1,4 +1,4 @@
-package pods
+package containers
 
 import (
 	"net/http"
@@ -80,12 +80,10 @@ func TestStopMeetsADeadEngine(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer client.Close()
-			m := New(Config{Dir: t.TempDir()}, nil, nil, ailing{})
-			defer m.Close()
-			p := m.newPod(plainPod())
-			p.statuses.SetInstance("main", "c")
+			p := podFor(plainPod())
+			p.Statuses.SetInstance("main", "c")
 			began := time.Now()
-			err = p.stopAll(t.Context(), &pool.Sandbox{Engine: client}, 0)
+			err = p.StopAll(t.Context(), &pool.Sandbox{Engine: client}, 0)
 			if (err != nil) != c.fails {
 				t.Errorf("stopAll() = %v", err)
 			}
@@ -115,11 +113,9 @@ func TestFailedPreStopIsDiscreet(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	m := New(Config{Dir: t.TempDir()}, nil, nil, ailing{})
-	defer m.Close()
 	pod := plainPod()
 	pod.Spec.Containers[0].Lifecycle = &v1.Lifecycle{PreStop: &v1.LifecycleHandler{Exec: &v1.ExecAction{Command: []string{"MARK-argv0"}}}}
-	p, s := m.newPod(pod), &pool.Sandbox{Engine: client}
+	p, s := podFor(pod), &pool.Sandbox{Engine: client}
 	hook := pod.Spec.Containers[0].Lifecycle.PreStop
 	if err := p.target(s, &pod.Spec.Containers[0], "c").Hook(t.Context(), hook); err == nil || !strings.Contains(err.Error(), "MARK") {
 		t.Fatalf("control: the hook's error is %v", err)

@@ -1,10 +1,8 @@
-package pods
+package containers
 
 import (
 	"context"
 	"fmt"
-	"io"
-	"slices"
 	"strconv"
 	"time"
 
@@ -16,18 +14,16 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/probes"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
 
 // runner runs one container of a pod through all its restarts. It belongs to
 // one goroutine.
 type runner struct {
-	p       *pod
+	p       *Pod
 	spec    *v1.Container
-	s       *stay
-	set     *pendingSet
+	s       *Stay
+	set     *Volumes
 	init    bool
 	attempt int
 	// resume says that an instance may exist from before a restart of docker-sd.
@@ -35,18 +31,20 @@ type runner struct {
 	// made says that this docker-sd made the instance, unsure that the engine died
 	// while it was told to start it.
 	made, unsure bool
-	// began is when the present instance was started, by a clock that nobody sets.
+	// began is when the present instance was started, by a clock that cannot be set.
 	began time.Time
 }
 
-func (p *pod) runner(c *v1.Container, s *stay, set *pendingSet) *runner {
-	r := &runner{p: p, spec: c, s: s, set: set, resume: s != nil && s.found}
-	if s != nil && s.again {
-		statuses, _ := p.statuses.Snapshot()
+// runner returns the runner of a container of the pod. s and set are nil where only the
+// container's rules are asked for.
+func (p *Pod) runner(c *v1.Container, s *Stay, set *Volumes) *runner {
+	r := &runner{p: p, spec: c, s: s, set: set, resume: s != nil && s.Found}
+	if s != nil && s.Again {
+		statuses, _ := p.Statuses.Snapshot()
 		r.attempt = int(statuses[c.Name].RestartCount) + 1
 	}
-	for i := range p.spec.Spec.InitContainers {
-		r.init = r.init || &p.spec.Spec.InitContainers[i] == c
+	for i := range p.Spec.Spec.InitContainers {
+		r.init = r.init || &p.Spec.Spec.InitContainers[i] == c
 	}
 	return r
 }
@@ -54,110 +52,65 @@ func (p *pod) runner(c *v1.Container, s *stay, set *pendingSet) *runner {
 // run returns how the container ended for good. An error means that it was left
 // alone, because ctx ended.
 func (r *runner) run(ctx context.Context) (v1.ContainerStateTerminated, error) {
-	delays := restartDelays{}
-	if end := r.overBefore(); end != nil {
-		r.p.statuses.MarkFinished(r.spec.Name)
+	delays := RestartDelays{}
+	if end := r.p.Owner.FinishedBefore(r.spec.Name); end != nil {
+		r.p.Statuses.MarkFinished(r.spec.Name)
 		return *end, nil
 	}
 	for {
-		end, err := r.once(ctx)
+		end, err := r.runOnce(ctx)
 		if err != nil {
 			return end, err
 		}
 		if !r.restarts(end) {
-			r.p.statuses.Update(r.spec.Name, func(s *v1.ContainerStatus) {
+			r.p.Statuses.Update(r.spec.Name, func(s *v1.ContainerStatus) {
 				s.State = v1.ContainerState{Terminated: &end}
 				s.Ready, s.Started = false, new(bool)
 			})
-			r.p.statuses.MarkFinished(r.spec.Name)
-			r.p.tell(ctx, EventEnded, r.spec.Name, endFields(end))
+			r.p.Statuses.MarkFinished(r.spec.Name)
+			r.p.Observer.Tell(ctx, EventEnded, r.spec.Name, terminatedFields(end))
 			return end, nil
 		}
-		delay := delays.next(r.ran())
-		r.p.statuses.Update(r.spec.Name, func(s *v1.ContainerStatus) {
+		delay := delays.Next(r.ran())
+		r.p.Statuses.Update(r.spec.Name, func(s *v1.ContainerStatus) {
 			// One step: a poll must never see the pod ended between two runs (protocol 2.2.3).
 			s.LastTerminationState = v1.ContainerState{Terminated: &end}
 			s.State = podstatus.Waiting(podstatus.ReasonCrashLoop, fmt.Sprintf("back-off %s restarting container %s: it %s", delay, r.spec.Name, podstatus.EndedWith(&end)))
 			s.Ready, s.Started = false, new(bool)
 		})
-		fields := endFields(end)
+		fields := terminatedFields(end)
 		fields["delay"] = delay
-		r.p.tell(ctx, EventRestarting, r.spec.Name, fields)
+		r.p.Observer.Tell(ctx, EventRestarting, r.spec.Name, fields)
 		select {
 		case <-ctx.Done():
 			return end, ctx.Err()
 		case <-time.After(delay):
 		}
-		if err := r.retire(ctx); err != nil {
+		if err := r.keepAsPrevious(ctx); err != nil {
 			return end, err
 		}
 		r.attempt++
 	}
 }
 
-// endFields say how a container ended; its message may hold what it wrote.
-func endFields(end v1.ContainerStateTerminated) log.Fields {
+// terminatedFields say how a container ended; its message may hold what it wrote.
+func terminatedFields(end v1.ContainerStateTerminated) log.Fields {
 	return log.Fields{"exitCode": end.ExitCode, "reason": end.Reason}
 }
 
-// restarts applies the container's own rules and policy, then the pod's. A
-// native sidecar always runs again, an init container only after a failure.
-func (r *runner) restarts(end v1.ContainerStateTerminated) bool {
-	for _, rule := range r.spec.RestartPolicyRules {
-		if codes := rule.ExitCodes; rule.Action == v1.ContainerRestartRuleActionRestart && codes != nil {
-			listed := slices.Contains(codes.Values, end.ExitCode)
-			if listed == (codes.Operator == v1.ContainerRestartRuleOnExitCodesOpIn) {
-				return true
-			}
-		}
-	}
-	policy := r.p.spec.Spec.RestartPolicy
-	if r.spec.RestartPolicy != nil {
-		policy = v1.RestartPolicy(*r.spec.RestartPolicy)
-	}
-	switch {
-	case r.init && podspec.IsSidecar(r.spec):
-		return true
-	case policy == v1.RestartPolicyNever:
-		return false
-	case policy == v1.RestartPolicyOnFailure || r.init:
-		return end.ExitCode != 0
-	}
-	return true
-}
-
-// restartDelays are kubelet's: at once, then 10 s doubling to 5 min, from the
-// start again after a run of 10 min.
-type restartDelays struct{ last time.Duration }
-
-const (
-	firstRestartDelay = 10 * time.Second
-	maxRestartDelay   = 5 * time.Minute
-	restartReset      = 10 * time.Minute
-)
-
-func (d *restartDelays) next(ran time.Duration) time.Duration {
-	delay := d.last
-	if ran >= restartReset {
-		delay = 0
-	}
-	d.last = min(max(2*delay, firstRestartDelay), maxRestartDelay)
-	return delay
-}
-
-// once runs the container one time, or takes over the run that it is in, and
+// runOnce runs the container one time, or takes over the run that it is in, and
 // returns how that ended.
-func (r *runner) once(ctx context.Context) (v1.ContainerStateTerminated, error) {
+func (r *runner) runOnce(ctx context.Context) (v1.ContainerStateTerminated, error) {
 	r.began = time.Time{}
 	ctx = log.WithLogger(ctx, log.G(ctx).WithField("container", r.spec.Name))
 	tries := retry.New(time.Second, 5*time.Second)
 	for {
-		end, err := r.attemptOnce(ctx)
+		end, err := r.tryOnce(ctx)
 		if err == nil || ctx.Err() != nil {
 			return end, err
 		}
 		if !errdefs.IsUnavailable(err) {
-			return r.ended(engine.State{ExitCode: 128, Error: err.Error(), FinishedAt: time.Now()}), nil
+			return r.terminatedState(engine.State{ExitCode: 128, Error: err.Error(), FinishedAt: time.Now()}), nil
 		}
 		// The sandbox's engine is away: it restarts by itself, or the sandbox ends.
 		r.resume = true
@@ -175,9 +128,10 @@ func (r *runner) ran() time.Duration {
 	return time.Since(r.began)
 }
 
-func (r *runner) attemptOnce(ctx context.Context) (v1.ContainerStateTerminated, error) {
+// tryOnce is one try of runOnce. ErrUnavailable means that the engine is away.
+func (r *runner) tryOnce(ctx context.Context) (v1.ContainerStateTerminated, error) {
 	none := v1.ContainerStateTerminated{}
-	seen, err := r.find(ctx)
+	seen, err := r.findInstance(ctx)
 	if err != nil {
 		return none, err
 	}
@@ -188,26 +142,26 @@ func (r *runner) attemptOnce(ctx context.Context) (v1.ContainerStateTerminated, 
 		r.made = true
 	}
 	if seen.State.Status == engine.StatusExited || seen.State.Status == engine.StatusDead {
-		r.p.statuses.SetInstance(r.spec.Name, seen.ID)
-		return r.ended(r.askWhy(ctx, seen.ID, seen.State)), nil
+		r.p.Statuses.SetInstance(r.spec.Name, seen.ID)
+		return r.terminatedState(r.confirmOOM(ctx, seen.ID, seen.State)), nil
 	}
 	adopted := seen.State.Alive()
 	if !adopted && r.mayHaveRun(seen) {
-		r.p.statuses.SetInstance(r.spec.Name, seen.ID)
-		return r.ended(engine.State{ExitCode: 128, FinishedAt: time.Now(),
+		r.p.Statuses.SetInstance(r.spec.Name, seen.ID)
+		return r.terminatedState(engine.State{ExitCode: 128, FinishedAt: time.Now(),
 			Error: "the sandbox's engine died while it started the container; whether it ran is not known, so it is not started again"}), nil
 	}
 	if !adopted {
 		if err := r.mountAgain(ctx); err != nil {
 			return none, err
 		}
-		step, done := r.p.step(ctx, StepStartContainer, "container", r.spec.Name)
+		step, done := r.p.Observer.Step(ctx, StepStart, "container", r.spec.Name)
 		err := r.s.Engine.Start(step, seen.ID)
 		done(err)
 		fault.Point("pods.container.started")
-		// Not before: whoever follows the log of a container that was made and not
+		// Not before: a reader that follows the log of a container that was made and not
 		// started gets its end at once.
-		r.p.statuses.SetInstance(r.spec.Name, seen.ID)
+		r.p.Statuses.SetInstance(r.spec.Name, seen.ID)
 		if err != nil {
 			return r.startFailed(ctx, seen.ID, err)
 		}
@@ -223,38 +177,38 @@ func (r *runner) attemptOnce(ctx context.Context) (v1.ContainerStateTerminated, 
 // mountAgain opens the volumes of an instance that was made before: they may have gone
 // with its sandbox.
 func (r *runner) mountAgain(ctx context.Context) error {
-	set, err := r.set.wait(ctx)
+	set, err := r.set.Wait(ctx)
 	if err != nil || r.made {
 		return err
 	}
-	_, err = r.mounts(ctx, set, podspec.NewEnvironment(r.p.spec, r.spec, r.p.m.config.Node, r.s.IP))
+	_, err = r.mounts(ctx, set, podspec.NewEnvironment(r.p.Spec, r.spec, r.p.Node, r.s.IP))
 	return err
 }
 
 // mayHaveRun says of an instance that the engine calls created that it may have
 // run all the same, in a pod that must not run twice: an engine that dies between
 // starting a process and noting it forgets that it did. Of an earlier docker-sd
-// nobody knows whether it had told the engine to.
+// it is not known whether it had told the engine to.
 func (r *runner) mayHaveRun(seen engine.Container) bool {
-	if r.p.spec.Spec.RestartPolicy != v1.RestartPolicyNever {
+	if r.p.Spec.Spec.RestartPolicy != v1.RestartPolicyNever {
 		return false
 	}
-	if r.unsure || r.made || !r.s.found {
+	if r.unsure || r.made || !r.s.Found {
 		return r.unsure
 	}
 	began, err := r.s.EngineStarted()
 	return err == nil && began.After(seen.Created)
 }
 
-// find returns the instance that an earlier docker-sd left, if any.
-func (r *runner) find(ctx context.Context) (engine.Container, error) {
+// findInstance returns the instance that an earlier docker-sd left, if any.
+func (r *runner) findInstance(ctx context.Context) (engine.Container, error) {
 	if !r.resume {
 		return engine.Container{}, nil
 	}
 	r.resume = false
-	name := podspec.ContainerName(r.p.spec, r.spec.Name)
+	name := podspec.ContainerName(r.p.Spec, r.spec.Name)
 	if old, err := r.s.Engine.Inspect(ctx, name+previousSuffix); err == nil {
-		r.p.statuses.SetPrevious(r.spec.Name, old.ID)
+		r.p.Statuses.SetPrevious(r.spec.Name, old.ID)
 		r.attempt = attemptOf(old) + 1
 		r.noteRestarts(&old)
 	} else if !errdefs.IsNotFound(err) {
@@ -271,21 +225,24 @@ func (r *runner) find(ctx context.Context) (engine.Container, error) {
 	return seen, err
 }
 
+// attemptOf is which run of its container an instance is, from 0.
 func attemptOf(c engine.Container) int {
 	n, _ := strconv.Atoi(c.Labels[engine.LabelAttempt])
 	return n
 }
 
+// noteRestarts shows how the instance before the present one ended.
 func (r *runner) noteRestarts(old *engine.Container) {
-	end := r.ended(old.State)
+	end := r.terminatedState(old.State)
 	end.ContainerID = engineID(old.ID)
-	r.p.statuses.Update(r.spec.Name, func(s *v1.ContainerStatus) {
+	r.p.Statuses.Update(r.spec.Name, func(s *v1.ContainerStatus) {
 		s.LastTerminationState = v1.ContainerState{Terminated: &end}
 	})
 }
 
+// noteImage shows which instance and image were found.
 func (r *runner) noteImage(seen engine.Container) {
-	r.p.statuses.Update(r.spec.Name, func(s *v1.ContainerStatus) {
+	r.p.Statuses.Update(r.spec.Name, func(s *v1.ContainerStatus) {
 		s.ContainerID, s.ImageID, s.RestartCount = engineID(seen.ID), engineID(seen.ImageID), int32(r.attempt)
 	})
 }
@@ -295,7 +252,7 @@ func engineID(id string) string { return "docker://" + id }
 
 // watch follows a running instance to its end: hooks, probes, exit.
 func (r *runner) watch(ctx context.Context, seen engine.Container, adopted bool) (v1.ContainerStateTerminated, error) {
-	attached := r.attend(ctx, seen, adopted)
+	attached := r.startMonitors(ctx, seen, adopted)
 	defer attached.stop()
 	tries := retry.New(200*time.Millisecond, 5*time.Second)
 	for {
@@ -305,9 +262,9 @@ func (r *runner) watch(ctx context.Context, seen engine.Container, adopted bool)
 			fault.Point("pods.container.ended")
 			attached.stop()
 			if attached.killed == "" {
-				return r.ended(r.askWhy(ctx, seen.ID, state)), nil
+				return r.terminatedState(r.confirmOOM(ctx, seen.ID, state)), nil
 			}
-			end := r.ended(state)
+			end := r.terminatedState(state)
 			end.Message = attached.killed
 			return end, nil
 		}
@@ -315,7 +272,7 @@ func (r *runner) watch(ctx context.Context, seen engine.Container, adopted bool)
 			return v1.ContainerStateTerminated{}, ctx.Err()
 		}
 		if errdefs.IsNotFound(err) {
-			return r.ended(engine.State{ExitCode: 137, StartedAt: seen.State.StartedAt, FinishedAt: time.Now(),
+			return r.terminatedState(engine.State{ExitCode: 137, StartedAt: seen.State.StartedAt, FinishedAt: time.Now(),
 				Error: "the container was removed inside its sandbox"}), nil
 		}
 		if time.Since(asked) > time.Minute {
@@ -326,47 +283,3 @@ func (r *runner) watch(ctx context.Context, seen engine.Container, adopted bool)
 		}
 	}
 }
-
-// target is where a container's probes and hooks find it. Their commands may refer to
-// the variables of the container, as its own command may.
-func (p *pod) target(s *pool.Sandbox, c *v1.Container, id string) probes.Target {
-	env := podspec.NewEnvironment(p.spec, c, p.m.config.Node, s.IP)
-	return probes.Target{
-		PodIP:     func() string { return s.IP },
-		Container: c,
-		Exec: func(ctx context.Context, argv []string, out io.Writer) (int, error) {
-			return s.Engine.Exec(ctx, id, env.Expand(argv), out)
-		},
-	}
-}
-
-// retire keeps the instance that ended as the previous one, for its log, and
-// frees its name. Only one is kept, as by kubelet.
-func (r *runner) retire(ctx context.Context) error {
-	now, _ := r.p.statuses.Instance(r.spec.Name)
-	if now.ID == "" {
-		return nil
-	}
-	previous := podspec.ContainerName(r.p.spec, r.spec.Name) + previousSuffix
-	ctx = log.WithLogger(ctx, log.G(ctx).WithField("container", r.spec.Name))
-	tries := retry.New(time.Second, 5*time.Second)
-	for {
-		err := r.s.Engine.Remove(ctx, previous)
-		if err == nil {
-			fault.Point("pods.restart.forgotten")
-			err = r.s.Engine.Rename(ctx, now.ID, previous)
-		}
-		if err == nil || errdefs.IsNotFound(err) {
-			fault.Point("pods.restart.renamed")
-			r.p.statuses.SetPrevious(r.spec.Name, now.ID)
-			r.p.statuses.SetInstance(r.spec.Name, "")
-			return nil
-		}
-		if err := tries.Failed(ctx, "the container's last run could not be put aside, trying again", err); err != nil {
-			return err
-		}
-	}
-}
-
-// previousSuffix is that of the instance before the present one.
-const previousSuffix = "-previous"

@@ -1,4 +1,4 @@
-package pods
+package containers
 
 import (
 	"testing"
@@ -11,10 +11,9 @@ import (
 // TestEndAfterTheClockWasSetBack: no container ends before it began.
 func TestEndAfterTheClockWasSetBack(t *testing.T) {
 	pod := plainPod()
-	m := New(Config{Dir: t.TempDir()}, nil, nil, nil)
-	r := m.newPod(pod).runner(&pod.Spec.Containers[0], nil, nil)
+	r := podFor(pod).runner(&pod.Spec.Containers[0], nil, nil)
 	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	end := r.ended(engine.State{ExitCode: 1, StartedAt: began, FinishedAt: began.Add(-time.Hour)})
+	end := r.terminatedState(engine.State{ExitCode: 1, StartedAt: began, FinishedAt: began.Add(-time.Hour)})
 	if want := metav1.NewTime(began); !end.FinishedAt.Equal(&want) || !end.StartedAt.Equal(&want) {
 		t.Errorf("it ran from %s to %s", end.StartedAt, end.FinishedAt)
 	}
@@ -27,9 +26,9 @@ func TestDelaysWithoutAClock(t *testing.T) {
 	if got := r.ran(); got != 0 {
 		t.Errorf("one that was never seen to run ran for %s", got)
 	}
-	delays := restartDelays{}
+	delays := RestartDelays{}
 	for _, want := range []time.Duration{0, firstRestartDelay, 2 * firstRestartDelay} {
-		if got := delays.next(-time.Hour); got != want {
+		if got := delays.Next(-time.Hour); got != want {
 			t.Errorf("after a run of less than nothing the delay is %s, want %s", got, want)
 		}
 	}

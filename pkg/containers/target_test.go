@@ -1,4 +1,4 @@
-package pods
+package containers
 
 import (
 	"encoding/json"
@@ -38,13 +38,11 @@ func TestHookCommandsAreExpanded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	m := New(Config{Dir: t.TempDir()}, nil, nil, ailing{})
-	defer m.Close()
 	pod := plainPod()
 	c := &pod.Spec.Containers[0]
 	c.Env = []v1.EnvVar{{Name: "TOOL", Value: "/bin/echo"}, {Name: "WORD", Value: "a $(TOOL)"}}
 	hook := &v1.LifecycleHandler{Exec: &v1.ExecAction{Command: []string{"$(TOOL)", "$(WORD)", "$$(WORD)", "$(OTHER)", "$WORD"}}}
-	if err := m.newPod(pod).target(&pool.Sandbox{Engine: client}, c, "c").Hook(t.Context(), hook); err == nil {
+	if err := podFor(pod).target(&pool.Sandbox{Engine: client}, c, "c").Hook(t.Context(), hook); err == nil {
 		t.Error("control: the hook's command did not reach the engine, which refuses it")
 	}
 	if want := []string{"/bin/echo", "a $(TOOL)", "$(WORD)", "$(OTHER)", "$WORD"}; !slices.Equal(asked, want) {

@@ -1,4 +1,4 @@
-package pods
+package containers
 
 import (
 	"testing"
@@ -39,7 +39,7 @@ func TestTrap4WeRestart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			spec := plainPod()
 			spec.Spec.RestartPolicy = c.pod
-			r := &runner{p: &pod{spec: spec}, spec: &v1.Container{Name: "c", RestartPolicy: c.own, RestartPolicyRules: c.rule}, init: c.init}
+			r := &runner{p: podFor(spec), spec: &v1.Container{Name: "c", RestartPolicy: c.own, RestartPolicyRules: c.rule}, init: c.init}
 			if got := r.restarts(v1.ContainerStateTerminated{ExitCode: 0}); got != c.ok {
 				t.Errorf("after 0: %t, want %t", got, c.ok)
 			}

@@ -1,4 +1,4 @@
-package pods
+package containers
 
 import (
 	"context"
@@ -24,53 +24,43 @@ func (r *runner) create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	r.p.m.images.Hold(string(r.p.spec.UID), image.HostID)
-	set, err := r.set.wait(ctx)
+	r.p.Images.Source.Hold(string(r.p.Spec.UID), image.HostID)
+	set, err := r.set.Wait(ctx)
 	if err != nil {
 		return "", err
 	}
-	env := podspec.NewEnvironment(r.p.spec, r.spec, r.p.m.config.Node, r.s.IP)
+	env := podspec.NewEnvironment(r.p.Spec, r.spec, r.p.Node, r.s.IP)
 	if len(env.Skipped) > 0 && r.attempt == 0 {
 		log.G(ctx).WithField("container", r.spec.Name).WithField("names", env.Skipped).
 			Warn("variables without a value were left out: their source was not resolved")
 	}
-	spec, err := podspec.Container(r.p.spec, r.spec, env, r.p.m.config.Node, r.p.pidNamespace)
+	spec, err := podspec.Container(r.p.Spec, r.spec, env, r.p.Node, r.p.PIDNamespace)
 	if err != nil {
 		return "", err
 	}
 	spec.Image = image.ID
 	spec.Labels[engine.LabelAttempt] = strconv.Itoa(r.attempt)
-	if spec.User, err = podspec.User(r.p.spec, r.spec, spec.User, image.User); err != nil {
+	if spec.User, err = podspec.User(r.p.Spec, r.spec, spec.User, image.User); err != nil {
 		return "", err
 	}
 	if spec.Mounts, err = r.mounts(ctx, set, env); err != nil {
 		return "", err
 	}
-	if err := r.p.m.accelerators.Inject(r.p.record.Load().Devices, r.spec.Name, image.Env, &spec); err != nil {
+	if err := r.p.Owner.Inject(r.spec.Name, image.Env, &spec); err != nil {
 		return "", err
 	}
 	fault.Point("pods.container.ready")
-	step, done := r.p.step(ctx, StepCreateContainer, "container", r.spec.Name)
+	step, done := r.p.Observer.Step(ctx, StepCreate, "container", r.spec.Name)
 	id, err := r.s.Engine.CreateOnce(step, spec)
 	done(err)
 	if err != nil {
 		return "", err
 	}
 	fault.Point("pods.container.created")
-	r.p.statuses.Update(r.spec.Name, func(s *v1.ContainerStatus) {
+	r.p.Statuses.Update(r.spec.Name, func(s *v1.ContainerStatus) {
 		s.ContainerID, s.ImageID, s.RestartCount = engineID(id), image.Name(), int32(r.attempt)
 	})
 	return id, nil
-}
-
-// pause waits, unless ctx ends first.
-func pause(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
 }
 
 // mounts are the container's volumes, opened and pinned, and the files that kubelet
@@ -125,5 +115,5 @@ func (r *runner) startFailed(ctx context.Context, id string, cause error) (v1.Co
 	if state.ExitCode == 0 {
 		state.ExitCode = 128
 	}
-	return r.ended(state), nil
+	return r.terminatedState(state), nil
 }

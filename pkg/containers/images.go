@@ -1,0 +1,196 @@
+package containers
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/log"
+	"github.com/containerd/errdefs"
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
+)
+
+// Source makes an image usable in a sandbox.
+type Source interface {
+	OnHost(ctx context.Context, want images.Want) (engine.Image, error)
+	Find(ctx context.Context, s *pool.Sandbox, onHost engine.Image) (images.Image, images.Presence, error)
+	Ensure(ctx context.Context, s *pool.Sandbox, want images.Want) (images.Image, error)
+	// Hold keeps an image on the host until the pod drops it.
+	Hold(podUID, hostID string)
+}
+
+// Images are the images of one pod. Fetch and Lacks are called before a container is
+// run.
+type Images struct {
+	Source   Source
+	Spec     *v1.Pod
+	Statuses *podstatus.Statuses
+	Observer Observer
+	// Secrets of the pod hold the keys of registries. They are set before Fetch.
+	Secrets map[string]v1.Secret
+
+	// found are images that were in the sandbox when the pod was placed, by reference.
+	found map[string]images.Image
+	// onHost are the images on the host, by reference, nil before Fetch.
+	onHost map[string]engine.Image
+	// missing are those that could not be had before the pod was placed.
+	missing map[string]*images.PullError
+}
+
+// want is a container's image as its engine and registry understand it. The API
+// server sets a policy on every pod; an empty one gets what is harmless.
+func (i *Images) want(c *v1.Container) images.Want {
+	return images.Want{Ref: c.Image, Policy: cmp.Or(c.ImagePullPolicy, v1.PullIfNotPresent),
+		Keys: images.KeysOf(i.Secrets),
+		Tell: func(message string) { i.showPull(c.Image, message) }}
+}
+
+// showPull tells people what containers wait for that have not run because of
+// their image.
+func (i *Images) showPull(ref, message string) {
+	for _, c := range podspec.Containers(i.Spec) {
+		if c.Image != ref {
+			continue
+		}
+		i.Statuses.Update(c.Name, func(s *v1.ContainerStatus) {
+			w := s.State.Waiting
+			switch {
+			case w == nil || w.Reason == podstatus.ReasonCrashLoop:
+			case w.Reason == podstatus.ReasonCreating || w.Reason == podstatus.ReasonInitializing:
+				w.Message = message
+			default: // after a failure
+				s.State = podstatus.Waiting(podstatus.ReasonCreating, message)
+			}
+		})
+	}
+}
+
+// Fetch brings the pod's images to the host before the pod is placed: what
+// is there when its sandbox boots is shared with it, what comes later is copied.
+// An image that cannot be had keeps no other container waiting; its own one
+// tells why and tries again later. It does nothing the second time.
+func (i *Images) Fetch(ctx context.Context) {
+	if i.onHost != nil {
+		return
+	}
+	var mu sync.Mutex
+	var pulls sync.WaitGroup
+	i.onHost, i.missing = map[string]engine.Image{}, map[string]*images.PullError{}
+	ctx, done := i.Observer.Step(ctx, StepPull)
+	defer done(nil) // a container tells that its image cannot be had
+	asked := map[string]bool{}
+	for _, c := range podspec.Containers(i.Spec) {
+		if asked[c.Image] {
+			continue
+		}
+		asked[c.Image] = true
+		pulls.Go(func() {
+			image, err := i.Source.OnHost(ctx, i.want(&c))
+			mu.Lock()
+			defer mu.Unlock()
+			failure := &images.PullError{}
+			switch {
+			case err == nil:
+				i.onHost[c.Image] = image
+				i.showPull(c.Image, "")
+			case errors.As(err, &failure):
+				i.missing[c.Image] = failure
+				i.showWaiting(c.Name, failure.Reason, failure.Error())
+			}
+		})
+	}
+	pulls.Wait()
+	fault.Point("pods.images.fetched")
+}
+
+// Lacks looks for the pod's images in its sandbox and tells whether one
+// came to the host after the sandbox was booted. What it finds is kept for the
+// containers' first start.
+func (i *Images) Lacks(ctx context.Context, s *pool.Sandbox) bool {
+	i.found = map[string]images.Image{}
+	newer := false
+	for ref, onHost := range i.onHost {
+		image, presence, err := i.Source.Find(ctx, s, onHost)
+		if err == nil && presence == images.Ready {
+			i.found[ref] = image
+		}
+		newer = newer || presence == images.Newer
+	}
+	return newer
+}
+
+// image is the container's, usable in the sandbox.
+func (r *runner) image(ctx context.Context) (images.Image, error) {
+	if image, found := r.p.Images.found[r.spec.Image]; found && r.attempt == 0 {
+		return image, nil
+	}
+	var image images.Image
+	asked := false
+	err := r.p.Images.untilPulled(ctx, r.spec, func() (err error) {
+		if failure := r.p.Images.missing[r.spec.Image]; failure != nil && r.attempt == 0 && !asked {
+			asked = true
+			return failure
+		}
+		image, err = r.p.Images.Source.Ensure(ctx, r.s.Sandbox, r.p.Images.want(r.spec))
+		return err
+	})
+	return image, err
+}
+
+// pullErrorShown is how long ErrImagePull stands before ImagePullBackOff takes
+// its place.
+const pullErrorShown = 2 * time.Second
+
+// untilPulled tries to get a container's image until that works, telling people
+// why it is not there, with kubelet's reasons and delays. Errors other than a
+// PullError or an engine that is away are returned.
+func (i *Images) untilPulled(ctx context.Context, c *v1.Container, pull func() error) error {
+	delays := RestartDelays{last: firstRestartDelay}
+	ctx = log.WithLogger(ctx, log.G(ctx).WithField("container", c.Name))
+	tries := retry.New(time.Second, 10*time.Second)
+	for {
+		err := pull()
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		failure := &images.PullError{}
+		if !errors.As(err, &failure) {
+			if !errdefs.IsUnavailable(err) {
+				return err
+			}
+			i.showWaiting(c.Name, images.ReasonPull, err.Error())
+			if err := tries.Failed(ctx, "image is not available", err); err != nil {
+				return err
+			}
+			continue
+		}
+		delay, reason := delays.Next(0), failure.Reason
+		tries.Note(ctx, "image is not available", err)
+		i.showWaiting(c.Name, reason, err.Error())
+		shown := min(delay, pullErrorShown)
+		if err := retry.Pause(ctx, shown); err != nil {
+			return err
+		}
+		if reason == images.ReasonPull {
+			i.showWaiting(c.Name, "ImagePullBackOff", fmt.Sprintf("back-off %s: %s", delay, err))
+		}
+		if err := retry.Pause(ctx, delay-shown); err != nil {
+			return err
+		}
+	}
+}
+
+func (i *Images) showWaiting(container, reason, message string) {
+	i.Statuses.Update(container, func(s *v1.ContainerStatus) { s.State = podstatus.Waiting(reason, message) })
+}

@@ -1,0 +1,111 @@
+// Package containers runs the containers of one pod in the pod's sandbox: each through
+// all its restarts, with its image, hooks, probes and end, and all of them to their stop.
+// What exists and how it ended is read from the sandbox's engine, so the same code starts
+// a pod and resumes one. The life of the pod around that is package pods' matter.
+package containers
+
+import (
+	"context"
+	"io"
+
+	"github.com/containerd/containerd/log"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/probes"
+	v1 "k8s.io/api/core/v1"
+)
+
+// Pod is one pod whose containers are run in a sandbox. Its fields are set before the
+// first container is, and not changed after that.
+type Pod struct {
+	Spec *v1.Pod
+	// Node is what a container's spec may hold on this node.
+	Node podspec.Node
+	// Statuses is where the containers' statuses are kept.
+	Statuses *podstatus.Statuses
+	Images   *Images
+	Owner    Owner
+	Observer Observer
+	// Life is the context of calls that outlive the context of a container's run.
+	Life context.Context
+	// PIDNamespace is what containers of a pod with shareProcessNamespace join, in the
+	// engine's words, and "" for any other pod. It is set before a container is made.
+	PIDNamespace string
+}
+
+// Owner is what containers ask and tell of the pod's life.
+type Owner interface {
+	// Started is told that an instance runs, and whether it is an init container's.
+	Started(init bool)
+	// Inject adds the devices that a container of the pod holds to its spec. The
+	// variables of the container's image are known by then.
+	Inject(container string, imageEnv []string, spec *engine.Spec) error
+	// FinishedBefore is how a container ended for good in an earlier sandbox, nil if it
+	// did not.
+	FinishedBefore(container string) *v1.ContainerStateTerminated
+}
+
+// Observer is told what becomes of containers. Its methods do not block.
+type Observer interface {
+	// Step begins what takes time. The function that it returns is called once, with how
+	// that ended.
+	Step(ctx context.Context, step string, of ...string) (context.Context, func(error))
+	// Tell logs a change of a container's state and reports it.
+	Tell(ctx context.Context, what, container string, fields log.Fields)
+	// Report is Tell for what has a line in the log already.
+	Report(ctx context.Context, what, container string, fields log.Fields)
+}
+
+// The steps of a container's life.
+const (
+	StepPull   = "images"
+	StepCreate = "create container"
+	StepStart  = "start container"
+)
+
+// What happens to containers.
+const (
+	EventStarted    = "started"
+	EventUnhealthy  = "unhealthy"
+	EventRestarting = "restarting"
+	EventEnded      = "ended"
+)
+
+// Stay is a pod's time in one sandbox.
+type Stay struct {
+	*pool.Sandbox
+	// Found says that containers may exist in the sandbox from before: docker-sd was
+	// restarted, or the sandbox stopped and was started again.
+	Found bool
+	// Again says that the pod's containers may have run in another sandbox.
+	Again bool
+	// Loss says why containers ended that ran when the sandbox stopped, "" if it never
+	// did.
+	Loss string
+}
+
+// Explain shows why the main containers wait that still do.
+func (p *Pod) Explain(message string) {
+	for i := range p.Spec.Spec.Containers {
+		p.Statuses.Update(p.Spec.Spec.Containers[i].Name, func(s *v1.ContainerStatus) {
+			if s.State.Waiting != nil {
+				s.State.Waiting.Message = message
+			}
+		})
+	}
+}
+
+// target is where a container's probes and hooks find it. Their commands may refer to
+// the variables of the container, as its own command may.
+func (p *Pod) target(s *pool.Sandbox, c *v1.Container, id string) probes.Target {
+	env := podspec.NewEnvironment(p.Spec, c, p.Node, s.IP)
+	return probes.Target{
+		PodIP:     func() string { return s.IP },
+		Container: c,
+		Exec: func(ctx context.Context, argv []string, out io.Writer) (int, error) {
+			return s.Engine.Exec(ctx, id, env.Expand(argv), out)
+		},
+	}
+}

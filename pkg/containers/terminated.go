@@ -1,0 +1,132 @@
+package containers
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/containerd/containerd/log"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// oomNotice is how long after a container's end its engine may still hear that
+// the kernel had killed it for its memory: moments, on a machine with much to do.
+const oomNotice = 500 * time.Millisecond
+
+// confirmOOM completes the state of a container that was killed while it had a bound
+// on its memory. An engine that learns of the reason only after the end leaves it
+// out: one of forty on a quiet machine (20.10).
+func (r *runner) confirmOOM(ctx context.Context, id string, state engine.State) engine.State {
+	if state.ExitCode != sigkilled || state.OOMKilled || state.StartedAt.IsZero() || r.spec.Resources.Limits.Memory().IsZero() {
+		return state
+	}
+	killed, err := r.s.Engine.RanOutOfMemory(ctx, id, state.StartedAt, oomNotice)
+	if err != nil {
+		log.G(ctx).WithError(err).Debug("the engine does not tell why the container was killed")
+	}
+	state.OOMKilled = killed
+	return state
+}
+
+// sigkilled is the exit code of a process that SIGKILL ended.
+const sigkilled = 137
+
+// terminatedState describes an end as kubelet does. The caller overwrites the reason, so
+// what matters is in the message as well (protocol 2.2).
+func (r *runner) terminatedState(state engine.State) v1.ContainerStateTerminated {
+	now, _ := r.p.Statuses.Instance(r.spec.Name)
+	end := v1.ContainerStateTerminated{
+		ExitCode:   int32(state.ExitCode),
+		Reason:     "Completed",
+		StartedAt:  metav1.NewTime(state.StartedAt),
+		FinishedAt: metav1.NewTime(state.FinishedAt),
+	}
+	if now.ID != "" {
+		end.ContainerID = engineID(now.ID)
+	}
+	if end.StartedAt.IsZero() {
+		end.StartedAt = end.FinishedAt
+	}
+	if end.FinishedAt.Before(&end.StartedAt) {
+		end.FinishedAt = end.StartedAt // the clock was set back while it ran
+	}
+	switch {
+	case state.OOMKilled && state.ExitCode != 0:
+		end.Reason = "OOMKilled"
+		end.Message = "OOMKilled: the container used more memory than it may"
+		if limit := r.spec.Resources.Limits.Memory(); !limit.IsZero() {
+			end.Message += ", its limit is " + limit.String()
+		}
+	case state.Error != "":
+		end.Reason = "StartError"
+		end.Message = state.Error
+	case state.ExitCode == sigkilled && !r.spec.Resources.Limits.Memory().IsZero():
+		// One of forty again has no such event at all.
+		end.Reason = "Error"
+		end.Message = "the container was killed (SIGKILL); if it used more memory than its limit of " +
+			r.spec.Resources.Limits.Memory().String() + ", that is why"
+	case state.ExitCode != 0:
+		end.Reason = "Error"
+	}
+	if r.diedWithSandbox(state) {
+		// Its engine knows no more than that it is gone, and says 255.
+		end.ExitCode, end.Reason, end.Message = 137, "Error", r.s.Loss
+	}
+	if message := r.terminationMessage(state); message != "" {
+		if end.Message != "" {
+			end.Message += ": "
+		}
+		end.Message += message
+	}
+	return end
+}
+
+// diedWithSandbox says that a container began before its sandbox was started
+// again, and was found ended only after that.
+func (r *runner) diedWithSandbox(state engine.State) bool {
+	return r.s != nil && r.s.Loss != "" && state.StartedAt.Before(r.s.Started) && !state.FinishedAt.Before(r.s.Started)
+}
+
+// Bounds of a termination message, as in kubelet.
+const (
+	maxMessageBytes    = 4096
+	maxFallbackBytes   = 2048
+	maxFallbackLines   = 80
+	terminationTimeout = 5 * time.Second
+)
+
+// terminationMessage is what the container wrote to its terminationMessagePath,
+// or the end of its log after a failure if its policy says so.
+func (r *runner) terminationMessage(state engine.State) string {
+	if r.spec.TerminationMessagePath != "" {
+		if f, err := os.Open(messagePath(r.s.Sandbox, r.spec.Name)); err == nil {
+			defer f.Close()
+			body, err := io.ReadAll(io.LimitReader(f, maxMessageBytes))
+			if err == nil && len(body) > 0 {
+				return printable(body)
+			}
+		}
+	}
+	now, _ := r.p.Statuses.Instance(r.spec.Name)
+	if r.spec.TerminationMessagePolicy != v1.TerminationMessageFallbackToLogsOnError || state.ExitCode == 0 || now.ID == "" {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(r.p.Life, terminationTimeout)
+	defer cancel()
+	var log bytes.Buffer
+	if err := r.s.Engine.Logs(ctx, now.ID, engine.LogOptions{Tail: maxFallbackLines, TTY: r.spec.TTY}, &log); err != nil {
+		return ""
+	}
+	body := log.Bytes()
+	return printable(body[max(len(body)-maxFallbackBytes, 0):])
+}
+
+// printable is text that JSON can carry.
+func printable(b []byte) string {
+	return strings.ToValidUTF8(string(b), "\uFFFD")
+}
