@@ -19,7 +19,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/api"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/interlink"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podlogs"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
@@ -38,7 +38,7 @@ type fakePods struct {
 	create func(ctx context.Context, pod *v1.Pod, data volumes.Data) (string, error)
 	delete func(ctx context.Context, uid types.UID, grace *int64) error
 	status func(pod *v1.Pod) (podstatus.Report, bool)
-	logs   func(query pods.LogQuery) (*pods.LogSource, error)
+	logs   func(query podlogs.Query) (*podlogs.Source, error)
 	count  func()
 }
 
@@ -65,7 +65,7 @@ func (f fakePods) Status(pod *v1.Pod) (podstatus.Report, bool) {
 	return f.status(pod)
 }
 
-func (f fakePods) FindLogs(query pods.LogQuery) (*pods.LogSource, error) {
+func (f fakePods) FindLogs(query podlogs.Query) (*podlogs.Source, error) {
 	if f.logs == nil {
 		return nil, errUnexpected
 	}

@@ -14,7 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/interlink"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podlogs"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
@@ -126,7 +126,7 @@ const logBuffer = 64 << 10
 
 // follow sends the headers at once, since the caller waits 120 s for them, and
 // then every piece as it comes (protocol 3.3).
-func (s *Server) follow(w http.ResponseWriter, r *http.Request, source *pods.LogSource) error {
+func (s *Server) follow(w http.ResponseWriter, r *http.Request, source *podlogs.Source) error {
 	if !s.limits.followers.TryAcquire(1) {
 		return fmt.Errorf("%d logs are followed already, as many as MaxLogFollowers allows: %w",
 			s.config.MaxFollowers, errdefs.ErrResourceExhausted)
@@ -185,9 +185,9 @@ func (c *countingWriter) Write(b []byte) (int, error) {
 }
 
 // logQuery checks what older callers do not (protocol 3.2).
-func logQuery(request interlink.LogRequest, now time.Time) (pods.LogQuery, error) {
+func logQuery(request interlink.LogRequest, now time.Time) (podlogs.Query, error) {
 	o := request.Opts
-	query := pods.LogQuery{UID: types.UID(request.PodUID), Namespace: request.Namespace, Container: request.ContainerName,
+	query := podlogs.Query{UID: types.UID(request.PodUID), Namespace: request.Namespace, Container: request.ContainerName,
 		Tail: o.Tail, Bytes: o.Bytes, Timestamps: o.Timestamps, Follow: o.Follow, Previous: o.Previous}
 	switch {
 	case o.Tail < 0 || o.Bytes < 0 || o.SinceSeconds < 0:

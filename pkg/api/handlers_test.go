@@ -19,7 +19,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/api"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/interlink"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podlogs"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
@@ -181,7 +181,7 @@ func TestDelete(t *testing.T) {
 }
 
 func TestLogsErrorsBeforeTheFirstByte(t *testing.T) {
-	s := readyServer(fakePods{logs: func(q pods.LogQuery) (*pods.LogSource, error) { return nil, classed(errdefs.ErrNotFound) }})
+	s := readyServer(fakePods{logs: func(q podlogs.Query) (*podlogs.Source, error) { return nil, classed(errdefs.ErrNotFound) }})
 	wantAnswer(t, call(s, "GET", "/getLogs", strings.NewReader(`{"PodUID":"`+uid+`"}`)), 404, "what was tried")
 }
 
@@ -189,15 +189,15 @@ func TestLogQuery(t *testing.T) {
 	now := time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC)
 	for name, c := range map[string]struct {
 		opts interlink.LogOptions
-		want pods.LogQuery
+		want podlogs.Query
 	}{
-		"everything": {interlink.LogOptions{}, pods.LogQuery{}},
+		"everything": {interlink.LogOptions{}, podlogs.Query{}},
 		"options": {interlink.LogOptions{Tail: 3, Bytes: 4, Timestamps: true, Follow: true, Previous: true},
-			pods.LogQuery{Tail: 3, Bytes: 4, Timestamps: true, Follow: true, Previous: true}},
-		"since seconds":    {interlink.LogOptions{SinceSeconds: 60}, pods.LogQuery{Since: now.Add(-time.Minute)}},
-		"since time":       {interlink.LogOptions{SinceTime: now}, pods.LogQuery{Since: now}},
-		"a century":        {interlink.LogOptions{SinceSeconds: api.MaxSinceSeconds}, pods.LogQuery{Since: now.Add(-api.MaxSinceSeconds * time.Second)}},
-		"more than a time": {interlink.LogOptions{SinceSeconds: 1 << 62}, pods.LogQuery{}},
+			podlogs.Query{Tail: 3, Bytes: 4, Timestamps: true, Follow: true, Previous: true}},
+		"since seconds":    {interlink.LogOptions{SinceSeconds: 60}, podlogs.Query{Since: now.Add(-time.Minute)}},
+		"since time":       {interlink.LogOptions{SinceTime: now}, podlogs.Query{Since: now}},
+		"a century":        {interlink.LogOptions{SinceSeconds: api.MaxSinceSeconds}, podlogs.Query{Since: now.Add(-api.MaxSinceSeconds * time.Second)}},
+		"more than a time": {interlink.LogOptions{SinceSeconds: 1 << 62}, podlogs.Query{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.want.UID, c.want.Namespace, c.want.Container = uid, "n", "c"
@@ -214,7 +214,7 @@ func TestCallsBeforeReady(t *testing.T) {
 	fake := fakePods{
 		create: func(context.Context, *v1.Pod, volumes.Data) (string, error) { return "jid", nil },
 		delete: func(context.Context, types.UID, *int64) error { return nil },
-		logs:   func(pods.LogQuery) (*pods.LogSource, error) { return nil, errdefs.ErrNotFound },
+		logs:   func(podlogs.Query) (*podlogs.Source, error) { return nil, errdefs.ErrNotFound },
 	}
 	t.Run("status is refused", func(t *testing.T) {
 		got := call(newServer(), "GET", "/status", strings.NewReader(`[{"metadata":{"uid":"`+uid+`"}}]`))
@@ -285,7 +285,7 @@ func FuzzRoutes(f *testing.F) {
 		},
 		delete: func(context.Context, types.UID, *int64) error { return nil },
 		status: func(pod *v1.Pod) (podstatus.Report, bool) { return podstatus.Report{}, pod.UID != "" },
-		logs:   func(pods.LogQuery) (*pods.LogSource, error) { return nil, errdefs.ErrNotFound },
+		logs:   func(podlogs.Query) (*podlogs.Source, error) { return nil, errdefs.ErrNotFound },
 	}
 	f.Fuzz(func(t *testing.T, path string, body []byte, session string, ready bool) {
 		s := newServer()

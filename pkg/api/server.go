@@ -21,7 +21,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/access"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/connections"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/interlink"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podlogs"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
@@ -31,7 +31,7 @@ type Pods interface {
 	Create(ctx context.Context, pod *v1.Pod, data volumes.Data) (jid string, err error)
 	Delete(ctx context.Context, uid types.UID, grace *int64) error
 	Status(pod *v1.Pod) (podstatus.Report, bool)
-	FindLogs(query pods.LogQuery) (*pods.LogSource, error)
+	FindLogs(query podlogs.Query) (*podlogs.Source, error)
 	// Count returns how many there are; it blocks for as long as they are stuck.
 	Count() int
 }

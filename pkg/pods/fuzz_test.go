@@ -117,7 +117,7 @@ func FuzzPod(f *testing.F) {
 		}
 		names := map[string]bool{}
 		for _, c := range podspec.Containers(pod) {
-			if path := p.archivePath(c.Name, false); filepath.Dir(path) != "/data/archive/"+string(pod.UID) {
+			if path := p.logs.Path(c.Name, false); filepath.Dir(path) != "/data/archive/"+string(pod.UID) {
 				t.Fatalf("log at %s", path)
 			}
 			env := podspec.NewEnvironment(pod, &c, config.Node, "10.0.0.2")

@@ -7,7 +7,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine/enginetest"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podlogs"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 )
 
@@ -79,7 +79,7 @@ func TestDeleteOfAnEndedPod(t *testing.T) {
 	n.create(p)
 	n.awaitPhase(p, podstatus.PhaseSucceeded)
 	n.host.Await("its sandbox is let go", func(s enginetest.Snapshot) bool { return len(s.Containers)+len(s.Networks) == 0 })
-	query := pods.LogQuery{UID: p.UID, Container: "main"}
+	query := podlogs.Query{UID: p.UID, Container: "main"}
 	if got := n.log(query); got != "kept\n" {
 		t.Errorf("log: %q", got)
 	}

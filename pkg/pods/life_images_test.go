@@ -8,7 +8,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine/enginetest"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podlogs"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 )
 
@@ -116,25 +116,25 @@ func TestLogs(t *testing.T) {
 	check := func(when string) {
 		t.Helper()
 		for name, test := range map[string]struct {
-			query pods.LogQuery
+			query podlogs.Query
 			want  string
 		}{
-			"all":   {pods.LogQuery{}, "one\ntwo\nthree\n"},
-			"tail":  {pods.LogQuery{Tail: 2}, "two\nthree\n"},
-			"bytes": {pods.LogQuery{Bytes: 5}, "one\nt"},
+			"all":   {podlogs.Query{}, "one\ntwo\nthree\n"},
+			"tail":  {podlogs.Query{Tail: 2}, "two\nthree\n"},
+			"bytes": {podlogs.Query{Bytes: 5}, "one\nt"},
 		} {
 			test.query.UID = p.UID
 			if got := n.log(test.query); got != test.want {
 				t.Errorf("%s, %s: %q", when, name, got)
 			}
 		}
-		stamped := n.log(pods.LogQuery{UID: p.UID, Timestamps: true, Tail: 1})
+		stamped := n.log(podlogs.Query{UID: p.UID, Timestamps: true, Tail: 1})
 		if stamp, text, _ := strings.Cut(stamped, " "); text != "three\n" || !strings.HasSuffix(stamp, "Z") {
 			t.Errorf("%s, with time stamps: %q", when, stamped)
 		}
 	}
 	check("running")
-	for name, query := range map[string]pods.LogQuery{
+	for name, query := range map[string]podlogs.Query{
 		"another pod":         {UID: newPod().UID},
 		"another namespace":   {UID: p.UID, Namespace: "other"},
 		"no such container":   {UID: p.UID, Container: "none"},
@@ -146,7 +146,7 @@ func TestLogs(t *testing.T) {
 		}
 	}
 	followed, read := make(chan string), e.Calls("GET /containers/*/logs")
-	go func() { followed <- n.log(pods.LogQuery{UID: p.UID, Follow: true}) }()
+	go func() { followed <- n.log(podlogs.Query{UID: p.UID, Follow: true}) }()
 	e.Await("its log is followed", func(s enginetest.Snapshot) bool { return countCalls(s, "GET", "/logs") > read })
 	e.Write(id, 1, "four\n")
 	e.Exit(id, 0)
@@ -155,7 +155,7 @@ func TestLogs(t *testing.T) {
 	}
 	n.awaitPhase(p, podstatus.PhaseSucceeded)
 	n.host.Await("its sandbox is let go", func(s enginetest.Snapshot) bool { return len(s.Networks) == 0 })
-	if got := n.log(pods.LogQuery{UID: p.UID, Follow: true, Tail: 1}); got != "four\n" {
+	if got := n.log(podlogs.Query{UID: p.UID, Follow: true, Tail: 1}); got != "four\n" {
 		t.Errorf("after the end: %q", got)
 	}
 	n.delete(p, nil)
@@ -169,7 +169,7 @@ func TestFollowThroughRestarts(t *testing.T) {
 	n.awaitRunning(p, "main")
 	e, first := n.sandbox(p).Engine, n.instance(p, "main")
 	followed := make(chan string)
-	go func() { followed <- n.log(pods.LogQuery{UID: p.UID, Follow: true}) }()
+	go func() { followed <- n.log(podlogs.Query{UID: p.UID, Follow: true}) }()
 	e.Await("its log is followed", func(s enginetest.Snapshot) bool { return countCalls(s, "GET", "/logs") > 0 })
 	e.Write(first, 1, "first\n")
 	e.Exit(first, 1)

@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine/enginetest"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podlogs"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
@@ -26,7 +26,7 @@ func TestPod(t *testing.T) {
 	if end.ExitCode != 0 || end.Reason != "Completed" {
 		t.Errorf("it ended with %+v", end)
 	}
-	query := pods.LogQuery{UID: p.UID, Namespace: p.Namespace, Container: "main"}
+	query := podlogs.Query{UID: p.UID, Namespace: p.Namespace, Container: "main"}
 	if got := n.log(query); got != "hello\n" {
 		t.Errorf("log: %q", got)
 	}
@@ -199,7 +199,7 @@ func TestRestartPolicy(t *testing.T) {
 			if last := status.LastTerminationState.Terminated; last == nil || int(last.ExitCode) != test.codes[1] || status.RestartCount != 1 {
 				t.Errorf("in its back-off: %+v", status)
 			}
-			if now, before := n.log(pods.LogQuery{UID: p.UID}), n.log(pods.LogQuery{UID: p.UID, Previous: true}); now != "run 2\n" || before != "run 1\n" {
+			if now, before := n.log(podlogs.Query{UID: p.UID}), n.log(podlogs.Query{UID: p.UID, Previous: true}); now != "run 2\n" || before != "run 1\n" {
 				t.Errorf("logs: %q, before %q", now, before)
 			}
 			n.delete(p, nil)

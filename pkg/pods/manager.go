@@ -12,7 +12,6 @@ import (
 
 	"github.com/containerd/containerd/log"
 	"github.com/containerd/errdefs"
-	"golang.org/x/sync/semaphore"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -22,6 +21,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podlogs"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
@@ -203,7 +203,8 @@ func (m *Manager) newPod(spec *v1.Pod) *pod {
 func (m *Manager) podOf(r *records.Record) *pod {
 	spec := r.Pod
 	p := &pod{statuses: podstatus.New(spec), m: m, spec: spec, admitted: make(chan struct{}), adopted: make(chan struct{}), located: make(chan struct{}),
-		done: make(chan struct{}), released: make(chan struct{}), start: make(chan struct{}), reading: semaphore.NewWeighted(maxReaders)}
+		done: make(chan struct{}), released: make(chan struct{}), start: make(chan struct{})}
+	p.logs = podlogs.New(m.config.Dir, spec, p.statuses, p.logsKept, p.engine, p.done)
 	p.events = reporter{m.config.Observer}
 	images := &containers.Images{Source: m.images, Spec: spec, Statuses: p.statuses, Observer: p.events}
 	p.containers = &containers.Pod{Spec: spec, Node: m.config.Node, Statuses: p.statuses, Images: images, Owner: p, Observer: p.events}

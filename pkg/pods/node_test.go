@@ -24,6 +24,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine/enginetest"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/eviction"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podlogs"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
@@ -274,7 +275,7 @@ func (n *node) sandbox(pod *v1.Pod) *pooltest.Sandbox {
 }
 
 // log of a container.
-func (n *node) log(query pods.LogQuery) string {
+func (n *node) log(query podlogs.Query) string {
 	n.t.Helper()
 	source, err := n.manager.FindLogs(query)
 	if err != nil {

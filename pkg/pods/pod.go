@@ -6,11 +6,11 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"golang.org/x/sync/semaphore"
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/containers"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podlogs"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
@@ -46,8 +46,8 @@ type pod struct {
 	// running ends StepStart; it may be called more than once.
 	running func(error)
 
-	// reading is held by log readers; the sandbox stays while one reads.
-	reading *semaphore.Weighted
+	// logs are read from the sandbox, which stays while one reads, or from files.
+	logs *podlogs.Logs
 	// containers runs the pod's containers.
 	containers *containers.Pod
 	// events tells what becomes of the pod.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podlogs"
 )
 
 // stuck sandboxes cannot be removed.
@@ -43,7 +44,7 @@ func TestLogsBeforeTheyAreFound(t *testing.T) {
 	defer m.Close()
 	p := m.newPod(plainPod())
 	m.pods[p.spec.UID] = p
-	query := LogQuery{UID: p.spec.UID, Container: p.spec.Spec.Containers[0].Name}
+	query := podlogs.Query{UID: p.spec.UID, Container: p.spec.Spec.Containers[0].Name}
 	if _, err := m.FindLogs(query); !errors.Is(err, errdefs.ErrUnavailable) {
 		t.Errorf("FindLogs() = %v", err)
 	}

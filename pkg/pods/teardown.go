@@ -12,7 +12,6 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/tree"
 )
 
 // erase removes all that the pod ever had, and tries again until it is gone: the caller
@@ -48,7 +47,7 @@ func (p *pod) eraseOnce(ctx context.Context) error {
 	fault.Point("pods.delete.destroyed")
 	problems = append(problems, p.unlink())
 	fault.Point("pods.delete.unlinked")
-	problems = append(problems, tree.Remove(ctx, p.archiveDir()))
+	problems = append(problems, p.logs.Remove(ctx))
 	fault.Point("pods.delete.unarchived")
 	if err := errors.Join(problems...); err != nil {
 		return err
