@@ -1,8 +1,12 @@
 package pods
 
 import (
+	"fmt"
 	"time"
 
+	"github.com/containerd/errdefs"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"k8s.io/apimachinery/pkg/types"
 )
 
@@ -34,4 +38,22 @@ func (m *Manager) expired() []types.UID {
 		}
 	}
 	return out
+}
+
+// portConflict finds a pod that holds one of the ports; the lock is held. One that
+// has ended holds none for the scheduler, and lets go of them here with its sandbox.
+func (m *Manager) portConflict(wanted []engine.Port) error {
+	for uid, other := range m.pods {
+		if other.statuses.HasEnded() {
+			continue
+		}
+		for _, held := range podspec.HostPorts(other.spec) {
+			for _, port := range wanted {
+				if podspec.SamePort(held, port) {
+					return fmt.Errorf("hostPort %d/%s is held by pod %s on this node: %w", port.Host, port.Protocol, uid, errdefs.ErrConflict)
+				}
+			}
+		}
+	}
+	return nil
 }

@@ -23,7 +23,7 @@ import (
 // there is a reason to end them.
 func (l *life) runContainers(ctx context.Context) lifecycle.Observation {
 	began := time.Now()
-	err := l.serve(ctx, l.stay)
+	err := (&sandboxRun{l.pod, l.stay, containers.NewVolumes()}).serve(ctx)
 	l.ran = time.Since(began)
 	switch {
 	case ctx.Err() != nil:
@@ -117,10 +117,10 @@ func (l *life) giveUp(ctx context.Context) lifecycle.Observation {
 
 // retireSandbox removes the pod's sandbox but for its folder, and tries again until
 // that is done or ctx ends.
-func (p *pod) retireSandbox(ctx context.Context) {
+func (l *life) retireSandbox(ctx context.Context) {
 	tries := retry.New(time.Second, 30*time.Second)
 	for {
-		err := p.m.sandboxes.Retire(ctx, p.record.Load().Sandbox)
+		err := l.m.sandboxes.Retire(ctx, l.record.Load().Sandbox)
 		if err == nil || tries.Failed(ctx, "the sandbox of a pod that was lost could not be removed, trying again", err) != nil {
 			return
 		}

@@ -43,7 +43,7 @@ func (m *Manager) DiskUsers(ctx context.Context) []eviction.User {
 // diskUser sums up the sandbox's folder, and the data of its engine, which its init
 // measures: a docker-sd in a container does not see it.
 func (p *pod) diskUser(ctx context.Context, s *pool.Sandbox) eviction.User {
-	ctx, cancel := context.WithTimeout(ctx, measureLimit)
+	ctx, cancel := context.WithTimeout(log.WithLogger(ctx, log.G(p.life)), measureLimit)
 	defer cancel()
 	requests := resource.PodRequests(p.spec, resource.PodResourcesOptions{ExcludeOverhead: true})
 	u := eviction.User{UID: string(p.spec.UID), Name: p.spec.Name, Request: requests.StorageEphemeral().Value(),
@@ -57,18 +57,18 @@ func (p *pod) diskUser(ctx context.Context, s *pool.Sandbox) eviction.User {
 		if err != nil {
 			log.G(ctx).WithError(err).Debug("what a container has written could not be measured")
 		}
-		written += p.measureInside(ctx, s, path.Join(initapi.DataPath, "containers", now.ID)).Bytes
+		written += measureInside(ctx, s, path.Join(initapi.DataPath, "containers", now.ID)).Bytes
 		u.Containers = append(u.Containers, eviction.Container{Name: c.Name, Used: written, Request: c.Resources.Requests.StorageEphemeral().Value()})
 	}
-	u.Data = p.measureInside(ctx, s, initapi.DataPath)
+	u.Data = measureInside(ctx, s, initapi.DataPath)
 	return u
 }
 
 // measureInside sums up a folder of the sandbox.
-func (p *pod) measureInside(ctx context.Context, s *pool.Sandbox, folder string) eviction.Amount {
+func measureInside(ctx context.Context, s *pool.Sandbox, folder string) eviction.Amount {
 	got, err := s.Init.Measure(ctx, folder)
 	if err != nil {
-		log.G(p.life).WithError(err).Debug("a folder of the sandbox was measured in part")
+		log.G(ctx).WithError(err).Debug("a folder of the sandbox was measured in part")
 	}
 	return eviction.Amount{Bytes: got.Bytes, Inodes: got.Inodes}
 }

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
 
@@ -18,18 +17,18 @@ const fitDelay = 2 * time.Second
 // waits for it, and a pod is not ended over it: what the sandbox was booted with, and
 // what is above all sandboxes, holds meanwhile. It is not left at that, because only
 // its own bound keeps a pod from what others were promised.
-func (p *pod) fit(ctx context.Context, s *pool.Sandbox) {
+func (r *sandboxRun) fit(ctx context.Context) {
 	delay := time.NewTimer(fitDelay)
 	defer delay.Stop()
 	select {
-	case <-p.start:
+	case <-r.p.start:
 	case <-delay.C:
 	case <-ctx.Done():
 		return
 	}
 	tries := retry.New(time.Second, 30*time.Second)
 	for {
-		err := p.m.sandboxes.Fit(ctx, s, podspec.Bounds(p.spec))
+		err := r.p.m.sandboxes.Fit(ctx, r.stay.Sandbox, podspec.Bounds(r.p.spec))
 		if err == nil {
 			tries.Succeeded(ctx, "the sandbox has the bounds of its pod")
 			return

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/containers"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
@@ -54,7 +55,7 @@ func TestFit(t *testing.T) {
 				defer cancel()
 				var starting sync.WaitGroup
 				starting.Go(func() { time.Sleep(c.starts); p.settled(); p.settled() })
-				p.fit(ctx, &pool.Sandbox{})
+				(&sandboxRun{p: p, stay: &containers.Stay{Sandbox: &pool.Sandbox{}}}).fit(ctx)
 				starting.Wait()
 				if c.refusals < 100 && len(f.asked) != c.least || len(f.asked) < c.least {
 					t.Errorf("asked %d times, want %d", len(f.asked), c.least)

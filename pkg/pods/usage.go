@@ -9,9 +9,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/containers"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
@@ -30,11 +28,11 @@ func (e *evicted) Error() string { return e.message }
 
 // watchUsage evicts the pod when an emptyDir outgrows its sizeLimit or a
 // container its ephemeral-storage limit. It returns when ctx ends.
-func (p *pod) watchUsage(ctx context.Context, s *pool.Sandbox, pending *containers.Volumes, evict context.CancelCauseFunc) {
-	if !limitsStorage(p.spec) {
+func (r *sandboxRun) watchUsage(ctx context.Context, evict context.CancelCauseFunc) {
+	if !limitsStorage(r.p.spec) {
 		return
 	}
-	set, err := pending.Wait(ctx)
+	set, err := r.volumes.Wait(ctx)
 	if err != nil {
 		return
 	}
@@ -46,7 +44,7 @@ func (p *pod) watchUsage(ctx context.Context, s *pool.Sandbox, pending *containe
 			return
 		case <-tick.C:
 		}
-		if message := p.overUsage(ctx, s, set); message != "" {
+		if message := r.overUsage(ctx, set); message != "" {
 			evict(&evicted{message: message})
 			return
 		}
@@ -68,7 +66,7 @@ func limitsStorage(pod *v1.Pod) bool {
 }
 
 // overUsage is a sentence on the first limit that is exceeded, "" if none is.
-func (p *pod) overUsage(ctx context.Context, s *pool.Sandbox, set *volumes.Set) string {
+func (r *sandboxRun) overUsage(ctx context.Context, set *volumes.Set) string {
 	over, err := set.OverLimit(ctx)
 	if err != nil && ctx.Err() == nil {
 		log.G(ctx).WithError(err).Warn("the size of an emptyDir could not be measured")
@@ -77,13 +75,13 @@ func (p *pod) overUsage(ctx context.Context, s *pool.Sandbox, set *volumes.Set) 
 		return fmt.Sprintf("Usage of EmptyDir volume %q exceeds the limit %q", volume.Volume,
 			resource.NewQuantity(volume.LimitBytes, resource.BinarySI))
 	}
-	for _, c := range p.spec.Spec.Containers {
+	for _, c := range r.p.spec.Spec.Containers {
 		limit := c.Resources.Limits.StorageEphemeral()
-		now, _ := p.statuses.Instance(c.Name)
+		now, _ := r.p.statuses.Instance(c.Name)
 		if limit.IsZero() || now.ID == "" {
 			continue
 		}
-		written, err := s.Engine.WrittenBytes(ctx, now.ID)
+		written, err := r.stay.Engine.WrittenBytes(ctx, now.ID)
 		if err == nil && written > limit.Value() {
 			return fmt.Sprintf("Container %s exceeded its local ephemeral storage limit %q", c.Name, limit)
 		}

@@ -14,35 +14,41 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/containers"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
+// sandboxRun runs the containers of a pod as long as the pod stays in one sandbox that
+// runs, with what belongs to that: volumes, bounds, deadline and limits.
+type sandboxRun struct {
+	p       *pod
+	stay    *containers.Stay
+	volumes *containers.Volumes
+}
+
 // serve runs the pod's containers in its sandbox, from wherever they are, until
 // all have ended for good. Which of them exist and how they ended is read from
 // the sandbox's engine, so the same code starts a pod and resumes one.
-func (p *pod) serve(ctx context.Context, s *containers.Stay) error {
+func (r *sandboxRun) serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stop := p.bound(s.Sandbox, cancel)
+	stop := r.bound(cancel)
 	defer stop()
-	p.evict.Store(&cancel)
-	defer p.evict.Store(nil)
+	r.p.evict.Store(&cancel)
+	defer r.p.evict.Store(nil)
 
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	measured, stopMeasuring := context.WithCancel(ctx)
 	defer stopMeasuring()
-	set := containers.NewVolumes()
-	watching.Go(func() { p.fit(measured, s.Sandbox) })
-	watching.Go(func() { p.watchUsage(measured, s.Sandbox, set, cancel) })
-	if s.Found {
+	watching.Go(func() { r.fit(measured) })
+	watching.Go(func() { r.watchUsage(measured, cancel) })
+	if r.stay.Found {
 		// What runs already is looked after whether its volumes can be made ready again
 		// or not; only what is to be made waits for them.
-		watching.Go(func() { set.Fill(p.makeReady(measured, s)) })
-	} else if err := set.Fill(p.makeReady(ctx, s)); err != nil {
+		watching.Go(func() { r.volumes.Fill(r.makeReady(measured)) })
+	} else if err := r.volumes.Fill(r.makeReady(ctx)); err != nil {
 		return causeOr(ctx, err)
 	}
 	// Sidecars live until the main containers have ended, not longer.
@@ -50,39 +56,39 @@ func (p *pod) serve(ctx context.Context, s *containers.Stay) error {
 	defer sidecars.Wait()
 	side, stopSidecars := context.WithCancel(ctx)
 	defer stopSidecars()
-	ok, err := p.initialize(ctx, side, s, set, &sidecars)
+	ok, err := r.initialize(ctx, side, &sidecars)
 	if err != nil {
 		return causeOr(ctx, err)
 	}
 	if ok {
-		err = p.containers.RunMains(ctx, s, set)
+		err = r.p.containers.RunMains(ctx, r.stay, r.volumes)
 	}
 	if err != nil {
 		return causeOr(ctx, err)
 	}
 	stopSidecars()
 	sidecars.Wait()
-	if err := p.containers.StopSidecars(ctx, s.Sandbox, containers.GracePeriod(p.spec, nil)); err != nil && ctx.Err() == nil {
+	if err := r.p.containers.StopSidecars(ctx, r.stay.Sandbox, containers.GracePeriod(r.p.spec, nil)); err != nil && ctx.Err() == nil {
 		log.G(ctx).WithError(err).Warn("not all sidecars could be stopped, they go with the pod's sandbox")
 	}
 	return causeOr(ctx, nil)
 }
 
-// makeReady is prepareUntil as a step of the pod's start.
-func (p *pod) makeReady(ctx context.Context, s *containers.Stay) (*volumes.Set, error) {
-	step, done := p.events.Step(ctx, StepVolumes)
-	set, err := p.prepareUntil(step, s)
+// makeReady prepares the volumes, as a step of the pod's start.
+func (r *sandboxRun) makeReady(ctx context.Context) (*volumes.Set, error) {
+	step, done := r.p.events.Step(ctx, StepVolumes)
+	set, err := r.prepareUntil(step)
 	done(err)
 	return set, err
 }
 
 // prepareUntil tries again where another try may help: when an engine is away,
 // and whenever the pod runs already, which a full disk must not end.
-func (p *pod) prepareUntil(ctx context.Context, s *containers.Stay) (*volumes.Set, error) {
+func (r *sandboxRun) prepareUntil(ctx context.Context) (*volumes.Set, error) {
 	tries := retry.New(time.Second, 30*time.Second)
 	for {
-		set, err := p.prepare(ctx, s.Sandbox)
-		if err == nil || ctx.Err() != nil || !s.Found && !errdefs.IsUnavailable(err) {
+		set, err := r.prepare(ctx)
+		if err == nil || ctx.Err() != nil || !r.stay.Found && !errdefs.IsUnavailable(err) {
 			if err == nil {
 				tries.Succeeded(ctx, "the pod's volumes are ready")
 			}
@@ -103,31 +109,31 @@ func causeOr(ctx context.Context, err error) error {
 }
 
 // bound calls cancel when the sandbox stops or the pod's deadline passes, until stop.
-func (p *pod) bound(s *pool.Sandbox, cancel context.CancelCauseFunc) (stop func()) {
-	stopGone := s.AfterGone(func() { cancel(errGone) })
-	seconds := p.spec.Spec.ActiveDeadlineSeconds
+func (r *sandboxRun) bound(cancel context.CancelCauseFunc) (stop func()) {
+	stopGone := r.stay.AfterGone(func() { cancel(errGone) })
+	seconds := r.p.spec.Spec.ActiveDeadlineSeconds
 	if seconds == nil {
 		return func() { stopGone() }
 	}
-	left := time.Duration(*seconds)*time.Second - p.record.Load().Age(records.Now(), time.Now())
+	left := time.Duration(*seconds)*time.Second - r.p.record.Load().Age(records.Now(), time.Now())
 	deadline := time.AfterFunc(left, func() { cancel(errDeadline) })
 	return func() { stopGone(); deadline.Stop() }
 }
 
 // prepare makes the pod's volumes and the files that kubelet manages.
-func (p *pod) prepare(ctx context.Context, s *pool.Sandbox) (*volumes.Set, error) {
-	r := p.record.Load()
-	set, err := volumes.Prepare(s.PodDir(), p.spec, r.Data, p.m.config.Volumes)
+func (r *sandboxRun) prepare(ctx context.Context) (*volumes.Set, error) {
+	data := r.p.record.Load().Data
+	set, err := volumes.Prepare(r.stay.PodDir(), r.p.spec, data, r.p.m.config.Volumes)
 	if err != nil {
 		return nil, err
 	}
 	fault.Point("pods.volumes.written")
-	if err := os.Symlink(s.PodDir(), p.link()); err != nil && !errors.Is(err, os.ErrExist) {
+	if err := os.Symlink(r.stay.PodDir(), r.p.link()); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("name the pod's folder: %w", err)
 	}
 	fault.Point("pods.volumes.named")
 	for _, tmpfs := range set.Tmpfs() {
-		if err := s.Init.Tmpfs(ctx, initapi.Tmpfs{Path: tmpfs.Path, SizeBytes: tmpfs.SizeBytes, Mode: tmpfs.Mode, GID: tmpfs.GID}); err != nil {
+		if err := r.stay.Init.Tmpfs(ctx, initapi.Tmpfs{Path: tmpfs.Path, SizeBytes: tmpfs.SizeBytes, Mode: tmpfs.Mode, GID: tmpfs.GID}); err != nil {
 			return nil, fmt.Errorf("volume %q: %w", tmpfs.Volume, err)
 		}
 		fault.Point("pods.volumes.mounted")
@@ -137,23 +143,23 @@ func (p *pod) prepare(ctx context.Context, s *pool.Sandbox) (*volumes.Set, error
 		return nil, err
 	}
 	for _, check := range checks {
-		if err := s.Init.Check(ctx, check.Source); err != nil {
+		if err := r.stay.Init.Check(ctx, check.Source); err != nil {
 			return nil, fmt.Errorf("%s %w", check.Volume, err)
 		}
 	}
-	if err := p.fitSandbox(ctx, s); err != nil {
+	if err := r.fitSandbox(ctx); err != nil {
 		return nil, err
 	}
-	return set, containers.WriteManagedFiles(p.spec, s)
+	return set, containers.WriteManagedFiles(r.p.spec, r.stay.Sandbox)
 }
 
-// initialize is runInits as a step of the pod's start.
-func (p *pod) initialize(ctx, side context.Context, s *containers.Stay, set *containers.Volumes, running *sync.WaitGroup) (bool, error) {
-	if len(p.spec.Spec.InitContainers) == 0 {
+// initialize runs the init containers, as a step of the pod's start.
+func (r *sandboxRun) initialize(ctx, side context.Context, running *sync.WaitGroup) (bool, error) {
+	if len(r.p.spec.Spec.InitContainers) == 0 {
 		return true, nil
 	}
-	step, done := p.events.Step(ctx, StepInit)
-	ok, err := p.containers.RunInits(step, side, s, set, running)
+	step, done := r.p.events.Step(ctx, StepInit)
+	ok, err := r.p.containers.RunInits(step, side, r.stay, r.volumes, running)
 	done(err)
 	return ok, err
 }
