@@ -74,12 +74,12 @@ func (l *life) release(ctx context.Context) lifecycle.Observation {
 		return l.seen
 	}
 	defer resume()
-	l.m.images.Drop(string(l.spec.UID))
+	l.node.images.Drop(string(l.spec.UID))
 	name := l.record.Load().Sandbox
 	if evicted {
-		err = errors.Join(l.m.sandboxes.Destroy(ctx, name), l.record.Note(func(*records.Record) {}))
+		err = errors.Join(l.node.sandboxes.Destroy(ctx, name), l.record.Note(func(*records.Record) {}))
 	} else {
-		err = l.m.sandboxes.Retire(ctx, name)
+		err = l.node.sandboxes.Retire(ctx, name)
 	}
 	if err != nil && ctx.Err() == nil {
 		log.G(ctx).WithError(err).Warn("the ended pod's sandbox is left to the sweep")

@@ -51,11 +51,11 @@ func TestEndedPodsAreBounded(t *testing.T) {
 		p.statuses.MarkEnded()
 		m.pods[spec.UID] = p
 	}
-	if _, _, err := m.enter(plainPod()); !errdefs.IsResourceExhausted(err) || !strings.Contains(err.Error(), "delete some") {
+	if _, _, err := m.register(plainPod()); !errdefs.IsResourceExhausted(err) || !strings.Contains(err.Error(), "delete some") {
 		t.Errorf("one more is answered with %v", err)
 	}
 	delete(m.pods, numbered(0))
-	if _, fresh, err := m.enter(plainPod()); !fresh || err != nil {
+	if _, fresh, err := m.register(plainPod()); !fresh || err != nil {
 		t.Errorf("after a delete: %v, %v", fresh, err)
 	}
 }

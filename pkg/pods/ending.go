@@ -120,7 +120,7 @@ func (l *life) giveUp(ctx context.Context) lifecycle.Observation {
 func (l *life) retireSandbox(ctx context.Context) {
 	tries := retry.New(time.Second, 30*time.Second)
 	for {
-		err := l.m.sandboxes.Retire(ctx, l.record.Load().Sandbox)
+		err := l.node.sandboxes.Retire(ctx, l.record.Load().Sandbox)
 		if err == nil || tries.Failed(ctx, "the sandbox of a pod that was lost could not be removed, trying again", err) != nil {
 			return
 		}
@@ -175,9 +175,9 @@ func (p *pod) conclude(ctx context.Context) {
 
 // letGoOfDevices gives back what the pod holds, once its end is on disk.
 func (p *pod) letGoOfDevices(ctx context.Context) {
-	if err := p.m.store.RemoveDevices(p.spec.UID); err != nil {
+	if err := p.node.store.RemoveDevices(p.spec.UID); err != nil {
 		log.G(ctx).WithError(err).Warn("a copy of what the ended pod held is left")
 	}
-	p.m.accelerators.Release(string(p.spec.UID))
+	p.node.accelerators.Release(string(p.spec.UID))
 	fault.Point("pods.outcome.released")
 }

@@ -74,7 +74,7 @@ func measureInside(ctx context.Context, s *pool.Sandbox, folder string) eviction
 }
 
 func (p *pod) measure(ctx context.Context, root, below string) eviction.Amount {
-	got, err := p.m.config.Measure(ctx, root, below)
+	got, err := p.node.config.Measure(ctx, root, below)
 	if err != nil {
 		log.G(p.life).WithError(err).Debug("a folder of the pod was measured in part")
 	}

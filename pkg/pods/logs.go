@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/containerd/errdefs"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podlogs"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 )
@@ -37,13 +36,4 @@ func (m *Manager) FindLogs(query podlogs.Query) (*podlogs.Source, error) {
 		return nil, fmt.Errorf("the logs of pod %s are looked for after a start of docker-sd, try again: %w", query.UID, errdefs.ErrUnavailable)
 	}
 	return p.logs.Open(query)
-}
-
-// engine of the pod's sandbox, which exists once an instance does.
-func (p *pod) engine() (*engine.Client, error) {
-	s := p.sandbox.Load()
-	if s == nil {
-		return nil, fmt.Errorf("the sandbox of pod %s is not there: %w", p.spec.UID, errdefs.ErrUnavailable)
-	}
-	return s.Engine, nil
 }

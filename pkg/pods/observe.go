@@ -2,15 +2,9 @@ package pods
 
 import (
 	"context"
-	"errors"
-	"sync"
-	"time"
 
 	"github.com/containerd/containerd/log"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/containers"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -103,24 +97,4 @@ func (r reporter) Step(ctx context.Context, step string, of ...string) (context.
 // fieldsOf name a pod in every line about it.
 func fieldsOf(spec *v1.Pod) log.Fields {
 	return log.Fields{"pod": spec.UID, "namespace": spec.Namespace, "name": spec.Name}
-}
-
-var errNeverRan = errors.New("no main container ever ran")
-
-// begin opens StepStart for a pod that is new.
-func (p *pod) begin(ctx context.Context, seen lifecycle.Observation) context.Context {
-	if seen != lifecycle.SeenClaimed {
-		p.running = func(error) {}
-		return ctx
-	}
-	ctx, done := p.events.Step(ctx, StepStart)
-	var once sync.Once
-	p.running = func(err error) { once.Do(func() { done(err) }) }
-	return ctx
-}
-
-// outcomeFields say how a pod ended and when.
-func (p *pod) outcomeFields() log.Fields {
-	statuses, ended := p.statuses.Snapshot()
-	return log.Fields{"phase": podstatus.PhaseOf(p.spec, statuses, ended, false), "after": p.record.Load().Age(records.Now(), time.Now()).Round(time.Millisecond)}
 }

@@ -22,7 +22,7 @@ import (
 
 // claimAgain claims the sandbox of the record, in which nothing of the pod has run yet.
 func (l *life) claimAgain() lifecycle.Observation {
-	l.claim = l.m.sandboxes.Rebook(l.record.Load().Sandbox, podspec.HostPorts(l.spec))
+	l.claim = l.node.sandboxes.Rebook(l.record.Load().Sandbox, podspec.HostPorts(l.spec))
 	l.locate() // there is no container to be found
 	return lifecycle.SeenClaimed
 }
@@ -82,7 +82,7 @@ func (l *life) awaitClaimed(ctx context.Context) (*pool.Sandbox, error) {
 // swap gives the sandbox back unused and claims one that sees the host's new images:
 // half a second, where copying a large image takes many.
 func (l *life) swap(ctx context.Context) error {
-	claim := l.m.sandboxes.ReserveFresh(podspec.HostPorts(l.spec))
+	claim := l.node.sandboxes.ReserveFresh(podspec.HostPorts(l.spec))
 	err := l.record.Change(func(r *records.Record) {
 		r.Sandbox = claim.Name
 		if r.Stage == lifecycle.StagePlaced {
@@ -94,7 +94,7 @@ func (l *life) swap(ctx context.Context) error {
 	}
 	fault.Point("pods.swap.recorded")
 	log.G(ctx).Info("an image came after the sandbox was booted, taking a fresh one")
-	l.m.sandboxes.Return(l.claim)
+	l.node.sandboxes.Return(l.claim)
 	l.claim, l.swapped = claim, true
 	fault.Point("pods.swap.returned")
 	return nil
@@ -119,8 +119,8 @@ func (p *pod) recordPlace(s *pool.Sandbox) error {
 // assign gives the sandbox the pod's name, which people read. Nothing waits for it.
 func (p *pod) assign(ctx context.Context, s *pool.Sandbox) {
 	p.sandbox.Store(s)
-	p.m.workers.Go(func() {
-		if err := p.m.sandboxes.Assign(ctx, s, string(p.spec.UID)); err != nil && ctx.Err() == nil {
+	p.node.workers.Go(func() {
+		if err := p.node.sandboxes.Assign(ctx, s, string(p.spec.UID)); err != nil && ctx.Err() == nil {
 			log.G(ctx).WithError(err).Warn("the sandbox keeps its pool name")
 		}
 		fault.Point("pods.place.named")
@@ -151,7 +151,7 @@ func (l *life) find(ctx context.Context) lifecycle.Observation {
 // ask is one try of find, for a pod that is deleted: a sandbox that cannot be asked
 // any more is removed as it is.
 func (l *life) ask(ctx context.Context) lifecycle.Observation {
-	s, err := l.m.sandboxes.Adopt(ctx, l.record.Load().Sandbox)
+	s, err := l.node.sandboxes.Adopt(ctx, l.record.Load().Sandbox)
 	if ctx.Err() != nil {
 		return l.seen
 	}
@@ -196,7 +196,7 @@ func (p *pod) search(ctx context.Context) (*pool.Sandbox, error) {
 	}
 	tries := retry.New(time.Second, longest)
 	for refused := 0; ; {
-		s, err := p.m.sandboxes.Adopt(ctx, p.record.Load().Sandbox)
+		s, err := p.node.sandboxes.Adopt(ctx, p.record.Load().Sandbox)
 		switch {
 		case err == nil:
 			tries.Succeeded(ctx, "the pod's sandbox is there again")
@@ -257,7 +257,7 @@ func (p *pod) showLoss() {
 // record be saved may keep a sandbox from starting too.
 func (l *life) replaceSandbox(ctx context.Context) lifecycle.Observation {
 	old, over := l.record.Load().Sandbox, l.containers.FinishedStatuses()
-	claim := l.m.sandboxes.Reserve(podspec.HostPorts(l.spec))
+	claim := l.node.sandboxes.Reserve(podspec.HostPorts(l.spec))
 	tries := retry.New(time.Second, 15*time.Second)
 	for {
 		err := l.record.Change(func(r *records.Record) {
@@ -273,11 +273,11 @@ func (l *life) replaceSandbox(ctx context.Context) lifecycle.Observation {
 		}
 		l.containers.Explain("waiting for its record to be saved: " + err.Error())
 		if errors.Is(err, errDeleted) || tries.Failed(ctx, "the pod's new place could not be saved, trying again", err) != nil {
-			l.m.sandboxes.Return(claim)
+			l.node.sandboxes.Return(claim)
 			return l.seen
 		}
-		if s, err := l.m.sandboxes.Adopt(ctx, old); err == nil {
-			l.m.sandboxes.Return(claim)
+		if s, err := l.node.sandboxes.Adopt(ctx, old); err == nil {
+			l.node.sandboxes.Return(claim)
 			return l.moveBack(ctx, s)
 		}
 	}
@@ -304,7 +304,7 @@ func (p *pod) removeReplaced(ctx context.Context) error {
 	old := p.record.Load().Replaced
 	tries := retry.New(time.Second, 15*time.Second)
 	for {
-		err := p.m.sandboxes.Destroy(ctx, old)
+		err := p.node.sandboxes.Destroy(ctx, old)
 		if err == nil {
 			tries.Succeeded(ctx, "the lost sandbox is removed")
 			return nil
@@ -312,7 +312,7 @@ func (p *pod) removeReplaced(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if runs, unknown := p.m.sandboxes.Runs(ctx, old); unknown == nil && !runs {
+		if runs, unknown := p.node.sandboxes.Runs(ctx, old); unknown == nil && !runs {
 			tries.Note(ctx, "the lost sandbox has stopped, what is left of it is left to the sweep", err)
 			return nil
 		}

@@ -3,13 +3,18 @@ package pods
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/containerd/containerd/log"
+	"github.com/containerd/errdefs"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/containers"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podlogs"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
@@ -27,8 +32,10 @@ var (
 // pod is one pod and the goroutine that owns its life.
 type pod struct {
 	statuses *podstatus.Statuses
-	m        *Manager
-	spec     *v1.Pod
+	node     *shared
+	// forget takes the pod out of the node's table, once nothing of it is left.
+	forget func()
+	spec   *v1.Pod
 	// claim is nil as long as this run of docker-sd has claimed no sandbox for the pod.
 	claim *pool.Claim
 	// admitted is closed once the pod is on disk, or refused with admitErr.
@@ -103,7 +110,7 @@ func (p *pod) Started(init bool) {
 
 // Inject adds the devices that a container of the pod holds to its spec.
 func (p *pod) Inject(container string, imageEnv []string, spec *engine.Spec) error {
-	return p.m.accelerators.Inject(p.record.Load().Devices, container, imageEnv, spec)
+	return p.node.accelerators.Inject(p.record.Load().Devices, container, imageEnv, spec)
 }
 
 // FinishedBefore is how a container ended for good in a sandbox that was lost since: it
@@ -115,4 +122,33 @@ func (p *pod) FinishedBefore(container string) *v1.ContainerStateTerminated {
 		}
 	}
 	return nil
+}
+
+var errNeverRan = errors.New("no main container ever ran")
+
+// begin opens StepStart for a pod that is new.
+func (p *pod) begin(ctx context.Context, seen lifecycle.Observation) context.Context {
+	if seen != lifecycle.SeenClaimed {
+		p.running = func(error) {}
+		return ctx
+	}
+	ctx, done := p.events.Step(ctx, StepStart)
+	var once sync.Once
+	p.running = func(err error) { once.Do(func() { done(err) }) }
+	return ctx
+}
+
+// outcomeFields say how a pod ended and when.
+func (p *pod) outcomeFields() log.Fields {
+	statuses, ended := p.statuses.Snapshot()
+	return log.Fields{"phase": podstatus.PhaseOf(p.spec, statuses, ended, false), "after": p.record.Load().Age(records.Now(), time.Now()).Round(time.Millisecond)}
+}
+
+// engine of the pod's sandbox, which exists once an instance does.
+func (p *pod) engine() (*engine.Client, error) {
+	s := p.sandbox.Load()
+	if s == nil {
+		return nil, fmt.Errorf("the sandbox of pod %s is not there: %w", p.spec.UID, errdefs.ErrUnavailable)
+	}
+	return s.Engine, nil
 }

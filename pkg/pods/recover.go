@@ -95,13 +95,6 @@ func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bo
 	return nil
 }
 
-// resume makes the pod of a record, which does not run yet.
-func (m *Manager) resume(r *records.Record) *pod {
-	p := m.podOf(r)
-	close(p.admitted)
-	return p
-}
-
 // takeOver makes the pod of a record, which does not run yet, and settles whether
 // it was deleted: a crash may have come between its record and its tombstone.
 func (m *Manager) takeOver(r *records.Record, buried map[types.UID]time.Time) (*pod, error) {

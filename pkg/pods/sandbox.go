@@ -12,7 +12,7 @@ import (
 // fitSandbox applies what a pod asks of all its containers together: the
 // sandbox is their kernel namespaces. It may be repeated.
 func (r *sandboxRun) fitSandbox(ctx context.Context) error {
-	shm, err := podspec.ShmBytes(r.p.spec, r.p.m.config.Node)
+	shm, err := podspec.ShmBytes(r.p.spec, r.p.node.config.Node)
 	if err != nil {
 		return err
 	}

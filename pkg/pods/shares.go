@@ -28,7 +28,7 @@ func (r *sandboxRun) fit(ctx context.Context) {
 	}
 	tries := retry.New(time.Second, 30*time.Second)
 	for {
-		err := r.p.m.sandboxes.Fit(ctx, r.stay.Sandbox, podspec.Bounds(r.p.spec))
+		err := r.p.node.sandboxes.Fit(ctx, r.stay.Sandbox, podspec.Bounds(r.p.spec))
 		if err == nil {
 			tries.Succeeded(ctx, "the sandbox has the bounds of its pod")
 			return

@@ -50,7 +50,7 @@ func TestFit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := &fitting{refusals: c.refusals, began: time.Now()}
-				p := (&Manager{sandboxes: f}).newPod(plainPod())
+				p := New(Config{}, f, nil, nil).newPod(plainPod())
 				ctx, cancel := context.WithTimeout(t.Context(), c.ends)
 				defer cancel()
 				var starting sync.WaitGroup

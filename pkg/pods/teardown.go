@@ -29,10 +29,10 @@ func (l *life) erase(ctx context.Context) lifecycle.Observation {
 	}
 	fault.Point("pods.delete.erased")
 	// Not before: a container that could not be stopped goes with its sandbox.
-	l.m.accelerators.Release(string(l.spec.UID))
+	l.node.accelerators.Release(string(l.spec.UID))
 	fault.Point("pods.delete.released")
-	l.m.images.Drop(string(l.spec.UID))
-	l.m.drop(l.pod)
+	l.node.images.Drop(string(l.spec.UID))
+	l.forget()
 	l.events.Tell(ctx, EventDeleted, "", nil)
 	l.erased = true
 	return l.seen
@@ -42,7 +42,7 @@ func (p *pod) eraseOnce(ctx context.Context) error {
 	names, err := p.sandboxNames(ctx)
 	problems := []error{err}
 	for _, name := range names {
-		problems = append(problems, p.m.sandboxes.Destroy(ctx, name))
+		problems = append(problems, p.node.sandboxes.Destroy(ctx, name))
 	}
 	fault.Point("pods.delete.destroyed")
 	problems = append(problems, p.unlink())
@@ -53,7 +53,7 @@ func (p *pod) eraseOnce(ctx context.Context) error {
 		return err
 	}
 	// The record goes last: it brings the next run back to this.
-	if err := p.m.store.RemoveDevices(p.spec.UID); err != nil {
+	if err := p.node.store.RemoveDevices(p.spec.UID); err != nil {
 		return err
 	}
 	return p.record.Remove()
@@ -70,7 +70,7 @@ func (p *pod) sandboxNames(ctx context.Context) ([]string, error) {
 	var err error
 	if r.Sandbox == "" {
 		var named string
-		named, err = p.m.sandboxes.Named(ctx, string(p.spec.UID))
+		named, err = p.node.sandboxes.Named(ctx, string(p.spec.UID))
 		names = append(names, named)
 	}
 	slices.Sort(names)
@@ -83,7 +83,7 @@ func (p *pod) unlink() error {
 	links := []string{p.link()}
 	if p.spec.Namespace == "" {
 		// The pattern is a UID behind a star, and so never a bad one.
-		links, _ = filepath.Glob(filepath.Join(p.m.config.Dir, "*-"+string(p.spec.UID)))
+		links, _ = filepath.Glob(filepath.Join(p.node.config.Dir, "*-"+string(p.spec.UID)))
 	}
 	for _, link := range links {
 		if err := os.Remove(link); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -96,5 +96,5 @@ func (p *pod) unlink() error {
 // link is where operators look for a pod's files (protocol 8.1); the files are
 // in the sandbox's folder, so that no sandbox sees another pod's.
 func (p *pod) link() string {
-	return filepath.Join(p.m.config.Dir, p.spec.Namespace+"-"+string(p.spec.UID))
+	return filepath.Join(p.node.config.Dir, p.spec.Namespace+"-"+string(p.spec.UID))
 }

@@ -11,7 +11,7 @@ import (
 // Kubernetes has for the health of devices carries it.
 func (p *pod) showTrouble(statuses map[string]v1.ContainerStatus) {
 	for name, status := range statuses {
-		devices, trouble := p.m.accelerators.Health(string(p.spec.UID), name)
+		devices, trouble := p.node.accelerators.Health(string(p.spec.UID), name)
 		if trouble == "" {
 			continue
 		}

@@ -1,0 +1,157 @@
+package pods
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/log"
+	"github.com/containerd/errdefs"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/containers"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
+)
+
+// serve runs the pod's containers in its sandbox, from wherever they are, until
+// all have ended for good. Which of them exist and how they ended is read from
+// the sandbox's engine, so the same code starts a pod and resumes one.
+func (r *sandboxRun) serve(ctx context.Context) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := r.bound(cancel)
+	defer stop()
+	r.p.evict.Store(&cancel)
+	defer r.p.evict.Store(nil)
+
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	measured, stopMeasuring := context.WithCancel(ctx)
+	defer stopMeasuring()
+	watching.Go(func() { r.fit(measured) })
+	watching.Go(func() { r.watchUsage(measured, cancel) })
+	if r.stay.Found {
+		// What runs already is looked after whether its volumes can be made ready again
+		// or not; only what is to be made waits for them.
+		watching.Go(func() { r.volumes.Fill(r.makeReady(measured)) })
+	} else if err := r.volumes.Fill(r.makeReady(ctx)); err != nil {
+		return causeOr(ctx, err)
+	}
+	// Sidecars live until the main containers have ended, not longer.
+	var sidecars sync.WaitGroup
+	defer sidecars.Wait()
+	side, stopSidecars := context.WithCancel(ctx)
+	defer stopSidecars()
+	ok, err := r.initialize(ctx, side, &sidecars)
+	if err != nil {
+		return causeOr(ctx, err)
+	}
+	if ok {
+		err = r.p.containers.RunMains(ctx, r.stay, r.volumes)
+	}
+	if err != nil {
+		return causeOr(ctx, err)
+	}
+	stopSidecars()
+	sidecars.Wait()
+	if err := r.p.containers.StopSidecars(ctx, r.stay.Sandbox, containers.GracePeriod(r.p.spec, nil)); err != nil && ctx.Err() == nil {
+		log.G(ctx).WithError(err).Warn("not all sidecars could be stopped, they go with the pod's sandbox")
+	}
+	return causeOr(ctx, nil)
+}
+
+// makeReady prepares the volumes, as a step of the pod's start.
+func (r *sandboxRun) makeReady(ctx context.Context) (*volumes.Set, error) {
+	step, done := r.p.events.Step(ctx, StepVolumes)
+	set, err := r.prepareUntil(step)
+	done(err)
+	return set, err
+}
+
+// prepareUntil tries again where another try may help: when an engine is away,
+// and whenever the pod runs already, which a full disk must not end.
+func (r *sandboxRun) prepareUntil(ctx context.Context) (*volumes.Set, error) {
+	tries := retry.New(time.Second, 30*time.Second)
+	for {
+		set, err := r.prepare(ctx)
+		if err == nil || ctx.Err() != nil || !r.stay.Found && !errdefs.IsUnavailable(err) {
+			if err == nil {
+				tries.Succeeded(ctx, "the pod's volumes are ready")
+			}
+			return set, err
+		}
+		if err := tries.Failed(ctx, "the pod's volumes could not be made ready, trying again", err); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// causeOr prefers why the context was ended to what broke because of it.
+func causeOr(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// bound calls cancel when the sandbox stops or the pod's deadline passes, until stop.
+func (r *sandboxRun) bound(cancel context.CancelCauseFunc) (stop func()) {
+	stopGone := r.stay.AfterGone(func() { cancel(errGone) })
+	seconds := r.p.spec.Spec.ActiveDeadlineSeconds
+	if seconds == nil {
+		return func() { stopGone() }
+	}
+	left := time.Duration(*seconds)*time.Second - r.p.record.Load().Age(records.Now(), time.Now())
+	deadline := time.AfterFunc(left, func() { cancel(errDeadline) })
+	return func() { stopGone(); deadline.Stop() }
+}
+
+// prepare makes the pod's volumes and the files that kubelet manages.
+func (r *sandboxRun) prepare(ctx context.Context) (*volumes.Set, error) {
+	data := r.p.record.Load().Data
+	set, err := volumes.Prepare(r.stay.PodDir(), r.p.spec, data, r.p.node.config.Volumes)
+	if err != nil {
+		return nil, err
+	}
+	fault.Point("pods.volumes.written")
+	if err := os.Symlink(r.stay.PodDir(), r.p.link()); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf("name the pod's folder: %w", err)
+	}
+	fault.Point("pods.volumes.named")
+	for _, tmpfs := range set.Tmpfs() {
+		if err := r.stay.Init.Tmpfs(ctx, initapi.Tmpfs{Path: tmpfs.Path, SizeBytes: tmpfs.SizeBytes, Mode: tmpfs.Mode, GID: tmpfs.GID}); err != nil {
+			return nil, fmt.Errorf("volume %q: %w", tmpfs.Volume, err)
+		}
+		fault.Point("pods.volumes.mounted")
+	}
+	checks, err := set.Checks()
+	if err != nil {
+		return nil, err
+	}
+	for _, check := range checks {
+		if err := r.stay.Init.Check(ctx, check.Source); err != nil {
+			return nil, fmt.Errorf("%s %w", check.Volume, err)
+		}
+	}
+	if err := r.fitSandbox(ctx); err != nil {
+		return nil, err
+	}
+	return set, containers.WriteManagedFiles(r.p.spec, r.stay.Sandbox)
+}
+
+// initialize runs the init containers, as a step of the pod's start.
+func (r *sandboxRun) initialize(ctx, side context.Context, running *sync.WaitGroup) (bool, error) {
+	if len(r.p.spec.Spec.InitContainers) == 0 {
+		return true, nil
+	}
+	step, done := r.p.events.Step(ctx, StepInit)
+	ok, err := r.p.containers.RunInits(step, side, r.stay, r.volumes, running)
+	done(err)
+	return ok, err
+}
