@@ -5,14 +5,13 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"time"
 
 	"github.com/containerd/containerd/log"
-	"github.com/containerd/errdefs"
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
@@ -96,24 +95,20 @@ func (r *runner) mounts(ctx context.Context, set *volumes.Set, env podspec.Envir
 	return out, nil
 }
 
-// startFailed turns the engine's refusal to start into an end of the container:
-// a start error must not leave a pod waiting (protocol 9.15).
-func (r *runner) startFailed(ctx context.Context, id string, cause error) (v1.ContainerStateTerminated, error) {
-	if ctx.Err() != nil || errdefs.IsUnavailable(cause) {
-		r.unsure = r.unsure || !engine.NotSent(cause)
-		return v1.ContainerStateTerminated{}, cause
+// image is the container's, usable in the sandbox.
+func (r *runner) image(ctx context.Context) (images.Image, error) {
+	if image, found := r.p.Images.found[r.spec.Image]; found && r.attempt == 0 {
+		return image, nil
 	}
-	seen, err := r.s.Engine.Inspect(ctx, id)
-	if err != nil {
-		return v1.ContainerStateTerminated{}, err
-	}
-	if seen.State.Alive() {
-		return r.watch(ctx, seen, false) // it started after all, only the answer was lost
-	}
-	state := seen.State
-	state.Error, state.FinishedAt = cause.Error(), time.Now()
-	if state.ExitCode == 0 {
-		state.ExitCode = 128
-	}
-	return r.terminatedState(state), nil
+	var image images.Image
+	asked := false
+	err := r.p.Images.untilPulled(ctx, r.spec, func() (err error) {
+		if failure := r.p.Images.missing[r.spec.Image]; failure != nil && r.attempt == 0 && !asked {
+			asked = true
+			return failure
+		}
+		image, err = r.p.Images.Source.Ensure(ctx, r.s.Sandbox, r.p.Images.want(r.spec))
+		return err
+	})
+	return image, err
 }

@@ -130,24 +130,6 @@ func (i *Images) Lacks(ctx context.Context, s *pool.Sandbox) bool {
 	return newer
 }
 
-// image is the container's, usable in the sandbox.
-func (r *runner) image(ctx context.Context) (images.Image, error) {
-	if image, found := r.p.Images.found[r.spec.Image]; found && r.attempt == 0 {
-		return image, nil
-	}
-	var image images.Image
-	asked := false
-	err := r.p.Images.untilPulled(ctx, r.spec, func() (err error) {
-		if failure := r.p.Images.missing[r.spec.Image]; failure != nil && r.attempt == 0 && !asked {
-			asked = true
-			return failure
-		}
-		image, err = r.p.Images.Source.Ensure(ctx, r.s.Sandbox, r.p.Images.want(r.spec))
-		return err
-	})
-	return image, err
-}
-
 // pullErrorShown is how long ErrImagePull stands before ImagePullBackOff takes
 // its place.
 const pullErrorShown = 2 * time.Second

@@ -8,7 +8,6 @@ import (
 	"context"
 	"io"
 
-	"github.com/containerd/containerd/log"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
@@ -46,32 +45,6 @@ type Owner interface {
 	// did not.
 	FinishedBefore(container string) *v1.ContainerStateTerminated
 }
-
-// Observer is told what becomes of containers. Its methods do not block.
-type Observer interface {
-	// Step begins what takes time. The function that it returns is called once, with how
-	// that ended.
-	Step(ctx context.Context, step string, of ...string) (context.Context, func(error))
-	// Tell logs a change of a container's state and reports it.
-	Tell(ctx context.Context, what, container string, fields log.Fields)
-	// Report is Tell for what has a line in the log already.
-	Report(ctx context.Context, what, container string, fields log.Fields)
-}
-
-// The steps of a container's life.
-const (
-	StepPull   = "images"
-	StepCreate = "create container"
-	StepStart  = "start container"
-)
-
-// What happens to containers.
-const (
-	EventStarted    = "started"
-	EventUnhealthy  = "unhealthy"
-	EventRestarting = "restarting"
-	EventEnded      = "ended"
-)
 
 // Stay is a pod's time in one sandbox.
 type Stay struct {

@@ -39,26 +39,6 @@ func (r *runner) restarts(end v1.ContainerStateTerminated) bool {
 	return true
 }
 
-// RestartDelays are kubelet's: at once, then 10 s doubling to 5 min, from the
-// start again after a run of 10 min.
-type RestartDelays struct{ last time.Duration }
-
-const (
-	firstRestartDelay = 10 * time.Second
-	maxRestartDelay   = 5 * time.Minute
-	restartReset      = 10 * time.Minute
-)
-
-// Next is the delay before the next run, after one that lasted for ran.
-func (d *RestartDelays) Next(ran time.Duration) time.Duration {
-	delay := d.last
-	if ran >= restartReset {
-		delay = 0
-	}
-	d.last = min(max(2*delay, firstRestartDelay), maxRestartDelay)
-	return delay
-}
-
 // keepAsPrevious keeps the instance that ended as the previous one, for its log, and
 // frees its name. Only one is kept, as by kubelet.
 func (r *runner) keepAsPrevious(ctx context.Context) error {

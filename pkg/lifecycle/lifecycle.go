@@ -86,22 +86,22 @@ type Action string
 
 // The actions. Package pods has one function for each.
 const (
-	ActionClaim   Action = "claim a sandbox"
-	ActionClear   Action = "remove the lost sandbox"
-	ActionPlace   Action = "wait for the claimed sandbox"
-	ActionFind    Action = "find the sandbox"
-	ActionAsk     Action = "ask once for the sandbox"
-	ActionRecover Action = "start the sandbox again"
-	ActionReplace Action = "record another sandbox"
-	ActionRun     Action = "run the containers"
-	ActionCondemn Action = "record the reason"
-	ActionStop    Action = "stop the containers"
-	ActionGiveUp  Action = "remove the sandbox and record the end"
-	ActionEnd     Action = "record the end"
-	ActionArchive Action = "keep the logs"
-	ActionRelease Action = "give the sandbox up"
-	ActionRest    Action = "wait for the delete"
-	ActionErase   Action = "remove all"
+	ActionClaim        Action = "claim a sandbox"
+	ActionClear        Action = "remove the lost sandbox"
+	ActionPlace        Action = "wait for the claimed sandbox"
+	ActionFind         Action = "find the sandbox"
+	ActionAsk          Action = "ask once for the sandbox"
+	ActionRecover      Action = "start the sandbox again"
+	ActionReplace      Action = "record another sandbox"
+	ActionRun          Action = "run the containers"
+	ActionRecordReason Action = "record the reason"
+	ActionStop         Action = "stop the containers"
+	ActionGiveUp       Action = "remove the sandbox and record the end"
+	ActionEnd          Action = "record the end"
+	ActionArchive      Action = "keep the logs"
+	ActionRelease      Action = "give the sandbox up"
+	ActionRest         Action = "wait for the delete"
+	ActionErase        Action = "remove all"
 )
 
 // Position is where a pod stands: what is on disk, and what was seen.
@@ -121,7 +121,7 @@ var transitions = map[Position]Action{
 	{StagePlaced, SeenNothing}:     ActionFind,
 	{StagePlaced, SeenRunning}:     ActionRun,
 	{StagePlaced, SeenFinished}:    ActionEnd,
-	{StagePlaced, SeenReason}:      ActionCondemn,
+	{StagePlaced, SeenReason}:      ActionRecordReason,
 	{StagePlaced, SeenExited}:      ActionRecover,
 	{StagePlaced, SeenReplaceable}: ActionReplace,
 	{StagePlaced, SeenLost}:        ActionGiveUp,

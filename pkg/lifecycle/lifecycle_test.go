@@ -21,7 +21,7 @@ func TestNext(t *testing.T) {
 	for at, want := range map[Stage][]Action{
 		StageAdmitted:  {ActionClaim, ActionPlace, "", "", "", "", "", "", "", "", ""},
 		StageReplacing: {ActionClaim, ActionClear, ActionPlace, "", "", "", "", "", "", "", ""},
-		StagePlaced: {ActionFind, ActionPlace, "", ActionRun, ActionEnd, ActionCondemn, "", ActionRecover,
+		StagePlaced: {ActionFind, ActionPlace, "", ActionRun, ActionEnd, ActionRecordReason, "", ActionRecover,
 			ActionReplace, ActionGiveUp, ""},
 		StageEnding:   {ActionFind, "", "", ActionStop, "", "", ActionEnd, "", ActionGiveUp, ActionGiveUp, ""},
 		StageEnded:    {ActionFind, "", "", ActionArchive, "", "", "", ActionFind, ActionRest, ActionRest, ""},
@@ -80,7 +80,7 @@ func (w *world) do(t *testing.T, act Action) {
 		w.stage, w.seen = StageReplacing, SeenClaimed
 	case ActionRun:
 		w.run(t)
-	case ActionCondemn:
+	case ActionRecordReason:
 		w.stage, w.seen = StageEnding, SeenRunning
 	case ActionStop:
 		w.runs, w.seen = false, SeenStopped

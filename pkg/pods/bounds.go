@@ -11,10 +11,10 @@ import (
 )
 
 // Bounds for what callers could pile up without running anything: pods that have
-// ended and that nobody deletes, and deletes of pods that never were.
+// ended and are not deleted, and deletes of pods that never were.
 const (
-	maxKept   = 10_000
-	maxBuried = 100_000
+	maxKept       = 10_000
+	maxTombstones = 100_000
 )
 
 // active counts the pods that have not ended, as the scheduler does; the lock is held.
@@ -31,10 +31,10 @@ func (m *Manager) active() int {
 // expired lists tombstones that have served; the lock is held.
 func (m *Manager) expired() []types.UID {
 	var out []types.UID
-	for uid, at := range m.buried {
+	for uid, at := range m.tombstones {
 		if _, known := m.pods[uid]; !known && time.Since(at) > m.config.Tombstones {
 			out = append(out, uid)
-			delete(m.buried, uid)
+			delete(m.tombstones, uid)
 		}
 	}
 	return out

@@ -23,20 +23,20 @@ func TestDeletesOfUnknownPodsAreBounded(t *testing.T) {
 	if err := m.store.Open(); err != nil {
 		t.Fatal(err)
 	}
-	for i := range maxBuried - 1 {
-		m.buried[numbered(i)] = time.Now()
+	for i := range maxTombstones - 1 {
+		m.tombstones[numbered(i)] = time.Now()
 	}
-	last := numbered(maxBuried)
+	last := numbered(maxTombstones)
 	for range 2 { // the second time is success as well
 		if err := m.Delete(t.Context(), last, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := m.Delete(t.Context(), numbered(maxBuried+1), nil); !errdefs.IsResourceExhausted(err) || !strings.Contains(err.Error(), "TombstonePeriod") {
+	if err := m.Delete(t.Context(), numbered(maxTombstones+1), nil); !errdefs.IsResourceExhausted(err) || !strings.Contains(err.Error(), "TombstonePeriod") {
 		t.Errorf("one more is answered with %v", err)
 	}
-	m.buried[numbered(0)] = time.Now().Add(-2 * time.Hour)
-	if err := m.Delete(t.Context(), numbered(maxBuried+1), nil); err != nil {
+	m.tombstones[numbered(0)] = time.Now().Add(-2 * time.Hour)
+	if err := m.Delete(t.Context(), numbered(maxTombstones+1), nil); err != nil {
 		t.Errorf("once one has expired: %v", err)
 	}
 }

@@ -53,7 +53,7 @@ func (m *Manager) validate(ctx context.Context, spec *v1.Pod, data volumes.Data)
 func (m *Manager) register(spec *v1.Pod) (p *pod, fresh bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if at, deleted := m.buried[spec.UID]; deleted && time.Since(at) < m.config.Tombstones {
+	if at, deleted := m.tombstones[spec.UID]; deleted && time.Since(at) < m.config.Tombstones {
 		return nil, false, fmt.Errorf("pod %s was deleted, a create that comes after its delete is refused: %w",
 			spec.UID, errdefs.ErrFailedPrecondition)
 	}
@@ -76,7 +76,7 @@ func (m *Manager) register(spec *v1.Pod) (p *pod, fresh bool, err error) {
 	close(p.adopted) // nothing to find: it is new
 	close(p.located)
 	m.pods[spec.UID] = p
-	delete(m.buried, spec.UID)
+	delete(m.tombstones, spec.UID)
 	return p, true, nil
 }
 

@@ -27,13 +27,13 @@ func (m *Manager) Delete(ctx context.Context, uid types.UID, grace *int64) error
 	p, known := m.pods[uid]
 	var refused *pod
 	if !known {
-		refused = m.condemnRefused(uid, grace)
+		refused = m.podOfRefused(uid, grace)
 	}
 	expired := m.expired()
-	_, again := m.buried[uid]
-	full := !known && refused == nil && !again && len(m.buried) >= maxBuried
+	_, again := m.tombstones[uid]
+	full := !known && refused == nil && !again && len(m.tombstones) >= maxTombstones
 	if !full {
-		m.buried[uid] = time.Now()
+		m.tombstones[uid] = time.Now()
 	}
 	m.mu.Unlock()
 	for _, old := range expired {
@@ -41,12 +41,12 @@ func (m *Manager) Delete(ctx context.Context, uid types.UID, grace *int64) error
 	}
 	if full {
 		return fmt.Errorf("%d deleted pods are remembered, too many for one that this node never had; try again after TombstonePeriod: %w",
-			maxBuried, errdefs.ErrResourceExhausted)
+			maxTombstones, errdefs.ErrResourceExhausted)
 	}
 	ctx = log.WithLogger(ctx, log.G(ctx).WithField("pod", uid))
 	fault.Point("pods.delete.asked")
 	if known {
-		if err := m.condemn(ctx, p, grace); err != nil {
+		if err := m.recordDelete(ctx, p, grace); err != nil {
 			return err
 		}
 	}
@@ -61,8 +61,8 @@ func (m *Manager) Delete(ctx context.Context, uid types.UID, grace *int64) error
 	return nil
 }
 
-// condemn writes down that a pod is to go, and tells its goroutine.
-func (m *Manager) condemn(ctx context.Context, p *pod, grace *int64) error {
+// recordDelete writes down that a pod is to go, and tells its goroutine.
+func (m *Manager) recordDelete(ctx context.Context, p *pod, grace *int64) error {
 	select {
 	case <-p.admitted:
 	case <-ctx.Done():

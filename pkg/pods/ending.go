@@ -30,7 +30,7 @@ func (l *life) runContainers(ctx context.Context) lifecycle.Observation {
 		return l.seen
 	case err == nil:
 		return lifecycle.SeenFinished
-	case errors.Is(err, errGone):
+	case errors.Is(err, errSandboxExited):
 		return lifecycle.SeenExited
 	}
 	l.reason = err

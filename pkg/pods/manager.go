@@ -24,12 +24,14 @@ type Manager struct {
 	*shared
 	end context.CancelCauseFunc
 
-	mu     sync.Mutex
-	pods   map[types.UID]*pod
-	buried map[types.UID]time.Time
-	asked  map[types.UID]time.Time
-	// refused are pods of an earlier run whose records are refused. They go on, nobody
-	// looks after them, and their status is left as it was last told.
+	mu   sync.Mutex
+	pods map[types.UID]*pod
+	// tombstones are deleted UIDs and since when each is refused. asked is when a pod
+	// without a create was first asked for.
+	tombstones map[types.UID]time.Time
+	asked      map[types.UID]time.Time
+	// refused are pods of an earlier run whose records are refused. They go on without
+	// care, and their status is left as it was last told.
 	refused map[types.UID]*records.Record
 }
 
@@ -41,7 +43,7 @@ func New(config Config, sandboxes Sandboxes, images Images, accelerators Acceler
 	life, end := context.WithCancelCause(context.Background())
 	return &Manager{shared: &shared{config: config, store: records.New(config.Dir), sandboxes: sandboxes, images: images,
 		accelerators: accelerators, life: life}, end: end,
-		pods: map[types.UID]*pod{}, buried: map[types.UID]time.Time{}, asked: map[types.UID]time.Time{}}
+		pods: map[types.UID]*pod{}, tombstones: map[types.UID]time.Time{}, asked: map[types.UID]time.Time{}}
 }
 
 // Close lets go of every pod and waits for their goroutines; containers go on
@@ -51,6 +53,7 @@ func (m *Manager) Close() {
 	m.workers.Wait()
 }
 
+// newPod makes a pod that is admitted, of which nothing is on disk yet.
 func (m *Manager) newPod(spec *v1.Pod) *pod {
 	return m.podOf(&records.Record{Pod: spec, Stage: lifecycle.StageAdmitted, Since: time.Now(), Began: records.Now()})
 }

@@ -50,7 +50,7 @@ type Images interface {
 type Accelerators interface {
 	Reserve(pod *v1.Pod) (json.RawMessage, error)
 	Claim(podUID string, held json.RawMessage) error
-	// ClaimUnknown is Claim for a pod of which nobody knows what it holds.
+	// ClaimUnknown is Claim for a pod of which it is not known what it holds.
 	ClaimUnknown(podUID string)
 	Release(podUID string)
 	// Inject is told the variables of the container's image, which the spec's win over.
@@ -74,7 +74,7 @@ type Config struct {
 	// Measure sums up a folder below a root, without leaving it; with an error it is
 	// what was seen before that.
 	Measure func(ctx context.Context, root, below string) (eviction.Amount, error)
-	// Observer is told what becomes of pods; nil means nobody is.
+	// Observer is told what becomes of pods; nil means none.
 	Observer Observer
 }
 

@@ -61,7 +61,7 @@ const (
 	EventDeleted    = "deleted"
 )
 
-// unobserved is an Observer that nobody listens to.
+// unobserved is an Observer that does nothing.
 type unobserved struct{}
 
 func (unobserved) Pod(life, _ context.Context, _ *v1.Pod) context.Context { return life }

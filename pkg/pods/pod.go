@@ -23,10 +23,10 @@ import (
 
 // Why a pod's goroutine was told to stop.
 var (
-	errDeleted  = errors.New("the pod was deleted")
-	errShutdown = errors.New("docker-sd is shutting down")
-	errGone     = errors.New("the pod's sandbox stopped")
-	errDeadline = errors.New("the pod was active longer than its activeDeadlineSeconds")
+	errDeleted       = errors.New("the pod was deleted")
+	errShutdown      = errors.New("docker-sd is shutting down")
+	errSandboxExited = errors.New("the pod's sandbox stopped")
+	errDeadline      = errors.New("the pod was active longer than its activeDeadlineSeconds")
 )
 
 // pod is one pod and the goroutine that owns its life.

@@ -41,7 +41,7 @@ func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bo
 	if err := m.store.Open(); err != nil {
 		return err
 	}
-	buried, err := m.store.Tombstones(m.config.Tombstones, time.Now())
+	tombstones, err := m.store.Tombstones(m.config.Tombstones, time.Now())
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bo
 	}
 	claimed := map[string]bool{}
 	for uid, r := range refused {
-		if _, deleted := buried[uid]; deleted {
+		if _, deleted := tombstones[uid]; deleted {
 			kept = append(kept, r)
 			delete(refused, uid)
 		}
@@ -78,12 +78,12 @@ func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bo
 	keep(claimed)
 	var adopting []*pod
 	for _, r := range kept {
-		p, err := m.takeOver(r, buried)
+		p, err := m.takeOver(r, tombstones)
 		problems = errors.Join(problems, err)
 		adopting = append(adopting, p)
 	}
 	m.mu.Lock()
-	m.buried, m.refused = buried, refused
+	m.tombstones, m.refused = tombstones, refused
 	m.mu.Unlock()
 	for _, p := range adopting {
 		m.start(ctx, p, lifecycle.SeenNothing)
@@ -97,13 +97,13 @@ func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bo
 
 // takeOver makes the pod of a record, which does not run yet, and settles whether
 // it was deleted: a crash may have come between its record and its tombstone.
-func (m *Manager) takeOver(r *records.Record, buried map[types.UID]time.Time) (*pod, error) {
+func (m *Manager) takeOver(r *records.Record, tombstones map[types.UID]time.Time) (*pod, error) {
 	var problems []error
-	if _, deleted := buried[r.Pod.UID]; deleted && !r.Stage.Deleting() {
+	if _, deleted := tombstones[r.Pod.UID]; deleted && !r.Stage.Deleting() {
 		r.Stage, r.Grace = r.Stage.AfterDelete(), int64(containers.GracePeriod(r.Pod, nil)/time.Second)
 	}
 	if r.Stage.Deleting() {
-		buried[r.Pod.UID] = time.Now()
+		tombstones[r.Pod.UID] = time.Now()
 		problems = append(problems, m.store.AddTombstone(r.Pod.UID))
 	}
 	p := m.resume(r)

@@ -32,9 +32,9 @@ func TestRecoverBuries(t *testing.T) {
 	if err := m.Recover(t.Context(), func(map[string]bool) {}); err != nil {
 		t.Fatal(err)
 	}
-	buried, err := m.store.Tombstones(time.Hour, time.Now())
-	if _, found := buried[r.Pod.UID]; err != nil || !found {
-		t.Errorf("tombstones = %v, %v", buried, err)
+	tombstones, err := m.store.Tombstones(time.Hour, time.Now())
+	if _, found := tombstones[r.Pod.UID]; err != nil || !found {
+		t.Errorf("tombstones = %v, %v", tombstones, err)
 	}
 }
 

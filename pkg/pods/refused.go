@@ -22,9 +22,9 @@ func errRefused(uid types.UID) error {
 		"delete the pod, or bring back the docker-sd that wrote it: %w", uid, errdefs.ErrFailedPrecondition)
 }
 
-// condemnRefused makes a pod that is being deleted of a refused record, nil if
+// podOfRefused makes a pod that is being deleted of a refused record, nil if
 // there is none. The lock is held.
-func (m *Manager) condemnRefused(uid types.UID, grace *int64) *pod {
+func (m *Manager) podOfRefused(uid types.UID, grace *int64) *pod {
 	r := m.refused[uid]
 	if r == nil {
 		return nil
@@ -36,7 +36,7 @@ func (m *Manager) condemnRefused(uid types.UID, grace *int64) *pod {
 	return p
 }
 
-// removeRefused has a pod that condemnRefused made removed, as far as it is known.
+// removeRefused has a pod that podOfRefused made removed, as far as it is known.
 func (m *Manager) removeRefused(ctx context.Context, p *pod) {
 	if err := p.record.Note(func(*records.Record) {}); err != nil {
 		log.G(ctx).WithError(err).Warn("a delete in progress would not survive a restart")
@@ -44,8 +44,8 @@ func (m *Manager) removeRefused(ctx context.Context, p *pod) {
 	m.start(ctx, p, lifecycle.SeenNothing)
 }
 
-// claimRefused keeps what the pod of a refused record holds from others. Where nobody
-// can tell, nothing is given out until the pod is deleted. copies says that there is a
+// claimRefused keeps what the pod of a refused record holds from others. Where
+// that is not known, nothing is given out until the pod is deleted. copies says that there is a
 // copy of what pods hold, if they hold anything.
 func (m *Manager) claimRefused(uid types.UID, r *records.Record, copies bool) error {
 	if r.Stage.Over() {

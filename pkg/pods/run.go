@@ -62,7 +62,7 @@ func (l *life) carryOut(ctx context.Context, do lifecycle.Action) lifecycle.Obse
 		return l.replaceSandbox(ctx)
 	case lifecycle.ActionRun:
 		return l.runContainers(ctx)
-	case lifecycle.ActionCondemn:
+	case lifecycle.ActionRecordReason:
 		return l.recordReason(ctx)
 	case lifecycle.ActionStop:
 		return l.stop(ctx)

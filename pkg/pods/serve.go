@@ -102,7 +102,7 @@ func causeOr(ctx context.Context, err error) error {
 
 // bound calls cancel when the sandbox stops or the pod's deadline passes, until stop.
 func (r *sandboxRun) bound(cancel context.CancelCauseFunc) (stop func()) {
-	stopGone := r.stay.AfterGone(func() { cancel(errGone) })
+	stopGone := r.stay.AfterGone(func() { cancel(errSandboxExited) })
 	seconds := r.p.spec.Spec.ActiveDeadlineSeconds
 	if seconds == nil {
 		return func() { stopGone() }

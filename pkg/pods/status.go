@@ -18,7 +18,7 @@ const lostAfter = 10 * time.Minute
 func (m *Manager) Status(spec *v1.Pod) (podstatus.Report, bool) {
 	m.mu.Lock()
 	p, known := m.pods[spec.UID]
-	_, deleted := m.buried[spec.UID]
+	_, deleted := m.tombstones[spec.UID]
 	_, refused := m.refused[spec.UID]
 	var first time.Time
 	if !known && !deleted {

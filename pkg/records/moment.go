@@ -27,17 +27,3 @@ func Now() Moment {
 	}
 	return Moment{Boot: strings.TrimSpace(string(id)), Up: time.Duration(up.Nano())}
 }
-
-// Age of a pod: by the kernel's time where the record is of this boot, and
-// otherwise by the clock, which may have been set meanwhile.
-func (r Record) Age(at Moment, clock time.Time) time.Duration {
-	if r.Began.Boot != "" && r.Began.Boot == at.Boot {
-		return at.Up - r.Began.Up
-	}
-	return max(clock.Sub(r.Since), 0)
-}
-
-// Rebooted says that the host was started again since the record was made.
-func (r Record) Rebooted(at Moment) bool {
-	return r.Began.Boot != "" && at.Boot != "" && r.Began.Boot != at.Boot
-}

@@ -34,7 +34,7 @@ func TestTombstones(t *testing.T) {
 	}
 	s.DropTombstone(testUID)
 	if got, err := s.Tombstones(time.Hour, now); err != nil || len(got) > 0 {
-		t.Errorf("after unbury: %v, %v", got, err)
+		t.Errorf("after DropTombstone: %v, %v", got, err)
 	}
 }
 
