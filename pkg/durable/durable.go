@@ -24,6 +24,7 @@ type Folder struct {
 	next *folderSync
 }
 
+// folderSync is one sync that callers share.
 type folderSync struct {
 	done chan struct{}
 	err  error

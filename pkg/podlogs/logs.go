@@ -65,6 +65,7 @@ func (l *Source) Copy(ctx context.Context, w io.Writer) error {
 	return l.copy(ctx, w)
 }
 
+// copy is Copy without the limit of bytes.
 func (l *Source) copy(ctx context.Context, w io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -171,6 +172,7 @@ type limitedWriter struct {
 	left int64
 }
 
+// Write returns errLimit with the write that reaches the limit.
 func (l *limitedWriter) Write(b []byte) (int, error) {
 	take := b[:min(int64(len(b)), l.left)]
 	n, err := l.w.Write(take)

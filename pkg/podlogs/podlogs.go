@@ -13,7 +13,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// maxReaders is more than there are log readers; pause takes them all.
+// maxReaders is more than there are log readers; Pause takes them all.
 const maxReaders = 1 << 30
 
 // Logs are the logs of one pod's containers: in the sandbox's engine, and files once

@@ -41,6 +41,8 @@ func (m *Manager) Create(ctx context.Context, spec *v1.Pod, data volumes.Data) (
 	return p.record.Load().JID, p.admitErr
 }
 
+// validate returns ErrInvalidArgument with all that is wrong with a pod, and logs what is
+// not supported.
 func (m *Manager) validate(ctx context.Context, spec *v1.Pod, data volumes.Data) error {
 	warnings, problems := volumes.Validate(spec, data, m.config.Volumes)
 	for _, warning := range warnings {

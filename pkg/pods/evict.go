@@ -73,6 +73,7 @@ func measureInside(ctx context.Context, s *pool.Sandbox, folder string) eviction
 	return eviction.Amount{Bytes: got.Bytes, Inodes: got.Inodes}
 }
 
+// measure sums up a folder below root, on the host.
 func (p *pod) measure(ctx context.Context, root, below string) eviction.Amount {
 	got, err := p.node.config.Measure(ctx, root, below)
 	if err != nil {

@@ -29,6 +29,7 @@ func (m *Manager) List() []podstatus.View {
 	return out
 }
 
+// view is what operators see of the pod.
 func (p *pod) view() podstatus.View {
 	statuses, ended := p.statuses.Snapshot()
 	r := p.record.Load()

@@ -18,6 +18,8 @@ import (
 // found again; until then nothing is said about them.
 const adoptTimeout = 30 * time.Second
 
+// awaitAdopted waits until the pods' containers have been found again, or for
+// adoptTimeout.
 func awaitAdopted(ctx context.Context, adopting []*pod) {
 	ctx, cancel := context.WithTimeout(ctx, adoptTimeout)
 	defer cancel()

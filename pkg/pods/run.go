@@ -44,6 +44,7 @@ func (l *life) advance(ctx context.Context) {
 	l.seen = l.carryOut(ctx, do)
 }
 
+// carryOut does an action and returns what was seen by it.
 func (l *life) carryOut(ctx context.Context, do lifecycle.Action) lifecycle.Observation {
 	switch do {
 	case lifecycle.ActionClaim:

@@ -38,6 +38,7 @@ func (l *life) erase(ctx context.Context) lifecycle.Observation {
 	return l.seen
 }
 
+// eraseOnce is one try of erase. What is gone already is success.
 func (p *pod) eraseOnce(ctx context.Context) error {
 	names, err := p.sandboxNames(ctx)
 	problems := []error{err}

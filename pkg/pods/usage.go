@@ -24,6 +24,7 @@ type evicted struct {
 	atOnce  bool
 }
 
+// Error is the message of the eviction, for the pod's status.
 func (e *evicted) Error() string { return e.message }
 
 // watchUsage evicts the pod when an emptyDir outgrows its sizeLimit or a
@@ -51,6 +52,7 @@ func (r *sandboxRun) watchUsage(ctx context.Context, evict context.CancelCauseFu
 	}
 }
 
+// limitsStorage says that the pod has a limit that watchUsage has to hold.
 func limitsStorage(pod *v1.Pod) bool {
 	for _, v := range pod.Spec.Volumes {
 		if v.EmptyDir != nil && v.EmptyDir.SizeLimit != nil {
