@@ -11,7 +11,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine/enginetest"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podlogs"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 )
 
@@ -91,7 +91,7 @@ func TestArchiveThatCannotBeWritten(t *testing.T) {
 	n.awaitEnd(p, "main")
 	s := n.sandbox(p)
 	n.poll("the log is tried to be kept", func() bool { return n.view(p).Phase == podstatus.PhaseSucceeded })
-	if got := n.log(pods.LogQuery{UID: p.UID}); got != "kept\n" {
+	if got := n.log(podlogs.Query{UID: p.UID}); got != "kept\n" {
 		t.Errorf("log: %q", got)
 	}
 	if n.host.Snapshot().Containers[string(p.UID)+"_dind"].Status != "running" {
@@ -103,7 +103,7 @@ func TestArchiveThatCannotBeWritten(t *testing.T) {
 		_, there := s.Containers[string(p.UID)+"_dind"]
 		return !there
 	})
-	if got := n.log(pods.LogQuery{UID: p.UID}); got != "kept\n" {
+	if got := n.log(podlogs.Query{UID: p.UID}); got != "kept\n" {
 		t.Errorf("log afterwards: %q", got)
 	}
 	n.delete(p, nil)

@@ -12,7 +12,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine/enginetest"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podlogs"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
@@ -199,7 +199,7 @@ func TestRestartThroughACrash(t *testing.T) {
 				n.crash()
 				n.await(p, "running again", func(r podstatus.Report) bool { return isRunning("main")(r) && statusOf(r, "main").RestartCount == 1 })
 				n.hasRun(&ran, 2)
-				if before := n.log(pods.LogQuery{UID: p.UID, Previous: true}); before != "run 1\n" {
+				if before := n.log(podlogs.Query{UID: p.UID, Previous: true}); before != "run 1\n" {
 					t.Errorf("the log of the run before: %q", before)
 				}
 				n.delete(p, nil)
@@ -227,7 +227,7 @@ func TestEndThroughACrash(t *testing.T) {
 					t.Errorf("it ended with %+v", end)
 				}
 				n.host.Await("its sandbox is let go", func(s enginetest.Snapshot) bool { return len(s.Containers)+len(s.Networks) == 0 })
-				if got := n.log(pods.LogQuery{UID: p.UID}); got != "kept\n" {
+				if got := n.log(podlogs.Query{UID: p.UID}); got != "kept\n" {
 					t.Errorf("log: %q", got)
 				}
 				n.delete(p, nil)
