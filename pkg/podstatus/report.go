@@ -104,9 +104,8 @@ func localStatus(c *v1.Container, ended bool) v1.ContainerStatus {
 }
 
 // initReport lists init containers in spec order: those that ended, then the
-// one that runs or waits, then those to come. A native sidecar is left out once
-// it has started, since a running init container keeps a pod Pending (protocol 2.2.8).
-// After a failure for good only those that ran are listed (protocol 2.2.6).
+// one that runs or waits, then those to come. After a failure for good only those that
+// ran are listed (protocol 2.2.6).
 func initReport(spec *v1.Pod, known map[string]v1.ContainerStatus, ended bool) []v1.ContainerStatus {
 	var out []v1.ContainerStatus
 	local, pending := localNames(spec, localInitContainers), false
@@ -123,15 +122,36 @@ func initReport(spec *v1.Pod, known map[string]v1.ContainerStatus, ended bool) [
 			}
 		case !ours:
 			continue
-		case podspec.IsSidecar(c) && (status.State.Waiting == nil || status.LastTerminationState.Terminated != nil || ended):
+		case podspec.IsSidecar(c) && hasStarted(status):
+			out = append(out, startedSidecar(status))
 			continue
 		case ended && status.State.Terminated == nil:
 			continue
+		case !podspec.IsSidecar(c):
+			end := status.State.Terminated
+			status.Ready = end != nil && end.ExitCode == 0
 		}
 		out = append(out, status)
 		pending = pending || status.State.Terminated == nil
 	}
 	return out
+}
+
+// hasStarted says that a container has run, whatever it does now.
+func hasStarted(status v1.ContainerStatus) bool {
+	return status.State.Running != nil || status.State.Terminated != nil || status.LastTerminationState.Terminated != nil
+}
+
+// startedSidecar is the status of a native sidecar without its state: one that runs, or
+// waits to run again, would keep the pod Pending, and one that is left out would keep
+// its former entry (protocol 2.2.8). One that waits or has ended counts as started, so
+// that people see the pod's main containers.
+func startedSidecar(status v1.ContainerStatus) v1.ContainerStatus {
+	if status.State.Running == nil {
+		status.Started = new(true)
+	}
+	status.State = v1.ContainerState{}
+	return status
 }
 
 // localNames are the containers that an annotation of the pod lists.

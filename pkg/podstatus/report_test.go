@@ -3,6 +3,7 @@ package podstatus
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -222,7 +223,7 @@ func TestTrap6InitFailedForGood(t *testing.T) {
 		pod := pod.DeepCopy()
 		asSidecar(pod, 0)
 		statuses := known(map[string]v1.ContainerState{"i0": endedState(143), "i1": endedState(5), "i2": wait, "m0": wait, "m1": wait})
-		wantReport(t, ReportOf(pod, statuses, true), []string{"i1 ended 5"}, []string{"m0 ended 5", "m1 ended 5"})
+		wantReport(t, ReportOf(pod, statuses, true), []string{"i0 none", "i1 ended 5"}, []string{"m0 ended 5", "m1 ended 5"})
 	})
 }
 
@@ -285,16 +286,43 @@ func TestTrap8Sidecars(t *testing.T) {
 	}{
 		"not started":       {v1.ContainerStatus{Name: "i0", State: wait}, wait, wait, false, []string{"i0 waiting", "i1 waiting"}, []string{"m0 waiting"}},
 		"image is missing":  {v1.ContainerStatus{Name: "i0", State: Waiting("ImagePullBackOff", "")}, wait, wait, false, []string{"i0 waiting", "i1 waiting"}, []string{"m0 waiting"}},
-		"started":           {v1.ContainerStatus{Name: "i0", State: runningState()}, runningState(), wait, false, []string{"i1 running"}, []string{"m0 waiting"}},
-		"beside main":       {v1.ContainerStatus{Name: "i0", State: runningState()}, endedState(0), runningState(), false, []string{"i1 ended 0"}, []string{"m0 running"}},
-		"in its back-off":   {again, endedState(0), runningState(), false, []string{"i1 ended 0"}, []string{"m0 running"}},
-		"stopped after all": {v1.ContainerStatus{Name: "i0", State: endedState(143)}, endedState(0), endedState(0), true, []string{"i1 ended 0"}, []string{"m0 ended 0"}},
+		"started":           {v1.ContainerStatus{Name: "i0", State: runningState()}, runningState(), wait, false, []string{"i0 none", "i1 running"}, []string{"m0 waiting"}},
+		"beside main":       {v1.ContainerStatus{Name: "i0", State: runningState()}, endedState(0), runningState(), false, []string{"i0 none", "i1 ended 0"}, []string{"m0 running"}},
+		"in its back-off":   {again, endedState(0), runningState(), false, []string{"i0 none", "i1 ended 0"}, []string{"m0 running"}},
+		"stopped after all": {v1.ContainerStatus{Name: "i0", State: endedState(143)}, endedState(0), endedState(0), true, []string{"i0 none", "i1 ended 0"}, []string{"m0 ended 0"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			statuses := known(map[string]v1.ContainerState{"i1": c.next, "m0": c.main})
 			statuses["i0"] = c.sidecar
-			wantReport(t, ReportOf(pod, statuses, c.ended), c.inits, c.want)
+			got := ReportOf(pod, statuses, c.ended)
+			wantReport(t, got, c.inits, c.want)
+			side := got.InitContainers[0]
+			if empty := side.State == (v1.ContainerState{}); empty != (c.inits[0] == "i0 none") {
+				t.Errorf("the sidecar's state is %+v", side.State)
+			}
+			if running := c.sidecar.State.Running != nil; !running && strings.HasSuffix(c.inits[0], "none") && !*side.Started {
+				t.Error("the sidecar does not count as started")
+			}
 		})
+	}
+}
+
+// TestReadyOfInitContainers: one that runs is not ready, one that has succeeded is.
+func TestReadyOfInitContainers(t *testing.T) {
+	pod := podWith(1, 1)
+	for name, c := range map[string]struct {
+		state v1.ContainerState
+		want  bool
+	}{"waiting": {Waiting(ReasonInitializing, ""), false}, "running": {runningState(), false}, "succeeded": {endedState(0), true}, "failed": {endedState(1), false}} {
+		for _, said := range []bool{false, true} {
+			statuses := known(map[string]v1.ContainerState{"i0": c.state, "m0": Waiting(ReasonInitializing, "")})
+			status := statuses["i0"]
+			status.Ready = said
+			statuses["i0"] = status
+			if got := ReportOf(pod, statuses, false).InitContainers[0].Ready; got != c.want {
+				t.Errorf("%s, said to be ready %t: %t", name, said, got)
+			}
+		}
 	}
 }
 

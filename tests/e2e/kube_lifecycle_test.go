@@ -27,7 +27,7 @@ func kubeFailedInit(t *testing.T, d kubeDaemon) {
 	for _, c := range seen.InitContainers {
 		names = append(names, c.Name)
 	}
-	if diff := cmp.Diff([]string{"first", "fails"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"first", "side", "fails"}, names); diff != "" {
 		t.Errorf("inits listed (-want +got):\n%s", diff)
 	}
 	for _, name := range []string{"a", "b", "fails"} {
@@ -69,9 +69,12 @@ func kubeSidecarsAtEnd(t *testing.T, d kubeDaemon) {
 	p := d.run(t, sidecarPod(dir, "until test -e /vol/b; do usleep 20000; done; echo main >>/vol/order"))
 	seen := p.waitPhase(v1.PodSucceeded)
 	for _, c := range seen.InitContainers {
-		if c.Name == "a" || c.Name == "b" {
-			t.Errorf("sidecar %s is listed: %+v", c.Name, c.State)
+		if side := c.Name == "a" || c.Name == "b"; side && (c.State != v1.ContainerState{} || !*c.Started) {
+			t.Errorf("sidecar %s is in state %+v, started %t", c.Name, c.State, *c.Started)
 		}
+	}
+	if len(seen.InitContainers) != 4 {
+		t.Errorf("%d of 4 init containers are listed", len(seen.InitContainers))
 	}
 	eventually(t, runLimit, "the first sidecar has stopped", func() bool {
 		text, _ := os.ReadFile(filepath.Join(dir, "order"))

@@ -84,12 +84,21 @@ func checkInits(pod *v1.Pod, s podStatus) error {
 		if at == len(pod.Spec.InitContainers) {
 			return fmt.Errorf("init container %s is unknown, twice or out of order", c.Name)
 		}
+		policy := pod.Spec.InitContainers[at].RestartPolicy
+		side := policy != nil && *policy == v1.ContainerRestartPolicyAlways
+		if side && c.State == (v1.ContainerState{}) {
+			continue // it has started
+		}
+		if side && c.State.Waiting == nil {
+			return fmt.Errorf("sidecar %s has started and is listed with a state (trap 8)", c.Name)
+		}
+		end := c.State.Terminated
+		if succeeded := end != nil && end.ExitCode == 0; c.Ready != succeeded {
+			return fmt.Errorf("init container %s is ready: %t, has succeeded: %t", c.Name, c.Ready, succeeded)
+		}
+		c.Ready = false
 		if err := checkState(c); err != nil {
 			return err
-		}
-		policy := pod.Spec.InitContainers[at].RestartPolicy
-		if policy != nil && *policy == v1.ContainerRestartPolicyAlways && c.State.Running != nil {
-			return fmt.Errorf("sidecar %s is listed as a running init container (trap 8)", c.Name)
 		}
 		switch {
 		case c.State.Terminated != nil && stage > 0:
@@ -126,6 +135,7 @@ func phaseOf(old v1.PodPhase, s podStatus) v1.PodPhase {
 	ended, failed := true, false
 	for _, c := range s.InitContainers {
 		switch {
+		case c.State == v1.ContainerState{}:
 		case c.State.Terminated == nil:
 			return v1.PodPending
 		case c.State.Terminated.ExitCode != 0:
