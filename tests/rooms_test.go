@@ -24,7 +24,7 @@ var tooLarge = map[string]int{
 	"../pkg/gpu":        3586,
 	"../pkg/gpu.Ledger": 39,
 	// One method for each call of the Docker API that docker-sd makes.
-	"../pkg/engine.Client": 39,
+	"../pkg/engine.Client": 42,
 	// Pulls, the images on the host and the images in sandboxes.
 	"../pkg/images.Provider": 49,
 	// Making a sandbox and handing sandboxes out are to be two packages.

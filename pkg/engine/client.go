@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -24,8 +25,15 @@ const pingTimeout = 5 * time.Second
 // Client speaks to one engine: the host's, or the one in a sandbox. Safe for
 // concurrent use. Errors carry containerd/errdefs classes.
 type Client struct {
-	docker  *client.Client
-	answers *byAnswer
+	// docker speaks the SDK's own version of the API, negotiated the engine's, once that
+	// is known. Neither changes: the SDK reads its version while it negotiates it.
+	docker     *client.Client
+	negotiated atomic.Pointer[client.Client]
+	host       string
+	transport  http.RoundTripper
+	answers    *byAnswer
+	// dial makes a connection of its own.
+	dial func(context.Context) (net.Conn, error)
 	// limit is callTimeout, asked how long one wait lasts before it is asked for
 	// again, and quiet how long a transfer may pause.
 	limit, asked, quiet time.Duration
@@ -43,30 +51,35 @@ func Connect(host string, observers ...func(Call)) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("engine address %q: %w: %w", host, errdefs.ErrInvalidArgument, err)
 	}
-	opts := []client.Opt{client.WithHost(host), client.WithAPIVersionNegotiation(), client.WithUserAgent("docker-sd")}
-	ours := &http.Client{}
 	var network, address string
 	switch url.Scheme {
 	case "unix":
 		network, address = "unix", url.Host+url.Path
 	case "tcp":
 		network, address = "tcp", url.Host
+	default:
+		return nil, fmt.Errorf("engine address %q: neither unix nor tcp: %w", host, errdefs.ErrInvalidArgument)
 	}
-	if network != "" {
-		ours.Transport = transport(network, address)
-		opts = append(opts, client.WithHTTPClient(ours))
+	c := &Client{host: host, limit: callTimeout, asked: waitPeriod, quiet: silenceLimit,
+		answers: &byAnswer{transport(network, address), longTransport(network, address), waitTransport(network, address)},
+		dial:    func(ctx context.Context) (net.Conn, error) { return (&net.Dialer{}).DialContext(ctx, network, address) }}
+	c.transport = c.answers
+	for _, tell := range observers {
+		c.transport = &observed{c.transport, tell}
 	}
-	c, err := client.NewClientWithOpts(opts...)
-	if err != nil {
+	if c.docker, err = c.newSDK(); err != nil {
 		return nil, fmt.Errorf("engine at %s: %w", host, err)
 	}
-	// After the SDK has had its look at what kind of transport it is.
-	answers := &byAnswer{ours.Transport, longTransport(network, address), waitTransport(network, address)}
-	ours.Transport = answers
-	for _, tell := range observers {
-		ours.Transport = &observed{ours.Transport, tell}
-	}
-	return &Client{docker: c, answers: answers, limit: callTimeout, asked: waitPeriod, quiet: silenceLimit}, nil
+	return c, nil
+}
+
+// newSDK makes a client of the SDK that uses our transport.
+func (c *Client) newSDK(options ...client.Opt) (*client.Client, error) {
+	ours := &http.Client{Transport: c.answers.usual}
+	made, err := client.NewClientWithOpts(append(options, client.WithHost(c.host), client.WithUserAgent("docker-sd"), client.WithHTTPClient(ours))...)
+	// After the SDK has kept the transport that it dials hijacked connections with.
+	ours.Transport = c.transport
+	return made, err
 }
 
 // Close drops idle connections.
@@ -74,6 +87,25 @@ func (c *Client) Close() error {
 	c.answers.long.CloseIdleConnections()
 	c.answers.wait.CloseIdleConnections()
 	return c.docker.Close()
+}
+
+// sdk is the SDK's client for the engine's version of the API. As long as the engine does
+// not tell it, that is the SDK's own.
+func (c *Client) sdk(ctx context.Context) *client.Client {
+	if known := c.negotiated.Load(); known != nil {
+		return known
+	}
+	ping, err := c.docker.Ping(ctx)
+	if err != nil {
+		return c.docker // the call fails as well, and says why
+	}
+	fresh, err := c.newSDK(client.WithAPIVersionNegotiation())
+	if err != nil {
+		return c.docker
+	}
+	fresh.NegotiateAPIVersionPing(ping)
+	c.negotiated.CompareAndSwap(nil, fresh)
+	return c.negotiated.Load()
 }
 
 // Ping answers nil when the engine does.
@@ -89,17 +121,42 @@ func (c *Client) pingWithin(ctx context.Context, limit time.Duration) error {
 	return nil
 }
 
+// Accepts is nil when the engine takes a new connection and answers on it. An engine that
+// is being stopped closes its address first, and goes on answering on the connections
+// that it has while it ends its containers. A start that it is given then can leave a
+// task behind with which the container never starts again (20.10).
+func (c *Client) Accepts(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, min(c.limit, pingTimeout))
+	defer cancel()
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return fmt.Errorf("connect to the engine: %w", classify(ctx, err))
+	}
+	defer conn.Close()
+	fresh := http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) { return conn, nil }}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine/_ping", nil)
+	if err != nil {
+		return err
+	}
+	answer, err := fresh.RoundTrip(request)
+	if err != nil {
+		return fmt.Errorf("ping engine: %w", classify(ctx, err))
+	}
+	return answer.Body.Close()
+}
+
 // Info describes the engine and its host.
 func (c *Client) Info(ctx context.Context) (Info, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
-	info, err := c.docker.Info(ctx)
+	sdk := c.sdk(ctx)
+	info, err := sdk.Info(ctx)
 	if err != nil {
 		return Info{}, fmt.Errorf("engine info: %w", classify(ctx, err))
 	}
 	out := Info{
 		Version:       info.ServerVersion,
-		APIVersion:    c.docker.ClientVersion(),
+		APIVersion:    sdk.ClientVersion(),
 		StorageDriver: info.Driver,
 		RootDir:       info.DockerRootDir,
 		CPUs:          info.NCPU,

@@ -23,7 +23,7 @@ func (c *Client) Create(ctx context.Context, spec Spec) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("create container %s: %w", spec.Name, err)
 	}
-	created, err := c.docker.ContainerCreate(ctx, config, host, nil, nil, spec.Name)
+	created, err := c.sdk(ctx).ContainerCreate(ctx, config, host, nil, nil, spec.Name)
 	if err != nil {
 		return "", fmt.Errorf("create container %s: %w", spec.Name, classify(ctx, err))
 	}
@@ -50,7 +50,7 @@ func (c *Client) CreateOnce(ctx context.Context, spec Spec) (string, error) {
 func (c *Client) Start(ctx context.Context, id string) error {
 	ctx, cancel := c.patient(ctx)
 	defer cancel()
-	if err := c.docker.ContainerStart(ctx, id, container.StartOptions{}); err != nil {
+	if err := c.sdk(ctx).ContainerStart(ctx, id, container.StartOptions{}); err != nil {
 		return fmt.Errorf("start container: %w", classify(ctx, err))
 	}
 	return nil
@@ -62,7 +62,7 @@ func (c *Client) Stop(ctx context.Context, id string, grace time.Duration) error
 	ctx, cancel := context.WithTimeout(ctx, grace+c.limit)
 	defer cancel()
 	seconds := int((grace + time.Second - 1) / time.Second)
-	err := c.docker.ContainerStop(ctx, id, container.StopOptions{Timeout: &seconds})
+	err := c.sdk(ctx).ContainerStop(ctx, id, container.StopOptions{Timeout: &seconds})
 	if err != nil && !errdefs.IsNotFound(err) && !errdefs.IsNotModified(err) {
 		return fmt.Errorf("stop container: %w", classify(ctx, err))
 	}
@@ -74,13 +74,13 @@ func (c *Client) Stop(ctx context.Context, id string, grace time.Duration) error
 func (c *Client) Remove(ctx context.Context, id string) error {
 	ctx, cancel := c.patient(ctx)
 	defer cancel()
-	err := c.docker.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
+	err := c.sdk(ctx).ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
 	switch {
 	case err == nil || errdefs.IsNotFound(err):
 		return nil
 	case errdefs.IsConflict(err):
 		// Removal is in progress already; wait for its end.
-		gone, errs := c.docker.ContainerWait(expect(ctx, answerLate), id, container.WaitConditionRemoved)
+		gone, errs := c.sdk(ctx).ContainerWait(expect(ctx, answerLate), id, container.WaitConditionRemoved)
 		select {
 		case <-gone:
 			return nil
@@ -97,7 +97,7 @@ func (c *Client) Remove(ctx context.Context, id string) error {
 func (c *Client) Rename(ctx context.Context, id, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
-	if err := c.docker.ContainerRename(ctx, id, name); err != nil {
+	if err := c.sdk(ctx).ContainerRename(ctx, id, name); err != nil {
 		return fmt.Errorf("rename container to %s: %w", name, classify(ctx, err))
 	}
 	return nil
@@ -107,7 +107,7 @@ func (c *Client) Rename(ctx context.Context, id, name string) error {
 func (c *Client) Inspect(ctx context.Context, nameOrID string) (Container, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
-	seen, err := c.docker.ContainerInspect(ctx, nameOrID)
+	seen, err := c.sdk(ctx).ContainerInspect(ctx, nameOrID)
 	if err != nil {
 		return Container{}, fmt.Errorf("inspect container %s: %w", nameOrID, classify(ctx, err))
 	}
@@ -118,7 +118,7 @@ func (c *Client) Inspect(ctx context.Context, nameOrID string) (Container, error
 func (c *Client) WrittenBytes(ctx context.Context, id string) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
-	seen, _, err := c.docker.ContainerInspectWithRaw(ctx, id, true)
+	seen, _, err := c.sdk(ctx).ContainerInspectWithRaw(ctx, id, true)
 	if err != nil {
 		return 0, fmt.Errorf("measure container: %w", classify(ctx, err))
 	}
@@ -184,7 +184,7 @@ func parseTime(s string) time.Time {
 func (c *Client) List(ctx context.Context, labels ...string) ([]Container, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
-	found, err := c.docker.ContainerList(ctx, container.ListOptions{All: true, Filters: labelFilter(labels)})
+	found, err := c.sdk(ctx).ContainerList(ctx, container.ListOptions{All: true, Filters: labelFilter(labels)})
 	if err != nil {
 		return nil, fmt.Errorf("list containers: %w", classify(ctx, err))
 	}
@@ -241,7 +241,7 @@ const waitPeriod = 5 * time.Minute
 func (c *Client) waitOnce(ctx context.Context, id string) (ended bool, err error) {
 	ctx, silence, end := listen(ctx, c.limit)
 	// It returns when the engine has accepted the wait, which is at once.
-	done, errs := c.docker.ContainerWait(expect(ctx, answerLate), id, container.WaitConditionNotRunning)
+	done, errs := c.sdk(ctx).ContainerWait(expect(ctx, answerLate), id, container.WaitConditionNotRunning)
 	silence.rest()
 	period := time.NewTimer(c.asked)
 	defer period.Stop()

@@ -25,7 +25,7 @@ func (c *Client) WatchImages(ctx context.Context, since time.Time, settle time.D
 	}
 	ctx, silence, end := listen(ctx, c.limit)
 	defer end()
-	messages, errs := c.docker.Events(ctx, events.ListOptions{Since: unixTime(since), Filters: args})
+	messages, errs := c.sdk(ctx).Events(ctx, events.ListOptions{Since: unixTime(since), Filters: args})
 	silence.rest()
 	idle := time.NewTicker(pingPeriod)
 	defer idle.Stop()
@@ -56,7 +56,7 @@ func (c *Client) WatchImages(ctx context.Context, since time.Time, settle time.D
 func (c *Client) RanOutOfMemory(ctx context.Context, id string, since time.Time, within time.Duration) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, within+c.limit)
 	defer cancel()
-	messages, errs := c.docker.Events(ctx, events.ListOptions{Since: unixTime(since), Until: unixTime(time.Now().Add(within)),
+	messages, errs := c.sdk(ctx).Events(ctx, events.ListOptions{Since: unixTime(since), Until: unixTime(time.Now().Add(within)),
 		Filters: filters.NewArgs(filters.Arg("container", id), filters.Arg("event", string(events.ActionOOM)))})
 	select {
 	case <-messages:

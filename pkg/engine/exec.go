@@ -17,11 +17,11 @@ func (c *Client) Exec(ctx context.Context, id string, argv []string, out io.Writ
 	caller := ctx
 	ctx, silence, end := listen(ctx, c.limit)
 	defer end()
-	made, err := c.docker.ContainerExecCreate(ctx, id, container.ExecOptions{Cmd: argv, AttachStdout: true, AttachStderr: true})
+	made, err := c.sdk(ctx).ContainerExecCreate(ctx, id, container.ExecOptions{Cmd: argv, AttachStdout: true, AttachStderr: true})
 	if err != nil {
 		return 0, fmt.Errorf("prepare exec: %w", classify(ctx, err))
 	}
-	stream, err := c.docker.ContainerExecAttach(context.WithValue(ctx, hijacked{}, true), made.ID, container.ExecAttachOptions{})
+	stream, err := c.sdk(ctx).ContainerExecAttach(context.WithValue(ctx, hijacked{}, true), made.ID, container.ExecAttachOptions{})
 	if err != nil {
 		return 0, fmt.Errorf("start exec: %w", classify(ctx, err))
 	}
@@ -37,7 +37,7 @@ func (c *Client) Exec(ctx context.Context, id string, argv []string, out io.Writ
 	}
 	silence.heard()
 	for {
-		ended, err := c.docker.ContainerExecInspect(ctx, made.ID)
+		ended, err := c.sdk(ctx).ContainerExecInspect(ctx, made.ID)
 		if err != nil {
 			return 0, fmt.Errorf("inspect exec: %w", classify(ctx, err))
 		}

@@ -22,7 +22,7 @@ import (
 func (c *Client) Image(ctx context.Context, ref string) (Image, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
-	seen, err := c.docker.ImageInspect(ctx, ref)
+	seen, err := c.sdk(ctx).ImageInspect(ctx, ref)
 	if err != nil {
 		return Image{}, fmt.Errorf("inspect image %s: %w", ref, classify(ctx, err))
 	}
@@ -41,7 +41,7 @@ func (c *Client) Image(ctx context.Context, ref string) (Image, error) {
 func (c *Client) Images(ctx context.Context) ([]Image, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
-	found, err := c.docker.ImageList(ctx, image.ListOptions{})
+	found, err := c.sdk(ctx).ImageList(ctx, image.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("list images: %w", classify(ctx, err))
 	}
@@ -72,7 +72,7 @@ func overlayFolders(data map[string]string) []string {
 func (c *Client) RemoveImage(ctx context.Context, ref string) error {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
-	_, err := c.docker.ImageRemove(ctx, ref, image.RemoveOptions{PruneChildren: true})
+	_, err := c.sdk(ctx).ImageRemove(ctx, ref, image.RemoveOptions{PruneChildren: true})
 	if err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("remove image %s: %w", ref, classify(ctx, err))
 	}
@@ -95,7 +95,7 @@ func (c *Client) Pull(ctx context.Context, ref string, auth Credentials, report 
 	options := image.PullOptions{RegistryAuth: encoded}
 	ctx, silence, end := listen(ctx, c.quiet)
 	defer end()
-	stream, err := c.docker.ImagePull(ctx, ref, options)
+	stream, err := c.sdk(ctx).ImagePull(ctx, ref, options)
 	if err != nil {
 		return fmt.Errorf("pull image %s: %w", ref, refused(classify(ctx, err)))
 	}
@@ -134,7 +134,7 @@ func (c *Client) ConfirmImage(ctx context.Context, ref string, auth Credentials)
 	}
 	ctx, cancel := context.WithTimeout(ctx, confirmLimit)
 	defer cancel()
-	if _, err := c.docker.DistributionInspect(ctx, ref, encoded); err != nil {
+	if _, err := c.sdk(ctx).DistributionInspect(ctx, ref, encoded); err != nil {
 		return fmt.Errorf("ask the registry for image %s: %w", ref, refused(classify(ctx, err)))
 	}
 	return nil
@@ -166,12 +166,12 @@ func refused(err error) error {
 func (c *Client) CopyImage(ctx context.Context, to *Client, ref string) (string, error) {
 	ctx, silence, end := listen(ctx, c.quiet)
 	defer end()
-	archive, err := c.docker.ImageSave(ctx, []string{ref})
+	archive, err := c.sdk(ctx).ImageSave(ctx, []string{ref})
 	if err != nil {
 		return "", fmt.Errorf("save image %s: %w", ref, classify(ctx, err))
 	}
 	defer archive.Close()
-	loaded, err := to.docker.ImageLoad(ctx, flowing{archive, silence})
+	loaded, err := to.sdk(ctx).ImageLoad(ctx, flowing{archive, silence})
 	if err != nil {
 		return "", fmt.Errorf("load image %s: %w", ref, classify(ctx, err))
 	}
@@ -197,7 +197,7 @@ func (c *Client) ImportEmpty(ctx context.Context, name string) error {
 	defer cancel()
 	// An archive of nothing is its end: two blocks of zeros, see tar(5).
 	nothing := bytes.NewReader(make([]byte, 1024))
-	stream, err := c.docker.ImageImport(ctx, image.ImportSource{Source: nothing, SourceName: "-"}, name, image.ImportOptions{})
+	stream, err := c.sdk(ctx).ImageImport(ctx, image.ImportSource{Source: nothing, SourceName: "-"}, name, image.ImportOptions{})
 	if err != nil {
 		return fmt.Errorf("import the empty image %s: %w", name, classify(ctx, err))
 	}

@@ -97,7 +97,7 @@ func (c *Client) readLog(ctx context.Context, id string, options LogOptions, tai
 	if !options.Follow {
 		call = expect(ctx, answerLong)
 	}
-	stream, err := c.docker.ContainerLogs(call, id, request)
+	stream, err := c.sdk(ctx).ContainerLogs(call, id, request)
 	if err != nil {
 		return fmt.Errorf("open container log: %w", classify(ctx, err))
 	}

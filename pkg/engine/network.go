@@ -25,7 +25,7 @@ func (c *Client) CreateNetwork(ctx context.Context, spec NetworkSpec) error {
 	if spec.Bridge != "" {
 		options.Options = map[string]string{bridgeOption: spec.Bridge}
 	}
-	if _, err := c.docker.NetworkCreate(ctx, spec.Name, options); err != nil {
+	if _, err := c.sdk(ctx).NetworkCreate(ctx, spec.Name, options); err != nil {
 		if strings.Contains(err.Error(), "have same bridge name") {
 			return fmt.Errorf("create network %s: %w: %w", spec.Name, errdefs.ErrUnavailable, err)
 		}
@@ -50,7 +50,7 @@ func bridgeOf(n network.Summary) string {
 func (c *Client) RemoveNetwork(ctx context.Context, nameOrID string) error {
 	ctx, cancel := c.patient(ctx)
 	defer cancel()
-	if err := c.docker.NetworkRemove(ctx, nameOrID); err != nil && !errdefs.IsNotFound(err) {
+	if err := c.sdk(ctx).NetworkRemove(ctx, nameOrID); err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("remove network %s: %w", nameOrID, classify(ctx, err))
 	}
 	return nil
@@ -60,7 +60,7 @@ func (c *Client) RemoveNetwork(ctx context.Context, nameOrID string) error {
 func (c *Client) ListNetworks(ctx context.Context, labels ...string) ([]Network, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
-	found, err := c.docker.NetworkList(ctx, network.ListOptions{Filters: labelFilter(labels)})
+	found, err := c.sdk(ctx).NetworkList(ctx, network.ListOptions{Filters: labelFilter(labels)})
 	if err != nil {
 		return nil, fmt.Errorf("list networks: %w", classify(ctx, err))
 	}
@@ -93,11 +93,11 @@ func (c *Client) Join(ctx context.Context, name, id string) error {
 	defer cancel()
 	// An engine connects nothing to a container that has none.
 	if _, isolated := seen.IPs[noNetwork]; isolated {
-		if err := c.docker.NetworkDisconnect(ctx, noNetwork, id, false); err != nil {
+		if err := c.sdk(ctx).NetworkDisconnect(ctx, noNetwork, id, false); err != nil {
 			return fmt.Errorf("connect container to network %s: %w", name, classify(ctx, err))
 		}
 	}
-	if err := c.docker.NetworkConnect(ctx, name, id, nil); err != nil {
+	if err := c.sdk(ctx).NetworkConnect(ctx, name, id, nil); err != nil {
 		return fmt.Errorf("connect container to network %s: %w", name, classify(ctx, err))
 	}
 	return nil

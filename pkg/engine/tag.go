@@ -13,7 +13,7 @@ import (
 func (c *Client) TagImage(ctx context.Context, id, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
-	if err := c.docker.ImageTag(ctx, id, name); err != nil {
+	if err := c.sdk(ctx).ImageTag(ctx, id, name); err != nil {
 		return fmt.Errorf("name image %s %s: %w", id, name, classify(ctx, err))
 	}
 	return nil
@@ -23,7 +23,7 @@ func (c *Client) TagImage(ctx context.Context, id, name string) error {
 func (c *Client) TaggedImages(ctx context.Context, repository string) (map[string]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
-	found, err := c.docker.ImageList(ctx, image.ListOptions{Filters: filters.NewArgs(filters.Arg("reference", repository))})
+	found, err := c.sdk(ctx).ImageList(ctx, image.ListOptions{Filters: filters.NewArgs(filters.Arg("reference", repository))})
 	if err != nil {
 		return nil, fmt.Errorf("list images: %w", classify(ctx, err))
 	}
@@ -40,7 +40,7 @@ func (c *Client) TaggedImages(ctx context.Context, repository string) (map[strin
 func (c *Client) DropImage(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
-	_, err := c.docker.ImageRemove(ctx, id, image.RemoveOptions{Force: true, PruneChildren: true})
+	_, err := c.sdk(ctx).ImageRemove(ctx, id, image.RemoveOptions{Force: true, PruneChildren: true})
 	if err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("remove image %s: %w", id, classify(ctx, err))
 	}

@@ -12,7 +12,7 @@ func (c *Client) Update(ctx context.Context, id string, b Bounds) error {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	wanted := Resources{NanoCPUs: b.NanoCPUs, CPUShares: b.CPUShares, MemoryBytes: b.MemoryBytes, PidsLimit: b.PidsLimit}
-	_, err := c.docker.ContainerUpdate(ctx, id, container.UpdateConfig{Resources: resources(Spec{Resources: wanted})})
+	_, err := c.sdk(ctx).ContainerUpdate(ctx, id, container.UpdateConfig{Resources: resources(Spec{Resources: wanted})})
 	if err != nil {
 		return fmt.Errorf("update container: %w", classify(ctx, err))
 	}

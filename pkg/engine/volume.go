@@ -21,7 +21,7 @@ func (c *Client) UnusedVolumes(ctx context.Context, labels ...string) ([]Volume,
 	defer cancel()
 	filters := labelFilter(labels)
 	filters.Add("dangling", "true")
-	found, err := c.docker.VolumeList(ctx, volume.ListOptions{Filters: filters})
+	found, err := c.sdk(ctx).VolumeList(ctx, volume.ListOptions{Filters: filters})
 	if err != nil {
 		return nil, fmt.Errorf("list volumes: %w", classify(ctx, err))
 	}
@@ -38,7 +38,7 @@ func (c *Client) UnusedVolumes(ctx context.Context, labels ...string) ([]Volume,
 func (c *Client) RemoveVolume(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
-	if err := c.docker.VolumeRemove(ctx, name, false); err != nil && !errdefs.IsNotFound(err) {
+	if err := c.sdk(ctx).VolumeRemove(ctx, name, false); err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("remove volume %s: %w", name, classify(ctx, err))
 	}
 	return nil

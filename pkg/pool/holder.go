@@ -213,6 +213,12 @@ func (p *Pool) dropDeadHolders(ctx context.Context, containers []engine.Containe
 // no other. It says whether all that ran in the sandbox has ended.
 func (p *Pool) startHeld(ctx context.Context, c engine.Container) (stopped bool, err error) {
 	stopped = c.State.Status != engine.StatusRunning
+	if stopped {
+		// It may have stopped because the engine ends all containers.
+		if err := p.host.Accepts(ctx); err != nil {
+			return stopped, err
+		}
+	}
 	if c.NetworkOf != "" {
 		_, err := p.held(ctx, c.NetworkOf)
 		if errdefs.IsFailedPrecondition(err) {
@@ -220,6 +226,9 @@ func (p *Pool) startHeld(ctx context.Context, c engine.Container) (stopped bool,
 				err = p.host.Stop(ctx, c.ID, 0)
 			} else {
 				err = nil
+			}
+			if err == nil {
+				err = p.host.Accepts(ctx)
 			}
 			if err == nil {
 				err = p.host.Start(ctx, c.NetworkOf)

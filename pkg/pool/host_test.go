@@ -103,6 +103,8 @@ func (h *fakeHost) CreateOnce(ctx context.Context, spec engine.Spec) (string, er
 	return h.Create(ctx, spec)
 }
 
+func (h *fakeHost) Accepts(ctx context.Context) error { return h.enter(ctx, "Accepts", "") }
+
 func (h *fakeHost) Start(ctx context.Context, id string) error {
 	if err := h.enter(ctx, "Start", id); err != nil {
 		return err

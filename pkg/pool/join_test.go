@@ -135,3 +135,10 @@ func (h *fakeHost) Stop(ctx context.Context, id string, _ time.Duration) error {
 
 // address of a container in its network.
 func address(id string) string { return "10.0.0." + strings.TrimPrefix(id, "container-") }
+
+// isRunning says whether a container runs.
+func (h *fakeHost) isRunning(id string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.containers[id].State.Status == engine.StatusRunning
+}

@@ -31,6 +31,8 @@ type Host interface {
 	Create(context.Context, engine.Spec) (string, error)
 	CreateOnce(context.Context, engine.Spec) (string, error)
 	Start(context.Context, string) error
+	// Accepts is nil unless the engine is being stopped or is away.
+	Accepts(context.Context) error
 	Stop(ctx context.Context, id string, grace time.Duration) error
 	Inspect(context.Context, string) (engine.Container, error)
 	List(context.Context, ...string) ([]engine.Container, error)

@@ -306,6 +306,11 @@ func TestAdopt(t *testing.T) {
 		host.kill(id)
 		p := pool.New(config, host)
 		defer p.Close()
+		host.faults(failing("Accepts", errdefs.ErrUnavailable))
+		if _, err := p.Adopt(t.Context(), name); !errdefs.IsUnavailable(err) || host.isRunning(id) {
+			t.Errorf("Adopt() by an engine that is being stopped = %v, started: %t", err, host.isRunning(id))
+		}
+		host.faults(nil)
 		s, err := p.Adopt(t.Context(), name)
 		if err != nil || s.ID != id || !s.Stopped {
 			t.Fatalf("Adopt() of a stopped sandbox = %+v, %v, want it started", s, err)

@@ -37,7 +37,7 @@ func kubeFullPod(t *testing.T, d kubeDaemon) {
 	touch(t, filepath.Join(d.hostPath(), "hp", "finish"))
 	p.checkLooks(looks)
 	seen := p.status()
-	if len(seen.InitContainers) != 1 || seen.InitContainers[0].Name != "init1" {
+	if len(seen.InitContainers) != 2 || seen.InitContainers[0].Name != "init1" || seen.InitContainers[1].State != (v1.ContainerState{}) {
 		t.Errorf("init containers = %s", encode(t, seen.InitContainers))
 	}
 	for _, c := range seen.Containers {

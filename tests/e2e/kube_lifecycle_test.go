@@ -88,7 +88,7 @@ func kubeSidecarsAtDelete(t *testing.T, d kubeDaemon) {
 	p := d.run(t, sidecarPod(dir, "trap 'usleep 300000; echo main stops >>/vol/order; exit 0' TERM; until test -e /vol/b; do usleep 20000; done;"+
 		" echo main >>/vol/order; touch /vol/main; while :; do usleep 20000; done"))
 	waitFile(t, filepath.Join(dir, "main"))
-	if seen := p.waitRunning(); len(seen.InitContainers) != 2 || p.pod.Status.Phase != v1.PodRunning {
+	if seen := p.waitRunning(); len(seen.InitContainers) != 4 || p.pod.Status.Phase != v1.PodRunning {
 		t.Errorf("with sidecars running the pod is %s: %s", p.pod.Status.Phase, encode(t, seen.InitContainers))
 	}
 	p.delete(10)
