@@ -130,12 +130,12 @@ func TestContainerThatFillsTheDisk(t *testing.T) {
 	if err := suite.engine.call(t.Context(), http.MethodGet, "/info", &engine); err != nil {
 		t.Fatal(err)
 	}
-	// Others write to this disk as well: it may be low before the pod has written all,
-	// and is not far from it.
+	// Others write to this disk as well, and remove what they wrote: it may be low before
+	// the pod has written all, or only when it has written much more.
 	low := freeOn(t, engine.DockerRootDir) - 150*mebibyte
 	d := ownDaemon(t, 0, map[string]any{"EvictionHard": map[string]string{"imagefs.available": strconv.FormatInt(low, 10)}})
 	modest := d.run(t, newPod(shell("c", "echo one >/small; "+untilStopped)))
-	greedy := d.run(t, newPod(shell("c", "dd if=/dev/zero of=/large bs=1M count=300; sync; "+untilStopped)))
+	greedy := d.run(t, newPod(shell("c", "for i in $(seq 30); do dd if=/dev/zero of=/large$i bs=1M count=100; sync; sleep 1; done; "+untilStopped)))
 	greedy.waitMessage("c", "Evicted", "The node was low on resource: ephemeral-storage.", "Container c was using ", ", request is 0, has larger consumption of ephemeral-storage.")
 	if got := modest.status().container("c"); got.State.Running == nil {
 		t.Errorf("the modest pod is %+v", got)

@@ -201,7 +201,7 @@ func restarts(t *testing.T, d *daemon, code int, text string) {
 func fullPod(t *testing.T, d *daemon, code int, text string) {
 	p := d.created(t, recordedPod(t, d, "create-full-pod"), code, text)
 	seen := p.waitPhase(v1.PodSucceeded)
-	if len(seen.InitContainers) != 1 || seen.InitContainers[0].Name != "init1" {
+	if len(seen.InitContainers) != 2 || seen.InitContainers[0].Name != "init1" || seen.InitContainers[1].State != (v1.ContainerState{}) {
 		t.Errorf("init containers = %s", encode(t, seen.InitContainers))
 	}
 	// GREETING refers to POD_NAME, which comes after it, so it stays as it is, and
