@@ -86,10 +86,17 @@ func (c *Claim) Settled() {
 func (p *Pool) untilQuiet() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if wait := time.Until(p.quiet); p.unsettled > 0 && wait > 0 {
-		return wait
+	wait := time.Hour
+	next := []time.Time{p.standbyAfter, p.holderAfter}
+	if p.unsettled > 0 {
+		next = append(next, p.quiet)
 	}
-	return time.Hour
+	for _, at := range next {
+		if left := time.Until(at); left > 0 {
+			wait = min(wait, left)
+		}
+	}
+	return wait
 }
 
 // Rebook names the sandbox of an earlier run that died before it existed.
