@@ -25,15 +25,14 @@ const pingTimeout = 5 * time.Second
 // Client speaks to one engine: the host's, or the one in a sandbox. Safe for
 // concurrent use. Errors carry containerd/errdefs classes.
 type Client struct {
-	// docker speaks the SDK's own version of the API, negotiated the engine's, once that
-	// is known. Neither changes: the SDK reads its version while it negotiates it.
+	// docker speaks the newest version of the API that the SDK knows. negotiated speaks
+	// the engine's version, and is nil until that is known. Neither client changes: the
+	// SDK reads its version without a lock while another call negotiates it.
 	docker     *client.Client
 	negotiated atomic.Pointer[client.Client]
 	host       string
 	transport  http.RoundTripper
 	answers    *byAnswer
-	// dial makes a connection of its own.
-	dial func(context.Context) (net.Conn, error)
 	// limit is callTimeout, asked how long one wait lasts before it is asked for
 	// again, and quiet how long a transfer may pause.
 	limit, asked, quiet time.Duration
@@ -61,8 +60,7 @@ func Connect(host string, observers ...func(Call)) (*Client, error) {
 		return nil, fmt.Errorf("engine address %q: neither unix nor tcp: %w", host, errdefs.ErrInvalidArgument)
 	}
 	c := &Client{host: host, limit: callTimeout, asked: waitPeriod, quiet: silenceLimit,
-		answers: &byAnswer{transport(network, address), longTransport(network, address), waitTransport(network, address)},
-		dial:    func(ctx context.Context) (net.Conn, error) { return (&net.Dialer{}).DialContext(ctx, network, address) }}
+		answers: &byAnswer{transport(network, address), longTransport(network, address), waitTransport(network, address)}}
 	c.transport = c.answers
 	for _, tell := range observers {
 		c.transport = &observed{c.transport, tell}
@@ -89,8 +87,8 @@ func (c *Client) Close() error {
 	return c.docker.Close()
 }
 
-// sdk is the SDK's client for the engine's version of the API. As long as the engine does
-// not tell it, that is the SDK's own.
+// sdk is the SDK's client for the engine's version of the API. It asks the engine for
+// that version at the first call that reaches the engine.
 func (c *Client) sdk(ctx context.Context) *client.Client {
 	if known := c.negotiated.Load(); known != nil {
 		return known
@@ -128,12 +126,8 @@ func (c *Client) pingWithin(ctx context.Context, limit time.Duration) error {
 func (c *Client) Accepts(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, min(c.limit, pingTimeout))
 	defer cancel()
-	conn, err := c.dial(ctx)
-	if err != nil {
-		return fmt.Errorf("connect to the engine: %w", classify(ctx, err))
-	}
-	defer conn.Close()
-	fresh := http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) { return conn, nil }}
+	fresh := c.answers.usual.Clone()
+	fresh.DisableKeepAlives = true // nor does it find one that another call has left
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine/_ping", nil)
 	if err != nil {
 		return err

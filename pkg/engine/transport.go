@@ -65,7 +65,7 @@ const waitBuffer = 1 << 10
 
 // byAnswer sends each call through the transport for the answer that it expects.
 type byAnswer struct {
-	usual http.RoundTripper
+	usual *http.Transport
 	long  *http.Transport
 	wait  *http.Transport
 }

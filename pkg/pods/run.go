@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/containerd/containerd/log"
+
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 )
 
