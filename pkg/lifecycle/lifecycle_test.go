@@ -86,6 +86,9 @@ func (w *world) do(t *testing.T, act Action) {
 		w.runs, w.seen = false, SeenStopped
 	case ActionGiveUp:
 		w.runs, w.stage, w.ended, w.seen = false, StageEnded, true, SeenLost
+		if fails { // it may come back yet
+			w.seen = SeenExited
+		}
 	case ActionEnd:
 		if w.runs || w.elsewhere {
 			t.Errorf("containers run of a pod that is told to have ended: %v", w.log)

@@ -2,6 +2,7 @@ package pods_test
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -9,7 +10,9 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine/enginetest"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podlogs"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
 // TestSandboxStops under its pod: it is started again with what is inside, and what ran
@@ -41,6 +44,34 @@ func TestSandboxStops(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestLostSandboxComesBack: a pod that must not run twice ends when its sandbox is refused
+// too often, and its log is there once the sandbox is not refused any more.
+func TestLostSandboxComesBack(t *testing.T) {
+	n := newNode(t, func(n *node) { n.size = 0 })
+	n.host.InnerProgram("serve", func(p *enginetest.Process) int {
+		_, _ = fmt.Fprintln(p.Stdout, "kept")
+		p.Signal()
+		return 1
+	})
+	p := newPod(restarting(v1.RestartPolicyNever))
+	n.create(p)
+	n.awaitRunning(p, "main")
+	s := n.sandbox(p)
+	const refusals = 6 // five, after which the sandbox counts as lost, and one of the search for the log
+	for range refusals {
+		n.host.Fail("POST /containers/"+pool.AssignedName(string(p.UID))+"/start", http.StatusInternalServerError, "task: already exists")
+	}
+	n.host.Exit(s.ID, 137)
+	if end := n.awaitEnd(p, "main"); end.ExitCode != 137 || !strings.Contains(end.Message, "the pod's sandbox stopped") {
+		t.Errorf("it ended with %+v", end)
+	}
+	n.host.Await("its log is kept, its sandbox let go", func(s enginetest.Snapshot) bool { return len(s.Containers)+len(s.Networks) == 0 })
+	if got := n.log(podlogs.Query{UID: p.UID}); got != "kept\n" {
+		t.Errorf("log: %q", got)
+	}
+	n.delete(p, nil)
 }
 
 // TestStartOverKeepsEnds: a container that has ended for good does not run again in the
