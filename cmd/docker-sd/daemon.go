@@ -134,8 +134,8 @@ func (d *daemon) run(ctx context.Context) error {
 	systemd.starting(ctx)
 	operators, stopOperators := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopOperators()
-	var group sync.WaitGroup
-	group.Go(func() { d.observer.serve(operators, d.settings) })
+	var observing, group sync.WaitGroup
+	observing.Go(func() { d.observer.serve(operators, d.settings) })
 	served := make(chan error, 1)
 	group.Go(func() { served <- d.server.Serve(d.listener) })
 	work, stop := context.WithCancel(ctx)
@@ -155,8 +155,10 @@ func (d *daemon) run(ctx context.Context) error {
 	defer cancel()
 	err = errors.Join(err, d.server.Shutdown(drain))
 	stop()
-	stopOperators()
 	group.Wait()
+	// Last, because the parts of docker-sd report until they have ended.
+	stopOperators()
+	observing.Wait()
 	return err
 }
 

@@ -98,22 +98,28 @@ func (o *observer) serve(ctx context.Context, settings config.Config) {
 		})
 	}
 	<-ctx.Done()
-	drain, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	if err := server.Shutdown(drain); err != nil {
+	if err := within(farewell, server.Shutdown); err != nil {
 		log.G(ctx).WithError(err).Warn("the admin address could not be closed")
 	}
 	group.Wait()
-	if err := o.tell.tracer.Close(drain); err != nil {
+	if err := within(farewell, o.tell.tracer.Close); err != nil {
 		log.G(ctx).WithError(err).Warn("the last traces could not be sent")
 	}
 }
 
+// farewell is the time for calls of operators to end, and for the last traces to be sent.
+const farewell = time.Second
+
+// within ends the context of do after limit.
+func within(limit time.Duration, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	return do(ctx)
+}
+
 // close lets go of what a failed start has opened.
 func (o *observer) close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	errs := []error{o.tell.tracer.Close(ctx)}
+	errs := []error{within(farewell, o.tell.tracer.Close)}
 	for _, listener := range o.listeners {
 		errs = append(errs, listener.Close())
 	}

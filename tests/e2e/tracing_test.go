@@ -39,7 +39,10 @@ func TestTracing(t *testing.T) {
 		p.delete(0)
 		p.waitGone()
 	}
-	// An end sends what waits.
+	third := d.run(t, newPod(shell("c", "trap '' TERM; while :; do usleep 50000; done")))
+	third.waitRunning()
+	third.delete(int64(runLimit.Seconds()))
+	// An end sends what waits, and what its own end finished.
 	if err := d.stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +57,8 @@ func TestTracing(t *testing.T) {
 	}
 	checkLife(t, taker, first.pod, "pod", "claim", "images", "volumes", "init containers", "create container", "start container", "delete")
 	checkLife(t, taker, second.pod, "pod", "claim", "images", "create container", "start container", "delete")
-	traces := []string{traceOf(first.pod), traceOf(second.pod)}
+	checkLife(t, taker, third.pod, "pod", "claim", "images", "create container", "start container", "delete")
+	traces := []string{traceOf(first.pod), traceOf(second.pod), traceOf(third.pod)}
 	calls := []string{"Create", "Status", "GetLogs", "Delete"}
 	for _, span := range taker.Spans() {
 		if ours := slices.Contains(traces, hex.EncodeToString(span.TraceId)); ours == slices.Contains(calls, span.Name) {
