@@ -130,15 +130,15 @@ func untilAnswered(ctx context.Context, s *pool.Sandbox, call func() error) erro
 	}
 }
 
-// GracePeriod is how long containers have to stop: the lesser of what the pod
-// and the delete allow (protocol 4).
+// GracePeriod is how long containers have to stop: what the delete says, in seconds, and
+// what the pod says if the delete says nothing, as with kubelet (protocol 4).
 func GracePeriod(spec *v1.Pod, deletion *int64) time.Duration {
 	seconds := int64(v1.DefaultTerminationGracePeriodSeconds)
 	if spec.Spec.TerminationGracePeriodSeconds != nil {
 		seconds = *spec.Spec.TerminationGracePeriodSeconds
 	}
 	if deletion != nil {
-		seconds = min(seconds, *deletion)
+		seconds = *deletion
 	}
 	return time.Duration(max(seconds, 0)) * time.Second
 }

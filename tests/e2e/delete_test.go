@@ -53,16 +53,25 @@ func TestDeleteGrace(t *testing.T) {
 	}
 }
 
-// TestDeleteTakesTheLesserGrace of the pod's and the delete's.
-func TestDeleteTakesTheLesserGrace(t *testing.T) {
+// TestDeleteHasAGraceOfItsOwn: it wins over the pod's, whether it is longer or shorter, as
+// with kubelet (protocol 4).
+func TestDeleteHasAGraceOfItsOwn(t *testing.T) {
 	t.Parallel()
-	pod := newPod(shell("c", "trap '' TERM; while :; do usleep 50000; done"))
-	seconds := int64(1)
-	pod.Spec.TerminationGracePeriodSeconds = &seconds
-	p := sharedDaemon(t).run(t, pod)
-	p.waitPhase(v1.PodRunning)
-	p.delete(600)
+	d := sharedDaemon(t)
+	dir := filepath.Join(d.hostPath(), "long-grace")
+	pod := withVolume(newPod(shell("c", "trap 'sleep 3; touch /vol/done; exit 0' TERM; touch /vol/up; while :; do usleep 50000; done")), hostDir(dir), "/vol")
+	second := int64(1)
+	pod.Spec.TerminationGracePeriodSeconds = &second
+	p := d.run(t, pod)
+	eventually(t, runLimit, "the container has set its trap", func() bool {
+		_, err := os.Stat(filepath.Join(dir, "up"))
+		return err == nil
+	}, nil)
+	p.delete(int64(runLimit.Seconds()))
 	p.waitGone()
+	if _, err := os.Stat(filepath.Join(dir, "done")); err != nil {
+		t.Errorf("the container was not left to end in its own time: %v", err)
+	}
 }
 
 func TestDeleteIsIdempotent(t *testing.T) {
