@@ -169,7 +169,8 @@ func (p *Pool) bootNoted(ctx context.Context, m making) (*Sandbox, error) {
 	s, err := p.boot(step, m)
 	done(err)
 	p.mu.Lock()
-	if ctx.Err() == nil {
+	// A port that is taken on the host is the trouble of the pod that wants it, not of the node.
+	if ctx.Err() == nil && (err == nil || len(m.ports) == 0) {
 		p.lastErr = err
 	}
 	p.mu.Unlock()
