@@ -54,8 +54,7 @@ type Stay struct {
 	Found bool
 	// Again says that the pod's containers may have run in another sandbox.
 	Again bool
-	// Loss says why containers ended that ran when the sandbox stopped, "" if it never
-	// did.
+	// Loss says why containers ended that ran when the sandbox stopped.
 	Loss string
 }
 

@@ -28,6 +28,16 @@ func (r *runner) run(ctx context.Context) (v1.ContainerStateTerminated, error) {
 		if err != nil {
 			return end, err
 		}
+		repeats := false
+		if !r.restarts(end) {
+			repeats, end = r.afterSandboxStopped(end)
+		}
+		if repeats {
+			if err := r.runAgain(ctx, end); err != nil {
+				return end, err
+			}
+			continue
+		}
 		if !r.restarts(end) {
 			r.p.Statuses.Update(r.spec.Name, func(s *v1.ContainerStatus) {
 				s.State = v1.ContainerState{Terminated: &end}

@@ -75,7 +75,10 @@ func (r *runner) terminatedState(state engine.State) v1.ContainerStateTerminated
 	}
 	if r.diedWithSandbox(state) {
 		// Its engine knows no more than that it is gone, and says 255.
-		end.ExitCode, end.Reason, end.Message = 137, "Error", r.s.Loss
+		end.ExitCode, end.Reason, end.Message = sigkilled, "Error", r.s.Loss
+		if stopped := metav1.NewTime(r.s.Stopped); end.StartedAt.Before(&stopped) {
+			end.FinishedAt = stopped
+		}
 	}
 	if message := r.terminationMessage(state); message != "" {
 		if end.Message != "" {
@@ -89,7 +92,7 @@ func (r *runner) terminatedState(state engine.State) v1.ContainerStateTerminated
 // diedWithSandbox says that a container began before its sandbox was started
 // again, and was found ended only after that.
 func (r *runner) diedWithSandbox(state engine.State) bool {
-	return r.s != nil && r.s.Loss != "" && state.StartedAt.Before(r.s.Started) && !state.FinishedAt.Before(r.s.Started)
+	return r.s != nil && !state.StartedAt.IsZero() && state.StartedAt.Before(r.s.Started) && !state.FinishedAt.Before(r.s.Started)
 }
 
 // Bounds of a termination message, as in kubelet.

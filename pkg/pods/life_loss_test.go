@@ -205,3 +205,71 @@ func TestSandboxThatDoesNotComeBack(t *testing.T) {
 	})
 	n.delete(p, nil)
 }
+
+// TestInitsAfterTheSandboxStopped: they run again before a main container that does, as in
+// a new sandbox of kubelet's; not where none does, and not twice where nothing happened.
+func TestInitsAfterTheSandboxStopped(t *testing.T) {
+	for _, while := range []string{"docker-sd runs", "docker-sd is away"} {
+		t.Run(while, func(t *testing.T) {
+			n := newNode(t)
+			var inits, mains atomic.Int32
+			n.host.InnerProgram("prepare", func(*enginetest.Process) int { inits.Add(1); return 0 })
+			n.host.InnerProgram("serve", func(p *enginetest.Process) int {
+				if mains.Add(1) != inits.Load() {
+					t.Errorf("run %d of the main container after %d of its init container", mains.Load(), inits.Load())
+				}
+				p.Signal()
+				return 1
+			})
+			p := newPod(restarting(v1.RestartPolicyOnFailure), withInit(container("first", "prepare")))
+			n.create(p)
+			n.awaitRunning(p, "main")
+			id := n.sandbox(p).ID
+			stopSandbox(n, id, while)
+			n.await(p, "running once more", func(r podstatus.Report) bool { return isRunning("main")(r) && statusOf(r, "main").RestartCount == 1 })
+			n.restart()
+			n.awaitRunning(p, "main")
+			r, _ := n.manager.Status(p)
+			if got := statusOf(r, "first"); inits.Load() != 2 || got.RestartCount != 1 || got.State.Terminated == nil || got.State.Terminated.ExitCode != 0 {
+				t.Errorf("the init container has run %d times: %+v", inits.Load(), got)
+			}
+			if got := statusOf(r, "main").LastTerminationState.Terminated; got == nil || got.ExitCode != 137 || !strings.Contains(got.Message, "the pod's sandbox stopped") {
+				t.Errorf("the main container ended before with %+v", got)
+			}
+			n.delete(p, nil)
+		})
+	}
+}
+
+// stopSandbox has a sandbox stop under its pod.
+func stopSandbox(n *node, id, while string) {
+	n.t.Helper()
+	if while == "docker-sd runs" {
+		n.host.Exit(id, 137)
+		return
+	}
+	n.end()
+	n.host.Exit(id, 137)
+	n.start()
+}
+
+// TestInitsOfAPodThatNeverRestarts: when its sandbox stops between two init containers, the
+// pod cannot go on, since what the first prepared in memory is gone.
+func TestInitsOfAPodThatNeverRestarts(t *testing.T) {
+	n := newNode(t)
+	var inits atomic.Int32
+	n.host.InnerProgram("prepare", func(*enginetest.Process) int { inits.Add(1); return 0 })
+	p := newPod(withInit(container("first", "prepare"), container("second", "serve")))
+	n.create(p)
+	n.awaitRunning(p, "second")
+	n.host.Exit(n.sandbox(p).ID, 137)
+	n.await(p, "without its first init container", func(r podstatus.Report) bool {
+		end := statusOf(r, "first").State.Terminated
+		return end != nil && end.ExitCode == 137 && strings.Contains(end.Message, "the pod's sandbox stopped")
+	})
+	n.awaitPhase(p, podstatus.PhaseFailed)
+	if got := inits.Load(); got != 1 {
+		t.Errorf("the init container ran %d times", got)
+	}
+	n.delete(p, nil)
+}

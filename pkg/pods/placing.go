@@ -164,13 +164,8 @@ func (l *life) ask(ctx context.Context) lifecycle.Observation {
 // moveBack begins a stay in a sandbox that has containers of the pod.
 func (l *life) moveBack(ctx context.Context, s *pool.Sandbox) lifecycle.Observation {
 	back := &containers.Stay{Sandbox: s, Found: true, Again: l.again}
-	switch {
-	case l.stay != nil:
-		back.Loss = lossMessage
-	case s.Stopped && l.record.Load().Rebooted(records.Now()):
+	if back.Loss = lossMessage; l.stay == nil && l.record.Load().Rebooted(records.Now()) {
 		back.Loss = rebootMessage
-	case s.Stopped:
-		back.Loss = lossMessage
 	}
 	if l.stay == nil {
 		l.assign(ctx, s)

@@ -210,22 +210,19 @@ func (p *Pool) dropDeadHolders(ctx context.Context, containers []engine.Containe
 
 // startHeld starts a sandbox again, and before that the holder of its network. A
 // sandbox that lost its network while it ran is ended first: a running container gets
-// no other. It says whether all that ran in the sandbox has ended.
-func (p *Pool) startHeld(ctx context.Context, c engine.Container) (stopped bool, err error) {
-	stopped = c.State.Status != engine.StatusRunning
-	if stopped {
+// no other.
+func (p *Pool) startHeld(ctx context.Context, c engine.Container) error {
+	if c.State.Status != engine.StatusRunning {
 		// It may have stopped because the engine ends all containers.
 		if err := p.host.Accepts(ctx); err != nil {
-			return stopped, err
+			return err
 		}
 	}
 	if c.NetworkOf != "" {
 		_, err := p.held(ctx, c.NetworkOf)
 		if errdefs.IsFailedPrecondition(err) {
-			if stopped = true; c.State.Alive() {
+			if err = nil; c.State.Alive() {
 				err = p.host.Stop(ctx, c.ID, 0)
-			} else {
-				err = nil
 			}
 			if err == nil {
 				err = p.host.Accepts(ctx)
@@ -236,8 +233,8 @@ func (p *Pool) startHeld(ctx context.Context, c engine.Container) (stopped bool,
 			}
 		}
 		if err != nil {
-			return stopped, fmt.Errorf("have its network back: %w", err)
+			return fmt.Errorf("have its network back: %w", err)
 		}
 	}
-	return stopped, p.host.Start(ctx, c.ID)
+	return p.host.Start(ctx, c.ID)
 }

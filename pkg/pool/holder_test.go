@@ -277,7 +277,7 @@ func TestHolderDies(t *testing.T) {
 			t.Fatalf("the sandbox lives on without a network: %+v", container(host, s.ID).State)
 		}
 		again, err := p.Adopt(t.Context(), s.Name)
-		if err != nil || !again.Stopped || again.IP == "" || !container(host, holder).State.Alive() {
+		if err != nil || again.Stopped.IsZero() || again.IP == "" || !container(host, holder).State.Alive() {
 			t.Fatalf("adopted %+v, %v", again, err)
 		}
 		advance(time.Minute)

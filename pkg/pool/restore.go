@@ -30,8 +30,7 @@ func (p *Pool) Adopt(ctx context.Context, name string) (*Sandbox, error) {
 	if len(found) == 0 {
 		return nil, fmt.Errorf("sandbox %s: %w", name, errdefs.ErrNotFound)
 	}
-	stopped, err := p.startHeld(ctx, found[0])
-	if err != nil {
+	if err := p.startHeld(ctx, found[0]); err != nil {
 		return nil, fmt.Errorf("start sandbox %s again: %w", name, err)
 	}
 	fault.Point("pool.adopt.started")
@@ -41,7 +40,6 @@ func (p *Pool) Adopt(ctx context.Context, name string) (*Sandbox, error) {
 	if err != nil {
 		return nil, fmt.Errorf("adopt sandbox %s: %w", name, err)
 	}
-	s.Stopped = stopped
 	return s, nil
 }
 

@@ -51,8 +51,9 @@ type Sandbox struct {
 	// Dir is this sandbox's folder on the host, at the same path inside.
 	Dir string
 	// Booted is when the sandbox's container was made, Started when it was started
-	// last.
-	Booted, Started time.Time
+	// last, and Stopped when it stopped before that, zero if it never did. All that ran in
+	// it before Started has ended.
+	Booted, Started, Stopped time.Time
 	// Engine is the engine inside, Init the first process.
 	Engine *engine.Client
 	Init   *initapi.Client
@@ -67,9 +68,6 @@ type Sandbox struct {
 	bounds engine.Bounds
 	// hostName of the container when it was found: the pool name or a pod's.
 	hostName string
-	// Stopped says that it was found stopped and was started again: all that ran in
-	// it has ended.
-	Stopped bool
 
 	// running ends, by a call of end, when the container does not run any more.
 	running context.Context
@@ -360,7 +358,8 @@ func (p *Pool) connect(ctx context.Context, name, id, holder string) (_ *Sandbox
 		return nil, err
 	}
 	network := NetworkName(name)
-	s.IP, s.Booted, s.Started = cmp.Or(seen.IPs[network], held.IPs[network]), seen.Created, seen.State.StartedAt
+	s.IP, s.Booted = cmp.Or(seen.IPs[network], held.IPs[network]), seen.Created
+	s.Started, s.Stopped = seen.State.StartedAt, seen.State.FinishedAt
 	s.Image, s.hostName = seen.ImageID, seen.Name
 	s.bounds = seen.Bounds
 	if p.config.StoreVolume != "" {

@@ -5,8 +5,10 @@ package e2e_test
 import (
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -200,6 +202,73 @@ func TestSandboxOfAPodDies(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestInitsAfterTheSandboxDied: a memory volume that comes back empty is filled again
+// before the main container runs again, and an end stays what it was told to be when
+// docker-sd is restarted.
+func TestInitsAfterTheSandboxDied(t *testing.T) {
+	t.Parallel()
+	d := ownDaemon(t, 0, nil)
+	pod := newPod(shell("c", "cat /mem/file; "+untilStopped))
+	pod.Spec.RestartPolicy = v1.RestartPolicyAlways
+	pod.Spec.InitContainers = []v1.Container{shell("init", "echo prepared >/mem/file")}
+	p := d.run(t, withVolume(pod, v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{Medium: v1.StorageMediumMemory}}, "/mem"))
+	p.waitLog("c", "prepared\n")
+	died := time.Now()
+	if err := suite.engine.kill(t.Context(), p.sandbox().ID); err != nil {
+		t.Fatal(err)
+	}
+	again := p.waitFor("the container runs again", func(s podStatus) bool {
+		c := s.container("c")
+		return c.State.Running != nil && c.RestartCount == 1
+	})
+	p.waitLog("c", "prepared\n")
+	if got := again.container("init"); got.RestartCount != 1 || got.State.Terminated == nil || got.State.Terminated.ExitCode != 0 {
+		t.Errorf("the init container: %+v", got)
+	}
+	told := again.container("c").LastTerminationState.Terminated
+	if told == nil || told.ExitCode != 137 || !strings.Contains(told.Message, "the pod's sandbox stopped") || told.FinishedAt.Sub(died) > 5*time.Second {
+		t.Errorf("the container ended with %+v, its sandbox was killed at %s", told, died)
+	}
+	if err := d.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.start(); err != nil {
+		t.Fatal(err)
+	}
+	d.waitReady(t)
+	if got := p.waitRunning().container("c").LastTerminationState.Terminated; got == nil || !reflect.DeepEqual(*got, *told) {
+		t.Errorf("after a restart of docker-sd the last end is %+v, it was %+v", got, told)
+	}
+}
+
+// TestPortThatTheHostUses is the trouble of the pod that wants it: the node stays ready and
+// takes other pods, and the pod runs once the port is free.
+func TestPortThatTheHostUses(t *testing.T) {
+	t.Parallel()
+	d := ownDaemon(t, 1, nil)
+	d.waitWarm(t, 1)
+	held, err := net.Listen("tcp", "0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	c := shell("c", untilStopped)
+	c.Ports = []v1.ContainerPort{{ContainerPort: 80, HostPort: int32(held.Addr().(*net.TCPAddr).Port)}}
+	p := d.run(t, newPod(c))
+	p.waitFor("the pod says why it waits", func(s podStatus) bool {
+		w := s.container("c").State.Waiting
+		return w != nil && strings.Contains(w.Message, "address already in use")
+	})
+	if code, text := d.must(t, http.MethodGet, "/readyz", nil); code != http.StatusOK {
+		t.Errorf("/readyz says %d %s", code, text)
+	}
+	d.run(t, newPod(shell("c", "true"))).waitPhase(v1.PodSucceeded)
+	if err := held.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p.waitRunning()
 }
 
 func TestEmptyPool(t *testing.T) {
