@@ -63,6 +63,8 @@ const (
 	SeenClaimed Observation = "claimed"
 	// SeenCleared is seenClaimed, and the sandbox that is replaced is gone.
 	SeenCleared Observation = "cleared"
+	// SeenOverdue: the pod's deadline passed before it got the sandbox that it claimed.
+	SeenOverdue Observation = "overdue"
 	// SeenRunning: the sandbox runs.
 	SeenRunning Observation = "running"
 	// SeenFinished: all containers have ended for good.
@@ -89,6 +91,7 @@ const (
 	ActionClaim        Action = "claim a sandbox"
 	ActionClear        Action = "remove the lost sandbox"
 	ActionPlace        Action = "wait for the claimed sandbox"
+	ActionGiveBack     Action = "record the reason and give the claim back"
 	ActionFind         Action = "find the sandbox"
 	ActionAsk          Action = "ask once for the sandbox"
 	ActionRecover      Action = "start the sandbox again"
@@ -117,6 +120,8 @@ var transitions = map[Position]Action{
 	{StageAdmitted, SeenNothing}: ActionClaim,
 	{StageAdmitted, SeenClaimed}: ActionPlace,
 	{StagePlaced, SeenClaimed}:   ActionPlace,
+	{StageAdmitted, SeenOverdue}: ActionGiveBack,
+	{StagePlaced, SeenOverdue}:   ActionGiveBack,
 
 	{StagePlaced, SeenNothing}:     ActionFind,
 	{StagePlaced, SeenRunning}:     ActionRun,
@@ -130,6 +135,7 @@ var transitions = map[Position]Action{
 	{StageReplacing, SeenNothing}: ActionClaim,
 	{StageReplacing, SeenClaimed}: ActionClear,
 	{StageReplacing, SeenCleared}: ActionPlace,
+	{StageReplacing, SeenOverdue}: ActionGiveBack,
 
 	{StageEnding, SeenNothing}:     ActionFind,
 	{StageEnding, SeenRunning}:     ActionStop,
@@ -149,6 +155,7 @@ var transitions = map[Position]Action{
 
 	{StageStopping, SeenNothing}:     ActionAsk,
 	{StageStopping, SeenClaimed}:     ActionErase,
+	{StageStopping, SeenOverdue}:     ActionErase,
 	{StageStopping, SeenRunning}:     ActionStop,
 	{StageStopping, SeenFinished}:    ActionStop,
 	{StageStopping, SeenReason}:      ActionStop,

@@ -12,21 +12,21 @@ import (
 
 var allStages = []Stage{StageAdmitted, StageReplacing, StagePlaced, StageEnding, StageEnded, StageArchived, StageStopping, StageRemoving}
 
-var allObservations = []Observation{SeenNothing, SeenClaimed, SeenCleared, SeenRunning, SeenFinished, SeenReason, SeenStopped,
+var allObservations = []Observation{SeenNothing, SeenClaimed, SeenCleared, SeenOverdue, SeenRunning, SeenFinished, SeenReason, SeenStopped,
 	SeenExited, SeenReplaceable, SeenLost, SeenReleased}
 
 // TestNext has each position once: what is done there, or "" where no pod comes.
 func TestNext(t *testing.T) {
 	// One line for each stage, in the order of allObservations.
 	for at, want := range map[Stage][]Action{
-		StageAdmitted:  {ActionClaim, ActionPlace, "", "", "", "", "", "", "", "", ""},
-		StageReplacing: {ActionClaim, ActionClear, ActionPlace, "", "", "", "", "", "", "", ""},
-		StagePlaced: {ActionFind, ActionPlace, "", ActionRun, ActionEnd, ActionRecordReason, "", ActionRecover,
+		StageAdmitted:  {ActionClaim, ActionPlace, "", ActionGiveBack, "", "", "", "", "", "", "", ""},
+		StageReplacing: {ActionClaim, ActionClear, ActionPlace, ActionGiveBack, "", "", "", "", "", "", "", ""},
+		StagePlaced: {ActionFind, ActionPlace, "", ActionGiveBack, ActionRun, ActionEnd, ActionRecordReason, "", ActionRecover,
 			ActionReplace, ActionGiveUp, ""},
-		StageEnding:   {ActionFind, "", "", ActionStop, "", "", ActionEnd, "", ActionGiveUp, ActionGiveUp, ""},
-		StageEnded:    {ActionFind, "", "", ActionArchive, "", "", "", ActionFind, ActionRest, ActionRest, ""},
-		StageArchived: {ActionRelease, "", "", ActionRelease, "", "", "", "", "", "", ActionRest},
-		StageStopping: {ActionAsk, ActionErase, "", ActionStop, ActionStop, ActionStop, ActionErase, ActionErase,
+		StageEnding:   {ActionFind, "", "", "", ActionStop, "", "", ActionEnd, "", ActionGiveUp, ActionGiveUp, ""},
+		StageEnded:    {ActionFind, "", "", "", ActionArchive, "", "", "", ActionFind, ActionRest, ActionRest, ""},
+		StageArchived: {ActionRelease, "", "", "", ActionRelease, "", "", "", "", "", "", ActionRest},
+		StageStopping: {ActionAsk, ActionErase, "", ActionErase, ActionStop, ActionStop, ActionStop, ActionErase, ActionErase,
 			ActionErase, ActionErase, ""},
 		StageRemoving: slices.Repeat([]Action{ActionErase}, len(allObservations)),
 	} {
@@ -53,7 +53,9 @@ type world struct {
 	ended           bool
 	kept            bool
 	erased          bool
-	log             []string
+	// placeless says that the record names no sandbox any more.
+	placeless bool
+	log       []string
 }
 
 // do is what the action's code does, seen from outside: what it does to the world, and
@@ -66,10 +68,19 @@ func (w *world) do(t *testing.T, act Action) {
 	case ActionClear:
 		w.elsewhere, w.seen = false, SeenCleared
 	case ActionPlace:
+		if fails {
+			w.seen = SeenOverdue
+			break
+		}
 		w.stage, w.seen = w.stage.Reach(StagePlaced), SeenRunning
+	case ActionGiveBack:
+		if w.runs || w.elsewhere {
+			t.Errorf("a sandbox was given back in which the pod may run: %v", w.log)
+		}
+		w.stage, w.seen, w.placeless = w.stage.Reach(StageEnding), SeenLost, true
 	case ActionFind, ActionAsk, ActionRecover:
 		w.seen = SeenRunning
-		if fails {
+		if fails || w.placeless {
 			w.seen = SeenLost
 			if w.mayRepeat && act != ActionAsk {
 				w.seen = SeenReplaceable

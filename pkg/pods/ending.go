@@ -93,7 +93,7 @@ func (l *life) stop(ctx context.Context) lifecycle.Observation {
 // and its devices are not free, until they are gone.
 func (l *life) giveUp(ctx context.Context) lifecycle.Observation {
 	end := l.record.Load().End
-	if l.stay == nil {
+	if l.stay == nil && l.record.Load().Sandbox != "" {
 		l.events.Report(ctx, EventLost, "", nil)
 		if l.retireSandbox(ctx); ctx.Err() != nil {
 			return l.seen

@@ -29,19 +29,69 @@ func (l *life) claimAgain() lifecycle.Observation {
 
 // place waits until the pod has the sandbox that it claimed. Images are brought to the
 // host first: those are shared with a sandbox that boots later.
-func (l *life) place(ctx context.Context) lifecycle.Observation {
+func (l *life) place(work context.Context) lifecycle.Observation {
+	ctx, cancel := l.untilDeadline(work)
+	defer cancel()
 	l.containers.Images.Fetch(ctx)
-	if ctx.Err() != nil {
-		return l.seen
+	err := ctx.Err()
+	var s *pool.Sandbox
+	if err == nil {
+		step, done := l.events.Step(ctx, StepClaim)
+		s, err = l.awaitClaimed(step)
+		done(err)
 	}
-	step, done := l.events.Step(ctx, StepClaim)
-	s, err := l.awaitClaimed(step)
-	done(err)
-	if err != nil {
+	switch {
+	case err != nil && work.Err() != nil:
 		return l.seen
+	case err != nil:
+		return lifecycle.SeenOverdue
 	}
+	l.assign(work, s)
 	l.stay = &containers.Stay{Sandbox: s, Again: l.again}
 	return lifecycle.SeenRunning
+}
+
+// untilDeadline ends with the pod's deadline, if it has one, or when cancel is called.
+func (p *pod) untilDeadline(ctx context.Context) (_ context.Context, cancel context.CancelFunc) {
+	if p.spec.Spec.ActiveDeadlineSeconds == nil {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, p.timeLeft(), errDeadline)
+}
+
+// timeLeft until the pod's deadline, which it has. It began when the pod was admitted.
+func (p *pod) timeLeft() time.Duration {
+	return time.Duration(*p.spec.Spec.ActiveDeadlineSeconds)*time.Second - p.record.Load().Age(records.Now(), time.Now())
+}
+
+// giveBack ends a pod whose deadline passed while it waited for its image or its sandbox.
+// The record names no sandbox any more before the claim is given back: the next moment
+// that sandbox may be another pod's.
+func (l *life) giveBack(ctx context.Context) lifecycle.Observation {
+	end := l.endFor(errDeadline)
+	tries := retry.New(time.Second, 15*time.Second)
+	for {
+		err := l.record.Change(func(r *records.Record) {
+			if !r.Stage.Deleting() {
+				r.Stage, r.End, r.Sandbox, r.Replaced = lifecycle.StageEnding, &end, "", ""
+			}
+		})
+		if l.record.Load().Stage.Deleting() {
+			return l.seen
+		}
+		if err == nil {
+			break
+		}
+		if tries.Failed(ctx, "the end of a pod that has no sandbox yet could not be saved, trying again", err) != nil {
+			return l.seen
+		}
+	}
+	fault.Point("pods.overdue.recorded")
+	l.settled()
+	l.node.sandboxes.Return(l.claim)
+	l.claim = nil
+	fault.Point("pods.overdue.returned")
+	return lifecycle.SeenLost
 }
 
 // awaitClaimed tries again when a boot fails, since a refused create would be final for
@@ -65,7 +115,6 @@ func (l *life) awaitClaimed(ctx context.Context) (*pool.Sandbox, error) {
 		}
 		if err == nil {
 			l.events.Tell(ctx, EventPlaced, "", log.Fields{"sandbox": s.Name})
-			l.assign(ctx, s)
 			tries.Succeeded(ctx, "the pod has a sandbox")
 			return s, nil
 		}
@@ -135,6 +184,10 @@ const (
 
 // find looks for the sandbox of the record for as long as the host's engine is away.
 func (l *life) find(ctx context.Context) lifecycle.Observation {
+	if l.record.Load().Sandbox == "" {
+		l.locate()
+		return lifecycle.SeenLost // it never had one
+	}
 	s, err := l.search(ctx)
 	if ctx.Err() != nil {
 		return l.seen

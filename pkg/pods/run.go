@@ -54,6 +54,8 @@ func (l *life) carryOut(ctx context.Context, do lifecycle.Action) lifecycle.Obse
 		return l.clearReplaced(ctx)
 	case lifecycle.ActionPlace:
 		return l.place(ctx)
+	case lifecycle.ActionGiveBack:
+		return l.giveBack(ctx)
 	case lifecycle.ActionFind:
 		return l.find(ctx)
 	case lifecycle.ActionAsk:

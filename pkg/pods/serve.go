@@ -14,7 +14,6 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/containers"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
@@ -103,12 +102,10 @@ func causeOr(ctx context.Context, err error) error {
 // bound calls cancel when the sandbox stops or the pod's deadline passes, until stop.
 func (r *sandboxRun) bound(cancel context.CancelCauseFunc) (stop func()) {
 	stopGone := r.stay.AfterGone(func() { cancel(errSandboxExited) })
-	seconds := r.p.spec.Spec.ActiveDeadlineSeconds
-	if seconds == nil {
+	if r.p.spec.Spec.ActiveDeadlineSeconds == nil {
 		return func() { stopGone() }
 	}
-	left := time.Duration(*seconds)*time.Second - r.p.record.Load().Age(records.Now(), time.Now())
-	deadline := time.AfterFunc(left, func() { cancel(errDeadline) })
+	deadline := time.AfterFunc(r.p.timeLeft(), func() { cancel(errDeadline) })
 	return func() { stopGone(); deadline.Stop() }
 }
 

@@ -321,3 +321,23 @@ func podIsOverdue(c *crashRun) {
 	p.delete(5)
 	c.gone(p)
 }
+
+// podWaitsTooLong is the life of a pod whose deadline passes before it has its image.
+func podWaitsTooLong(c *crashRun) {
+	pod := c.pod(nil, []v1.Container{shell("main", "echo main >>/marks/main")})
+	pod.Spec.Containers[0].Image, pod.Spec.ActiveDeadlineSeconds = "127.0.0.1:1/no/such:image", ptr(int64(1))
+	c.arm(c.point())
+	if c.pool > 0 {
+		c.d.waitWarm(c.t, c.pool)
+	}
+	p := c.create(pod)
+	c.died(c.point())
+	c.resume()
+	c.find(p)
+	if end := p.waitPhase(v1.PodFailed).container("main").State.Terminated; end.ExitCode != 137 || !strings.Contains(end.Message, "DeadlineExceeded") {
+		c.t.Errorf("end = %+v", end)
+	}
+	p.delete(5)
+	c.gone(p)
+	c.checkMarks(map[string]int{"main": 0})
+}

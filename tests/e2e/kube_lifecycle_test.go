@@ -183,6 +183,20 @@ func kubeActiveDeadline(t *testing.T, d kubeDaemon) {
 	}
 }
 
+// kubeDeadlineWhileWaiting: the time for which a pod waits counts, as kubelet counts it.
+func kubeDeadlineWhileWaiting(t *testing.T, d kubeDaemon) {
+	pod := newPod(shell("c", "true"))
+	pod.Spec.Containers[0].Image = "127.0.0.1:1/no/such:image"
+	pod.Spec.ActiveDeadlineSeconds = ptr(int64(2))
+	p := d.run(t, pod)
+	end := p.waitPhase(v1.PodFailed).container("c").State.Terminated
+	if end.ExitCode != 137 || !strings.Contains(end.Message, "DeadlineExceeded") {
+		t.Errorf("it ended with %+v", end)
+	}
+	p.delete(0)
+	p.waitGone()
+}
+
 func kubeTerminationMessages(t *testing.T, d kubeDaemon) {
 	written := shell("written", "echo ignored; printf 'it is done' >/tmp/message")
 	written.TerminationMessagePath = "/tmp/message"

@@ -49,6 +49,7 @@ var kubeTests = []struct {
 	{"failed postStart", kubeFailedPostStart},
 	{"preStop", kubePreStop},
 	{"active deadline", kubeActiveDeadline},
+	{"active deadline of a pod that waits", kubeDeadlineWhileWaiting},
 	{"termination messages", kubeTerminationMessages},
 	{"process and IPC namespaces", kubeNamespaces},
 	{"liveness restarts", kubeLivenessRestarts},
