@@ -47,7 +47,15 @@ func (p *pod) diskUser(ctx context.Context, s *pool.Sandbox) eviction.User {
 	defer cancel()
 	requests := resource.PodRequests(p.spec, resource.PodResourcesOptions{ExcludeOverhead: true})
 	u := eviction.User{UID: string(p.spec.UID), Name: p.spec.Name, Request: requests.StorageEphemeral().Value(),
-		Folder: p.measure(ctx, s.Dir, ".")}
+		Folder: p.measure(ctx, s.Dir, "."), Containers: p.containerUsers(ctx, s)}
+	u.Data = measureInside(ctx, s, initapi.DataPath)
+	return u
+}
+
+// containerUsers measures the containers that exist, those that have ended included: what
+// each has written to its file system, and its log.
+func (p *pod) containerUsers(ctx context.Context, s *pool.Sandbox) []eviction.Container {
+	var out []eviction.Container
 	for _, c := range podspec.Containers(p.spec) {
 		now, _ := p.statuses.Instance(c.Name)
 		if now.ID == "" {
@@ -58,10 +66,9 @@ func (p *pod) diskUser(ctx context.Context, s *pool.Sandbox) eviction.User {
 			log.G(ctx).WithError(err).Debug("what a container has written could not be measured")
 		}
 		written += measureInside(ctx, s, path.Join(initapi.DataPath, "containers", now.ID)).Bytes
-		u.Containers = append(u.Containers, eviction.Container{Name: c.Name, Used: written, Request: c.Resources.Requests.StorageEphemeral().Value()})
+		out = append(out, eviction.Container{Name: c.Name, Used: written, Request: c.Resources.Requests.StorageEphemeral().Value()})
 	}
-	u.Data = measureInside(ctx, s, initapi.DataPath)
-	return u
+	return out
 }
 
 // measureInside sums up a folder of the sandbox.

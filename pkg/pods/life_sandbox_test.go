@@ -67,6 +67,40 @@ func TestStorageLimit(t *testing.T) {
 	n.delete(p, nil)
 }
 
+// TestStorageLimitOfThePod: what has no limit of its own counts for the sum, and so do init
+// containers, logs and the volumes on disk.
+func TestStorageLimitOfThePod(t *testing.T) {
+	for name, c := range map[string]struct {
+		edit func(*v1.Pod)
+		use  func(*pooltest.Sandbox, func(container string) (id string))
+		want string
+	}{
+		"a container without a limit": {func(p *v1.Pod) { p.Spec.Containers = append(p.Spec.Containers, container("other", "serve")) },
+			func(s *pooltest.Sandbox, id func(string) string) { s.Engine.SetWritten(id("other"), 2048) }, "the total limit of containers 1Ki"},
+		"a log": {func(*v1.Pod) {}, func(s *pooltest.Sandbox, id func(string) string) {
+			s.Init.SetUsage(initapi.DataPath+"/containers/"+id("main"), initapi.Usage{Bytes: 2048})
+		}, "Container main exceeded its local ephemeral storage limit \"1Ki\""},
+		"an init container": {func(p *v1.Pod) { withInit(container("first", "exit", "0"))(p) },
+			func(s *pooltest.Sandbox, id func(string) string) { s.Engine.SetWritten(id("first"), 2048) }, "the total limit of containers 1Ki"},
+		"all together": {func(*v1.Pod) {}, func(s *pooltest.Sandbox, id func(string) string) { s.Engine.SetWritten(id("main"), 1022) },
+			"the total limit of containers 1Ki"}, // the folder has 5 bytes
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t)
+			p := newPod(c.edit, withMain(func(c *v1.Container) {
+				c.Resources.Limits = v1.ResourceList{v1.ResourceEphemeralStorage: resource.MustParse("1Ki")}
+			}))
+			n.create(p)
+			n.awaitRunning(p, "main")
+			c.use(n.sandbox(p), func(name string) string { return n.instance(p, name) })
+			if end := n.awaitEnd(p, "main"); !strings.Contains(end.Message, c.want) {
+				t.Errorf("it ended with %+v", end)
+			}
+			n.delete(p, nil)
+		})
+	}
+}
+
 // TestVolumeLimit evicts a pod whose emptyDir outgrows its limit.
 func TestVolumeLimit(t *testing.T) {
 	n := newNode(t)

@@ -7,9 +7,11 @@ import (
 
 	"github.com/containerd/containerd/log"
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/resource"
+	quantity "k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/component-helpers/resource"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
@@ -75,18 +77,32 @@ func (r *sandboxRun) overUsage(ctx context.Context, set *volumes.Set) string {
 	}
 	for _, volume := range over {
 		return fmt.Sprintf("Usage of EmptyDir volume %q exceeds the limit %q", volume.Volume,
-			resource.NewQuantity(volume.LimitBytes, resource.BinarySI))
+			quantity.NewQuantity(volume.LimitBytes, quantity.BinarySI))
 	}
-	for _, c := range r.p.spec.Spec.Containers {
-		limit := c.Resources.Limits.StorageEphemeral()
-		now, _ := r.p.statuses.Instance(c.Name)
-		if limit.IsZero() || now.ID == "" {
-			continue
-		}
-		written, err := r.stay.Engine.WrittenBytes(ctx, now.ID)
-		if err == nil && written > limit.Value() {
+	return r.p.overEphemeral(ctx, r.stay.Sandbox)
+}
+
+// overEphemeral holds the limits of ephemeral storage as kubelet does: each container's own
+// for its log and what it writes to its file system, and their sum for these of all
+// containers together with the volumes that are on disk. It says which is exceeded.
+func (p *pod) overEphemeral(ctx context.Context, s *pool.Sandbox) string {
+	limits := resource.PodLimits(p.spec, resource.PodResourcesOptions{})
+	sum := limits.StorageEphemeral()
+	if sum.IsZero() {
+		return ""
+	}
+	ctx, cancel := context.WithTimeout(ctx, measureLimit)
+	defer cancel()
+	total := p.measure(ctx, s.Dir, ".").Bytes
+	for _, c := range p.containerUsers(ctx, s) {
+		total += c.Used
+		limit := podspec.FindContainer(p.spec, c.Name).Resources.Limits.StorageEphemeral()
+		if !limit.IsZero() && c.Used > limit.Value() {
 			return fmt.Sprintf("Container %s exceeded its local ephemeral storage limit %q", c.Name, limit)
 		}
+	}
+	if total > sum.Value() {
+		return fmt.Sprintf("Pod ephemeral local storage usage exceeds the total limit of containers %s", sum)
 	}
 	return ""
 }

@@ -27,6 +27,20 @@ func kubeEphemeralEviction(t *testing.T, d kubeDaemon) {
 	d.run(t, newPod(c)).waitMessage("c", "Evicted", "ephemeral storage", `"1Mi"`)
 }
 
+// kubePodEphemeralEviction: an emptyDir counts for the sum of the containers' limits, and
+// so does a log for its container.
+func kubePodEphemeralEviction(t *testing.T, d kubeDaemon) {
+	limited := func(script string) v1.Container {
+		c := shell("c", script+"; "+untilStopped)
+		c.Resources.Limits = v1.ResourceList{v1.ResourceEphemeralStorage: resource.MustParse("1Mi")}
+		return c
+	}
+	volume := d.run(t, withVolume(newPod(limited("dd if=/dev/zero of=/vol/large bs=1M count=4")), emptyDir(), "/vol"))
+	log := d.run(t, newPod(limited("yes | head -c 3000000")))
+	volume.waitMessage("c", "Evicted", "Pod ephemeral local storage usage exceeds the total limit of containers 1Mi")
+	log.waitMessage("c", "Evicted", "Container c exceeded its local ephemeral storage limit", `"1Mi"`)
+}
+
 // kubeSecretsOnHost: while the pod runs nobody but root gets at a file with a
 // secret, and nothing is left of it after the delete.
 func kubeSecretsOnHost(t *testing.T, d kubeDaemon) {

@@ -28,6 +28,7 @@ var kubeTests = []struct {
 	{"full pod", kubeFullPod},
 	{"eviction of an emptyDir", kubeEmptyDirEviction},
 	{"eviction for ephemeral storage", kubeEphemeralEviction},
+	{"eviction for ephemeral storage of the pod", kubePodEphemeralEviction},
 	{"large log", kubeLargeLog},
 	{"exactness", kubeExactness},
 	{"emptyDir", kubeEmptyDir},
