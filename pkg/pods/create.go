@@ -11,6 +11,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 	v1 "k8s.io/api/core/v1"
@@ -98,7 +99,8 @@ func (m *Manager) admit(ctx context.Context, p *pod, data volumes.Data) error {
 	if err = errors.Join(m.store.RemoveTombstone(uid), m.store.SaveDevices(uid, devices)); err == nil {
 		err = p.record.Change(func(r *records.Record) {
 			r.Data, r.Devices = data, devices
-			r.JID, r.Sandbox = p.claim.Name, p.claim.Name
+			// Not the name of the claim: a sandbox that is given back keeps that for the next pod.
+			r.JID, r.Sandbox = pool.AssignedName(string(uid)), p.claim.Name
 			if p.claim.Warm() {
 				r.Stage = lifecycle.StagePlaced
 			}

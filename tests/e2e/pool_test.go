@@ -123,14 +123,14 @@ func TestBurst(t *testing.T) {
 			t.Fatal(problems[i])
 		}
 		runs[i] = d.created(t, pods[i], codes[i], texts[i])
-		sandboxes[runs[i].jid] = true
-	}
-	if len(sandboxes) != n {
-		t.Errorf("%d sandboxes for %d pods", len(sandboxes), n)
 	}
 	for i, p := range runs {
 		p.waitRunning()
 		p.waitLog("c", fmt.Sprintf("pod %d\n", i))
+		sandboxes[p.sandbox().ID] = true
+	}
+	if len(sandboxes) != n {
+		t.Errorf("%d sandboxes for %d pods", len(sandboxes), n)
 	}
 	if answer := d.poll(t, pods...); len(answer) != n {
 		t.Errorf("status of %d pods has %d entries", n, len(answer))
