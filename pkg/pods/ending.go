@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/containerd/containerd/log"
@@ -17,6 +18,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
 // runContainers looks after the pod's containers until all have ended for good, or
@@ -164,13 +166,30 @@ func (p *pod) conclude(ctx context.Context) {
 	for _, status := range statuses {
 		final = append(final, status)
 	}
-	if err := p.record.Note(func(r *records.Record) { r.Stage, r.Ended, r.Devices = r.Stage.Reach(lifecycle.StageEnded), final, nil }); err != nil {
+	if err := p.record.Note(func(r *records.Record) {
+		r.Stage, r.Ended, r.Devices = r.Stage.Reach(lifecycle.StageEnded), final, nil
+		r.ForgetData()
+	}); err != nil {
 		log.G(ctx).WithError(err).Warn("the pod's outcome could not be saved")
 	}
 	fault.Point("pods.outcome.recorded")
 	p.letGoOfDevices(ctx)
+	p.containers.Images.Secrets = nil
+	p.removeData(ctx)
 	p.running(errNeverRan)
 	p.events.Tell(ctx, EventEnded, "", p.outcomeFields())
+}
+
+// removeData removes the files of ConfigMaps and Secrets that the pod's volumes have: none
+// of its containers runs again. What is left goes with the pod's delete.
+func (p *pod) removeData(ctx context.Context) {
+	folder, err := os.Readlink(p.link())
+	if err == nil {
+		err = volumes.RemoveData(ctx, folder)
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		log.G(ctx).WithError(err).Warn("data of a pod that has ended is left on disk until the pod is deleted")
+	}
 }
 
 // letGoOfDevices gives back what the pod holds, once its end is on disk.

@@ -43,6 +43,17 @@ type Record struct {
 	Ended []v1.ContainerStatus `json:"ended,omitempty"`
 }
 
+// ForgetData drops what only containers need: the ConfigMaps and Secrets that came with the
+// pod, and the values of variables, which are those of Secrets as well (protocol 5.1).
+func (r *Record) ForgetData() {
+	r.Data, r.Pod = volumes.Data{}, r.Pod.DeepCopy()
+	for _, list := range [][]v1.Container{r.Pod.Spec.InitContainers, r.Pod.Spec.Containers} {
+		for i := range list {
+			list[i].Env = nil
+		}
+	}
+}
+
 // Age of a pod: by the kernel's time where the record is of this boot, and
 // otherwise by the clock, which may have been set meanwhile.
 func (r Record) Age(at Moment, clock time.Time) time.Duration {

@@ -43,7 +43,7 @@ func (p *plan) payload(v *volume, folder string, mode *int32, uid *int64) fileOp
 }
 
 func (p *plan) planConfigMap(v *volume, src *v1.ConfigMapVolumeSource) {
-	opts := p.payload(v, "configMaps", src.DefaultMode, src.DefaultUser)
+	opts := p.payload(v, configMapFolder, src.DefaultMode, src.DefaultUser)
 	cm, ok := p.data.ConfigMaps[src.Name]
 	if !ok {
 		p.notSent(v, "ConfigMap", src.Name, isTrue(src.Optional))
@@ -54,7 +54,7 @@ func (p *plan) planConfigMap(v *volume, src *v1.ConfigMapVolumeSource) {
 }
 
 func (p *plan) planSecret(v *volume, src *v1.SecretVolumeSource) {
-	opts := p.payload(v, "secrets", src.DefaultMode, src.DefaultUser)
+	opts := p.payload(v, secretFolder, src.DefaultMode, src.DefaultUser)
 	s, ok := p.data.Secrets[src.SecretName]
 	if !ok {
 		p.notSent(v, "Secret", src.SecretName, isTrue(src.Optional))

@@ -22,6 +22,15 @@ const (
 	kindClaim       = "persistentVolumeClaim"
 )
 
+// payloadFolders hold the volumes whose content the create brings, below the pod's folder.
+var payloadFolders = []string{configMapFolder, secretFolder, projectedFolder}
+
+const (
+	configMapFolder = "configMaps"
+	secretFolder    = "secrets"
+	projectedFolder = "projected"
+)
+
 const supportedKinds = "emptyDir, configMap, secret, projected, downwardAPI, hostPath and persistentVolumeClaim are"
 
 // volume is one volume of the pod, decided but not yet made.

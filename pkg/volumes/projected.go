@@ -14,7 +14,7 @@ import (
 // another volume of the pod brings along. What is still missing is a warning,
 // because the author of the pod cannot make interLink send it.
 func (p *plan) planProjected(v *volume, sources []v1.VolumeProjection, mode *int32, uid *int64) {
-	opts := p.payload(v, "projected", mode, uid)
+	opts := p.payload(v, projectedFolder, mode, uid)
 	sent, ok := p.data.Projected[v.name]
 	content := configMapData(sent)
 	for _, name := range slices.Sorted(maps.Keys(content)) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 
@@ -27,6 +28,27 @@ func Remove(ctx context.Context, root string) error {
 		},
 		unmount: func(p string) error { return unix.Unmount(p, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) },
 	}.remove(ctx, root)
+}
+
+// RemoveData deletes the files of configMap, secret, projected and downwardAPI volumes
+// below the folder of a pod, and leaves emptyDirs. What is gone is success.
+func RemoveData(ctx context.Context, root string) error {
+	info, err := os.Lstat(root)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && !info.IsDir() {
+		err = errors.New("its folder is none")
+	}
+	for _, folder := range payloadFolders {
+		if err == nil {
+			err = tree.Remove(ctx, filepath.Join(root, folder))
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("remove what the pod's volumes hold of its ConfigMaps and Secrets: %w", err)
+	}
+	return nil
 }
 
 type remover struct {
