@@ -68,11 +68,7 @@ func (w *world) do(t *testing.T, act Action) {
 	case ActionClear:
 		w.elsewhere, w.seen = false, SeenCleared
 	case ActionPlace:
-		if fails {
-			w.seen = SeenOverdue
-			break
-		}
-		w.stage, w.seen = w.stage.Reach(StagePlaced), SeenRunning
+		w.place(fails)
 	case ActionGiveBack:
 		if w.runs || w.elsewhere {
 			t.Errorf("a sandbox was given back in which the pod may run: %v", w.log)
@@ -124,6 +120,15 @@ func (w *world) do(t *testing.T, act Action) {
 	default:
 		t.Fatalf("no action: %v", w.log)
 	}
+}
+
+// place gives the pod its sandbox, unless its deadline passes first.
+func (w *world) place(overdue bool) {
+	if overdue {
+		w.seen = SeenOverdue
+		return
+	}
+	w.stage, w.seen = w.stage.Reach(StagePlaced), SeenRunning
 }
 
 // run has the pod's containers run, and something happen meanwhile.

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/containerd/containerd/log"
 	"github.com/containerd/errdefs"
 	v1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/containers"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
@@ -18,7 +16,6 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
 // runContainers looks after the pod's containers until all have ended for good, or
@@ -113,7 +110,7 @@ func (l *life) giveUp(ctx context.Context) lifecycle.Observation {
 	default:
 		end = &v1.ContainerStateTerminated{ExitCode: 137, Reason: podstatus.ReasonUnknown, Message: lossMessage}
 	}
-	l.fail(ctx, *end)
+	outcome{l.pod}.fail(ctx, *end)
 	return left
 }
 
@@ -133,70 +130,9 @@ func (l *life) retireSandbox(ctx context.Context) {
 // record.
 func (l *life) recordEnd(ctx context.Context) lifecycle.Observation {
 	if end := l.record.Load().End; end != nil {
-		l.fail(ctx, *end)
+		outcome{l.pod}.fail(ctx, *end)
 	} else {
-		l.conclude(ctx)
+		outcome{l.pod}.conclude(ctx)
 	}
 	return lifecycle.SeenRunning
-}
-
-// fail ends what has not ended with one state.
-func (p *pod) fail(ctx context.Context, end v1.ContainerStateTerminated) {
-	end.FinishedAt = metav1.Now()
-	p.statuses.EndRemaining(func(status v1.ContainerStatus) v1.ContainerState {
-		state := end
-		state.ContainerID = status.ContainerID
-		if running := status.State.Running; running != nil {
-			state.StartedAt = running.StartedAt
-		} else {
-			state.StartedAt = end.FinishedAt
-		}
-		return v1.ContainerState{Terminated: &state}
-	})
-	log.G(ctx).WithField("reason", end.Reason).Warn("pod failed: " + end.Message)
-	p.conclude(ctx)
-}
-
-// conclude keeps the outcome on disk and releases what only a living pod needs.
-func (p *pod) conclude(ctx context.Context) {
-	p.keepTrouble()
-	p.statuses.MarkEnded()
-	statuses, _ := p.statuses.Snapshot()
-	final := make([]v1.ContainerStatus, 0, len(statuses))
-	for _, status := range statuses {
-		final = append(final, status)
-	}
-	if err := p.record.Note(func(r *records.Record) {
-		r.Stage, r.Ended, r.Devices = r.Stage.Reach(lifecycle.StageEnded), final, nil
-		r.ForgetData()
-	}); err != nil {
-		log.G(ctx).WithError(err).Warn("the pod's outcome could not be saved")
-	}
-	fault.Point("pods.outcome.recorded")
-	p.letGoOfDevices(ctx)
-	p.containers.Images.Secrets = nil
-	p.removeData(ctx)
-	p.running(errNeverRan)
-	p.events.Tell(ctx, EventEnded, "", p.outcomeFields())
-}
-
-// removeData removes the files of ConfigMaps and Secrets that the pod's volumes have: none
-// of its containers runs again. What is left goes with the pod's delete.
-func (p *pod) removeData(ctx context.Context) {
-	folder, err := os.Readlink(p.link())
-	if err == nil {
-		err = volumes.RemoveData(ctx, folder)
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		log.G(ctx).WithError(err).Warn("data of a pod that has ended is left on disk until the pod is deleted")
-	}
-}
-
-// letGoOfDevices gives back what the pod holds, once its end is on disk.
-func (p *pod) letGoOfDevices(ctx context.Context) {
-	if err := p.node.store.RemoveDevices(p.spec.UID); err != nil {
-		log.G(ctx).WithError(err).Warn("a copy of what the ended pod held is left")
-	}
-	p.node.accelerators.Release(string(p.spec.UID))
-	fault.Point("pods.outcome.released")
 }

@@ -41,7 +41,7 @@ func (l *life) restore() {
 	}
 	l.statuses.Restore(r.Ended)
 	l.lookedUp()
-	l.removeData(l.work)
+	outcome{l.pod}.removeData(l.work)
 }
 
 // startIsOver tells the pool, the observer and an eviction that they need not wait for

@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	v1 "k8s.io/api/core/v1"
 
-	"github.com/containerd/containerd/log"
 	"github.com/containerd/errdefs"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/containers"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
@@ -136,12 +134,6 @@ func (p *pod) begin(ctx context.Context, seen lifecycle.Observation) context.Con
 	var once sync.Once
 	p.running = func(err error) { once.Do(func() { done(err) }) }
 	return ctx
-}
-
-// outcomeFields say how a pod ended and when.
-func (p *pod) outcomeFields() log.Fields {
-	statuses, ended := p.statuses.Snapshot()
-	return log.Fields{"phase": podstatus.PhaseOf(p.spec, statuses, ended, false), "after": p.record.Load().Age(records.Now(), time.Now()).Round(time.Millisecond)}
 }
 
 // engine of the pod's sandbox, which exists once an instance does.

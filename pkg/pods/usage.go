@@ -11,7 +11,6 @@ import (
 	"k8s.io/component-helpers/resource"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
@@ -79,24 +78,24 @@ func (r *sandboxRun) overUsage(ctx context.Context, set *volumes.Set) string {
 		return fmt.Sprintf("Usage of EmptyDir volume %q exceeds the limit %q", volume.Volume,
 			quantity.NewQuantity(volume.LimitBytes, quantity.BinarySI))
 	}
-	return r.p.overEphemeral(ctx, r.stay.Sandbox)
+	return r.overEphemeral(ctx)
 }
 
 // overEphemeral holds the limits of ephemeral storage as kubelet does: each container's own
 // for its log and what it writes to its file system, and their sum for these of all
 // containers together with the volumes that are on disk. It says which is exceeded.
-func (p *pod) overEphemeral(ctx context.Context, s *pool.Sandbox) string {
-	limits := resource.PodLimits(p.spec, resource.PodResourcesOptions{})
+func (r *sandboxRun) overEphemeral(ctx context.Context) string {
+	limits := resource.PodLimits(r.p.spec, resource.PodResourcesOptions{})
 	sum := limits.StorageEphemeral()
 	if sum.IsZero() {
 		return ""
 	}
 	ctx, cancel := context.WithTimeout(ctx, measureLimit)
 	defer cancel()
-	total := p.measure(ctx, s.Dir, ".").Bytes
-	for _, c := range p.containerUsers(ctx, s) {
+	total := r.p.measure(ctx, r.stay.Dir, ".").Bytes
+	for _, c := range r.p.containerUsers(ctx, r.stay.Sandbox) {
 		total += c.Used
-		limit := podspec.FindContainer(p.spec, c.Name).Resources.Limits.StorageEphemeral()
+		limit := podspec.FindContainer(r.p.spec, c.Name).Resources.Limits.StorageEphemeral()
 		if !limit.IsZero() && c.Used > limit.Value() {
 			return fmt.Sprintf("Container %s exceeded its local ephemeral storage limit %q", c.Name, limit)
 		}
