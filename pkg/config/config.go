@@ -174,6 +174,8 @@ type Config struct {
 	// AllowedUnsafeSysctls are names of sysctls, or patterns that end with *, that pods
 	// may set beside the safe ones.
 	AllowedUnsafeSysctls []string
+	// HostNetworkIsSandbox lets hostNetwork mean the network of the pod's sandbox.
+	HostNetworkIsSandbox bool
 	// ExpandEnvironmentValues expands $(NAME) in values of variables, for a Virtual
 	// Kubelet that skips resolution (protocol 5.1).
 	ExpandEnvironmentValues bool

@@ -75,6 +75,7 @@ func (c *Config) settings() []setting {
 		{"AllowPrivilegedPods", "", &c.AllowPrivilegedPods},
 		{"TrustedAnnotationFlags", "", &c.TrustedAnnotationFlags},
 		{"AllowedUnsafeSysctls", "", &c.AllowedUnsafeSysctls},
+		{"HostNetworkIsSandbox", "", &c.HostNetworkIsSandbox},
 		{"ExpandEnvironmentValues", "", &c.ExpandEnvironmentValues},
 		{"MaxPods", "", &c.MaxPods},
 		{"Capacity", "", c.Capacity.settings()},

@@ -196,7 +196,7 @@ func TestFieldTable(t *testing.T) {
 		t.Error("the table differs from one call to the next")
 	}
 	for _, want := range []string{
-		"| `spec.hostNetwork` | any | is not supported by this node; leave it out, and publish ports with hostPort |\n",
+		"| `spec.hostNetwork` | in part | true, unless the operator lets it mean the sandbox's network (HostNetworkIsSandbox) |\n",
 		"| `spec.os.name` | `windows` | windows is not supported; this node runs Linux containers only |\n",
 		"| `spec.containers[].volumeMounts` | in part | bindMountOptions, mountPropagation Bidirectional, recursiveReadOnly Enabled of a hostPath or a claim |\n",
 		"| `spec.tolerations` | the scheduler has applied them, and evictions for taints are the cluster's |\n",

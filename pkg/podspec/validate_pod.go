@@ -98,6 +98,10 @@ func (f *faults) dns(pod *v1.Pod) {
 
 // podSecurity checks the security context of the pod.
 func (f *faults) podSecurity(pod *v1.Pod, node Node) {
+	if pod.Spec.HostNetwork && !node.HostNetworkIsSandbox {
+		f.forbid(field.NewPath("spec", "hostNetwork"), "is the network of the host, which no pod of this node gets; "+
+			"leave it out and publish ports with hostPort, or ask the operator of this node for HostNetworkIsSandbox")
+	}
 	shared := pod.Spec.SecurityContext
 	if shared == nil {
 		return

@@ -117,7 +117,7 @@ func check(t *testing.T, cases []refusalCase) {
 func TestRefuseFieldsOfThePod(t *testing.T) {
 	check(t, []refusalCase{
 		{"host network", func(p *v1.Pod) { p.Spec.HostNetwork = true },
-			"spec.hostNetwork: is not supported by this node; leave it out, and publish ports with hostPort"},
+			"spec.hostNetwork: is the network of the host, which no pod of this node gets; leave it out and publish ports with hostPort, or ask the operator of this node for HostNetworkIsSandbox"},
 		{"own user namespace", func(p *v1.Pod) { p.Spec.HostUsers = new(false) },
 			"spec.hostUsers: false is not supported by this node, which has no user namespaces for pods; leave it out"},
 		{"Windows", func(p *v1.Pod) { p.Spec.OS = &v1.PodOS{Name: v1.Windows} },

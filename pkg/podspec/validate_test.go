@@ -88,7 +88,7 @@ func sameSize(n, size int) []v1.EnvVar {
 func TestValidatePodRefusesFields(t *testing.T) {
 	check(t, []refusalCase{
 		{"host network", func(p *v1.Pod) { p.Spec.HostNetwork = true },
-			"spec.hostNetwork: is not supported by this node; leave it out, and publish ports with hostPort"},
+			"spec.hostNetwork: is the network of the host, which no pod of this node gets; leave it out and publish ports with hostPort, or ask the operator of this node for HostNetworkIsSandbox"},
 		{"sysctl that leaves", withSysctl("net/../kernel/core_pattern"),
 			`spec.securityContext.sysctls[0].name: net/../kernel/core_pattern is not the name of a sysctl`},
 	})

@@ -20,7 +20,7 @@ var invalidPods = []struct {
 	edit func(*v1.Pod, *v1.Container)
 	want []string
 }{
-	{"hostNetwork", func(p *v1.Pod, _ *v1.Container) { p.Spec.HostNetwork = true }, []string{"spec.hostNetwork", "hostPort"}},
+	{"hostNetwork", func(p *v1.Pod, _ *v1.Container) { p.Spec.HostNetwork = true }, []string{"spec.hostNetwork", "hostPort", "HostNetworkIsSandbox"}},
 	{"runtimeClassName", func(p *v1.Pod, _ *v1.Container) { p.Spec.RuntimeClassName = ptr("kata") }, []string{"spec.runtimeClassName"}},
 	{"hostUsers", func(p *v1.Pod, _ *v1.Container) { p.Spec.HostUsers = ptr(false) }, []string{"spec.hostUsers"}},
 	{"windows", func(p *v1.Pod, _ *v1.Container) { p.Spec.OS = &v1.PodOS{Name: v1.Windows} }, []string{"spec.os.name", "Linux"}},

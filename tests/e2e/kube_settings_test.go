@@ -22,7 +22,7 @@ func TestKubeSettings(t *testing.T) {
 	t.Parallel()
 	made := makeCVMFS(t)
 	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": 1, "PersistentVolumeClaimsToCVMFS": true, "TrustedAnnotationFlags": true, "ExpandEnvironmentValues": true,
-		"ContainerLogMaxSize": "1Mi", "ContainerLogMaxFiles": 2})
+		"HostNetworkIsSandbox": true, "ContainerLogMaxSize": "1Mi", "ContainerLogMaxFiles": 2})
 	shareMounts(t, d.hostPath())
 	if err := d.start(); err != nil {
 		t.Fatal(err)
@@ -31,6 +31,7 @@ func TestKubeSettings(t *testing.T) {
 		"claim falls back":        func(t *testing.T, d *daemon) { claimFallsBack(t, d, made) },
 		"flags are trusted":       flagsAreTrusted,
 		"values are expanded":     valuesAreExpanded,
+		"hostNetwork is a pod's":  hostNetworkIsAPods,
 		"logs are bounded":        logsAreBounded,
 		"mounts of the host show": mountsShow,
 	} {
@@ -45,6 +46,22 @@ func valuesAreExpanded(t *testing.T, d *daemon) {
 		{Name: "ESCAPED", Value: "$$(BASE)"}, {Name: "AFTER", Value: "x"}}
 	if got, want := d.run(t, newPod(c)).output(), "base $(BASE) $(AFTER)\n"; got != want {
 		t.Errorf("log = %q, want %q", got, want)
+	}
+}
+
+// hostNetworkIsAPods: such a pod runs and is no nearer to the host than another.
+func hostNetworkIsAPods(t *testing.T, d *daemon) {
+	pod := newPod(shell("first", "readlink /proc/self/ns/net"), shell("second", "readlink /proc/self/ns/net"))
+	pod.Spec.HostNetwork = true
+	p := d.run(t, pod)
+	p.waitPhase(v1.PodSucceeded)
+	host, err := os.Readlink("/proc/self/ns/net")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second := strings.TrimSpace(p.logs("first", logOptions{})), strings.TrimSpace(p.logs("second", logOptions{}))
+	if !strings.HasPrefix(first, "net:[") || first != second || first == host {
+		t.Errorf("the containers are in the networks %q and %q, the host in %q", first, second, host)
 	}
 }
 
