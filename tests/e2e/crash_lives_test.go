@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -322,14 +323,18 @@ func podIsOverdue(c *crashRun) {
 	c.gone(p)
 }
 
-// podWaitsTooLong is the life of a pod whose deadline passes before it has its image.
+// podWaitsTooLong is the life of a pod whose deadline passes before it has a sandbox: the
+// host uses the port that it is to publish.
 func podWaitsTooLong(c *crashRun) {
-	pod := c.pod(nil, []v1.Container{shell("main", "echo main >>/marks/main")})
-	pod.Spec.Containers[0].Image, pod.Spec.ActiveDeadlineSeconds = "127.0.0.1:1/no/such:image", ptr(int64(1))
-	c.arm(c.point())
-	if c.pool > 0 {
-		c.d.waitWarm(c.t, c.pool)
+	held, err := net.Listen("tcp", "0.0.0.0:0")
+	if err != nil {
+		c.t.Fatal(err)
 	}
+	defer held.Close()
+	pod := c.pod(nil, []v1.Container{shell("main", "echo main >>/marks/main")})
+	pod.Spec.Containers[0].Ports = []v1.ContainerPort{{ContainerPort: 80, HostPort: int32(held.Addr().(*net.TCPAddr).Port)}}
+	pod.Spec.ActiveDeadlineSeconds = ptr(int64(1))
+	c.arm(c.point())
 	p := c.create(pod)
 	c.died(c.point())
 	c.resume()
