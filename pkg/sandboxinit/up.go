@@ -28,6 +28,10 @@ func up(o options) error {
 	if err := errors.Join(remountGroups(), shareMounts(), cleanUp()); err != nil {
 		return err
 	}
+	if err := setSysctls(map[string]string{"net.ipv6.conf.lo.disable_ipv6": "0"}); err != nil {
+		// The kernel has no IPv6, or does not let the sandbox change it.
+		fmt.Fprintln(os.Stderr, "docker-sd-init: localhost has no address ::1:", err)
+	}
 	sockets, err := openSockets()
 	if err != nil {
 		return err

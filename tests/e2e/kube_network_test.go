@@ -27,6 +27,7 @@ func kubeNames(t *testing.T, d kubeDaemon) {
 		{"grep -c \"^$POD_IP\" /etc/hosts", "1"},
 		{"grep 'db.local' /etc/hosts | tr '\\t' ' '", "10.1.2.3 db.local db"},
 		{"grep -c '^127.0.0.1.localhost' /etc/hosts", "1"},
+		{"mkdir -p /w; echo six >/w/index.html; httpd -p '[::1]:8096' -h /w; wget -q -O - 'http://[::1]:8096/'", "six"},
 		{"echo $NAME $SPACE $NODE", "$POD default e2e"},
 	}
 	for _, c := range []struct {
@@ -37,6 +38,8 @@ func kubeNames(t *testing.T, d kubeDaemon) {
 		{"name of the pod", func(*v1.PodSpec) {}, []sight{{"hostname", "$POD"}}},
 		{"hostname", func(s *v1.PodSpec) { s.Hostname = "myhost" }, []sight{{"hostname", "myhost"},
 			{"grep -c 'myhost$' /etc/hosts", "1"}}},
+		{"hostnameOverride", func(s *v1.PodSpec) { s.Hostname, s.Subdomain, s.HostnameOverride = "h", "sub", ptr("over.ride.example") },
+			[]sight{{"hostname", "over.ride.example"}, {"grep -c '\tover.ride.example$' /etc/hosts", "1"}, {"grep -c 'h.sub' /etc/hosts", "0"}}},
 		{"subdomain", func(s *v1.PodSpec) { s.Hostname, s.Subdomain = "h", "sub" }, []sight{{"hostname", "h"},
 			{"grep -c 'h.sub.default.svc.cluster.local\th$' /etc/hosts", "1"}}},
 		{"setHostnameAsFQDN", func(s *v1.PodSpec) { s.Hostname, s.Subdomain, s.SetHostnameAsFQDN = "h", "sub", ptr(true) },
