@@ -99,7 +99,7 @@ var fieldRules = []fieldRule{
 	{path: "spec.schedulingGates", use: ignored, text: "a pod is bound to a node only after they are gone"},
 	{path: "spec.resourceClaims", use: refused, text: "dynamic resource allocation is not supported by this node; ask for devices in resources.limits"},
 	{path: "spec.resources", use: refused, text: "resources of the pod as a whole are not supported by this node; set them on its containers"},
-	{path: "spec.hostnameOverride", use: refused, text: "is not supported by this node; set spec.hostname"},
+	{path: "spec.hostnameOverride", use: handled, text: "pkg/podspec"},
 	{path: "spec.schedulingGroup", use: ignored, text: "the scheduler has applied it"},
 	{path: "spec.evictionResponders", use: ignored, text: "evictions are the cluster's"},
 

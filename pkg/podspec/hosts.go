@@ -12,6 +12,9 @@ import (
 
 // Hostname of a pod's containers, as kubelet sets it.
 func Hostname(pod *v1.Pod) string {
+	if override := pod.Spec.HostnameOverride; override != nil {
+		return strings.TrimRight((*override)[:min(len(*override), 64)], "-.")
+	}
 	name := shortHostname(pod)
 	if ptr.Deref(pod.Spec.SetHostnameAsFQDN, false) {
 		return fqdn(pod, name)
@@ -44,9 +47,12 @@ func HostsFile(pod *v1.Pod, ip string) string {
 	b.WriteString("# Kubernetes-managed hosts file.\n127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n" +
 		"fe00::0\tip6-localnet\nfe00::0\tip6-mcastprefix\nfe00::1\tip6-allnodes\nfe00::2\tip6-allrouters\n")
 	short := shortHostname(pod)
-	if long := fqdn(pod, short); long != short {
+	switch long := fqdn(pod, short); {
+	case pod.Spec.HostnameOverride != nil:
+		fmt.Fprintf(&b, "%s\t%s\n", ip, Hostname(pod))
+	case long != short:
 		fmt.Fprintf(&b, "%s\t%s\t%s\n", ip, long, short)
-	} else {
+	default:
 		fmt.Fprintf(&b, "%s\t%s\n", ip, short)
 	}
 	if len(pod.Spec.HostAliases) > 0 {

@@ -24,6 +24,7 @@ func (f *faults) pod(pod *v1.Pod) {
 	if spec.HostPID && ptr.Deref(spec.ShareProcessNamespace, false) {
 		f.invalid(at.Child("shareProcessNamespace"), "cannot be true together with hostPID; leave one of them out")
 	}
+	f.hostnameOverride(spec)
 	if spec.Hostname != "" {
 		f.label(at.Child("hostname"), spec.Hostname)
 	}
@@ -43,6 +44,25 @@ func (f *faults) pod(pod *v1.Pod) {
 				f.invalid(at.Child("hostnames").Index(j), "%s is not a host name", shown(name))
 			}
 		}
+	}
+}
+
+// hostnameOverride checks the name as the API of Kubernetes 1.36 does.
+func (f *faults) hostnameOverride(spec *v1.PodSpec) {
+	if spec.HostnameOverride == nil {
+		return
+	}
+	at, name := field.NewPath("spec", "hostnameOverride"), *spec.HostnameOverride
+	if len(name) > 64 {
+		f.invalid(at, "the name has %d characters, 64 are possible", len(name))
+	} else {
+		f.domain(at, name)
+	}
+	if ptr.Deref(spec.SetHostnameAsFQDN, false) {
+		f.invalid(at, "cannot be set together with setHostnameAsFQDN")
+	}
+	if spec.HostNetwork {
+		f.invalid(at, "cannot be set together with hostNetwork")
 	}
 }
 

@@ -118,6 +118,12 @@ func TestRefuseFieldsOfThePod(t *testing.T) {
 	check(t, []refusalCase{
 		{"host network", func(p *v1.Pod) { p.Spec.HostNetwork = true },
 			"spec.hostNetwork: is the network of the host, which no pod of this node gets; leave it out and publish ports with hostPort, or ask the operator of this node for HostNetworkIsSandbox"},
+		{"hostnameOverride that is none", func(p *v1.Pod) { p.Spec.HostnameOverride = new("a_b") },
+			"spec.hostnameOverride: a_b is not a DNS name: lower-case letters, digits, hyphens and dots, at most 253 characters"},
+		{"hostnameOverride that is too long", func(p *v1.Pod) { p.Spec.HostnameOverride = new(strings.Repeat("a", 65)) },
+			"spec.hostnameOverride: the name has 65 characters, 64 are possible"},
+		{"hostnameOverride and FQDN", func(p *v1.Pod) { p.Spec.HostnameOverride, p.Spec.SetHostnameAsFQDN = new("a"), new(true) },
+			"spec.hostnameOverride: cannot be set together with setHostnameAsFQDN"},
 		{"own user namespace", func(p *v1.Pod) { p.Spec.HostUsers = new(false) },
 			"spec.hostUsers: false is not supported by this node, which has no user namespaces for pods; leave it out"},
 		{"Windows", func(p *v1.Pod) { p.Spec.OS = &v1.PodOS{Name: v1.Windows} },
