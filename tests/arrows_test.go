@@ -12,7 +12,7 @@ const module = "github.com/intertwin-eu/interlink-docker-plugin/pkg/"
 
 // arrows are the packages that each package may import, beside other modules.
 var arrows = map[string][]string{
-	"accelerators": {"engine", "gpu", "pool"},
+	"accelerators": {"engine", "gpu", "gpu/monitor", "gpu/nvml", "gpu/sysfs", "pool"},
 	"access":       {},
 	"admin":        {"access", "connections", "gpu", "podstatus"},
 	"api":          {"access", "connections", "interlink", "podlogs", "podstatus", "volumes"},
@@ -27,6 +27,9 @@ var arrows = map[string][]string{
 	"fault":        {},
 	"firewall":     {"retry"},
 	"gpu":          {"engine"},
+	"gpu/monitor":  {"gpu", "retry"},
+	"gpu/nvml":     {"gpu", "gpu/monitor", "gpu/sysfs", "retry"},
+	"gpu/sysfs":    {"gpu", "gpu/monitor"},
 	"hostnet":      {"engine"},
 	"images":       {"engine", "fault", "pool", "retry"},
 	"initapi":      {},
@@ -52,6 +55,7 @@ var arrows = map[string][]string{
 
 	// For tests only.
 	"engine/enginetest":   {},
+	"gpu/gputest":         {"gpu", "gpu/monitor"},
 	"initapi/initapitest": {"initapi"},
 	"pool/pooltest":       {"engine/enginetest", "initapi", "initapi/initapitest"},
 }
@@ -59,7 +63,7 @@ var arrows = map[string][]string{
 // owners are modules that only one of our packages may import.
 var owners = map[string]string{
 	"github.com/docker/docker/":            "engine",
-	"github.com/NVIDIA/go-nvml":            "gpu",
+	"github.com/NVIDIA/go-nvml":            "gpu/nvml",
 	"github.com/prometheus/client_golang/": "metrics",
 	"go.opentelemetry.io/":                 "tracing",
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/accelerators"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/monitor"
 )
 
 // acceleratorsConfig is what the configuration says of GPUs and FPGAs.
@@ -13,7 +14,7 @@ func acceleratorsConfig(settings config.Config) (accelerators.Config, error) {
 	g := settings.GPU
 	out := accelerators.Config{GPUs: settings.GPUEnabled, FPGAs: settings.FPGA.Enabled,
 		Strategy: string(g.Strategy), Specs: gpu.CDISpecs{Dirs: g.CDISpecDirs}, LibraryPath: g.LibraryPath,
-		HoldDown: g.HoldDown, Ignored: gpu.IgnoredXIDs(g.IgnoredXIDs, g.CriticalXIDs), Sharing: sharingOf(settings),
+		HoldDown: g.HoldDown, Ignored: monitor.IgnoredXIDs(g.IgnoredXIDs, g.CriticalXIDs), Sharing: sharingOf(settings),
 		MPS:         gpu.MPSControl{PipeDir: g.Sharing.MPSPipeDirectory, ShmDir: g.Sharing.MPSShmDirectory},
 		BootTimeout: settings.SandboxBootTimeout}
 	if err := out.Sharing.Validate(); err != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/nvml"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/hostnet"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initbinary"
@@ -265,7 +266,7 @@ func (p *examination) hostPaths(info engine.Info) []preflight.Line {
 // gpuLines judges the driver, the sharing and the ways into containers. It loads the driver
 // for that.
 func (p *examination) gpuLines(ctx context.Context, info engine.Info) []preflight.Line {
-	driver, err := gpu.OpenNVML(gpu.NVMLOptions{LibraryPath: p.settings.GPU.LibraryPath})
+	driver, err := nvml.Open(nvml.Options{LibraryPath: p.settings.GPU.LibraryPath})
 	if err != nil {
 		return []preflight.Line{preflight.GPUs(gpu.Inventory{}, err)}
 	}

@@ -15,6 +15,9 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/monitor"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/nvml"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/sysfs"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
@@ -32,7 +35,7 @@ type Config struct {
 	// HoldDown is how long a device stays out of use after a fault, and Ignored are the
 	// errors of NVIDIA's driver that are none.
 	HoldDown time.Duration
-	Ignored  gpu.XIDs
+	Ignored  monitor.XIDs
 	// Sharing says which devices several pods may have at a time. It is the ledger's too.
 	Sharing gpu.Sharing
 	// MPS is where the host's MPS control daemon is found.
@@ -67,8 +70,8 @@ type Accelerators struct {
 
 	host       Host
 	sandboxes  Pool
-	discoverer gpu.Discoverer
-	monitor    *gpu.Monitor
+	discoverer monitor.Discoverer
+	monitor    *monitor.Monitor
 	// owner tells whose sandbox a container is, once the pods of an earlier run
 	// have been found.
 	owner atomic.Pointer[func(container string) (types.UID, bool)]
@@ -86,20 +89,20 @@ func Open(ctx context.Context, c Config, ledger *gpu.Ledger, host Host, sandboxe
 	a := &Accelerators{config: c, ledger: ledger, strategy: &strategy{}, proc: "/proc", host: host, sandboxes: sandboxes,
 		aside: map[string]string{}, visible: map[string]string{}}
 	a.injector = gpu.Injector{NVIDIA: a.strategy, Sharing: c.Sharing, MPS: c.MPS}
-	var parts []gpu.Discoverer
+	var parts []monitor.Discoverer
 	if c.GPUs {
-		nvidia, err := gpu.OpenOrNone(ctx, gpu.NVMLOptions{LibraryPath: c.LibraryPath})
+		nvidia, err := nvml.OpenOrNone(ctx, nvml.Options{LibraryPath: c.LibraryPath})
 		if err != nil {
 			return nil, err
 		}
 		parts = append(parts, nvidia)
 	}
 	if c.FPGAs {
-		parts = append(parts, gpu.FPGAs("", ""))
+		parts = append(parts, sysfs.FPGAs("", ""))
 		a.injector.FPGATools = c.FPGATools
 	}
-	a.discoverer = gpu.Combine(parts...)
-	a.monitor = gpu.NewMonitor(gpu.MonitorConfig{
+	a.discoverer = monitor.Combine(parts...)
+	a.monitor = monitor.New(monitor.Config{
 		Discoverer: a.discoverer, Ledger: a.ledger, Identify: a.identify, Prepare: a.prepare,
 		HoldDown: c.HoldDown, Ignored: c.Ignored,
 	})

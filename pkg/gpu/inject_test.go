@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/gputest"
 )
 
 // cdiHost is a folder with the recorded specification and one of another vendor.
@@ -48,8 +49,8 @@ var (
 	gpu0 = host(2).Devices[0]
 	gpu1 = host(2).Devices[1]
 	mig0 = gpu.Device{UUID: "MIG-0", Resource: "nvidia.com/mig-1g.5gb", ParentUUID: uuid(0), Nodes: []string{"/dev/nvidia0"}}
-	fpga = gpu.Device{UUID: "/dev/dri/renderD128", Resource: gpu.ResourceFPGA, Nodes: []string{"/dev/dri/renderD128"}}
-	amd  = gpu.Device{UUID: "/dev/dri/renderD129", Resource: "amd.com/gpu", Nodes: []string{"/dev/dri/renderD129", "/dev/kfd"}}
+	fpga = gputest.FPGA()
+	amd  = gputest.AMD()
 )
 
 func TestInjection(t *testing.T) {

@@ -2,7 +2,6 @@ package gpu_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -10,45 +9,24 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/gputest"
 )
 
-func uuid(i int) string { return fmt.Sprintf("GPU-%d", i) }
-
-// host is an inventory of whole GPUs without any topology.
-func host(n int) gpu.Inventory {
-	inv := gpu.Inventory{Resources: []string{gpu.ResourceGPU}}
-	for i := range n {
-		inv.Devices = append(inv.Devices, gpu.Device{
-			UUID: uuid(i), Resource: gpu.ResourceGPU, Index: i, Minor: i, Name: "Test GPU",
-			MemoryBytes: 40 << 30, PCIBusID: fmt.Sprintf("0000:%02x:00.0", i), Nodes: []string{fmt.Sprintf("/dev/nvidia%d", i)},
-		})
-	}
-	return inv
-}
-
-// partitioned is a host with one GPU of two MIG instances and one whole GPU.
-func partitioned() gpu.Inventory {
-	inv := host(2)
-	inv.Devices[0].Resource = ""
-	for i := range 2 {
-		inv.Devices = append(inv.Devices, gpu.Device{
-			UUID: fmt.Sprintf("MIG-%d", i), Resource: gpu.ResourceMIGPrefix + "3g.20gb", Profile: "3g.20gb",
-			ParentUUID: uuid(0), GPUInstanceID: i + 1, PCIBusID: inv.Devices[0].PCIBusID, Index: i,
-		})
-	}
-	return inv
-}
+// Short names of the hosts and requests of these tests.
+var (
+	uuid        = gputest.UUID
+	host        = gputest.Host
+	partitioned = gputest.Partitioned
+	ask         = gputest.Ask
+	askFor      = gputest.AskFor
+	claim       = gputest.Held
+	trouble     = gputest.Trouble
+)
 
 func ledgerOf(inv gpu.Inventory) *gpu.Ledger {
 	l := gpu.NewLedger(gpu.Sharing{})
 	l.Update(inv)
 	return l
-}
-
-func ask(name string, n int64) gpu.Request { return askFor(gpu.ResourceGPU, name, n) }
-
-func askFor(resource, name string, n int64) gpu.Request {
-	return gpu.Request{Containers: []gpu.ContainerRequest{{Name: name, Phase: gpu.PhaseMain, Counts: map[string]int64{resource: n}}}}
 }
 
 func mustReserve(t *testing.T, l *gpu.Ledger, owner string, req gpu.Request) gpu.Assignment {
@@ -202,21 +180,6 @@ func TestAssignmentSurvivesJSON(t *testing.T) {
 	if got := free(restarted, gpu.ResourceGPU); got != 2 {
 		t.Errorf("free = %d, want 2", got)
 	}
-}
-
-func claim(uuids ...string) gpu.Assignment {
-	return gpu.Assignment{Containers: map[string][]string{"main": uuids}}
-}
-
-// trouble joins what is wrong with the devices of an owner's container main.
-func trouble(l *gpu.Ledger, owner string) string {
-	var parts []string
-	for _, d := range l.Health(owner, "main") {
-		if d.Trouble != "" {
-			parts = append(parts, d.Trouble)
-		}
-	}
-	return strings.Join(parts, "; ")
 }
 
 func TestClaimConflict(t *testing.T) {

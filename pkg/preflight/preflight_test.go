@@ -18,6 +18,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/accelerators"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/monitor"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/preflight"
 )
@@ -282,7 +283,7 @@ func TestGPUs(t *testing.T) {
 		"right":     {preflight.GPUs(gpu.Inventory{Devices: devices, Drivers: drivers}, nil), preflight.OK, "nvidia.com driver 550, CUDA 12.4: 2 x H100, 1 x A2"},
 		"left out":  {preflight.GPUs(gpu.Inventory{Devices: devices, Skipped: []string{"GPU 3 is lost"}}, nil), preflight.Warn, "GPU 3 is lost"},
 		"none":      {preflight.GPUs(gpu.Inventory{Drivers: drivers}, nil), preflight.Fail, "there are none"},
-		"no driver": {preflight.GPUs(gpu.Inventory{}, gpu.ErrNoDriver), preflight.Fail, "does not answer"},
+		"no driver": {preflight.GPUs(gpu.Inventory{}, monitor.ErrNoDriver), preflight.Fail, "does not answer"},
 		"ways":      {preflight.Ways([]accelerators.Way{{Strategy: "devices", Err: errors.New("no file")}, {Strategy: "cdi"}, {Strategy: "nvidia-runtime"}}), preflight.OK, "by cdi; nvidia-runtime would work too"},
 		"no way":    {preflight.Ways([]accelerators.Way{{Strategy: "devices", Err: errors.New("no file")}}), preflight.Fail, "devices: no file"},
 	})

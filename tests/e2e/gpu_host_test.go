@@ -51,7 +51,7 @@ func newFakeGPUs(t *testing.T, n int) *fakeGPUs {
 	setter := fmt.Sprintf("#include <stdlib.h>\n__attribute__((constructor)) static void name_file(void) { setenv(\"NVML_STUB_FILE\", %q, 1); }\n", g.file())
 	g.write("file.c", setter)
 	out, err := exec.CommandContext(t.Context(), "gcc", "-shared", "-fPIC", "-O1", "-o", g.library(),
-		"../../pkg/gpu/testdata/nvmlstub/stub.c", filepath.Join(dir, "file.c")).CombinedOutput()
+		"../../pkg/gpu/nvml/testdata/nvmlstub/stub.c", filepath.Join(dir, "file.c")).CombinedOutput()
 	if err != nil {
 		t.Fatalf("compile the stand-in for NVML: %v\n%s", err, out)
 	}

@@ -1,6 +1,6 @@
 //go:build cgo
 
-package gpu
+package nvml
 
 import (
 	"context"
@@ -17,12 +17,15 @@ import (
 	"github.com/NVIDIA/go-nvml/pkg/nvml/mock/dgxh100"
 	"github.com/NVIDIA/go-nvml/pkg/nvml/mock/server"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/monitor"
 )
 
 // dgx completes a mock server with what it leaves out: PCI addresses, the wiring
 // of a DGX (pairs below a PCIe switch, two NUMA nodes, twelve links of every GPU
 // to NVSwitches), processes and MIG instances. UUIDs are made predictable.
-func dgx(t *testing.T, s *server.Server) Discoverer {
+func dgx(t *testing.T, s *server.Server) monitor.Discoverer {
 	t.Helper()
 	sysfs := t.TempDir()
 	for i, handle := range s.Devices {
@@ -60,7 +63,7 @@ func dgx(t *testing.T, s *server.Server) Discoverer {
 		d.GetMPSComputeRunningProcessesFunc = d.GetComputeRunningProcessesFunc
 		d.GetRemappedRowsFunc = func() (int, int, bool, bool, nvml.Return) { return 0, 0, false, false, nvml.ERROR_NOT_SUPPORTED }
 	}
-	discoverer, err := startNVML(s, NVMLOptions{SysfsRoot: sysfs})
+	discoverer, err := start(s, Options{SysfsRoot: sysfs})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,10 +80,10 @@ func writeFile(t *testing.T, path, text string) {
 	}
 }
 
-func refreshed(t *testing.T, d Discoverer) *Ledger {
+func refreshed(t *testing.T, d monitor.Discoverer) *gpu.Ledger {
 	t.Helper()
-	l := NewLedger(Sharing{})
-	if err := NewMonitor(MonitorConfig{Discoverer: d, Ledger: l}).Refresh(t.Context()); err != nil {
+	l := gpu.NewLedger(gpu.Sharing{})
+	if err := monitor.New(monitor.Config{Discoverer: d, Ledger: l}).Refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return l
@@ -90,7 +93,7 @@ func TestDGXServers(t *testing.T) {
 	for name, s := range map[string]*server.Server{"A100": dgxa100.New(), "H100": dgxh100.New(), "B200": dgxb200.New()} {
 		t.Run(name, func(t *testing.T) {
 			l := refreshed(t, dgx(t, s))
-			if diff := cmp.Diff(map[string]int64{ResourceGPU: 8}, l.Totals()); diff != "" {
+			if diff := cmp.Diff(map[string]int64{gpu.ResourceGPU: 8}, l.Totals()); diff != "" {
 				t.Errorf("totals (-want +got):\n%s", diff)
 			}
 			for i, d := range l.All() {
@@ -117,10 +120,10 @@ func TestDGXChoice(t *testing.T) {
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
 			l := refreshed(t, dgx(t, dgxa100.New()))
-			if err := l.Claim("other", Assignment{Containers: map[string][]string{"c": tc.taken}}); err != nil {
+			if err := l.Claim("other", gpu.Assignment{Containers: map[string][]string{"c": tc.taken}}); err != nil {
 				t.Fatal(err)
 			}
-			a, err := l.Reserve("pod", Request{Containers: []ContainerRequest{{Name: "main", Phase: PhaseMain, Counts: map[string]int64{ResourceGPU: tc.n}}}})
+			a, err := l.Reserve("pod", gpu.Request{Containers: []gpu.ContainerRequest{{Name: "main", Phase: gpu.PhaseMain, Counts: map[string]int64{gpu.ResourceGPU: tc.n}}}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -134,14 +137,14 @@ func TestDGXChoice(t *testing.T) {
 // Two containers of a pod get a pair each, not halves of pairs.
 func TestDGXContainersStayTogether(t *testing.T) {
 	l := refreshed(t, dgx(t, dgxh100.New()))
-	two := map[string]int64{ResourceGPU: 2}
-	a, err := l.Reserve("pod", Request{Containers: []ContainerRequest{
-		{Name: "a", Phase: PhaseMain, Counts: two}, {Name: "b", Phase: PhaseMain, Counts: two},
+	two := map[string]int64{gpu.ResourceGPU: 2}
+	a, err := l.Reserve("pod", gpu.Request{Containers: []gpu.ContainerRequest{
+		{Name: "a", Phase: gpu.PhaseMain, Counts: two}, {Name: "b", Phase: gpu.PhaseMain, Counts: two},
 	}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := Assignment{Containers: map[string][]string{"a": {"GPU-0", "GPU-1"}, "b": {"GPU-2", "GPU-3"}}}
+	want := gpu.Assignment{Containers: map[string][]string{"a": {"GPU-0", "GPU-1"}, "b": {"GPU-2", "GPU-3"}}}
 	if diff := cmp.Diff(want, a); diff != "" {
 		t.Errorf("assignment (-want +got):\n%s", diff)
 	}
@@ -181,7 +184,7 @@ func TestDGXPartitioned(t *testing.T) {
 		t.Errorf("skipped = %q, want the instance that cannot be read", inv.Skipped)
 	}
 	l := refreshed(t, d)
-	if diff := cmp.Diff(map[string]int64{ResourceGPU: 7, "nvidia.com/mig-1g.5gb.me": 1}, l.Totals()); diff != "" {
+	if diff := cmp.Diff(map[string]int64{gpu.ResourceGPU: 7, "nvidia.com/mig-1g.5gb.me": 1}, l.Totals()); diff != "" {
 		t.Errorf("totals (-want +got):\n%s", diff)
 	}
 }
@@ -190,8 +193,8 @@ func TestNVMLFailures(t *testing.T) {
 	t.Run("driver and library do not match", func(t *testing.T) {
 		s := dgxa100.New()
 		s.InitFunc = func() nvml.Return { return nvml.ERROR_LIB_RM_VERSION_MISMATCH }
-		if _, err := startNVML(s, NVMLOptions{}); !errors.Is(err, ErrNoDriver) || !errors.Is(err, nvml.ERROR_LIB_RM_VERSION_MISMATCH) {
-			t.Errorf("error = %v, want ErrNoDriver and the cause", err)
+		if _, err := start(s, Options{}); !errors.Is(err, monitor.ErrNoDriver) || !errors.Is(err, nvml.ERROR_LIB_RM_VERSION_MISMATCH) {
+			t.Errorf("error = %v, want monitor.ErrNoDriver and the cause", err)
 		}
 	})
 	t.Run("a lost GPU is left out and said", func(t *testing.T) {
@@ -214,11 +217,11 @@ func TestNVMLFailures(t *testing.T) {
 		d := dgx(t, s)
 		l := refreshed(t, d)
 		s.DeviceGetCountFunc = func() (int, nvml.Return) { return 0, nvml.ERROR_UNKNOWN }
-		m := NewMonitor(MonitorConfig{Discoverer: d, Ledger: l})
+		m := monitor.New(monitor.Config{Discoverer: d, Ledger: l})
 		if err := m.Refresh(t.Context()); !errors.Is(err, nvml.ERROR_UNKNOWN) {
 			t.Errorf("error = %v, want NVML's", err)
 		}
-		if got := l.Totals()[ResourceGPU]; got != 8 {
+		if got := l.Totals()[gpu.ResourceGPU]; got != 8 {
 			t.Errorf("total = %d, want the 8 that were known", got)
 		}
 	})
@@ -227,11 +230,11 @@ func TestNVMLFailures(t *testing.T) {
 		d := dgx(t, s)
 		s.LookupSymbolFunc = func(string) error { return errors.New("no such symbol") }
 		for _, handle := range s.Devices {
-			gpu := handle.(*server.Device)
-			gpu.GetMigModeFunc, gpu.GetRemappedRowsFunc, gpu.GetMPSComputeRunningProcessesFunc, gpu.GetNvLinkRemoteDeviceTypeFunc = nil, nil, nil, nil
-			gpu.GetNvLinkRemotePciInfoFunc = func(int) (nvml.PciInfo, nvml.Return) { return nvml.PciInfo{}, nvml.ERROR_NOT_SUPPORTED }
+			device := handle.(*server.Device)
+			device.GetMigModeFunc, device.GetRemappedRowsFunc, device.GetMPSComputeRunningProcessesFunc, device.GetNvLinkRemoteDeviceTypeFunc = nil, nil, nil, nil
+			device.GetNvLinkRemotePciInfoFunc = func(int) (nvml.PciInfo, nvml.Return) { return nvml.PciInfo{}, nvml.ERROR_NOT_SUPPORTED }
 		}
-		if got := refreshed(t, d).Totals()[ResourceGPU]; got != 8 {
+		if got := refreshed(t, d).Totals()[gpu.ResourceGPU]; got != 8 {
 			t.Errorf("total = %d, want 8", got)
 		}
 		if err := d.Probe(t.Context(), "GPU-0"); err != nil {
@@ -288,14 +291,14 @@ func TestWatchReports(t *testing.T) {
 	s.EventSetCreateFunc = func() (nvml.EventSet, nvml.Return) { return set, nvml.SUCCESS }
 	var registered int
 	for i, handle := range s.Devices {
-		gpu := handle.(*server.Device)
-		gpu.GetSupportedEventTypesFunc = func() (uint64, nvml.Return) {
+		device := handle.(*server.Device)
+		device.GetSupportedEventTypesFunc = func() (uint64, nvml.Return) {
 			if i == 7 {
 				return 0, nvml.ERROR_NOT_SUPPORTED
 			}
 			return nvml.EventTypeXidCriticalError | nvml.EventTypeClock, nvml.SUCCESS
 		}
-		gpu.RegisterEventsFunc = func(events uint64, _ nvml.EventSet) nvml.Return {
+		device.RegisterEventsFunc = func(events uint64, _ nvml.EventSet) nvml.Return {
 			if events != nvml.EventTypeXidCriticalError {
 				t.Errorf("registered for events %#x, want those of health only", events)
 			}
@@ -305,16 +308,16 @@ func TestWatchReports(t *testing.T) {
 	}
 	type seen struct {
 		UUID string
-		Kind EventKind
+		Kind monitor.EventKind
 		XID  uint64
 	}
 	var got []seen
-	if err := d.Watch(ctx, func(e Event) { got = append(got, seen{e.UUID, e.Kind, e.XID}) }); err != nil {
+	if err := d.Watch(ctx, func(e monitor.Event) { got = append(got, seen{e.UUID, e.Kind, e.XID}) }); err != nil {
 		t.Fatal(err)
 	}
 	want := []seen{
-		{"GPU-7", EventUnwatched, 0}, {"GPU-4", EventXID, 79}, {"GPU-5", EventMemory, 0},
-		{"GPU-6", EventUnavailable, 0}, {"", EventXID, 95}, {"", EventDoubt, 0},
+		{"GPU-7", monitor.EventUnwatched, 0}, {"GPU-4", monitor.EventXID, 79}, {"GPU-5", monitor.EventMemory, 0},
+		{"GPU-6", monitor.EventUnavailable, 0}, {"", monitor.EventXID, 95}, {"", monitor.EventDoubt, 0},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("events (-want +got):\n%s", diff)

@@ -1,4 +1,6 @@
-package gpu
+// Package sysfs discovers accelerators that need no driver library: it reads what the kernel
+// shows of PCI devices in sysfs.
+package sysfs
 
 import (
 	"context"
@@ -7,9 +9,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/containerd/errdefs"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/monitor"
 )
 
 // VendorXilinx is the PCI vendor id, as sysfs writes it.
@@ -32,26 +38,26 @@ type RenderNodes struct {
 	SysfsRoot, DevRoot string
 }
 
-var _ Discoverer = RenderNodes{}
+var _ monitor.Discoverer = RenderNodes{}
 
 // FPGAs discovers Xilinx FPGAs. The management function of a card has no render
 // node and is not found.
 func FPGAs(sysfsRoot, devRoot string) RenderNodes {
-	return RenderNodes{Resource: ResourceFPGA, Vendor: VendorXilinx, SysfsRoot: sysfsRoot, DevRoot: devRoot}
+	return RenderNodes{Resource: gpu.ResourceFPGA, Vendor: VendorXilinx, SysfsRoot: sysfsRoot, DevRoot: devRoot}
 }
 
 // Inventory scans the PCI devices of the vendor. A device whose node does not
 // exist is skipped: its driver is not ready.
-func (r RenderNodes) Inventory(ctx context.Context) (Inventory, error) {
-	inv := Inventory{Resources: []string{r.Resource}}
-	root := filepath.Join(r.sysfs(), "bus/pci/devices")
+func (r RenderNodes) Inventory(ctx context.Context) (gpu.Inventory, error) {
+	inv := gpu.Inventory{Resources: []string{r.Resource}}
+	root := filepath.Join(rootOr(r.SysfsRoot), "bus/pci/devices")
 	entries, err := os.ReadDir(root)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return Inventory{}, fmt.Errorf("looking for %s: %w", r.Resource, err)
+		return gpu.Inventory{}, fmt.Errorf("looking for %s: %w", r.Resource, err)
 	}
 	for _, e := range entries {
 		if err := ctx.Err(); err != nil {
-			return Inventory{}, err
+			return gpu.Inventory{}, err
 		}
 		dir := filepath.Join(root, e.Name())
 		if text(filepath.Join(dir, "vendor")) != r.Vendor {
@@ -59,7 +65,7 @@ func (r RenderNodes) Inventory(ctx context.Context) (Inventory, error) {
 		}
 		nodes, err := filepath.Glob(filepath.Join(dir, "drm", "renderD*"))
 		if err != nil {
-			return Inventory{}, fmt.Errorf("looking for %s: %w", r.Resource, err)
+			return gpu.Inventory{}, fmt.Errorf("looking for %s: %w", r.Resource, err)
 		}
 		for _, node := range nodes {
 			path := "/dev/dri/" + filepath.Base(node)
@@ -67,9 +73,9 @@ func (r RenderNodes) Inventory(ctx context.Context) (Inventory, error) {
 				inv.Skipped = append(inv.Skipped, err.Error())
 				continue
 			}
-			inv.Devices = append(inv.Devices, Device{
+			inv.Devices = append(inv.Devices, gpu.Device{
 				UUID: path, Resource: r.Resource, Index: len(inv.Devices), Name: r.name(dir),
-				PCIBusID: e.Name(), NUMANode: numaNode(r.sysfs(), e.Name()), Nodes: append([]string{path}, r.Shared...),
+				PCIBusID: e.Name(), NUMANode: NUMANode(r.SysfsRoot, e.Name()), Nodes: append([]string{path}, r.Shared...),
 			})
 		}
 	}
@@ -82,11 +88,11 @@ func (r RenderNodes) name(dir string) string {
 }
 
 // Processes is empty: no driver tells who uses a render node.
-func (RenderNodes) Processes(context.Context) ([]Process, error) { return nil, nil }
+func (RenderNodes) Processes(context.Context) ([]monitor.Process, error) { return nil, nil }
 
 // Watch waits for the end of ctx: these devices report no events. That one is
 // gone shows in the inventory.
-func (RenderNodes) Watch(ctx context.Context, _ func(Event)) error {
+func (RenderNodes) Watch(ctx context.Context, _ func(monitor.Event)) error {
 	<-ctx.Done()
 	return nil
 }
@@ -109,8 +115,29 @@ func (r RenderNodes) exists(path string) error {
 	return nil
 }
 
-func (r RenderNodes) sysfs() string { return sysfsRoot(r.SysfsRoot) }
+// rootOr is where sysfs is mounted: /sys where nothing was set.
+func rootOr(set string) string {
+	if set == "" {
+		return "/sys"
+	}
+	return set
+}
 
+// NUMANode reads the node of a PCI device. It is gpu.UnknownNUMANode for a device without
+// a bus id, and where the kernel says -1 or nothing. The root is where sysfs is mounted;
+// empty for /sys.
+func NUMANode(root, busID string) int {
+	if busID == "" {
+		return gpu.UnknownNUMANode
+	}
+	node, err := strconv.Atoi(text(filepath.Join(rootOr(root), "bus/pci/devices", busID, "numa_node")))
+	if err != nil || node < 0 {
+		return gpu.UnknownNUMANode
+	}
+	return node
+}
+
+// text reads a file of sysfs, without space around; empty for one that cannot be read.
 func text(path string) string {
 	data, err := os.ReadFile(path)
 	if err != nil {

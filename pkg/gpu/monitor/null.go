@@ -1,25 +1,13 @@
-package gpu
+package monitor
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
-	"github.com/containerd/containerd/log"
 	"github.com/containerd/errdefs"
-)
 
-// OpenOrNone opens NVML as OpenNVML does. On a host without a usable driver it
-// says so once in the log, and the host has zero GPUs. Call it only if GPUs are
-// wanted: it loads the library.
-func OpenOrNone(ctx context.Context, o NVMLOptions) (Discoverer, error) {
-	d, err := OpenNVML(o)
-	if errors.Is(err, ErrNoDriver) {
-		log.G(ctx).WithError(err).Warn("Going on with zero NVIDIA GPUs")
-		return Null{Resources: []string{ResourceGPU}}, nil
-	}
-	return d, err
-}
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+)
 
 // Null is a Discoverer of a host without devices.
 type Null struct {
@@ -31,8 +19,8 @@ type Null struct {
 var _ Discoverer = Null{}
 
 // Inventory has no devices.
-func (n Null) Inventory(context.Context) (Inventory, error) {
-	return Inventory{Resources: n.Resources}, nil
+func (n Null) Inventory(context.Context) (gpu.Inventory, error) {
+	return gpu.Inventory{Resources: n.Resources}, nil
 }
 
 // Processes is empty.

@@ -1,40 +1,12 @@
-package gpu
+package nvml
 
 import (
-	"context"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
-	"time"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
 )
-
-// NVMLOptions says where to find what belongs to NVIDIA's driver.
-type NVMLOptions struct {
-	// LibraryPath is a path of the library, or empty for libnvidia-ml.so.1 where
-	// the dynamic linker finds it.
-	LibraryPath string
-	// SysfsRoot is where sysfs is mounted, or empty for /sys.
-	SysfsRoot string
-}
-
-func (o NVMLOptions) library() string {
-	if o.LibraryPath == "" {
-		return "libnvidia-ml.so.1"
-	}
-	return o.LibraryPath
-}
-
-func (o NVMLOptions) sysfs() string { return sysfsRoot(o.SysfsRoot) }
-
-func sysfsRoot(set string) string {
-	if set == "" {
-		return "/sys"
-	}
-	return set
-}
 
 // pciBusID turns NVML's form, 00000000:07:00.0, into the kernel's: lower case
 // and a domain of four digits, unless it needs more.
@@ -44,22 +16,6 @@ func pciBusID(nvml string) string {
 		return domain[4:] + ":" + rest
 	}
 	return id
-}
-
-// numaNode reads the node of a PCI device; the kernel says -1 if it has none.
-func numaNode(sysfs, busID string) int {
-	if busID == "" {
-		return UnknownNUMANode
-	}
-	data, err := os.ReadFile(filepath.Join(sysfs, "bus/pci/devices", busID, "numa_node"))
-	if err != nil {
-		return UnknownNUMANode
-	}
-	node, err := strconv.Atoi(strings.TrimSpace(string(data)))
-	if err != nil || node < 0 {
-		return UnknownNUMANode
-	}
-	return node
 }
 
 // migProfile is the profile of a MIG instance, such as 1g.10gb or 1c.3g.20gb. The
@@ -84,17 +40,17 @@ func migProfile(name string, slices, compute int, memoryMiB, gpuMiB uint64) stri
 // migResource names a profile as NVIDIA's device plugin does: the plus of an
 // attribute (1g.10gb+me) is not allowed in a resource name and becomes a dot.
 func migResource(profile string) string {
-	return ResourceMIGPrefix + strings.ReplaceAll(profile, "+", ".")
+	return gpu.ResourceMIGPrefix + strings.ReplaceAll(profile, "+", ".")
 }
 
 // instanceUUID is the MIG instance with the ids, or the GPU where there is none.
-func instanceUUID(gpu string, instances []Device, gi, ci uint32) string {
+func instanceUUID(whole string, instances []gpu.Device, gi, ci uint32) string {
 	for _, d := range instances {
 		if gi != noInstance && d.GPUInstanceID == int(gi) && (ci == noInstance || d.ComputeInstanceID == int(ci)) {
 			return d.UUID
 		}
 	}
-	return gpu
+	return whole
 }
 
 // noInstance is NVML's id of an instance where there is none.
@@ -108,27 +64,27 @@ type nvlinks struct {
 }
 
 // to counts the links with which a GPU reaches another.
-func (l nvlinks) to(other Device, others nvlinks) int {
+func (l nvlinks) to(other gpu.Device, others nvlinks) int {
 	return l.direct[other.PCIBusID] + min(l.switched, others.switched)
 }
 
 // pathOf translates NVML's levels of topology.
-func pathOf(level int) Path {
+func pathOf(level int) gpu.Path {
 	switch level {
 	case 0:
-		return PathBoard
+		return gpu.PathBoard
 	case 10:
-		return PathSwitch
+		return gpu.PathSwitch
 	case 20:
-		return PathSwitches
+		return gpu.PathSwitches
 	case 30:
-		return PathHostBridge
+		return gpu.PathHostBridge
 	case 40:
-		return PathNode
+		return gpu.PathNode
 	case 50:
-		return PathSystem
+		return gpu.PathSystem
 	}
-	return PathUnknown
+	return gpu.PathUnknown
 }
 
 // chars reads a C string.
@@ -141,14 +97,4 @@ func chars(list []int8) string {
 		b.WriteByte(byte(c))
 	}
 	return b.String()
-}
-
-// pause waits, but not beyond the end of ctx.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

@@ -1,4 +1,4 @@
-package gpu_test
+package sysfs_test
 
 import (
 	"os"
@@ -10,6 +10,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/gputest"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/monitor"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/sysfs"
 )
 
 func put(t *testing.T, path, text string) {
@@ -23,9 +26,9 @@ func put(t *testing.T, path, text string) {
 }
 
 // cards is a host with two FPGAs, one without a ready driver, and an AMD GPU.
-func cards(t *testing.T) (sysfs, dev string) {
+func cards(t *testing.T) (root, dev string) {
 	t.Helper()
-	sysfs, dev = t.TempDir(), t.TempDir()
+	root, dev = t.TempDir(), t.TempDir()
 	for bus, card := range map[string]struct{ vendor, node string }{
 		"0000:3b:00.0": {"0x10ee", ""},
 		"0000:3b:00.1": {"0x10ee", "renderD128"},
@@ -33,7 +36,7 @@ func cards(t *testing.T) (sysfs, dev string) {
 		"0000:86:00.0": {"0x1002", "renderD130"},
 		"0000:af:00.1": {"0x10ee", "renderD131"},
 	} {
-		dir := filepath.Join(sysfs, "bus/pci/devices", bus)
+		dir := filepath.Join(root, "bus/pci/devices", bus)
 		put(t, filepath.Join(dir, "vendor"), card.vendor+"\n")
 		put(t, filepath.Join(dir, "device"), "0x5001\n")
 		put(t, filepath.Join(dir, "numa_node"), "1\n")
@@ -44,11 +47,11 @@ func cards(t *testing.T) (sysfs, dev string) {
 			put(t, filepath.Join(dev, "dri", card.node), "")
 		}
 	}
-	return sysfs, dev
+	return root, dev
 }
 
 func TestFPGAInventory(t *testing.T) {
-	inv, err := gpu.FPGAs(cards(t)).Inventory(t.Context())
+	inv, err := sysfs.FPGAs(cards(t)).Inventory(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,30 +65,33 @@ func TestFPGAInventory(t *testing.T) {
 	if len(inv.Skipped) != 1 || !strings.Contains(inv.Skipped[0], "renderD131") {
 		t.Errorf("skipped = %q, want the card without a node", inv.Skipped)
 	}
-	none, err := gpu.FPGAs(t.TempDir(), t.TempDir()).Inventory(t.Context())
+	none, err := sysfs.FPGAs(t.TempDir(), t.TempDir()).Inventory(t.Context())
 	if err != nil || len(none.Devices) != 0 {
 		t.Errorf("a host without PCI: %v, %v", none.Devices, err)
 	}
 }
 
 // amdGPUs stands for a vendor whose devices share a node beside their own.
-func amdGPUs(sysfs, dev string) gpu.Discoverer {
-	return gpu.RenderNodes{Resource: "amd.com/gpu", Vendor: "0x1002", Shared: []string{"/dev/kfd"}, SysfsRoot: sysfs, DevRoot: dev}
+func amdGPUs(root, dev string) monitor.Discoverer {
+	return sysfs.RenderNodes{Resource: "amd.com/gpu", Vendor: "0x1002", Shared: []string{"/dev/kfd"}, SysfsRoot: root, DevRoot: dev}
 }
 
 func TestVendorsTogether(t *testing.T) {
-	sysfs, dev := cards(t)
-	d := gpu.Combine(newDriver(host(2)), gpu.FPGAs(sysfs, dev), amdGPUs(sysfs, dev), gpu.Null{})
+	root, dev := cards(t)
+	d := monitor.Combine(gputest.NewDriver(gputest.Host(2)), sysfs.FPGAs(root, dev), amdGPUs(root, dev), monitor.Null{})
 	l := gpu.NewLedger(gpu.Sharing{})
-	if err := gpu.NewMonitor(gpu.MonitorConfig{Discoverer: d, Ledger: l}).Refresh(t.Context()); err != nil {
+	if err := monitor.New(monitor.Config{Discoverer: d, Ledger: l}).Refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(map[string]int64{"nvidia.com/gpu": 2, "xilinx.com/fpga": 2, "amd.com/gpu": 1}, l.Totals()); diff != "" {
 		t.Errorf("totals (-want +got):\n%s", diff)
 	}
-	a := mustReserve(t, l, "pod", gpu.Request{Containers: []gpu.ContainerRequest{
+	a, err := l.Reserve("pod", gpu.Request{Containers: []gpu.ContainerRequest{
 		{Name: "main", Phase: gpu.PhaseMain, Counts: map[string]int64{"amd.com/gpu": 1, "xilinx.com/fpga": 1}},
 	}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	devices, err := l.Devices(a, "main")
 	if err != nil {
 		t.Fatal(err)
@@ -106,37 +112,10 @@ func TestVendorsTogether(t *testing.T) {
 	if err := os.Remove(filepath.Join(dev, "dri/renderD128")); err != nil {
 		t.Fatal(err)
 	}
-	if err := gpu.FPGAs(sysfs, dev).Probe(t.Context(), "/dev/dri/renderD128"); !errdefs.IsNotFound(err) {
+	if err := sysfs.FPGAs(root, dev).Probe(t.Context(), "/dev/dri/renderD128"); !errdefs.IsNotFound(err) {
 		t.Errorf("probe without a node = %v, want not found", err)
 	}
 	if err := d.Close(); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestCombinedWatch(t *testing.T) {
-	first, second := newDriver(host(1)), newDriver(host(1))
-	d := gpu.Combine(first, second, gpu.Null{}, gpu.FPGAs("", ""))
-	got := make(chan gpu.Event)
-	done := make(chan error, 1)
-	go func() { done <- d.Watch(t.Context(), func(e gpu.Event) { got <- e }) }()
-	for _, part := range []*driver{first, second} {
-		part.events <- gpu.Event{UUID: "GPU-0"}
-		if e := <-got; e.UUID != "GPU-0" {
-			t.Errorf("event = %+v", e)
-		}
-	}
-	// The others end with it, or nobody would watch its devices ever again.
-	close(first.events)
-	if err := <-done; err == nil || !strings.Contains(err.Error(), "watching broke") {
-		t.Errorf("error = %v, want that of the part that broke", err)
-	}
-}
-
-func TestCombinedInventoryIsWhole(t *testing.T) {
-	broken := newDriver(host(1))
-	broken.failure = os.ErrPermission
-	if _, err := gpu.Combine(newDriver(host(2)), broken).Inventory(t.Context()); err == nil {
-		t.Error("an inventory without the devices of a failing driver was taken for whole")
 	}
 }

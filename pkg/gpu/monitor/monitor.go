@@ -1,4 +1,6 @@
-package gpu
+// Package monitor keeps the ledger of accelerators up to date: which devices the drivers
+// find, which of them are fit for use, and which processes use them.
+package monitor
 
 import (
 	"context"
@@ -10,9 +12,12 @@ import (
 
 	"github.com/containerd/containerd/log"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
 
-// Defaults of MonitorConfig.
+// Defaults of Config.
 const (
 	DefaultInterval = 5 * time.Second
 	DefaultHoldDown = 5 * time.Minute
@@ -21,13 +26,13 @@ const (
 // sourceProcesses is the source of foreign uses that the monitor reports.
 const sourceProcesses = "processes"
 
-// refreshTimeout bounds a pass that nobody waits for.
+// refreshTimeout bounds a pass of Run.
 const refreshTimeout = 30 * time.Second
 
-// MonitorConfig is what a Monitor works with.
-type MonitorConfig struct {
+// Config says what a Monitor watches, and how.
+type Config struct {
 	Discoverer Discoverer
-	Ledger     *Ledger
+	Ledger     *gpu.Ledger
 	// Identify tells which pod a process of the host belongs to. A process that is
 	// ours but of no pod, such as an MPS server, is no use of a device. If nil, all
 	// processes are foreign.
@@ -35,7 +40,7 @@ type MonitorConfig struct {
 	// Prepare, if set, is called in every pass with the devices that were found,
 	// before the ledger gives them out: a sandbox that was started earlier lacks the
 	// nodes of devices that have come since.
-	Prepare func(ctx context.Context, devices []Device)
+	Prepare func(ctx context.Context, devices []gpu.Device)
 	// Interval is the time between two passes; 0 means DefaultInterval.
 	Interval time.Duration
 	// HoldDown is how long a device stays out after a fault before it is probed,
@@ -45,13 +50,12 @@ type MonitorConfig struct {
 	Ignored XIDs
 }
 
-// Monitor keeps a Ledger up to date about devices, their health and who else
-// uses them.
+// Monitor keeps a Ledger up to date about devices, their health and their use by others.
 type Monitor struct {
-	cfg MonitorConfig
-	// turn has one token: passes do not overlap, and who waits can give up.
+	cfg Config
+	// turn has one token: passes do not overlap, and a waiting caller can give up.
 	turn chan struct{}
-	// skipped is used by who has the turn.
+	// skipped belongs to the pass that has the turn.
 	skipped []string
 
 	mu sync.Mutex
@@ -59,8 +63,8 @@ type Monitor struct {
 	ill map[string]time.Time
 }
 
-// NewMonitor makes a monitor. Call Refresh before the ledger is used, then Run.
-func NewMonitor(cfg MonitorConfig) *Monitor {
+// New makes a monitor. Call Refresh before the ledger is used, then Run.
+func New(cfg Config) *Monitor {
 	if cfg.Interval == 0 {
 		cfg.Interval = DefaultInterval
 	}
@@ -119,7 +123,9 @@ func (m *Monitor) watch(ctx context.Context) {
 			log.G(ctx).WithError(err).Warn("Cannot watch the accelerators for faults; trying again")
 		}
 		failing = err != nil
-		pause(ctx, m.cfg.Interval)
+		if retry.Pause(ctx, m.cfg.Interval) != nil {
+			return
+		}
 	}
 }
 
@@ -139,10 +145,11 @@ func (m *Monitor) handle(ctx context.Context, e Event) {
 			m.fail(ctx, d, "a device that could not be told reported "+e.reason())
 		}
 	default:
-		m.fail(ctx, Device{UUID: e.UUID}, e.reason())
+		m.fail(ctx, gpu.Device{UUID: e.UUID}, e.reason())
 	}
 }
 
+// probeAll takes the devices out of use that fail a probe.
 func (m *Monitor) probeAll(ctx context.Context) {
 	for _, d := range m.cfg.Ledger.All() {
 		if err := m.cfg.Discoverer.Probe(ctx, d.UUID); err != nil && ctx.Err() == nil {
@@ -152,7 +159,7 @@ func (m *Monitor) probeAll(ctx context.Context) {
 }
 
 // fail takes a device out until it passes a probe after the hold-down.
-func (m *Monitor) fail(ctx context.Context, d Device, reason string) {
+func (m *Monitor) fail(ctx context.Context, d gpu.Device, reason string) {
 	m.mu.Lock()
 	m.ill[d.UUID] = time.Now().Add(m.cfg.HoldDown)
 	m.cfg.Ledger.MarkUnhealthy(d.UUID, reason)
@@ -160,6 +167,7 @@ func (m *Monitor) fail(ctx context.Context, d Device, reason string) {
 	log.G(ctx).WithField("gpu", d.UUID).Warnf("Taking an accelerator out of use for at least %s: %s", m.cfg.HoldDown, reason)
 }
 
+// forget ends the hold-down of a device, and its fault.
 func (m *Monitor) forget(uuid string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -191,7 +199,7 @@ func (m *Monitor) Refresh(ctx context.Context) error {
 }
 
 // update enters an inventory in the ledger and acts on devices that have gone.
-func (m *Monitor) update(ctx context.Context, inv Inventory) {
+func (m *Monitor) update(ctx context.Context, inv gpu.Inventory) {
 	if m.cfg.Prepare != nil {
 		m.cfg.Prepare(ctx, inv.Devices)
 	}
@@ -217,7 +225,7 @@ func (m *Monitor) processes(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listing the processes on the accelerators: %w", err)
 	}
-	var uses []Use
+	var uses []gpu.Use
 	for _, p := range list {
 		owner, ours := m.cfg.Identify(ctx, p.PID)
 		by := fmt.Sprintf("process %d", p.PID)
@@ -229,7 +237,7 @@ func (m *Monitor) processes(ctx context.Context) error {
 		default:
 			owner = ""
 		}
-		uses = append(uses, Use{UUID: p.UUID, Owner: owner, By: by})
+		uses = append(uses, gpu.Use{UUID: p.UUID, Owner: owner, By: by})
 	}
 	m.cfg.Ledger.SetForeign(sourceProcesses, uses)
 	return nil
@@ -244,7 +252,7 @@ func (m *Monitor) probeDue(ctx context.Context) {
 			return
 		}
 		if err != nil {
-			m.fail(ctx, Device{UUID: uuid}, err.Error())
+			m.fail(ctx, gpu.Device{UUID: uuid}, err.Error())
 			continue
 		}
 		m.mu.Lock()

@@ -1,6 +1,6 @@
 //go:build cgo
 
-package gpu_test
+package nvml_test
 
 import (
 	"context"
@@ -16,6 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/monitor"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/nvml"
 )
 
 // stubHost is a host as the stand-in for NVIDIA's library sees it.
@@ -89,12 +91,12 @@ func TestNVMLLibrary(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	options := gpu.NVMLOptions{LibraryPath: library, SysfsRoot: sysfs}
-	if _, err := gpu.OpenNVML(options); !errors.Is(err, gpu.ErrNoDriver) {
+	options := nvml.Options{LibraryPath: library, SysfsRoot: sysfs}
+	if _, err := nvml.Open(options); !errors.Is(err, monitor.ErrNoDriver) {
 		t.Fatalf("error without a kernel driver = %v, want ErrNoDriver", err)
 	}
 	h.write(stubGPUs)
-	d, err := gpu.OpenNVML(options)
+	d, err := nvml.Open(options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +110,7 @@ func TestNVMLLibrary(t *testing.T) {
 	t.Run("health", func(t *testing.T) { testStubHealth(t, h, d) })
 }
 
-func testStubInventory(t *testing.T, d gpu.Discoverer) {
+func testStubInventory(t *testing.T, d monitor.Discoverer) {
 	inv, err := d.Inventory(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -147,23 +149,23 @@ func testStubInventory(t *testing.T, d gpu.Discoverer) {
 	}
 }
 
-func testStubProcesses(t *testing.T, h stubHost, d gpu.Discoverer) {
+func testStubProcesses(t *testing.T, h stubHost, d monitor.Discoverer) {
 	h.write(stubGPUs + "process gpu=0 pid=11\nprocess gpu=0 pid=12\nprocess gpu=0 pid=13\nprocess gpu=2 pid=14 gi=5 ci=0\n")
 	got, err := d.Processes(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []gpu.Process{{PID: 11, UUID: "GPU-aaa"}, {PID: 12, UUID: "GPU-aaa"}, {PID: 13, UUID: "GPU-aaa"}, {PID: 14, UUID: "MIG-two"}}
+	want := []monitor.Process{{PID: 11, UUID: "GPU-aaa"}, {PID: 12, UUID: "GPU-aaa"}, {PID: 13, UUID: "GPU-aaa"}, {PID: 14, UUID: "MIG-two"}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("processes (-want +got):\n%s", diff)
 	}
 
 	l := gpu.NewLedger(gpu.Sharing{})
-	if err := l.Claim("pod-a", claim("GPU-aaa")); err != nil && !errdefs.IsNotFound(err) {
+	if err := l.Claim("pod-a", gpu.Assignment{Containers: map[string][]string{"main": {"GPU-aaa"}}}); err != nil && !errdefs.IsNotFound(err) {
 		t.Fatal(err)
 	}
 	pods := map[int]string{11: "pod-a", 12: "pod-a", 13: "pod-a"}
-	m := gpu.NewMonitor(gpu.MonitorConfig{Discoverer: d, Ledger: l, Identify: func(_ context.Context, pid int) (string, bool) {
+	m := monitor.New(monitor.Config{Discoverer: d, Ledger: l, Identify: func(_ context.Context, pid int) (string, bool) {
 		owner, ours := pods[pid]
 		return owner, ours
 	}})
@@ -183,10 +185,10 @@ func testStubProcesses(t *testing.T, h stubHost, d gpu.Discoverer) {
 	}
 }
 
-func testStubHealth(t *testing.T, h stubHost, d gpu.Discoverer) {
+func testStubHealth(t *testing.T, h stubHost, d monitor.Discoverer) {
 	h.write(stubGPUs)
 	l := gpu.NewLedger(gpu.Sharing{})
-	m := gpu.NewMonitor(gpu.MonitorConfig{Discoverer: d, Ledger: l, Interval: 50 * time.Millisecond, HoldDown: time.Second})
+	m := monitor.New(monitor.Config{Discoverer: d, Ledger: l, Interval: 50 * time.Millisecond, HoldDown: time.Second})
 	if err := m.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -242,8 +244,8 @@ func testStubHealth(t *testing.T, h stubHost, d gpu.Discoverer) {
 }
 
 func TestNVMLWithoutLibrary(t *testing.T) {
-	_, err := gpu.OpenNVML(gpu.NVMLOptions{LibraryPath: filepath.Join(t.TempDir(), "libnvidia-ml.so.1")})
-	if !errors.Is(err, gpu.ErrNoDriver) || !errdefs.IsUnavailable(err) {
+	_, err := nvml.Open(nvml.Options{LibraryPath: filepath.Join(t.TempDir(), "libnvidia-ml.so.1")})
+	if !errors.Is(err, monitor.ErrNoDriver) || !errdefs.IsUnavailable(err) {
 		t.Errorf("error = %v, want ErrNoDriver and unavailable", err)
 	}
 }

@@ -1,53 +1,49 @@
 //go:build cgo
 
-package gpu
+package nvml
 
 import (
 	"context"
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
 	"github.com/containerd/errdefs"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/monitor"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/sysfs"
 )
 
-// NVML answers NVML_TIMEOUT after this long without an event, so Watch looks at
-// its context, and for devices that came back, as often.
-const eventWait = time.Second
-
-// nvmlEvents are the events that say something about the health of a device.
-const nvmlEvents = uint64(nvml.EventTypeXidCriticalError | nvml.EventTypeDoubleBitEccError |
-	nvml.EventTypeFatalPoisonError | nvml.EventTypeDramRetirementFailure | nvml.EventTypeGpuUnavailableError)
-
-type nvmlDiscoverer struct {
-	lib   nvml.Interface
-	sysfs string
+// discoverer is the Discoverer of NVIDIA's devices.
+type discoverer struct {
+	lib       nvml.Interface
+	sysfsRoot string
 }
 
-// OpenNVML loads NVIDIA's management library and starts it. The error of a host
-// without the library or its kernel driver has ErrNoDriver in its chain.
-func OpenNVML(o NVMLOptions) (Discoverer, error) {
+// Open loads NVIDIA's management library and starts it. The error of a host
+// without the library or its kernel driver has monitor.ErrNoDriver in its chain.
+func Open(o Options) (monitor.Discoverer, error) {
 	var options []nvml.LibraryOption
 	if o.LibraryPath != "" {
 		options = append(options, nvml.WithLibraryPath(o.LibraryPath))
 	}
-	return startNVML(nvml.New(options...), o)
+	return start(nvml.New(options...), o)
 }
 
-// startNVML initializes a library that is loaded. Errors are ErrNoDriver and
+// start initializes a library that is loaded. Errors are monitor.ErrNoDriver and
 // errdefs.ErrUnavailable.
-func startNVML(lib nvml.Interface, o NVMLOptions) (Discoverer, error) {
+func start(lib nvml.Interface, o Options) (monitor.Discoverer, error) {
 	switch ret := lib.Init(); ret {
 	case nvml.SUCCESS:
-		return &nvmlDiscoverer{lib: lib, sysfs: o.sysfs()}, nil
+		return &discoverer{lib: lib, sysfsRoot: o.SysfsRoot}, nil
 	case nvml.ERROR_LIBRARY_NOT_FOUND:
 		return nil, fmt.Errorf("loading %s: the library is not installed or not visible here; install the NVIDIA driver, or mount its libraries into this container: %w: %w",
-			o.library(), ErrNoDriver, errdefs.ErrUnavailable)
+			o.library(), monitor.ErrNoDriver, errdefs.ErrUnavailable)
 	default:
 		return nil, fmt.Errorf("starting %s: %w; check that nvidia-smi works on the host: %w: %w",
-			o.library(), ret, ErrNoDriver, errdefs.ErrUnavailable)
+			o.library(), ret, monitor.ErrNoDriver, errdefs.ErrUnavailable)
 	}
 }
 
@@ -61,13 +57,13 @@ func refuse(what string, ret nvml.Return) error {
 
 // has tells whether this version of the library has a function: to call one that
 // it does not have would end the process.
-func (n *nvmlDiscoverer) has(function string) bool {
+func (n *discoverer) has(function string) bool {
 	return n.lib.Extensions().LookupSymbol(function) == nil
 }
 
 // handles lists the physical GPUs. One that is lost has no handle; it is left
 // out, with a sentence that says so.
-func (n *nvmlDiscoverer) handles(ctx context.Context) (handles []nvml.Device, skipped []string, err error) {
+func (n *discoverer) handles(ctx context.Context) (handles []nvml.Device, skipped []string, err error) {
 	count, ret := n.lib.DeviceGetCount()
 	if err := refuse("counting devices", ret); err != nil {
 		return nil, nil, err
@@ -86,39 +82,48 @@ func (n *nvmlDiscoverer) handles(ctx context.Context) (handles []nvml.Device, sk
 	return handles, skipped, nil
 }
 
-// Inventory lists GPUs, and the MIG instances of those that are partitioned. A GPU that does
-// not answer is left out and named in Skipped; a driver that does not is an error.
-func (n *nvmlDiscoverer) Inventory(ctx context.Context) (Inventory, error) {
-	inv := Inventory{Resources: []string{ResourceGPU}, Drivers: []Driver{n.driver()}}
+// physicalGPU is one GPU of the host, with its MIG instances if it is partitioned.
+type physicalGPU struct {
+	gpu.Device
+	handle    nvml.Device
+	instances []gpu.Device
+}
+
+// gpus reads all GPUs and MIG instances. One that does not answer is left out, with a
+// sentence that says so.
+func (n *discoverer) gpus(ctx context.Context) (list []physicalGPU, skipped []string, err error) {
 	handles, skipped, err := n.handles(ctx)
 	if err != nil {
-		return Inventory{}, err
+		return nil, nil, err
 	}
-	inv.Skipped = skipped
-	var gpus []Device
-	var used []nvml.Device
 	for _, handle := range handles {
-		d, err := n.describe(handle)
+		g, unread, err := n.describe(handle)
 		if err != nil {
-			inv.Skipped = append(inv.Skipped, err.Error())
+			skipped = append(skipped, err.Error())
 			continue
 		}
-		gpus, used = append(gpus, d), append(used, handle)
-		if n.partitioned(handle) {
-			d.Resource = ""
-			instances, skipped := n.instances(handle, d)
-			inv.Devices = append(inv.Devices, instances...)
-			inv.Skipped = append(inv.Skipped, skipped...)
-		}
-		inv.Devices = append(inv.Devices, d)
+		list, skipped = append(list, g), append(skipped, unread...)
 	}
-	inv.Topology = n.topology(gpus, used)
+	return list, skipped, nil
+}
+
+// Inventory lists GPUs, and the MIG instances of those that are partitioned. A GPU that does
+// not answer is left out and named in Skipped; a driver that does not is an error.
+func (n *discoverer) Inventory(ctx context.Context) (gpu.Inventory, error) {
+	gpus, skipped, err := n.gpus(ctx)
+	if err != nil {
+		return gpu.Inventory{}, err
+	}
+	inv := gpu.Inventory{Resources: []string{gpu.ResourceGPU}, Drivers: []gpu.Driver{n.driver()}, Topology: n.topology(gpus), Skipped: skipped}
+	for _, g := range gpus {
+		inv.Devices = append(append(inv.Devices, g.instances...), g.Device)
+	}
 	return inv, nil
 }
 
 // driver is the versions that the driver tells of itself; one that it does not tell is empty.
-func (n *nvmlDiscoverer) driver() Driver {
-	d := Driver{Vendor: "nvidia.com"}
+func (n *discoverer) driver() gpu.Driver {
+	d := gpu.Driver{Vendor: "nvidia.com"}
 	if version, ret := n.lib.SystemGetDriverVersion(); ret == nvml.SUCCESS {
 		d.Version = version
 	}
@@ -128,18 +133,33 @@ func (n *nvmlDiscoverer) driver() Driver {
 	return d
 }
 
-// describe reads what identifies a GPU, without which there is an error, and what else the
+// describe reads a GPU and its MIG instances. unread has a sentence for each instance that
+// cannot be read.
+func (n *discoverer) describe(handle nvml.Device) (g physicalGPU, unread []string, err error) {
+	d, err := n.device(handle)
+	if err != nil {
+		return physicalGPU{}, nil, err
+	}
+	g = physicalGPU{Device: d, handle: handle}
+	if n.partitioned(handle) {
+		g.Resource = ""
+		g.instances, unread = n.instances(handle, d)
+	}
+	return g, unread, nil
+}
+
+// device reads what identifies a GPU, without which there is an error, and what else the
 // driver tells of it.
-func (n *nvmlDiscoverer) describe(handle nvml.Device) (Device, error) {
+func (n *discoverer) device(handle nvml.Device) (gpu.Device, error) {
 	uuid, ret := handle.GetUUID()
 	if err := refuse("reading the UUID of a GPU", ret); err != nil {
-		return Device{}, err
+		return gpu.Device{}, err
 	}
 	minor, ret := handle.GetMinorNumber()
 	if err := refuse("reading the minor number of "+uuid, ret); err != nil {
-		return Device{}, err
+		return gpu.Device{}, err
 	}
-	d := Device{UUID: uuid, Resource: ResourceGPU, Minor: minor, NUMANode: UnknownNUMANode,
+	d := gpu.Device{UUID: uuid, Resource: gpu.ResourceGPU, Minor: minor, NUMANode: gpu.UnknownNUMANode,
 		Nodes: []string{fmt.Sprintf("/dev/nvidia%d", minor)}}
 	if index, ret := handle.GetIndex(); ret == nvml.SUCCESS {
 		d.Index = index
@@ -152,13 +172,13 @@ func (n *nvmlDiscoverer) describe(handle nvml.Device) (Device, error) {
 	}
 	if pci, ret := handle.GetPciInfo(); ret == nvml.SUCCESS {
 		d.PCIBusID = pciBusID(chars(pci.BusId[:]))
-		d.NUMANode = numaNode(n.sysfs, d.PCIBusID)
+		d.NUMANode = sysfs.NUMANode(n.sysfsRoot, d.PCIBusID)
 	}
 	return d, nil
 }
 
 // partitioned says that MIG is on, so that the GPU itself is not given out.
-func (n *nvmlDiscoverer) partitioned(handle nvml.Device) bool {
+func (n *discoverer) partitioned(handle nvml.Device) bool {
 	if !n.has("nvmlDeviceGetMigMode") {
 		return false
 	}
@@ -166,80 +186,82 @@ func (n *nvmlDiscoverer) partitioned(handle nvml.Device) bool {
 	return ret == nvml.SUCCESS && mode == nvml.DEVICE_MIG_ENABLE
 }
 
-// instances lists the MIG instances of a GPU.
-func (n *nvmlDiscoverer) instances(parent nvml.Device, gpu Device) (list []Device, skipped []string) {
-	slots, ret := parent.GetMaxMigDeviceCount()
+// instances lists the MIG instances of a GPU. One that cannot be read is left out, with a
+// sentence that says so.
+func (n *discoverer) instances(handle nvml.Device, whole gpu.Device) (list []gpu.Device, skipped []string) {
+	slots, ret := handle.GetMaxMigDeviceCount()
 	if ret != nvml.SUCCESS {
-		return nil, []string{refuse("counting the MIG instances of "+gpu.UUID, ret).Error()}
+		return nil, []string{refuse("counting the MIG instances of "+whole.UUID, ret).Error()}
 	}
 	for i := range slots {
-		handle, ret := parent.GetMigDeviceHandleByIndex(i)
+		instance, ret := handle.GetMigDeviceHandleByIndex(i)
 		if ret == nvml.ERROR_NOT_FOUND || ret == nvml.ERROR_INVALID_ARGUMENT {
 			continue
 		}
-		err := refuse(fmt.Sprintf("MIG instance %d of %s is left out", i, gpu.UUID), ret)
+		var d gpu.Device
+		err := refuse(fmt.Sprintf("MIG instance %d of %s is left out", i, whole.UUID), ret)
 		if err == nil {
-			var d Device
-			if d, err = n.describeInstance(handle, gpu); err == nil {
-				d.Index = i
-				list = append(list, d)
-				continue
-			}
+			d, err = n.instance(instance, whole)
 		}
-		skipped = append(skipped, err.Error())
+		if err != nil {
+			skipped = append(skipped, err.Error())
+			continue
+		}
+		d.Index = i
+		list = append(list, d)
 	}
 	return list, skipped
 }
 
-// describeInstance reads a MIG instance of gpu. All that identifies it has to be told.
-func (n *nvmlDiscoverer) describeInstance(handle nvml.Device, gpu Device) (Device, error) {
+// instance reads a MIG instance of a GPU. All that identifies it has to be told.
+func (n *discoverer) instance(handle nvml.Device, whole gpu.Device) (gpu.Device, error) {
 	uuid, ret := handle.GetUUID()
-	if err := refuse("reading the UUID of a MIG instance of "+gpu.UUID, ret); err != nil {
-		return Device{}, err
+	if err := refuse("reading the UUID of a MIG instance of "+whole.UUID, ret); err != nil {
+		return gpu.Device{}, err
 	}
 	gi, ret := handle.GetGpuInstanceId()
 	if err := refuse("reading the GPU instance of "+uuid, ret); err != nil {
-		return Device{}, err
+		return gpu.Device{}, err
 	}
 	ci, ret := handle.GetComputeInstanceId()
 	if err := refuse("reading the compute instance of "+uuid, ret); err != nil {
-		return Device{}, err
+		return gpu.Device{}, err
 	}
 	attributes, ret := handle.GetAttributes()
 	if err := refuse("reading the attributes of "+uuid, ret); err != nil {
-		return Device{}, err
+		return gpu.Device{}, err
 	}
 	name, _ := handle.GetName()
 	profile := migProfile(name, int(attributes.GpuInstanceSliceCount), int(attributes.ComputeInstanceSliceCount),
-		attributes.MemorySizeMB, gpu.MemoryBytes>>20)
-	return Device{
-		UUID: uuid, Resource: migResource(profile), Name: gpu.Name + " MIG " + profile, Minor: gpu.Minor,
-		MemoryBytes: attributes.MemorySizeMB << 20, PCIBusID: gpu.PCIBusID, NUMANode: gpu.NUMANode, Nodes: gpu.Nodes,
-		ParentUUID: gpu.UUID, Profile: profile, GPUInstanceID: gi, ComputeInstanceID: ci,
+		attributes.MemorySizeMB, whole.MemoryBytes>>20)
+	return gpu.Device{
+		UUID: uuid, Resource: migResource(profile), Name: whole.Name + " MIG " + profile, Minor: whole.Minor,
+		MemoryBytes: attributes.MemorySizeMB << 20, PCIBusID: whole.PCIBusID, NUMANode: whole.NUMANode, Nodes: whole.Nodes,
+		ParentUUID: whole.UUID, Profile: profile, GPUInstanceID: gi, ComputeInstanceID: ci,
 	}, nil
 }
 
-// topology reads how each pair of GPUs is connected; handles are those of gpus, in their order.
-func (n *nvmlDiscoverer) topology(gpus []Device, handles []nvml.Device) Topology {
+// topology reads how each pair of GPUs is connected.
+func (n *discoverer) topology(gpus []physicalGPU) gpu.Topology {
 	links := make([]nvlinks, len(gpus))
-	for i, handle := range handles {
-		links[i] = n.nvlinks(handle)
+	for i, g := range gpus {
+		links[i] = n.nvlinks(g.handle)
 	}
-	var t Topology
+	var t gpu.Topology
 	for i, a := range gpus {
 		for j, b := range gpus[:i] {
-			path := PathUnknown
-			if level, ret := handles[i].GetTopologyCommonAncestor(handles[j]); ret == nvml.SUCCESS {
+			path := gpu.PathUnknown
+			if level, ret := a.handle.GetTopologyCommonAncestor(b.handle); ret == nvml.SUCCESS {
 				path = pathOf(int(level))
 			}
-			t.Connect(a.UUID, b.UUID, Connection{NVLinks: links[i].to(b, links[j]), Path: path})
+			t.Connect(a.UUID, b.UUID, gpu.Connection{NVLinks: links[i].to(b.Device, links[j]), Path: path})
 		}
 	}
 	return t
 }
 
 // nvlinks counts the active links of a GPU by what is at their other end.
-func (n *nvmlDiscoverer) nvlinks(handle nvml.Device) nvlinks {
+func (n *discoverer) nvlinks(handle nvml.Device) nvlinks {
 	l := nvlinks{direct: make(map[string]int)}
 	for i := range nvml.NVLINK_MAX_LINKS {
 		state, ret := handle.GetNvLinkState(i)
@@ -263,35 +285,27 @@ func (n *nvmlDiscoverer) nvlinks(handle nvml.Device) nvlinks {
 }
 
 // Processes lists compute processes; a display server is no use of a GPU.
-func (n *nvmlDiscoverer) Processes(ctx context.Context) ([]Process, error) {
-	handles, _, err := n.handles(ctx)
+func (n *discoverer) Processes(ctx context.Context) ([]monitor.Process, error) {
+	gpus, _, err := n.gpus(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var all []Process
-	for _, handle := range handles {
-		gpu, err := n.describe(handle)
-		if err != nil {
-			continue
-		}
-		var instances []Device
-		if n.partitioned(handle) {
-			instances, _ = n.instances(handle, gpu)
-		}
-		list, ret := handle.GetComputeRunningProcesses()
+	var all []monitor.Process
+	for _, g := range gpus {
+		list, ret := g.handle.GetComputeRunningProcesses()
 		if ret == nvml.ERROR_NOT_SUPPORTED || ret == nvml.ERROR_GPU_IS_LOST {
 			continue
 		}
-		if err := refuse("listing the processes on "+gpu.UUID, ret); err != nil {
+		if err := refuse("listing the processes on "+g.UUID, ret); err != nil {
 			return nil, err
 		}
 		if n.has("nvmlDeviceGetMPSComputeRunningProcesses_v3") {
-			if clients, ret := handle.GetMPSComputeRunningProcesses(); ret == nvml.SUCCESS {
+			if clients, ret := g.handle.GetMPSComputeRunningProcesses(); ret == nvml.SUCCESS {
 				list = append(list, clients...)
 			}
 		}
 		for _, p := range list {
-			found := Process{PID: int(p.Pid), UUID: instanceUUID(gpu.UUID, instances, p.GpuInstanceId, p.ComputeInstanceId)}
+			found := monitor.Process{PID: int(p.Pid), UUID: instanceUUID(g.UUID, g.instances, p.GpuInstanceId, p.ComputeInstanceId)}
 			if !slices.Contains(all, found) {
 				all = append(all, found)
 			}
@@ -300,8 +314,9 @@ func (n *nvmlDiscoverer) Processes(ctx context.Context) ([]Process, error) {
 	return all, nil
 }
 
-// Probe asks a device for its memory, and for rows of it that are not replaced. A MIG instance is as fit as its GPU.
-func (n *nvmlDiscoverer) Probe(_ context.Context, uuid string) error {
+// Probe asks a device for its memory, and for rows of it that are not replaced. A MIG
+// instance is as fit as its GPU.
+func (n *discoverer) Probe(_ context.Context, uuid string) error {
 	handle, ret := n.lib.DeviceGetHandleByUUID(uuid)
 	if err := refuse("looking for "+uuid, ret); err != nil {
 		return err
@@ -325,6 +340,6 @@ func (n *nvmlDiscoverer) Probe(_ context.Context, uuid string) error {
 }
 
 // Close unloads the library. Nothing else may be called after it.
-func (n *nvmlDiscoverer) Close() error {
+func (n *discoverer) Close() error {
 	return refuse("shutting down", n.lib.Shutdown())
 }

@@ -1,4 +1,4 @@
-package gpu
+package monitor
 
 import (
 	"context"
@@ -8,16 +8,19 @@ import (
 	"sync"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
 )
 
 // ErrNoDriver is in the chain of errors that mean that a host has no usable
 // driver for a vendor's devices: a caller may go on without such devices.
 var ErrNoDriver = errors.New("no usable accelerator driver")
 
-// Discoverer is what the package needs of a vendor's driver.
+// Discoverer is the driver of a vendor's devices, as the Monitor needs it. A vendor is
+// added by an implementation of this interface.
 type Discoverer interface {
 	// Inventory lists the devices as they are now.
-	Inventory(ctx context.Context) (Inventory, error)
+	Inventory(ctx context.Context) (gpu.Inventory, error)
 	// Processes lists the processes that use the devices now, with their process
 	// ids as the host sees them.
 	Processes(ctx context.Context) ([]Process, error)
@@ -66,15 +69,16 @@ type Event struct {
 // fails makes the whole inventory fail, lest its devices seem lost.
 func Combine(parts ...Discoverer) Discoverer { return combined(parts) }
 
+// combined is the Discoverer that Combine makes.
 type combined []Discoverer
 
 // Inventory is that of all parts, or an error if one part has none.
-func (c combined) Inventory(ctx context.Context) (Inventory, error) {
-	var all Inventory
+func (c combined) Inventory(ctx context.Context) (gpu.Inventory, error) {
+	var all gpu.Inventory
 	for _, part := range c {
 		inv, err := part.Inventory(ctx)
 		if err != nil {
-			return Inventory{}, err
+			return gpu.Inventory{}, err
 		}
 		all.Devices = append(all.Devices, inv.Devices...)
 		all.Topology.Merge(inv.Topology)
@@ -99,7 +103,7 @@ func (c combined) Processes(ctx context.Context) ([]Process, error) {
 }
 
 // Watch runs the watches of all parts and reports one event at a time. A part
-// that fails ends the others, so that who calls can begin anew with all of them.
+// that fails ends the others, so that the caller can begin anew with all of them.
 func (c combined) Watch(ctx context.Context, report func(Event)) error {
 	var reporting sync.Mutex
 	one := func(e Event) {
@@ -121,7 +125,7 @@ func (c combined) Probe(ctx context.Context, uuid string) error {
 		if err != nil {
 			return err
 		}
-		if slices.ContainsFunc(inv.Devices, func(d Device) bool { return d.UUID == uuid }) {
+		if slices.ContainsFunc(inv.Devices, func(d gpu.Device) bool { return d.UUID == uuid }) {
 			return part.Probe(ctx, uuid)
 		}
 	}

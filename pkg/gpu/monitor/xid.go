@@ -1,8 +1,6 @@
-package gpu
+package monitor
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // applicationXIDs are faults of the program that runs on a GPU, not of the GPU.
 // The list is that of NVIDIA's device plugin.
