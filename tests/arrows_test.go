@@ -12,10 +12,11 @@ const module = "github.com/intertwin-eu/interlink-docker-plugin/pkg/"
 
 // arrows are the packages that each package may import, beside other modules.
 var arrows = map[string][]string{
-	"accelerators": {"engine", "gpu", "gpu/monitor", "gpu/nvml", "gpu/sysfs", "pool"},
+	"accelerators": {"cdi", "engine", "gpu", "gpu/inject", "gpu/monitor", "gpu/nvml", "gpu/sysfs", "pool"},
 	"access":       {},
 	"admin":        {"access", "connections", "gpu", "podstatus"},
 	"api":          {"access", "connections", "interlink", "podlogs", "podstatus", "volumes"},
+	"cdi":          {},
 	"cgroup":       {},
 	"cli":          {"access", "admin", "config", "gpu", "interlink", "podstatus", "site"},
 	"config":       {},
@@ -26,7 +27,8 @@ var arrows = map[string][]string{
 	"eviction":     {},
 	"fault":        {},
 	"firewall":     {"retry"},
-	"gpu":          {"engine"},
+	"gpu":          {},
+	"gpu/inject":   {"cdi", "engine", "gpu"},
 	"gpu/monitor":  {"gpu", "retry"},
 	"gpu/nvml":     {"gpu", "gpu/monitor", "gpu/sysfs", "retry"},
 	"gpu/sysfs":    {"gpu", "gpu/monitor"},

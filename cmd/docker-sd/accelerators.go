@@ -4,8 +4,10 @@ import (
 	"os"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/accelerators"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/cdi"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/inject"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/monitor"
 )
 
@@ -13,9 +15,9 @@ import (
 func acceleratorsConfig(settings config.Config) (accelerators.Config, error) {
 	g := settings.GPU
 	out := accelerators.Config{GPUs: settings.GPUEnabled, FPGAs: settings.FPGA.Enabled,
-		Strategy: string(g.Strategy), Specs: gpu.CDISpecs{Dirs: g.CDISpecDirs}, LibraryPath: g.LibraryPath,
+		Strategy: string(g.Strategy), Specs: cdi.Specs{Dirs: g.CDISpecDirs}, LibraryPath: g.LibraryPath,
 		HoldDown: g.HoldDown, Ignored: monitor.IgnoredXIDs(g.IgnoredXIDs, g.CriticalXIDs), Sharing: sharingOf(settings),
-		MPS:         gpu.MPSControl{PipeDir: g.Sharing.MPSPipeDirectory, ShmDir: g.Sharing.MPSShmDirectory},
+		MPS:         inject.MPS{PipeDir: g.Sharing.MPSPipeDirectory, ShmDir: g.Sharing.MPSShmDirectory},
 		BootTimeout: settings.SandboxBootTimeout}
 	if err := out.Sharing.Validate(); err != nil {
 		return out, err

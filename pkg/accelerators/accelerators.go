@@ -13,8 +13,10 @@ import (
 	"github.com/containerd/containerd/log"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/cdi"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/inject"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/monitor"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/nvml"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/sysfs"
@@ -27,9 +29,9 @@ type Config struct {
 	// is loaded and nothing is watched.
 	GPUs, FPGAs bool
 	// Strategy is the name of a way in which GPUs get into containers (see
-	// gpu.Strategies), and Specs are the CDI specifications that some ways need.
+	// inject.Strategies), and Specs are the CDI specifications that some ways need.
 	Strategy string
-	Specs    gpu.CDISpecs
+	Specs    cdi.Specs
 	// LibraryPath of NVML; empty is where the dynamic linker finds it.
 	LibraryPath string
 	// HoldDown is how long a device stays out of use after a fault, and Ignored are the
@@ -39,7 +41,7 @@ type Config struct {
 	// Sharing says which devices several pods may have at a time. It is the ledger's too.
 	Sharing gpu.Sharing
 	// MPS is where the host's MPS control daemon is found.
-	MPS gpu.MPSControl
+	MPS inject.MPS
 	// FPGATools are folders of the host that containers with an FPGA see.
 	FPGATools []string
 	// BootTimeout bounds the boot of a sandbox in which a strategy is tried.
@@ -63,7 +65,7 @@ type Host interface {
 type Accelerators struct {
 	config   Config
 	ledger   *gpu.Ledger
-	injector gpu.Injector
+	injector inject.Injector
 	strategy *strategy
 	// proc is where /proc is.
 	proc string
@@ -88,7 +90,7 @@ type Accelerators struct {
 func Open(ctx context.Context, c Config, ledger *gpu.Ledger, host Host, sandboxes Pool) (*Accelerators, error) {
 	a := &Accelerators{config: c, ledger: ledger, strategy: &strategy{}, proc: "/proc", host: host, sandboxes: sandboxes,
 		aside: map[string]string{}, visible: map[string]string{}}
-	a.injector = gpu.Injector{NVIDIA: a.strategy, Sharing: c.Sharing, MPS: c.MPS}
+	a.injector = inject.Injector{NVIDIA: a.strategy, Sharing: c.Sharing, MPS: c.MPS}
 	var parts []monitor.Discoverer
 	if c.GPUs {
 		nvidia, err := nvml.OpenOrNone(ctx, nvml.Options{LibraryPath: c.LibraryPath})
@@ -111,8 +113,8 @@ func Open(ctx context.Context, c Config, ledger *gpu.Ledger, host Host, sandboxe
 }
 
 // Broker gives the devices of the ledger to pods.
-func (a *Accelerators) Broker() gpu.Broker {
-	return gpu.Broker{Ledger: a.ledger, Injector: a.injector, Off: !a.config.GPUs && !a.config.FPGAs}
+func (a *Accelerators) Broker() Broker {
+	return Broker{ledger: a.ledger, injector: a.injector, off: !a.config.GPUs && !a.config.FPGAs}
 }
 
 // Close unloads the drivers. Run must have returned.
@@ -183,7 +185,7 @@ func (a *Accelerators) equip(ctx context.Context, devices []gpu.Device) {
 	a.sandboxes.SetHardware(hardware(in))
 }
 
-func hardware(in gpu.Injection) pool.Hardware {
+func hardware(in inject.Edits) pool.Hardware {
 	return pool.Hardware{Devices: in.EngineDevices(), Mounts: in.EngineMounts(), Env: in.Env, Runtime: in.Runtime, CDIDevices: in.CDIDevices}
 }
 
@@ -210,7 +212,7 @@ func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", ";
 
 // equipper is an Injector or a Strategy.
 type equipper interface {
-	Sandbox([]gpu.Device) (gpu.Injection, error)
+	Sandbox([]gpu.Device) (inject.Edits, error)
 }
 
 // works tells whether a sandbox can get the devices: an engine refuses to start

@@ -13,8 +13,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/cdi"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/inject"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
@@ -76,7 +78,7 @@ func (l *gpuLab) node(uuid string) string { return filepath.Join(l.dir, uuid) }
 // start opens the accelerators of this host, with no driver loaded.
 func (l *gpuLab) start(edit func(*Config)) *Accelerators {
 	l.t.Helper()
-	c := Config{Strategy: gpu.StrategyAuto, Specs: gpu.CDISpecs{Dirs: []string{l.dir}}}
+	c := Config{Strategy: inject.StrategyAuto, Specs: cdi.Specs{Dirs: []string{l.dir}}}
 	if edit != nil {
 		edit(&c)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/inject"
 )
 
 // containerID is how engines name a container's control group, with either
@@ -80,7 +81,7 @@ func (a *Accelerators) foreignContainers(ctx context.Context, devices []gpu.Devi
 			value = visibleTo(seen)
 		}
 		visible[c.ID] = value
-		for _, uuid := range gpu.VisibleDevices(value, devices) {
+		for _, uuid := range inject.VisibleDevices(value, devices) {
 			uses = append(uses, gpu.Use{UUID: uuid, By: "container " + c.Name})
 		}
 	}

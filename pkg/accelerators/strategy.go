@@ -12,8 +12,10 @@ import (
 	"github.com/containerd/containerd/log"
 	"github.com/containerd/errdefs"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/cdi"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/inject"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
@@ -21,14 +23,14 @@ import (
 // chosen when the first devices are seen, which may be after pods have started.
 type strategy struct {
 	mu     sync.Mutex
-	chosen gpu.Strategy
+	chosen inject.Strategy
 	why    error
 }
 
-var _ gpu.Strategy = &strategy{}
+var _ inject.Strategy = &strategy{}
 
 // get is the strategy that was chosen, or why there is none.
-func (s *strategy) get() (gpu.Strategy, error) {
+func (s *strategy) get() (inject.Strategy, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
@@ -40,7 +42,7 @@ func (s *strategy) get() (gpu.Strategy, error) {
 	return nil, fmt.Errorf("no way to give GPUs to containers has been chosen yet: %w", errdefs.ErrUnavailable)
 }
 
-func (s *strategy) set(chosen gpu.Strategy, why error) {
+func (s *strategy) set(chosen inject.Strategy, why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.chosen, s.why = chosen, why
@@ -56,19 +58,19 @@ func (s *strategy) Name() string {
 }
 
 // Sandbox is the chosen strategy's.
-func (s *strategy) Sandbox(devices []gpu.Device) (gpu.Injection, error) {
+func (s *strategy) Sandbox(devices []gpu.Device) (inject.Edits, error) {
 	chosen, err := s.get()
 	if err != nil {
-		return gpu.Injection{}, err
+		return inject.Edits{}, err
 	}
 	return chosen.Sandbox(devices)
 }
 
 // Container is the chosen strategy's.
-func (s *strategy) Container(devices []gpu.Device) (gpu.Injection, error) {
+func (s *strategy) Container(devices []gpu.Device) (inject.Edits, error) {
 	chosen, err := s.get()
 	if err != nil {
-		return gpu.Injection{}, err
+		return inject.Edits{}, err
 	}
 	return chosen.Container(devices)
 }
@@ -83,10 +85,10 @@ func (a *Accelerators) settle(ctx context.Context, devices []gpu.Device) {
 	if a.strategy.Name() != "" || len(nvidia) == 0 || time.Now().Before(a.nextTry) {
 		return
 	}
-	candidates, err := gpu.Strategies(a.config.Strategy, a.config.Specs)
-	var chosen gpu.Strategy
+	candidates, err := inject.Strategies(a.config.Strategy, a.config.Specs)
+	var chosen inject.Strategy
 	if err == nil {
-		chosen, err = gpu.Settle(ctx, candidates, func(ctx context.Context, s gpu.Strategy) error { return a.try(ctx, s, nvidia) })
+		chosen, err = inject.Settle(ctx, candidates, func(ctx context.Context, s inject.Strategy) error { return a.try(ctx, s, nvidia) })
 	}
 	a.nextTry = time.Now().Add(settleAgain)
 	a.strategy.set(chosen, err)
@@ -102,7 +104,7 @@ func nvidiaOf(devices []gpu.Device) []gpu.Device {
 
 // try tells whether what a strategy needs is there: on the host, in its engine,
 // and in a sandbox, which is booted for that if the strategy needs anything in it.
-func (a *Accelerators) try(ctx context.Context, s gpu.Strategy, devices []gpu.Device) error {
+func (a *Accelerators) try(ctx context.Context, s inject.Strategy, devices []gpu.Device) error {
 	var reasons []error
 	devices = slices.DeleteFunc(slices.Clone(devices), func(d gpu.Device) bool {
 		err := a.works(s, []gpu.Device{d})
@@ -139,7 +141,7 @@ func (a *Accelerators) try(ctx context.Context, s gpu.Strategy, devices []gpu.De
 }
 
 // supports tells whether an engine can do what an injection asks of it.
-func supports(info engine.Info, in gpu.Injection) error {
+func supports(info engine.Info, in inject.Edits) error {
 	if in.Runtime != "" && !slices.Contains(info.Runtimes, in.Runtime) {
 		return fmt.Errorf("it has no runtime %q; install NVIDIA's container toolkit and run: nvidia-ctk runtime configure: %w",
 			in.Runtime, errdefs.ErrFailedPrecondition)
@@ -159,8 +161,8 @@ type Way struct {
 
 // Ways tries the strategies of a name, as far as that takes no sandbox, with NVIDIA's
 // among the devices. An unknown name is a way that does not work.
-func Ways(name string, specs gpu.CDISpecs, host engine.Info, devices []gpu.Device) []Way {
-	candidates, err := gpu.Strategies(name, specs)
+func Ways(name string, specs cdi.Specs, host engine.Info, devices []gpu.Device) []Way {
+	candidates, err := inject.Strategies(name, specs)
 	if err != nil {
 		return []Way{{Strategy: name, Err: err}}
 	}
@@ -176,7 +178,7 @@ func Ways(name string, specs gpu.CDISpecs, host engine.Info, devices []gpu.Devic
 }
 
 // present looks for the files of an injection on the host.
-func present(in gpu.Injection) error {
+func present(in inject.Edits) error {
 	for _, d := range in.Devices {
 		if _, err := os.Stat(d.Path); err != nil {
 			return fmt.Errorf("device node %s: %w; make it with nvidia-modprobe or nvidia-smi, or make the CDI specification anew", d.Path, err)

@@ -2,40 +2,10 @@ package gpu
 
 import (
 	"encoding/json"
-	"os"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
-
-// FuzzCDISpec: a specification of the host is read or refused, and what is read
-// names its devices as they are.
-func FuzzCDISpec(f *testing.F) {
-	file, err := os.ReadFile("testdata/nvidia-cdi.yaml")
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(file)
-	f.Add([]byte(`{"cdiVersion":"0.5.0","kind":"nvidia.com/gpu","devices":[{"name":"0","containerEdits":{"deviceNodes":[{"path":"/dev/x"}]}}]}`))
-	f.Add([]byte("kind: nvidia.com/gpu\ndevices: [null, {}]\ncontainerEdits: {hooks: [{args: [a]}]}"))
-	f.Fuzz(func(t *testing.T, file []byte) {
-		spec, err := decodeSpec("spec.yaml", file)
-		if err != nil {
-			return
-		}
-		text, err := json.Marshal(spec)
-		if err != nil {
-			t.Fatal(err)
-		}
-		again, err := decodeSpec("spec.yaml", text)
-		if err != nil {
-			t.Fatalf("%s is written but not read: %v", text, err)
-		}
-		if second, err := json.Marshal(again); err != nil || string(second) != string(text) {
-			t.Fatalf("written once  %s\nwritten twice %s (%v)", text, second, err)
-		}
-	})
-}
 
 // FuzzAssignment: what a record holds of a pod's devices.
 func FuzzAssignment(f *testing.F) {
@@ -43,7 +13,7 @@ func FuzzAssignment(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, held []byte) {
-		assignment, err := decodeHeld(held)
+		assignment, err := ParseAssignment(held)
 		if err != nil {
 			return
 		}
@@ -51,7 +21,7 @@ func FuzzAssignment(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		again, err := decodeHeld(text)
+		again, err := ParseAssignment(text)
 		if err != nil {
 			t.Fatalf("%s is written but not read: %v", text, err)
 		}

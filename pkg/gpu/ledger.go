@@ -1,6 +1,7 @@
 package gpu
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -16,6 +17,19 @@ type Assignment struct {
 	// shared device has its number after the UUID. Init containers list devices
 	// that main containers hold too. Containers without devices are left out.
 	Containers map[string][]string `json:"containers,omitempty"`
+}
+
+// ParseAssignment reads what a pod holds from its record. No JSON is an empty assignment; JSON
+// that cannot be read is an error.
+func ParseAssignment(held json.RawMessage) (Assignment, error) {
+	var assignment Assignment
+	if len(held) == 0 {
+		return assignment, nil
+	}
+	if err := json.Unmarshal(held, &assignment); err != nil {
+		return assignment, fmt.Errorf("the record of a pod's devices is damaged: %w", err)
+	}
+	return assignment, nil
 }
 
 // Empty tells whether the assignment holds nothing.

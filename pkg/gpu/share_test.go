@@ -1,7 +1,6 @@
 package gpu_test
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
@@ -146,28 +145,5 @@ func TestSharingValidate(t *testing.T) {
 				t.Errorf("error = %v, want an invalid argument with %q", err, tc.want)
 			}
 		})
-	}
-}
-
-func TestMPSInjection(t *testing.T) {
-	sharing := slicing(4)
-	sharing.Strategy = gpu.SharingMPS
-	i := gpu.Injector{NVIDIA: strategy(t, gpu.StrategyRuntime, gpu.CDISpecs{}), Sharing: sharing, MPS: gpu.MPSControl{PipeDir: "/run/mps/pipe", ShmDir: "/run/mps/shm"}}
-	in, err := i.Container([]gpu.Device{gpu0})
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := gpu.Injection{
-		Runtime: "nvidia",
-		Env: []string{"NVIDIA_VISIBLE_DEVICES=GPU-0", "CUDA_MPS_PIPE_DIRECTORY=/run/mps/pipe",
-			"CUDA_MPS_ACTIVE_THREAD_PERCENTAGE=25", "CUDA_MPS_PINNED_DEVICE_MEM_LIMIT=0=10240M"},
-		Mounts: []gpu.Mount{{Source: "/run/mps/pipe", Target: "/run/mps/pipe"}, {Source: "/run/mps/shm", Target: "/dev/shm"}},
-	}
-	if diff := cmp.Diff(want, in); diff != "" {
-		t.Errorf("injection (-want +got):\n%s", diff)
-	}
-	sandbox, err := i.Sandbox([]gpu.Device{gpu0})
-	if err != nil || !slices.Contains(sandbox.Mounts, gpu.Mount{Source: "/run/mps/shm", Target: "/run/mps/shm"}) {
-		t.Errorf("sandbox = %+v, %v", sandbox, err)
 	}
 }

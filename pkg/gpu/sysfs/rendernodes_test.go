@@ -11,6 +11,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/gputest"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/inject"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/monitor"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/sysfs"
 )
@@ -96,11 +97,11 @@ func TestVendorsTogether(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in, err := gpu.Injector{}.Container(devices)
+	in, err := inject.Injector{}.Container(devices)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []gpu.DeviceNode{{Path: "/dev/dri/renderD128", Permissions: "rw"}, {Path: "/dev/dri/renderD130", Permissions: "rw"}, {Path: "/dev/kfd", Permissions: "rw"}}
+	want := []inject.DeviceNode{{Path: "/dev/dri/renderD128", Permissions: "rw"}, {Path: "/dev/dri/renderD130", Permissions: "rw"}, {Path: "/dev/kfd", Permissions: "rw"}}
 	if diff := cmp.Diff(want, in.Devices); diff != "" {
 		t.Errorf("nodes (-want +got):\n%s", diff)
 	}

@@ -1,6 +1,6 @@
 //go:build cgo
 
-package gpu_test
+package inject_test
 
 import (
 	"os"
@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/inject"
 )
 
 // The driver's library gets a mount under its soname, which a hook would link.
@@ -29,11 +30,11 @@ func TestDeviceListMountsSonames(t *testing.T) {
 	}
 	specs := cdiHost(t)
 	specs.Root = root
-	in, err := gpu.Injector{NVIDIA: strategy(t, gpu.StrategyDevices, specs)}.Container([]gpu.Device{gpu0})
+	in, err := inject.Injector{NVIDIA: strategy(t, inject.StrategyDevices, specs)}.Container([]gpu.Device{gpu0})
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := gpu.Mount{Source: "/opt/driver/libcuda.so.550.54.14", Target: "/usr/lib/x86_64-linux-gnu/libcuda.so.1", ReadOnly: true}
+	want := inject.Mount{Source: "/opt/driver/libcuda.so.550.54.14", Target: "/usr/lib/x86_64-linux-gnu/libcuda.so.1", ReadOnly: true}
 	if !slices.Contains(in.Mounts, want) {
 		t.Errorf("mounts = %v, want %v among them", in.Mounts, want)
 	}

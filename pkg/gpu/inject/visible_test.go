@@ -1,15 +1,16 @@
-package gpu_test
+package inject_test
 
 import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/gputest"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/inject"
 )
 
 func TestVisibleDevices(t *testing.T) {
-	devices := append(partitioned().Devices, fpga)
+	devices := append(gputest.Partitioned().Devices, fpga)
 	for value, want := range map[string][]string{
 		"":              nil,
 		"all":           nil,
@@ -24,7 +25,7 @@ func TestVisibleDevices(t *testing.T) {
 		"7,x,0:9,GPU-9": nil,
 	} {
 		t.Run(value, func(t *testing.T) {
-			if diff := cmp.Diff(want, gpu.VisibleDevices(value, devices)); diff != "" {
+			if diff := cmp.Diff(want, inject.VisibleDevices(value, devices)); diff != "" {
 				t.Errorf("devices (-want +got):\n%s", diff)
 			}
 		})

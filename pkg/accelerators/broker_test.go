@@ -1,7 +1,9 @@
-package gpu_test
+package accelerators
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -11,8 +13,11 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/cdi"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/gputest"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/inject"
 )
 
 func podAsking(n int64) *v1.Pod {
@@ -22,9 +27,23 @@ func podAsking(n int64) *v1.Pod {
 	}}}
 }
 
-func brokerOf(t *testing.T, gpus int) (gpu.Broker, json.RawMessage) {
+// brokerOf gives all GPUs of a host to a pod, by the recorded specification.
+func brokerOf(t *testing.T, gpus int) (Broker, json.RawMessage) {
 	t.Helper()
-	b := gpu.Broker{Ledger: ledgerOf(host(gpus)), Injector: gpu.Injector{NVIDIA: strategy(t, gpu.StrategyDevices, cdiHost(t))}}
+	data, err := os.ReadFile("../cdi/testdata/nvidia-cdi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	specs := cdi.Specs{Dirs: []string{t.TempDir()}}
+	if err := os.WriteFile(filepath.Join(specs.Dirs[0], "nvidia.yaml"), data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	devices, err := inject.Strategies(inject.StrategyDevices, specs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := Broker{ledger: gpu.NewLedger(gpu.Sharing{}), injector: inject.Injector{NVIDIA: devices[0]}}
+	b.ledger.Update(gputest.Host(gpus))
 	held, err := b.Reserve(podAsking(int64(gpus)))
 	if err != nil {
 		t.Fatal(err)
@@ -74,14 +93,14 @@ func TestHealthOfContainer(t *testing.T) {
 	if list, trouble := b.Health("pod", "main"); list != nil || trouble != "" {
 		t.Errorf("health while all is well = %v, %q, want nothing", list, trouble)
 	}
-	b.Ledger.MarkUnhealthy(uuid(1), "XID 79")
-	fault := trouble(b.Ledger, "pod")
+	b.ledger.MarkUnhealthy(gputest.UUID(1), "XID 79")
+	fault := gputest.Trouble(b.ledger, "pod")
 	list, trouble := b.Health("pod", "main")
 	if len(list) != 1 || list[0].Name != gpu.ResourceGPU || len(list[0].Resources) != 2 {
 		t.Fatalf("health = %v, want both devices under one name", list)
 	}
 	for _, r := range list[0].Resources {
-		bad := string(r.ResourceID) == uuid(1)
+		bad := string(r.ResourceID) == gputest.UUID(1)
 		if (r.Health == v1.ResourceHealthStatusUnhealthy) != bad || (r.Message != nil) != bad {
 			t.Errorf("%s is %s", r.ResourceID, r.Health)
 		}
@@ -92,30 +111,12 @@ func TestHealthOfContainer(t *testing.T) {
 	if list, trouble := b.Health("pod", "other"); list != nil || trouble != "" {
 		t.Errorf("health of a container without devices = %v, %q", list, trouble)
 	}
-	b.Ledger.Update(host(1))
+	b.ledger.Update(gputest.Host(1))
 	if list, trouble = b.Health("pod", "main"); len(list) != 1 || len(list[0].Resources) != 1 || trouble == "" {
 		t.Errorf("health with a lost device = %v, %q", list, trouble)
 	}
 	b.Release("pod")
 	if list, trouble := b.Health("pod", "main"); list != nil || trouble != "" {
 		t.Errorf("health after the end = %v, %q", list, trouble)
-	}
-}
-
-// An FPGA brings the tools of its vendor; other devices do not.
-func TestFPGATools(t *testing.T) {
-	const tools = "/opt/xilinx/xrt"
-	i := gpu.Injector{FPGATools: []string{tools}}
-	for _, tc := range []struct {
-		device gpu.Device
-		want   []gpu.Mount
-	}{{fpga, []gpu.Mount{{Source: tools, Target: tools, ReadOnly: true}}}, {amd, nil}} {
-		in, err := i.Container([]gpu.Device{tc.device})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if diff := cmp.Diff(tc.want, in.Mounts); diff != "" {
-			t.Errorf("%s: mounts (-want +got):\n%s", tc.device.Resource, diff)
-		}
 	}
 }

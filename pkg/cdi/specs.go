@@ -1,4 +1,6 @@
-package gpu
+// Package cdi finds and reads the host's specifications of the Container Device Interface
+// (CDI), which say what containers need for a vendor's devices.
+package cdi
 
 import (
 	"errors"
@@ -9,13 +11,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/containerd/errdefs"
 	"sigs.k8s.io/yaml"
 	specs "tags.cncf.io/container-device-interface/specs-go"
 )
 
-// CDISpecs finds the host's CDI specifications for NVIDIA devices.
-type CDISpecs struct {
+// Specs are the host's CDI specifications.
+type Specs struct {
 	// Dirs are searched in order; empty for /etc/cdi and /var/run/cdi, the standard
 	// folders. The same kind in a later folder wins, as the CDI standard says.
 	Dirs []string
@@ -24,57 +25,54 @@ type CDISpecs struct {
 	Root string
 }
 
-func (s CDISpecs) dirs() []string {
+// Folders are the folders that are searched, in the order of the search.
+func (s Specs) Folders() []string {
 	if len(s.Dirs) == 0 {
 		return []string{"/etc/cdi", "/var/run/cdi"}
 	}
 	return s.Dirs
 }
 
-// nvidiaKind is the CDI kind of GPUs and MIG instances alike.
-const nvidiaKind = "nvidia.com/gpu"
-
-// load reads the specification of NVIDIA's GPUs.
-func (s CDISpecs) load() (specs.Spec, error) {
+// Find reads the specification of a kind, for example nvidia.com/gpu. It is nil if there is
+// none. A folder that does not exist is empty; one that cannot be read, and a file with the
+// name of a specification that is none, are errors.
+func (s Specs) Find(kind string) (*specs.Spec, error) {
 	var found *specs.Spec
-	for _, dir := range s.dirs() {
+	for _, dir := range s.Folders() {
 		entries, err := os.ReadDir(dir)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
-			return specs.Spec{}, fmt.Errorf("reading CDI specifications: %w", err)
+			return nil, fmt.Errorf("reading CDI specifications: %w", err)
 		}
 		for _, e := range entries {
 			if ext := filepath.Ext(e.Name()); ext != ".json" && ext != ".yaml" {
 				continue
 			}
-			spec, err := readSpec(filepath.Join(dir, e.Name()))
+			spec, err := read(filepath.Join(dir, e.Name()))
 			if err != nil {
-				return specs.Spec{}, err
+				return nil, err
 			}
-			if spec.Kind == nvidiaKind {
+			if spec.Kind == kind {
 				found = &spec
 			}
 		}
 	}
-	if found == nil {
-		return specs.Spec{}, fmt.Errorf("no CDI specification of kind %s in %s; make one with: nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml: %w",
-			nvidiaKind, strings.Join(s.dirs(), " or "), errdefs.ErrNotFound)
-	}
-	return *found, nil
+	return found, nil
 }
 
-func readSpec(path string) (specs.Spec, error) {
+// read reads one specification.
+func read(path string) (specs.Spec, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return specs.Spec{}, fmt.Errorf("reading a CDI specification: %w", err)
 	}
-	return decodeSpec(path, data)
+	return decode(path, data)
 }
 
-// decodeSpec reads a specification in YAML or JSON; path is for the error.
-func decodeSpec(path string, data []byte) (specs.Spec, error) {
+// decode reads a specification in YAML or JSON; path is for the error.
+func decode(path string, data []byte) (specs.Spec, error) {
 	var spec specs.Spec
 	if err := yaml.Unmarshal(data, &spec); err != nil {
 		return specs.Spec{}, fmt.Errorf("reading the CDI specification %s: %w", path, err)
@@ -91,4 +89,23 @@ func withoutNulls(e *specs.ContainerEdits) {
 	e.DeviceNodes = slices.DeleteFunc(e.DeviceNodes, func(n *specs.DeviceNode) bool { return n == nil })
 	e.Mounts = slices.DeleteFunc(e.Mounts, func(m *specs.Mount) bool { return m == nil })
 	e.Hooks = slices.DeleteFunc(e.Hooks, func(h *specs.Hook) bool { return h == nil })
+}
+
+// HookArguments lists the values of an option of a hook, given as two arguments or as one
+// with an equals sign. The hook is a word of its command line, such as create-symlinks.
+func HookArguments(e specs.ContainerEdits, hook, option string) []string {
+	var values []string
+	for _, h := range e.Hooks {
+		if !slices.Contains(h.Args, hook) {
+			continue
+		}
+		for i, a := range h.Args {
+			if a == option && i+1 < len(h.Args) {
+				values = append(values, h.Args[i+1])
+			} else if v, ok := strings.CutPrefix(a, option+"="); ok {
+				values = append(values, v)
+			}
+		}
+	}
+	return values
 }
