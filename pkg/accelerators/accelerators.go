@@ -79,7 +79,7 @@ type Accelerators struct {
 	owner atomic.Pointer[func(container string) (types.UID, bool)]
 
 	// These belong to prepare, which never runs twice at a time.
-	aside    map[string]string
+	cordoned map[string]string
 	visible  map[string]string
 	nextTry  time.Time
 	listFail bool
@@ -89,7 +89,7 @@ type Accelerators struct {
 // not there counts as a host without GPUs. The ledger is filled by Refresh and Run.
 func Open(ctx context.Context, c Config, ledger *gpu.Ledger, host Host, sandboxes Pool) (*Accelerators, error) {
 	a := &Accelerators{config: c, ledger: ledger, strategy: &strategy{}, proc: "/proc", host: host, sandboxes: sandboxes,
-		aside: map[string]string{}, visible: map[string]string{}}
+		cordoned: map[string]string{}, visible: map[string]string{}}
 	a.injector = inject.Injector{NVIDIA: a.strategy, Sharing: c.Sharing, MPS: c.MPS}
 	var parts []monitor.Discoverer
 	if c.GPUs {
@@ -153,24 +153,24 @@ func (a *Accelerators) Run(ctx context.Context) {
 	}
 }
 
-// prepare has sandboxes equipped with the devices, and sets aside those that
+// prepare has sandboxes equipped with the devices, and cordons those that
 // could not get into a container. The ledger is told of the devices after it.
 func (a *Accelerators) prepare(ctx context.Context, devices []gpu.Device) {
 	a.settle(ctx, devices)
 	a.foreignContainers(ctx, devices)
-	usable, aside := a.sort(devices)
-	for uuid, reason := range aside {
-		if a.aside[uuid] != reason {
+	usable, unusable := a.sort(devices)
+	for uuid, reason := range unusable {
+		if a.cordoned[uuid] != reason {
 			log.G(ctx).WithField("gpu", uuid).Warnf("an accelerator is not offered: %s", reason)
 		}
-		a.ledger.SetAside([]string{uuid}, reason)
+		a.ledger.Cordon([]string{uuid}, reason)
 	}
-	for uuid := range a.aside {
-		if aside[uuid] == "" {
-			a.ledger.PutBack([]string{uuid})
+	for uuid := range a.cordoned {
+		if unusable[uuid] == "" {
+			a.ledger.Uncordon([]string{uuid})
 		}
 	}
-	a.aside = maps.Clone(aside)
+	a.cordoned = maps.Clone(unusable)
 	a.equip(ctx, usable)
 }
 
@@ -185,29 +185,31 @@ func (a *Accelerators) equip(ctx context.Context, devices []gpu.Device) {
 	a.sandboxes.SetHardware(hardware(in))
 }
 
+// hardware puts edits into the terms of the pool.
 func hardware(in inject.Edits) pool.Hardware {
 	return pool.Hardware{Devices: in.EngineDevices(), Mounts: in.EngineMounts(), Env: in.Env, Runtime: in.Runtime, CDIDevices: in.CDIDevices}
 }
 
 // sort tells devices that a sandbox can be given from the others, with the reason.
-func (a *Accelerators) sort(devices []gpu.Device) (usable []gpu.Device, aside map[string]string) {
-	aside = map[string]string{}
+func (a *Accelerators) sort(devices []gpu.Device) (usable []gpu.Device, unusable map[string]string) {
+	unusable = map[string]string{}
 	if a.works(a.injector, devices) == nil {
-		return devices, aside
+		return devices, unusable
 	}
 	for _, d := range devices {
 		if d.Resource == "" {
 			continue // a partitioned GPU: what counts are its instances
 		}
 		if err := a.works(a.injector, []gpu.Device{d}); err != nil {
-			aside[d.UUID] = oneLine(err)
+			unusable[d.UUID] = oneLine(err)
 			continue
 		}
 		usable = append(usable, d)
 	}
-	return usable, aside
+	return usable, unusable
 }
 
+// oneLine is an error without line breaks, for a reason that administrators read in a table.
 func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 // equipper is an Injector or a Strategy.

@@ -144,8 +144,8 @@ func TestStrategyIsChosen(t *testing.T) {
 				t.Errorf("%d sandboxes were booted to try, want %d", len(l.tried), tc.trials)
 			}
 			for _, want := range tc.why {
-				if !strings.Contains(a.aside["GPU-0"], want) || strings.Contains(a.aside["GPU-0"], "\n") {
-					t.Errorf("reason %q lacks %q", a.aside["GPU-0"], want)
+				if !strings.Contains(a.cordoned["GPU-0"], want) || strings.Contains(a.cordoned["GPU-0"], "\n") {
+					t.Errorf("reason %q lacks %q", a.cordoned["GPU-0"], want)
 				}
 			}
 			total := a.ledger.Totals()[gpu.ResourceGPU]
@@ -190,7 +190,7 @@ func TestDevicesThatCannotBeGiven(t *testing.T) {
 	}
 	pass(t, a, fake("GPU-0"), fake("GPU-1"))
 	wanted("GPU-1")
-	if got := a.aside["GPU-0"]; !strings.Contains(got, "nvidia-modprobe") {
+	if got := a.cordoned["GPU-0"]; !strings.Contains(got, "nvidia-modprobe") {
 		t.Errorf("reason = %q", got)
 	}
 }

@@ -42,6 +42,7 @@ func (s *strategy) get() (inject.Strategy, error) {
 	return nil, fmt.Errorf("no way to give GPUs to containers has been chosen yet: %w", errdefs.ErrUnavailable)
 }
 
+// set is the outcome of a choice: a strategy, or why there is none.
 func (s *strategy) set(chosen inject.Strategy, why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -98,6 +99,7 @@ func (a *Accelerators) settle(ctx context.Context, devices []gpu.Device) {
 	}
 }
 
+// nvidiaOf are NVIDIA's devices among others, MIG instances included.
 func nvidiaOf(devices []gpu.Device) []gpu.Device {
 	return slices.DeleteFunc(slices.Clone(devices), func(d gpu.Device) bool { return d.Vendor() != "nvidia.com" })
 }

@@ -133,3 +133,14 @@ func (s Devices) UUIDs() []string {
 	}
 	return uuids
 }
+
+// instancesOf are the MIG instances of a GPU.
+func (s Devices) instancesOf(uuid string) []Device {
+	var list []Device
+	for _, d := range s {
+		if d.ParentUUID == uuid {
+			list = append(list, d)
+		}
+	}
+	return list
+}

@@ -1,7 +1,6 @@
 package gpu
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,65 +10,9 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// Assignment is what a pod holds. It is kept in the pod's record as JSON.
-type Assignment struct {
-	// Containers lists by container name the UUIDs of its devices; a replica of a
-	// shared device has its number after the UUID. Init containers list devices
-	// that main containers hold too. Containers without devices are left out.
-	Containers map[string][]string `json:"containers,omitempty"`
-}
-
-// ParseAssignment reads what a pod holds from its record. No JSON is an empty assignment; JSON
-// that cannot be read is an error.
-func ParseAssignment(held json.RawMessage) (Assignment, error) {
-	var assignment Assignment
-	if len(held) == 0 {
-		return assignment, nil
-	}
-	if err := json.Unmarshal(held, &assignment); err != nil {
-		return assignment, fmt.Errorf("the record of a pod's devices is damaged: %w", err)
-	}
-	return assignment, nil
-}
-
-// Empty tells whether the assignment holds nothing.
-func (a Assignment) Empty() bool { return len(a.units()) == 0 }
-
-// UUIDs lists the devices of one container, each once.
-func (a Assignment) UUIDs(container string) []string {
-	var uuids []string
-	for _, unit := range a.Containers[container] {
-		if u := unitUUID(unit); !slices.Contains(uuids, u) {
-			uuids = append(uuids, u)
-		}
-	}
-	return uuids
-}
-
-// units lists what the whole pod holds, each unit once, sorted.
-func (a Assignment) units() []string {
-	var units []string
-	for _, list := range a.Containers {
-		units = append(units, list...)
-	}
-	slices.Sort(units)
-	return slices.Compact(units)
-}
-
-// clone shares nothing with the assignment.
-func (a Assignment) clone() Assignment {
-	if a.Containers == nil {
-		return Assignment{}
-	}
-	c := Assignment{Containers: make(map[string][]string, len(a.Containers))}
-	for name, units := range a.Containers {
-		c.Containers[name] = slices.Clone(units)
-	}
-	return c
-}
-
 // Ledger knows who holds which device. It does no I/O: what it knows is given to
-// it by Update, SetForeign and the Mark functions. It is safe for concurrent use.
+// it by Update, Cordon, SetForeign and the Mark functions. It is safe for concurrent use:
+// exported methods take the mutex, the others are called with the mutex held.
 type Ledger struct {
 	sharing Sharing
 
@@ -80,31 +23,13 @@ type Ledger struct {
 	// resources keeps every name once offered: the node keeps it too, so it has to
 	// be reported as zero when its last device goes (protocol 2.4).
 	resources map[string]bool
-	assigned  map[string]Assignment
-	// holders lists owners by UUID and unit. More than one owner of a unit is a
-	// conflict found at recovery: the device is free again when all have let go.
-	// A UUID may be absent from devices: the device was lost while held.
-	holders map[string]map[string][]string
-	faults  map[string]string
-	aside   map[string]string
-	// unknown are owners that may hold any device: nothing is given out meanwhile.
-	unknown map[string]bool
-	foreign map[string]map[string]string
+	holdings  holdings
+	obstacles obstacles
 }
 
 // NewLedger makes a ledger without devices. The sharing must be valid.
 func NewLedger(sharing Sharing) *Ledger {
-	return &Ledger{
-		sharing:   sharing,
-		devices:   make(Devices),
-		resources: make(map[string]bool),
-		assigned:  make(map[string]Assignment),
-		holders:   make(map[string]map[string][]string),
-		faults:    make(map[string]string),
-		aside:     make(map[string]string),
-		unknown:   make(map[string]bool),
-		foreign:   make(map[string]map[string]string),
-	}
+	return &Ledger{sharing: sharing, devices: make(Devices), resources: make(map[string]bool), holdings: newHoldings(), obstacles: newObstacles()}
 }
 
 // Changes is the difference between two inventories.
@@ -143,7 +68,7 @@ func (l *Ledger) Reserve(owner string, req Request) (Assignment, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if a, has := l.assigned[owner]; has {
+	if a, has := l.holdings.assigned[owner]; has {
 		return a.clone(), nil
 	}
 	a, err := l.plan(req)
@@ -156,7 +81,7 @@ func (l *Ledger) Reserve(owner string, req Request) (Assignment, error) {
 	if a.Empty() {
 		return Assignment{}, nil
 	}
-	l.take(owner, a)
+	l.holdings.take(owner, a)
 	return a.clone(), nil
 }
 
@@ -174,7 +99,7 @@ func (l *Ledger) Claim(owner string, a Assignment) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.drop(owner)
+	l.holdings.drop(owner)
 	var errs []error
 	for _, unit := range a.units() {
 		uuid := unitUUID(unit)
@@ -188,7 +113,7 @@ func (l *Ledger) Claim(owner string, a Assignment) error {
 				uuid, owner, strings.Join(others, ", "), errdefs.ErrConflict))
 		}
 	}
-	l.take(owner, a.clone())
+	l.holdings.take(owner, a.clone())
 	return errors.Join(errs...)
 }
 
@@ -197,22 +122,18 @@ func (l *Ledger) Claim(owner string, a Assignment) error {
 func (l *Ledger) ClaimUnknown(owner string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.unknown[owner] = true
+	l.holdings.unknown[owner] = true
 }
 
-// rivals lists who holds something that excludes the unit.
+// rivals lists who holds something that excludes the unit: the unit itself, the whole device
+// of a replica or the reverse, the GPU of a MIG instance or the reverse.
 func (l *Ledger) rivals(d Device, unit string) []string {
-	var others []string
-	for held, owners := range l.holders[d.UUID] {
-		if held == unit || held == d.UUID || unit == d.UUID {
-			others = append(others, owners...)
-		}
-	}
+	others := l.holdings.excluding(unit)
 	if d.IsMIG() {
-		others = append(others, l.holdersOf(d.ParentUUID)...)
+		others = append(others, l.holdings.of(d.ParentUUID)...)
 	}
-	for _, child := range l.instancesOf(d.UUID) {
-		others = append(others, l.holdersOf(child.UUID)...)
+	for _, instance := range l.devices.instancesOf(d.UUID) {
+		others = append(others, l.holdings.of(instance.UUID)...)
 	}
 	slices.Sort(others)
 	return slices.Compact(others)
@@ -222,55 +143,25 @@ func (l *Ledger) rivals(d Device, unit string) []string {
 func (l *Ledger) Release(owner string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.drop(owner)
+	l.holdings.drop(owner)
 }
 
-// take enters an assignment; the caller holds the mutex.
-func (l *Ledger) take(owner string, a Assignment) {
-	l.assigned[owner] = a
-	for _, unit := range a.units() {
-		uuid := unitUUID(unit)
-		if l.holders[uuid] == nil {
-			l.holders[uuid] = make(map[string][]string)
-		}
-		l.holders[uuid][unit] = append(l.holders[uuid][unit], owner)
-	}
-}
-
-// drop removes all that an owner holds; the caller holds the mutex.
-func (l *Ledger) drop(owner string) {
-	for _, unit := range l.assigned[owner].units() {
-		uuid := unitUUID(unit)
-		left := without(l.holders[uuid][unit], []string{owner})
-		if len(left) > 0 {
-			l.holders[uuid][unit] = left
-			continue
-		}
-		delete(l.holders[uuid], unit)
-		if len(l.holders[uuid]) == 0 {
-			delete(l.holders, uuid)
-		}
-	}
-	delete(l.assigned, owner)
-	delete(l.unknown, owner)
-}
-
-// SetAside keeps devices from being given out, for a reason that administrators
-// can read, until PutBack. Devices that are not known yet are remembered.
-func (l *Ledger) SetAside(uuids []string, reason string) {
+// Cordon keeps devices from being given out, for a reason that administrators can read,
+// until Uncordon. Devices that are not known yet are remembered.
+func (l *Ledger) Cordon(uuids []string, reason string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, u := range uuids {
-		l.aside[u] = reason
+		l.obstacles.cordons[u] = reason
 	}
 }
 
-// PutBack ends SetAside.
-func (l *Ledger) PutBack(uuids []string) {
+// Uncordon ends Cordon.
+func (l *Ledger) Uncordon(uuids []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, u := range uuids {
-		delete(l.aside, u)
+		delete(l.obstacles.cordons, u)
 	}
 }
 
@@ -290,24 +181,24 @@ type Use struct {
 func (l *Ledger) SetForeign(source string, uses []Use) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	found := make(map[string]string)
+	found := make(marks)
 	for _, use := range uses {
 		if use.Owner != "" && l.holdsPartOf(use.Owner, use.UUID) {
 			continue
 		}
 		found[use.UUID] = "used by " + use.By
 	}
-	l.foreign[source] = found
+	l.obstacles.foreign[source] = found
 }
 
 // holdsPartOf tells whether an owner holds a device or one of its instances, for
 // drivers that tell only the GPU of a process.
 func (l *Ledger) holdsPartOf(owner, uuid string) bool {
-	if slices.Contains(l.holdersOf(uuid), owner) {
+	if slices.Contains(l.holdings.of(uuid), owner) {
 		return true
 	}
-	return slices.ContainsFunc(l.instancesOf(uuid), func(d Device) bool {
-		return slices.Contains(l.holdersOf(d.UUID), owner)
+	return slices.ContainsFunc(l.devices.instancesOf(uuid), func(d Device) bool {
+		return slices.Contains(l.holdings.of(d.UUID), owner)
 	})
 }
 
@@ -315,14 +206,14 @@ func (l *Ledger) holdsPartOf(owner, uuid string) bool {
 func (l *Ledger) MarkUnhealthy(uuid, reason string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.faults[uuid] = reason
+	l.obstacles.faults[uuid] = reason
 }
 
 // MarkHealthy ends MarkUnhealthy.
 func (l *Ledger) MarkHealthy(uuid string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.faults, uuid)
+	delete(l.obstacles.faults, uuid)
 }
 
 // Devices returns the devices of one container of an assignment, in the order

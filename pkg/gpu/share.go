@@ -2,6 +2,7 @@ package gpu
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -116,14 +117,36 @@ func (s Sharing) oneEach() bool {
 	return s.FailRequestsGreaterThanOne || s.Strategy == SharingMPS
 }
 
+// shares tells whether the resource, by its published name, is given out in replicas.
+func (s Sharing) shares(resource string) bool {
+	return slices.ContainsFunc(s.Resources, func(r SharedResource) bool {
+		return s.Replicas(r.Name) > 1 && s.Offered(r.Name) == resource
+	})
+}
+
+// publishes tells whether a device is given out under the name.
+func (s Sharing) publishes(d Device, resource string) bool {
+	return d.Resource != "" && s.Offered(d.Resource) == resource
+}
+
+// units lists the units that a device has, held or not.
+func (s Sharing) units(d Device) []string {
+	replicas := s.Replicas(d.Resource)
+	if replicas == 1 {
+		return []string{d.UUID}
+	}
+	units := make([]string, 0, replicas)
+	for i := range replicas {
+		units = append(units, d.UUID+replicaMark+strconv.Itoa(i))
+	}
+	return units
+}
+
 // A unit is what is given out: a device's UUID, or, of a shared device, the
 // UUID with the number of a replica, written as NVIDIA's device plugin does.
 const replicaMark = "::"
 
-func replicaUnit(uuid string, n int) string {
-	return uuid + replicaMark + strconv.Itoa(n)
-}
-
+// unitUUID is the device of a unit.
 func unitUUID(unit string) string {
 	uuid, _, _ := strings.Cut(unit, replicaMark)
 	return uuid

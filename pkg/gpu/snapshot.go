@@ -2,9 +2,7 @@ package gpu
 
 import (
 	"fmt"
-	"maps"
 	"slices"
-	"strings"
 )
 
 // State is what a device is doing, as administrators see it.
@@ -16,9 +14,9 @@ const (
 	StateHeld State = "held"
 	// StateUnhealthy is out of use because of a fault.
 	StateUnhealthy State = "unhealthy"
-	// StateAside is set aside.
-	StateAside State = "set aside"
-	// StateForeign is used by somebody else on the host.
+	// StateCordoned is kept back by docker-sd itself, see Ledger.Cordon.
+	StateCordoned State = "set aside"
+	// StateForeign is used on the host by something other than the pods that hold it.
 	StateForeign State = "foreign use"
 	// StateLost is held by a pod, but not found any more.
 	StateLost State = "lost"
@@ -42,10 +40,12 @@ type DeviceState struct {
 
 // Snapshot is a view of the whole ledger.
 type Snapshot struct {
-	Drivers []Driver         `json:"drivers,omitempty"`
-	Devices []DeviceState    `json:"devices,omitempty"`
-	Totals  map[string]int64 `json:"totals,omitempty"`
-	Free    map[string]int64 `json:"free,omitempty"`
+	Drivers []Driver      `json:"drivers,omitempty"`
+	Devices []DeviceState `json:"devices,omitempty"`
+	// Totals are those of Ledger.Totals. Free counts the units that could be given out now, by
+	// resource name.
+	Totals map[string]int64 `json:"totals,omitempty"`
+	Free   map[string]int64 `json:"free,omitempty"`
 }
 
 // Snapshot copies what the ledger knows, for administrators.
@@ -54,18 +54,18 @@ func (l *Ledger) Snapshot() Snapshot {
 	defer l.mu.Unlock()
 	s := Snapshot{Drivers: slices.Clone(l.drivers), Totals: l.totals(), Free: make(map[string]int64)}
 	for resource := range s.Totals {
-		s.Free[resource] = int64(len(l.freeUnits(resource)))
+		s.Free[resource] = int64(len(l.offer(resource).free))
 	}
 	for _, d := range l.devices.List() {
 		s.Devices = append(s.Devices, DeviceState{
 			Device: d, State: l.state(d), Offered: l.sharing.Offered(d.Resource),
-			Holders: l.holdersOf(d.UUID), Reasons: l.reasons(d),
+			Holders: l.holdings.of(d.UUID), Reasons: l.reasons(d),
 		})
 	}
-	for uuid := range l.holders {
+	for uuid := range l.holdings.owners {
 		if !l.devices.Contains(uuid) {
 			d := Device{UUID: uuid, NUMANode: UnknownNUMANode}
-			s.Devices = append(s.Devices, DeviceState{Device: d, State: StateLost, Holders: l.holdersOf(uuid), Reasons: l.reasons(d)})
+			s.Devices = append(s.Devices, DeviceState{Device: d, State: StateLost, Holders: l.holdings.of(uuid), Reasons: l.reasons(d)})
 		}
 	}
 	slices.SortFunc(s.Devices, func(a, b DeviceState) int { return byPlace(a.Device, b.Device) })
@@ -73,7 +73,7 @@ func (l *Ledger) Snapshot() Snapshot {
 }
 
 // Totals counts what the host can offer by resource name, held or not: healthy
-// devices that nobody else uses, times their replicas. These are the numbers for
+// devices without foreign use, times their replicas. These are the numbers for
 // the ping, where the scheduler subtracts what pods hold (protocol 2.4). A name
 // that was offered once stays, with zero.
 func (l *Ledger) Totals() map[string]int64 {
@@ -82,8 +82,7 @@ func (l *Ledger) Totals() map[string]int64 {
 	return l.totals()
 }
 
-// totals counts the units that are offered, by the name under which they are; the caller
-// holds the mutex.
+// totals counts the units that are offered, by the name under which they are published.
 func (l *Ledger) totals() map[string]int64 {
 	totals := make(map[string]int64, len(l.resources))
 	for name := range l.resources {
@@ -93,17 +92,17 @@ func (l *Ledger) totals() map[string]int64 {
 		if d.Resource == "" {
 			continue
 		}
-		out := l.blocked(d)
+		obstacle := l.obstacle(d)
 		// The pod that holds a device counts against the total, so a device that it
 		// shares with a stranger has to stay in.
-		if out == StateFree || (out == StateForeign && len(l.holders[d.UUID]) > 0) {
-			totals[l.sharing.Offered(d.Resource)] += int64(len(l.allUnits(d)))
+		if obstacle == StateFree || (obstacle == StateForeign && l.holdings.users(d.UUID) > 0) {
+			totals[l.sharing.Offered(d.Resource)] += int64(len(l.sharing.units(d)))
 		}
 	}
 	return totals
 }
 
-// DeviceHealth is how a device is that somebody holds.
+// DeviceHealth is how a device is that a pod holds.
 type DeviceHealth struct {
 	UUID string
 	// Offered is the resource name that was asked for, empty for a device that is
@@ -119,7 +118,7 @@ func (l *Ledger) Health(owner, container string) []DeviceHealth {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var list []DeviceHealth
-	for _, uuid := range l.assigned[owner].UUIDs(container) {
+	for _, uuid := range l.holdings.assigned[owner].UUIDs(container) {
 		h := DeviceHealth{UUID: uuid, Trouble: l.trouble(uuid)}
 		if d, exists := l.devices[uuid]; exists {
 			h.Offered = l.sharing.Offered(d.Resource)
@@ -129,13 +128,16 @@ func (l *Ledger) Health(owner, container string) []DeviceHealth {
 	return list
 }
 
-// trouble tells what is wrong with a device.
+// trouble is a sentence on what is wrong with a device; empty if it is well.
 func (l *Ledger) trouble(uuid string) string {
 	d, exists := l.devices[uuid]
-	fault := l.fault(d)
+	if !exists {
+		d.UUID = uuid
+	}
+	fault := l.obstacles.fault(d)
 	switch {
-	case !exists && l.faults[uuid] != "":
-		return fmt.Sprintf("%s failed: %s", uuid, l.faults[uuid])
+	case !exists && fault != "":
+		return fmt.Sprintf("%s failed: %s", uuid, fault)
 	case !exists:
 		return fmt.Sprintf("%s is not found on the host any more", uuid)
 	case fault != "":
@@ -144,99 +146,28 @@ func (l *Ledger) trouble(uuid string) string {
 	return ""
 }
 
-// blocked tells what keeps a device from being given out, apart from pods.
-func (l *Ledger) blocked(d Device) State {
-	switch {
-	case l.fault(d) != "":
-		return StateUnhealthy
-	case l.aside[d.UUID] != "" || l.aside[physical(d)] != "" || len(l.unknown) > 0:
-		return StateAside
-	case len(l.foreignUses(d)) > 0:
-		return StateForeign
-	}
-	return StateFree
-}
-
 // state of a device for administrators: a pod that holds it counts before all else.
 func (l *Ledger) state(d Device) State {
+	obstacle := l.obstacle(d)
 	switch {
-	case len(l.holders[d.UUID]) > 0:
+	case l.holdings.users(d.UUID) > 0:
 		return StateHeld
-	case l.blocked(d) == StateFree && d.Resource == "":
+	case obstacle == StateFree && d.Resource == "":
 		return StatePartitioned
 	}
-	return l.blocked(d)
-}
-
-func (l *Ledger) unitState(d Device, unit string) State {
-	if len(l.rivals(d, unit)) > 0 {
-		return StateHeld
-	}
-	return l.blocked(d)
-}
-
-// fault is the device's own fault or that of the GPU that it is a part of.
-func (l *Ledger) fault(d Device) string {
-	if f := l.faults[d.UUID]; f != "" {
-		return f
-	}
-	return l.faults[physical(d)]
-}
-
-// foreignUses counts the uses of a MIG instance, and of its GPU as a whole where
-// the driver does not tell the instance.
-func (l *Ledger) foreignUses(d Device) []string {
-	var uses []string
-	for _, found := range l.foreign {
-		for _, uuid := range []string{d.UUID, physical(d)} {
-			if use := found[uuid]; use != "" && !slices.Contains(uses, use) {
-				uses = append(uses, use)
-			}
-		}
-	}
-	slices.Sort(uses)
-	return uses
+	return obstacle
 }
 
 // reasons are why a device is not given out, in sentences for administrators.
 func (l *Ledger) reasons(d Device) []string {
 	var reasons []string
-	if f := l.fault(d); f != "" {
+	if f := l.obstacles.fault(d); f != "" {
 		reasons = append(reasons, f)
 	}
-	for _, uuid := range []string{d.UUID, physical(d)} {
-		if a := l.aside[uuid]; a != "" && !slices.Contains(reasons, a) {
-			reasons = append(reasons, a)
+	for _, cordon := range l.obstacles.cordons.of(d) {
+		if !slices.Contains(reasons, cordon) {
+			reasons = append(reasons, cordon)
 		}
 	}
-	for _, owner := range slices.Sorted(maps.Keys(l.unknown)) {
-		reasons = append(reasons, "pod "+owner+" may hold it: its record cannot be read, delete the pod")
-	}
-	for unit, owners := range l.holders[d.UUID] {
-		if len(owners) > 1 {
-			reasons = append(reasons, fmt.Sprintf("%s is claimed by pods %s", unit, strings.Join(owners, " and ")))
-		}
-	}
-	return append(reasons, l.foreignUses(d)...)
-}
-
-// holdersOf lists the owners of a device or of any replica of it.
-func (l *Ledger) holdersOf(uuid string) []string {
-	var owners []string
-	for _, list := range l.holders[uuid] {
-		owners = append(owners, list...)
-	}
-	slices.Sort(owners)
-	return slices.Compact(owners)
-}
-
-// instancesOf are the MIG instances of a GPU.
-func (l *Ledger) instancesOf(uuid string) []Device {
-	var list []Device
-	for _, d := range l.devices {
-		if d.ParentUUID == uuid {
-			list = append(list, d)
-		}
-	}
-	return list
+	return slices.Concat(reasons, l.holdings.doubts(d.UUID), l.obstacles.foreignUses(d))
 }

@@ -22,7 +22,7 @@ func TestWhatKeepsDevicesBack(t *testing.T) {
 			map[string]int64{gpu.ResourceGPU: 1, "nvidia.com/mig-3g.20gb": 0}},
 		{"a fault of an instance", func(l *gpu.Ledger) { l.MarkUnhealthy("MIG-1", "XID 79") }, func(l *gpu.Ledger) { l.MarkHealthy("MIG-1") },
 			map[string]int64{gpu.ResourceGPU: 1, "nvidia.com/mig-3g.20gb": 1}},
-		{"setting aside", func(l *gpu.Ledger) { l.SetAside([]string{uuid(1)}, "ambiguous") }, func(l *gpu.Ledger) { l.PutBack([]string{uuid(1)}) },
+		{"setting aside", func(l *gpu.Ledger) { l.Cordon([]string{uuid(1)}, "ambiguous") }, func(l *gpu.Ledger) { l.Uncordon([]string{uuid(1)}) },
 			map[string]int64{gpu.ResourceGPU: 0, "nvidia.com/mig-3g.20gb": 2}},
 		{"foreign use", func(l *gpu.Ledger) { l.SetForeign("processes", []gpu.Use{{UUID: uuid(1), By: "process 1"}}) }, func(l *gpu.Ledger) { l.SetForeign("processes", nil) },
 			map[string]int64{gpu.ResourceGPU: 0, "nvidia.com/mig-3g.20gb": 2}},
@@ -107,7 +107,7 @@ func TestSnapshot(t *testing.T) {
 	if err := l.Claim("pod-b", claim("MIG-1", "GPU-gone")); err == nil {
 		t.Fatal("the claim of a missing device was not reported")
 	}
-	l.SetAside([]string{uuid(1)}, "two pods may use it")
+	l.Cordon([]string{uuid(1)}, "two pods may use it")
 	type row struct {
 		UUID    string
 		State   gpu.State
@@ -123,7 +123,7 @@ func TestSnapshot(t *testing.T) {
 		{uuid(0), gpu.StatePartitioned, nil, nil},
 		{"MIG-0", gpu.StateFree, nil, nil},
 		{"MIG-1", gpu.StateHeld, []string{"pod-b"}, nil},
-		{uuid(1), gpu.StateAside, nil, []string{"two pods may use it"}},
+		{uuid(1), gpu.StateCordoned, nil, []string{"two pods may use it"}},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
 		t.Errorf("snapshot (-want +got):\n%s", diff)

@@ -34,8 +34,10 @@ type Topology struct {
 	connections map[pair]Connection
 }
 
+// pair is two devices by UUID, in the order of their names.
 type pair struct{ a, b string }
 
+// pairOf is the pair of two devices, whichever comes first.
 func pairOf(a, b string) pair {
 	if b < a {
 		a, b = b, a
