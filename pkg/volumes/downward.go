@@ -8,36 +8,38 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 )
 
-// planDownwardAPI gives downward API files their modes, and resolves those that
-// interLink did not send from the pod itself.
-func (p *plan) planDownwardAPI(v *volume, source int, items []v1.DownwardAPIVolumeFile, opts fileOptions) {
+// addDownwardAPI gives downward API files their modes, and resolves those that
+// interLink did not send from the pod itself. Its items are those of source number source,
+// or of the whole volume.
+func (f payload) addDownwardAPI(source int, items []v1.DownwardAPIVolumeFile) {
 	for i := range items {
 		item := &items[i]
 		at := fmt.Sprintf("sources[%d] downwardAPI items[%d]", source, i)
-		if v.kind == kindDownwardAPI {
+		if f.volume.kind == kindDownwardAPI {
 			at = fmt.Sprintf("items[%d]", i)
 		}
 		if err := checkMode(item.Mode); err != nil {
-			p.refuse(v.field, "%s: %v", at, err)
+			f.refuse("%s: %v", at, err)
 		}
 		clean, err := cleanItemPath(item.Path)
 		if err != nil {
-			p.refuse(v.field, "%s: %v", at, err)
+			f.refuse("%s: %v", at, err)
 			continue
 		}
-		itemOpts := opts.item(item.Mode, item.User)
-		if p.setOptions(v, clean, itemOpts) {
+		itemOpts := f.options.item(item.Mode, item.User)
+		if f.setOptions(clean, itemOpts) {
 			continue
 		}
-		value, err := p.downwardValue(item)
+		value, err := f.plan.downwardValue(item)
 		if err != nil {
-			p.refuse(v.field, "%s: %v", at, err)
+			f.refuse("%s: %v", at, err)
 			continue
 		}
-		p.addFile(v, at, clean, []byte(value), itemOpts)
+		f.addFile(at, clean, []byte(value), itemOpts)
 	}
 }
 
+// downwardValue is the content of one file, as the kubelet writes it.
 func (p *plan) downwardValue(item *v1.DownwardAPIVolumeFile) (string, error) {
 	about := podspec.Downward{Pod: p.pod, Allocatable: p.policy.Allocatable}
 	switch {

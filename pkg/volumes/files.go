@@ -14,6 +14,7 @@ import (
 	"github.com/google/renameio/v2"
 )
 
+// pendingName is the file in the pod's folder that becomes the next one written.
 const pendingName = "pending"
 
 // writePayload writes the files of a configMap, secret or projected volume.
@@ -42,6 +43,7 @@ func writePayload(dir *os.Root, v *volume) error {
 	return nil
 }
 
+// makeParents makes the folders of a file inside a volume.
 func makeParents(dir *os.Root, v *volume, name string) error {
 	var parents []string
 	for parent := path.Dir(name); parent != "."; parent = path.Dir(parent) {
@@ -55,6 +57,7 @@ func makeParents(dir *os.Root, v *volume, name string) error {
 	return nil
 }
 
+// makeTarget makes the mount point of another volume inside a volume.
 func makeTarget(dir *os.Root, v *volume, t target) error {
 	full := path.Join(v.folder, t.path)
 	if _, err := dir.Stat(full); err == nil {
@@ -119,6 +122,7 @@ func writeFile(dir *os.Root, name string, content []byte, mode os.FileMode, uid,
 	return dir.Rename(pendingName, name)
 }
 
+// sameFile says whether a file has this content, mode and owner already.
 func sameFile(dir *os.Root, name string, content []byte, mode os.FileMode, uid, gid *int64) bool {
 	info, err := dir.Lstat(name)
 	if err != nil || info.Mode() != mode || info.Size() != int64(len(content)) {
@@ -156,6 +160,7 @@ func makeEmptyDir(dir *os.Root, v *volume) error {
 	return dir.Rename(pending, v.folder)
 }
 
+// id is a user or group for chown(2), where -1 means no change.
 func id(n *int64) int {
 	if n == nil {
 		return -1
@@ -163,6 +168,7 @@ func id(n *int64) int {
 	return int(*n)
 }
 
+// ownershipError tells what to do where docker-sd may not change owners.
 func ownershipError(err error) error {
 	if errors.Is(err, fs.ErrPermission) {
 		return fmt.Errorf("%w; fsGroup and file owners need a daemon that runs as root", err)

@@ -13,6 +13,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 )
 
+// planHostPath refuses a path that is not below one of HostPathPrefixes.
 func (p *plan) planHostPath(v *volume, src *v1.HostPathVolumeSource) {
 	if src.Type != nil {
 		v.hostType = *src.Type

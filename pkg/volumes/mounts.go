@@ -35,6 +35,7 @@ func (s *Set) Mounts(c *v1.Container, expand func(string) (string, error)) ([]Mo
 	return mounts, nil
 }
 
+// mount decides one bind mount; see Mounts.
 func (s *Set) mount(m *v1.VolumeMount, expand func(string) (string, error)) (Mount, error) {
 	v, ok := s.volumes[m.Name]
 	if !ok {
@@ -106,6 +107,7 @@ func (s *Set) open(v *volume) (initapi.Source, error) {
 	}
 }
 
+// checkSubPath refuses a path that leads out of its volume.
 func checkSubPath(name string) error {
 	if path.IsAbs(name) || hasBackstep(name) || strings.ContainsRune(name, 0) {
 		return errors.New("must be relative to the volume and without ..")

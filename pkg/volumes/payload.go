@@ -11,6 +11,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
+// defaultFileMode is the mode of files of a volume that names none, as in Kubernetes.
 const defaultFileMode = 0o644
 
 // fileOptions are the mode and the owner of files whose item names none.
@@ -30,53 +31,58 @@ func (o fileOptions) item(mode *int32, uid *int64) fileOptions {
 	return o
 }
 
-// payload starts a volume of files.
-func (p *plan) payload(v *volume, folder string, mode *int32, uid *int64) fileOptions {
+// payload collects the files of one volume: a configMap, secret, projected or downwardAPI.
+type payload struct {
+	plan   *plan
+	volume *volume
+	// options are those of the volume, for files whose item names none.
+	options fileOptions
+}
+
+// payload starts a volume of files below a folder of the pod's folder.
+func (p *plan) payload(v *volume, folder string, mode *int32, uid *int64) payload {
 	v.folder = folder + "/" + v.name
-	v.gid = p.fsGroup()
+	v.gid = fsGroup(p.pod)
 	v.readOnly = true
 	v.files = map[string]file{}
+	f := payload{plan: p, volume: v, options: fileOptions{mode: defaultFileMode}.item(mode, uid)}
 	if err := checkMode(mode); err != nil {
-		p.refuse(v.field, "defaultMode: %v", err)
+		f.refuse("defaultMode: %v", err)
 	}
-	return fileOptions{mode: defaultFileMode}.item(mode, uid)
+	return f
 }
 
-func (p *plan) planConfigMap(v *volume, src *v1.ConfigMapVolumeSource) {
-	opts := p.payload(v, configMapFolder, src.DefaultMode, src.DefaultUser)
-	cm, ok := p.data.ConfigMaps[src.Name]
-	if !ok {
-		p.notSent(v, "ConfigMap", src.Name, isTrue(src.Optional))
-		return
-	}
-	p.addObject(v, object{"ConfigMap", src.Name, configMapData(cm)}, src.Items, isTrue(src.Optional), opts)
-	p.checkFiles(v)
+// refuse adds a fault of the volume.
+func (f payload) refuse(format string, args ...any) {
+	f.plan.refuse(f.volume.field, format, args...)
 }
 
-func (p *plan) planSecret(v *volume, src *v1.SecretVolumeSource) {
-	opts := p.payload(v, secretFolder, src.DefaultMode, src.DefaultUser)
-	s, ok := p.data.Secrets[src.SecretName]
-	if !ok {
-		p.notSent(v, "Secret", src.SecretName, isTrue(src.Optional))
-		return
-	}
-	p.addObject(v, object{"Secret", src.SecretName, s.Data}, src.Items, isTrue(src.Optional), opts)
-	p.checkFiles(v)
-}
-
-func (p *plan) notSent(v *volume, kind, name string, optional bool) {
-	if optional {
-		return
-	}
-	p.refuse(v.field, "%s %s was not sent with the pod; create it in namespace %s or mark the volume optional", kind, name, p.pod.Namespace)
+// warn says what the pod will miss of the volume.
+func (f payload) warn(format string, args ...any) {
+	f.plan.warn(f.volume.field, format, args...)
 }
 
 // object is a ConfigMap or a Secret, reduced to its keys.
 type object struct {
 	kind, name string
 	keys       map[string][]byte
+	// sent says that the request has it.
+	sent bool
 }
 
+// configMap is what was sent of a ConfigMap.
+func (d Data) configMap(name string) object {
+	cm, sent := d.ConfigMaps[name]
+	return object{"ConfigMap", name, configMapData(cm), sent}
+}
+
+// secret is what was sent of a Secret.
+func (d Data) secret(name string) object {
+	s, sent := d.Secrets[name]
+	return object{"Secret", name, s.Data, sent}
+}
+
+// configMapData has the keys of both fields of a ConfigMap.
 func configMapData(cm v1.ConfigMap) map[string][]byte {
 	keys := maps.Clone(cm.BinaryData)
 	if keys == nil {
@@ -88,54 +94,68 @@ func configMapData(cm v1.ConfigMap) map[string][]byte {
 	return keys
 }
 
+// addWhole makes a volume of one object. One that was not sent is refused, unless it is
+// optional.
+func (f payload) addWhole(o object, items []v1.KeyToPath, optional *bool) {
+	if !o.sent {
+		if !isTrue(optional) {
+			f.refuse("%s %s was not sent with the pod; create it in namespace %s or mark the volume optional", o.kind, o.name, f.plan.pod.Namespace)
+		}
+		return
+	}
+	f.addObject(o, items, isTrue(optional))
+	f.checkFiles()
+}
+
 // addObject adds the keys of an object: all of them, or the listed items under
 // their paths.
-func (p *plan) addObject(v *volume, o object, items []v1.KeyToPath, optional bool, opts fileOptions) {
+func (f payload) addObject(o object, items []v1.KeyToPath, optional bool) {
 	if len(items) == 0 {
 		for _, key := range slices.Sorted(maps.Keys(o.keys)) {
-			p.addFile(v, fmt.Sprintf("%s %s key %s", o.kind, o.name, key), key, o.keys[key], opts)
+			f.addFile(fmt.Sprintf("%s %s key %s", o.kind, o.name, key), key, o.keys[key], f.options)
 		}
 		return
 	}
 	for i, item := range items {
 		at := fmt.Sprintf("items[%d]", i)
 		if err := checkMode(item.Mode); err != nil {
-			p.refuse(v.field, "%s: %v", at, err)
+			f.refuse("%s: %v", at, err)
 		}
 		if err := checkKey(item.Key); err != nil {
-			p.refuse(v.field, "%s: %v", at, err)
+			f.refuse("%s: %v", at, err)
 			continue
 		}
 		clean, err := cleanItemPath(item.Path)
 		if err != nil {
-			p.refuse(v.field, "%s: %v", at, err)
+			f.refuse("%s: %v", at, err)
 			continue
 		}
 		content, ok := o.keys[item.Key]
-		if !ok && (optional || v.files[clean].sent) {
+		if !ok && (optional || f.volume.files[clean].sent) {
 			continue
 		}
 		if !ok {
-			p.refuse(v.field, "%s: %s %s has no key %s; add the key or mark the volume optional", at, o.kind, o.name, item.Key)
+			f.refuse("%s: %s %s has no key %s; add the key or mark the volume optional", at, o.kind, o.name, item.Key)
 			continue
 		}
-		p.addFile(v, at, clean, content, opts.item(item.Mode, item.User))
+		f.addFile(at, clean, content, f.options.item(item.Mode, item.User))
 	}
 }
 
 // addFile adds a file under a path. A later one replaces an earlier one, as
 // with the kubelet, but not one that was sent.
-func (p *plan) addFile(v *volume, at, name string, content []byte, opts fileOptions) {
+func (f payload) addFile(at, name string, content []byte, opts fileOptions) {
 	clean, err := cleanItemPath(name)
 	if err != nil {
-		p.refuse(v.field, "%s: %v", at, err)
+		f.refuse("%s: %v", at, err)
 		return
 	}
-	if !v.files[clean].sent {
-		v.files[clean] = file{data: content, mode: opts.mode, uid: opts.uid}
+	if !f.volume.files[clean].sent {
+		f.volume.files[clean] = file{data: content, mode: opts.mode, uid: opts.uid}
 	}
 }
 
+// checkKey refuses names that no key of a ConfigMap or a Secret can have.
 func checkKey(key string) error {
 	if key == "" || path.IsAbs(key) || hasBackstep(key) {
 		return fmt.Errorf("key %s must not be empty, absolute or contain ..", key)
@@ -144,11 +164,11 @@ func checkKey(key string) error {
 }
 
 // checkFiles refuses a path that is a file and the folder of another file.
-func (p *plan) checkFiles(v *volume) {
-	for _, name := range slices.Sorted(maps.Keys(v.files)) {
+func (f payload) checkFiles() {
+	for _, name := range slices.Sorted(maps.Keys(f.volume.files)) {
 		for dir := path.Dir(name); dir != "."; dir = path.Dir(dir) {
-			if _, ok := v.files[dir]; ok {
-				p.refuse(v.field, "path %s is a file, but %s needs it as a folder", dir, name)
+			if _, ok := f.volume.files[dir]; ok {
+				f.refuse("path %s is a file, but %s needs it as a folder", dir, name)
 			}
 		}
 	}
@@ -193,6 +213,8 @@ func (p *plan) nested(c *v1.Container, outer *v1.VolumeMount) []target {
 	return list
 }
 
+// isFile tells whether a mount is known to show a file: one of a payload volume, or a host
+// path of such a type.
 func (p *plan) isFile(m *v1.VolumeMount) bool {
 	v := p.volumes[m.Name]
 	if v == nil {
@@ -206,4 +228,5 @@ func (p *plan) isFile(m *v1.VolumeMount) bool {
 	return ok
 }
 
+// isTrue is the value of a field that means false where it is not set.
 func isTrue(b *bool) bool { return b != nil && *b }

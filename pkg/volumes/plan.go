@@ -31,6 +31,7 @@ const (
 	projectedFolder = "projected"
 )
 
+// supportedKinds names the kinds of volume to users.
 const supportedKinds = "emptyDir, configMap, secret, projected, downwardAPI, hostPath and persistentVolumeClaim are"
 
 // volume is one volume of the pod, decided but not yet made.
@@ -137,6 +138,7 @@ func (p *plan) refuse(at, format string, args ...any) {
 	p.problems = append(p.problems, &field.Error{Type: field.ErrorTypeInvalid, Field: at, Detail: fmt.Sprintf(format, args...)})
 }
 
+// warn says what the pod will miss of the field that messages call at.
 func (p *plan) warn(at, format string, args ...any) {
 	p.warnings = append(p.warnings, at+": "+fmt.Sprintf(format, args...))
 }
@@ -164,9 +166,11 @@ func (p *plan) planVolume(at string, src *v1.Volume, mounted bool) {
 
 	switch v.kind {
 	case kindConfigMap:
-		p.planConfigMap(v, src.ConfigMap)
+		p.payload(v, configMapFolder, src.ConfigMap.DefaultMode, src.ConfigMap.DefaultUser).
+			addWhole(p.data.configMap(src.ConfigMap.Name), src.ConfigMap.Items, src.ConfigMap.Optional)
 	case kindSecret:
-		p.planSecret(v, src.Secret)
+		p.payload(v, secretFolder, src.Secret.DefaultMode, src.Secret.DefaultUser).
+			addWhole(p.data.secret(src.Secret.SecretName), src.Secret.Items, src.Secret.Optional)
 	case kindProjected:
 		p.planProjected(v, src.Projected.Sources, src.Projected.DefaultMode, src.Projected.DefaultUser)
 	case kindDownwardAPI:
@@ -185,6 +189,7 @@ func (p *plan) planVolume(at string, src *v1.Volume, mounted bool) {
 	}
 }
 
+// supported says whether this node has the kind of volume.
 func supported(kind string) bool {
 	switch kind {
 	case kindConfigMap, kindSecret, kindProjected, kindDownwardAPI, kindEmptyDir, kindHostPath, kindClaim:
@@ -207,16 +212,18 @@ func sources(src v1.VolumeSource) []string {
 	return names
 }
 
-func (p *plan) fsGroup() *int64 {
-	if p.pod.Spec.SecurityContext == nil {
+// fsGroup is the group of the pod's volumes, nil if the pod names none.
+func fsGroup(pod *v1.Pod) *int64 {
+	if pod.Spec.SecurityContext == nil {
 		return nil
 	}
-	return p.pod.Spec.SecurityContext.FSGroup
+	return pod.Spec.SecurityContext.FSGroup
 }
 
+// planEmptyDir decides the mode, the limit and the medium of an emptyDir.
 func (p *plan) planEmptyDir(v *volume, src *v1.EmptyDirVolumeSource) {
 	v.folder = "emptyDirs/" + v.name
-	v.gid = p.fsGroup()
+	v.gid = fsGroup(p.pod)
 	v.mode = 0o777
 	switch src.Medium {
 	case v1.StorageMediumDefault:

@@ -14,108 +14,105 @@ import (
 // another volume of the pod brings along. What is still missing is a warning,
 // because the author of the pod cannot make interLink send it.
 func (p *plan) planProjected(v *volume, sources []v1.VolumeProjection, mode *int32, uid *int64) {
-	opts := p.payload(v, projectedFolder, mode, uid)
+	f := p.payload(v, projectedFolder, mode, uid)
 	sent, ok := p.data.Projected[v.name]
 	content := configMapData(sent)
 	for _, name := range slices.Sorted(maps.Keys(content)) {
 		clean, err := cleanItemPath(name)
 		if err != nil {
-			p.refuse(v.field, "data: %v", err)
+			f.refuse("data: %v", err)
 			continue
 		}
-		v.files[clean] = file{data: unescapePEM(content[name]), mode: opts.mode, uid: opts.uid, sent: true}
+		v.files[clean] = file{data: unescapePEM(content[name]), mode: f.options.mode, uid: f.options.uid, sent: true}
 	}
 	before := len(p.warnings)
 	for i := range sources {
-		p.planSource(v, i, &sources[i], opts)
+		f.addSource(i, &sources[i])
 	}
 	if !ok && len(p.warnings) > before {
 		p.warnings = p.warnings[:before]
-		p.warn(v.field, "no data was sent for it (interLink's option DisableProjectedVolumes does this); it holds only what the pod itself tells")
+		f.warn("no data was sent for it (interLink's option DisableProjectedVolumes does this); it holds only what the pod itself tells")
 	}
-	p.checkFiles(v)
+	f.checkFiles()
 }
 
-func (p *plan) planSource(v *volume, i int, src *v1.VolumeProjection, opts fileOptions) {
+// addSource adds what the request holds of source number i.
+func (f payload) addSource(i int, src *v1.VolumeProjection) {
 	switch {
 	case src.DownwardAPI != nil:
-		p.planDownwardAPI(v, i, src.DownwardAPI.Items, opts)
+		f.addDownwardAPI(i, src.DownwardAPI.Items)
 	case src.ConfigMap != nil:
-		cm, ok := p.data.ConfigMaps[src.ConfigMap.Name]
-		o := object{"ConfigMap", src.ConfigMap.Name, configMapData(cm)}
-		p.planObject(v, i, o, ok, src.ConfigMap.Items, isTrue(src.ConfigMap.Optional), opts)
+		f.complete(i, f.plan.data.configMap(src.ConfigMap.Name), src.ConfigMap.Items, isTrue(src.ConfigMap.Optional))
 	case src.Secret != nil:
-		s, ok := p.data.Secrets[src.Secret.Name]
-		o := object{"Secret", src.Secret.Name, s.Data}
-		p.planObject(v, i, o, ok, src.Secret.Items, isTrue(src.Secret.Optional), opts)
+		f.complete(i, f.plan.data.secret(src.Secret.Name), src.Secret.Items, isTrue(src.Secret.Optional))
 	case src.ServiceAccountToken != nil:
-		p.planToken(v, i, src.ServiceAccountToken, opts)
+		f.narrowToken(i, src.ServiceAccountToken)
 	case src.ClusterTrustBundle != nil:
-		p.expectFile(v, i, src.ClusterTrustBundle.Path)
+		f.expectFile(i, src.ClusterTrustBundle.Path)
 	case src.PodCertificate != nil:
 		for _, name := range []string{src.PodCertificate.CredentialBundlePath, src.PodCertificate.KeyPath, src.PodCertificate.CertificateChainPath} {
 			if name != "" {
-				p.expectFile(v, i, name)
+				f.expectFile(i, name)
 			}
 		}
 	}
 }
 
-// planObject gives the files of a ConfigMap or Secret source their modes, and
+// complete gives the files of a ConfigMap or Secret source their modes, and
 // the files that are missing the content of the object if the request has it.
-func (p *plan) planObject(v *volume, i int, o object, found bool, items []v1.KeyToPath, optional bool, opts fileOptions) {
+func (f payload) complete(i int, o object, items []v1.KeyToPath, optional bool) {
 	at := fmt.Sprintf("sources[%d] %s %s", i, o.kind, o.name)
 	missing := len(items) == 0 && o.kind == "Secret"
 	for n, item := range items {
-		if err := checkMode(item.Mode); err != nil && !found {
-			p.refuse(v.field, "%s items[%d]: %v", at, n, err)
+		if err := checkMode(item.Mode); err != nil && !o.sent {
+			f.refuse("%s items[%d]: %v", at, n, err)
 		}
 		clean, err := cleanItemPath(item.Path)
 		if err != nil {
-			p.refuse(v.field, "%s items[%d]: %v", at, n, err)
+			f.refuse("%s items[%d]: %v", at, n, err)
 			return
 		}
-		if !p.setOptions(v, clean, opts.item(item.Mode, item.User)) {
+		if !f.setOptions(clean, f.options.item(item.Mode, item.User)) {
 			missing = true
 		}
 	}
 	switch {
-	case found:
-		p.addObject(v, o, items, optional, opts)
+	case o.sent:
+		f.addObject(o, items, optional)
 	case !missing || optional:
 	case o.kind == "Secret":
-		p.warn(v.field, "%s: interLink does not send the Secrets of projected volumes; mount the Secret as a volume of its own too, its files are then taken from there", at)
+		f.warn("%s: interLink does not send the Secrets of projected volumes; mount the Secret as a volume of its own too, its files are then taken from there", at)
 	default:
-		p.warn(v.field, "%s: not all its items were sent; their files are missing", at)
+		f.warn("%s: not all its items were sent; their files are missing", at)
 	}
 }
 
-// planToken narrows a service account token to its reader, as the kubelet does:
+// narrowToken narrows a service account token to its reader, as the kubelet does:
 // with an fsGroup or one common user it is 0600 and owned by that user.
-func (p *plan) planToken(v *volume, i int, src *v1.ServiceAccountTokenProjection, opts fileOptions) {
-	if !p.expectFile(v, i, src.Path) {
+func (f payload) narrowToken(i int, src *v1.ServiceAccountTokenProjection) {
+	if !f.expectFile(i, src.Path) {
 		return
 	}
-	user := p.commonUser()
-	if user != nil || v.gid != nil {
+	opts, user := f.options, commonUser(f.plan.pod)
+	if user != nil || f.volume.gid != nil {
 		opts.mode = 0o600
 	}
 	if user != nil {
 		opts.uid = user
 	}
 	clean, _ := cleanItemPath(src.Path)
-	p.setOptions(v, clean, opts.item(nil, src.User))
+	f.setOptions(clean, opts.item(nil, src.User))
 }
 
-// expectFile warns when a file of a source was not sent.
-func (p *plan) expectFile(v *volume, i int, name string) bool {
+// expectFile warns when a file of source number i was not sent; it reports whether it was.
+func (f payload) expectFile(i int, name string) bool {
 	clean, err := cleanItemPath(name)
 	if err != nil {
-		p.refuse(v.field, "sources[%d]: %v", i, err)
+		f.refuse("sources[%d]: %v", i, err)
 		return false
 	}
-	if _, ok := v.files[clean]; !ok {
-		p.warn(v.field, "sources[%d]: file %s was not sent; it is missing", i, clean)
+	if _, ok := f.volume.files[clean]; !ok {
+		f.warn("sources[%d]: file %s was not sent; it is missing", i, clean)
 		return false
 	}
 	return true
@@ -123,22 +120,22 @@ func (p *plan) expectFile(v *volume, i int, name string) bool {
 
 // setOptions gives a file that was sent its mode and owner; it reports whether
 // there is such a file.
-func (p *plan) setOptions(v *volume, clean string, opts fileOptions) bool {
-	f, ok := v.files[clean]
+func (f payload) setOptions(clean string, opts fileOptions) bool {
+	sent, ok := f.volume.files[clean]
 	if ok {
-		f.mode, f.uid = opts.mode, opts.uid
-		v.files[clean] = f
+		sent.mode, sent.uid = opts.mode, opts.uid
+		f.volume.files[clean] = sent
 	}
 	return ok
 }
 
 // commonUser is the one user that all containers run as, nil if there is none.
-func (p *plan) commonUser() *int64 {
+func commonUser(pod *v1.Pod) *int64 {
 	var user *int64
-	for _, c := range containers(p.pod) {
+	for _, c := range containers(pod) {
 		var own *int64
-		if p.pod.Spec.SecurityContext != nil {
-			own = p.pod.Spec.SecurityContext.RunAsUser
+		if pod.Spec.SecurityContext != nil {
+			own = pod.Spec.SecurityContext.RunAsUser
 		}
 		if c.SecurityContext != nil && c.SecurityContext.RunAsUser != nil {
 			own = c.SecurityContext.RunAsUser

@@ -51,12 +51,14 @@ func RemoveData(ctx context.Context, root string) error {
 	return nil
 }
 
+// remover removes a pod's folder, and what is mounted below it, by these calls.
 type remover struct {
 	// mounts are those at and below a folder, in the order in which they were made.
 	mounts  func(root string) ([]*mountinfo.Info, error)
 	unmount func(path string) error
 }
 
+// remove does what Remove says.
 func (r remover) remove(ctx context.Context, root string) error {
 	root = filepath.Clean(root)
 	if !filepath.IsAbs(root) || root == "/" {
@@ -79,6 +81,8 @@ func (r remover) remove(ctx context.Context, root string) error {
 	return nil
 }
 
+// unmountBelow unmounts all that is mounted at and below a folder, the latest first, and
+// makes sure that nothing is.
 func (r remover) unmountBelow(root string) error {
 	points, err := r.mountPoints(root)
 	if err != nil {

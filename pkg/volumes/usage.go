@@ -33,6 +33,7 @@ func (s *Set) OverLimit(ctx context.Context) ([]Usage, error) {
 	return over, errors.Join(errs...)
 }
 
+// usage is what a volume takes on disk, in bytes.
 func (s *Set) usage(ctx context.Context, v *volume) (int64, error) {
 	bytes, _, err := Measure(ctx, s.root, v.folder)
 	return bytes, err

@@ -18,6 +18,8 @@ func Validate(pod *v1.Pod, data Data, policy Policy) (warnings []string, problem
 	return p.warnings, p.problems
 }
 
+// checkContainers refuses what is wrong with the volume mounts of all containers. known are
+// the names of the pod's volumes.
 func (p *plan) checkContainers(known map[string]bool) {
 	lists := []struct {
 		field string
@@ -34,6 +36,7 @@ func (p *plan) checkContainers(known map[string]bool) {
 	}
 }
 
+// checkContainer refuses what is wrong with the volume mounts of one container.
 func (p *plan) checkContainer(at string, c *v1.Container, known map[string]bool) {
 	targets := map[string]bool{}
 	for i := range c.VolumeMounts {
@@ -60,6 +63,7 @@ func (p *plan) checkContainer(at string, c *v1.Container, known map[string]bool)
 	}
 }
 
+// checkSubPath refuses a subPath or subPathExpr that leads out of its volume.
 func (p *plan) checkSubPath(at string, m *v1.VolumeMount) {
 	if m.SubPath != "" && m.SubPathExpr != "" {
 		p.refuse(at, "subPath and subPathExpr cannot both be set")
@@ -72,6 +76,7 @@ func (p *plan) checkSubPath(at string, m *v1.VolumeMount) {
 	}
 }
 
+// checkMountOptions has the rules of the Kubernetes API for mountPropagation.
 func (p *plan) checkMountOptions(at string, c *v1.Container, m *v1.VolumeMount) {
 	if len(m.BindMountOptions) > 0 {
 		p.refuse(at, "bindMountOptions are not supported by this node")
@@ -115,10 +120,12 @@ func (p *plan) checkRecursive(at string, m *v1.VolumeMount) {
 	}
 }
 
+// privileged says whether a container asks for privileged mode.
 func privileged(c *v1.Container) bool {
 	return c.SecurityContext != nil && c.SecurityContext.Privileged != nil && *c.SecurityContext.Privileged
 }
 
+// hasBackstep says whether a path has ".." as one of its parts.
 func hasBackstep(p string) bool {
 	for part := range strings.SplitSeq(p, "/") {
 		if part == ".." {

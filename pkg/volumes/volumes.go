@@ -48,6 +48,7 @@ func (d *Data) Add(configMaps, projected []v1.ConfigMap, secrets []v1.Secret) {
 	}
 }
 
+// put sets an entry of a map that may not exist yet.
 func put[T any](m *map[string]T, name string, value T) {
 	if *m == nil {
 		*m = map[string]T{}
@@ -156,6 +157,7 @@ func Prepare(root string, pod *v1.Pod, data Data, policy Policy) (*Set, error) {
 	return s, nil
 }
 
+// prepare makes the folder and the files of a volume, if they are the pod's own.
 func (s *Set) prepare(dir *os.Root, v *volume) error {
 	switch v.kind {
 	case kindHostPath, kindClaim:
@@ -213,6 +215,7 @@ func (s *Set) Tmpfs() []Tmpfs {
 	return list
 }
 
+// unixMode is a mode in the bits of chmod(2).
 func unixMode(m os.FileMode) uint32 {
 	mode := uint32(m.Perm())
 	if m&os.ModeSetgid != 0 {
