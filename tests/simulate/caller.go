@@ -11,8 +11,10 @@ import (
 // caller is one interLink API server in front of a docker-sd.
 type caller struct{ *kit.Caller }
 
+// newCaller calls at a socket.
 func newCaller(socket string) *caller { return &caller{kit.Unix(socket)} }
 
+// close ends its connections.
 func (c *caller) close() { c.Close() }
 
 // call sends a body and returns that of an answer of 200; every other code is an

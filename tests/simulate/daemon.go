@@ -17,12 +17,17 @@ import (
 // start.
 const poolSize = 2
 
-// daemon is one docker-sd, a process of its own, and the engine of its host.
+// sandboxImage is what sandboxes are made of here, podImage what the recorded pod runs.
+const (
+	sandboxImage = "sandbox"
+	podImage     = "ghcr.io/grycap/cowsay"
+)
+
+// daemon is one docker-sd, a process of its own, and its host.
 type daemon struct {
 	kit.Process
 	name, dir string
-	calls     *tally
-	engine    *fakeEngine
+	host      *host
 	api       *caller
 	log       *os.File
 }
@@ -30,19 +35,14 @@ type daemon struct {
 // startDaemon starts a docker-sd with its host and returns when it takes pods
 // and its pool is warm.
 func startDaemon(ctx context.Context, binary, dir string, boot time.Duration, pods int) (_ *daemon, err error) {
-	calls := newTally()
-	d := &daemon{name: filepath.Base(dir), dir: dir, calls: calls, engine: newFakeEngine(calls, boot)}
+	d := &daemon{name: filepath.Base(dir), dir: dir, host: startHost(boot, sandboxImage, podImage)}
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make a host's folder: %w", err)
 	}
-	host := filepath.Join(dir, "e.sock")
-	if err := d.engine.listen(host); err != nil {
-		return nil, err
-	}
 	d.Process = kit.Process{Binary: binary, Config: filepath.Join(dir, "config.yaml"), Env: []string{"HOME=" + dir}}
 	settings := kit.Settings(dir, d.name, map[string]any{"PodFirewall": "disabled",
-		"DOCKER_HOST": "unix://" + host, "AdminAddress": "", "AVAILABLEDINDS": poolSize, "StandbySandboxes": 0, "NetworkHolders": 0, "MaxPods": pods,
-		"SandboxImage": "sandbox"})
+		"DOCKER_HOST": d.host.engine.Address(), "AdminAddress": "", "AVAILABLEDINDS": poolSize, "StandbySandboxes": 0, "NetworkHolders": 0, "MaxPods": pods,
+		"SandboxImage": sandboxImage})
 	if err := kit.WriteConfig(d.Config, settings); err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func (d *daemon) awaitPods(ctx context.Context, pods int) error {
 		if err := d.alive(); err != nil {
 			return err
 		}
-		sandboxes, networks, running := d.engine.census()
+		sandboxes, networks, running := d.host.census()
 		if sandboxes != pods+poolSize || networks != sandboxes || running != pods {
 			return fmt.Errorf("%d sandboxes, %d networks and %d containers in sandboxes: %w", sandboxes, networks, running, errNotYet)
 		}
@@ -80,10 +80,10 @@ const settlePeriod = time.Second
 
 // awaitQuiet returns when docker-sd has stopped asking its engines.
 func (d *daemon) awaitQuiet(ctx context.Context) error {
-	last, since := d.calls.take(), time.Now()
+	last, since := d.host.calls(), time.Now()
 	var made []string
 	return poll(ctx, d.name+": wait for the last of what a start costs", func() error {
-		now := d.calls.take()
+		now := d.host.calls()
 		if more := polledCalls(last, now, 0); len(more) > 0 {
 			made, last, since = more, now, time.Now()
 		}
@@ -161,13 +161,13 @@ func (d *daemon) stop() error {
 		}
 	}
 	d.api.close()
-	d.engine.close()
-	return errors.Join(append(problems, d.complaints(), d.calls.problems(), d.log.Close())...)
+	return errors.Join(append(problems, d.host.close(), d.complaints(), d.log.Close())...)
 }
 
 // waitLimit bounds every wait for something to happen in docker-sd.
 const waitLimit = 3 * time.Minute
 
+// errNotYet says that what is waited for may still come; see poll.
 var errNotYet = errors.New("not yet")
 
 // poll asks until there is no error; one that is not errNotYet ends it.

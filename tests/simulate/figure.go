@@ -44,8 +44,10 @@ type samples struct {
 	seen map[string][]float64
 }
 
+// newSamples are none.
 func newSamples() *samples { return &samples{seen: map[string][]float64{}} }
 
+// add adds a value to the figure of a name.
 func (s *samples) add(name string, value float64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -57,6 +59,7 @@ func (s *samples) since(name string, began time.Time) {
 	s.add(name, float64(time.Since(began))/float64(time.Millisecond))
 }
 
+// figures sums up what was collected, in the order of kinds.
 func (s *samples) figures() []Figure {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,6 +87,7 @@ type document struct {
 	Figures []Figure `json:"figures"`
 }
 
+// print writes one line for each figure: simulate NAME P50 P99 UNIT.
 func (d document) print(w io.Writer) {
 	for _, f := range d.Figures {
 		fmt.Fprintf(w, "simulate %s %s %s %s\n", f.Name, figures.Number(f.P50), figures.Number(f.P99), f.Unit)

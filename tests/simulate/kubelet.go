@@ -53,6 +53,8 @@ func (k *kubelet) pollPods(ctx context.Context, first time.Duration) error {
 	return nil
 }
 
+// pollPod asks for the status of one pod. An answer that a virtual kubelet could not use is an
+// error.
 func (k *kubelet) pollPod(ctx context.Context, p *pod) error {
 	began := time.Now()
 	text, err := k.api.call(ctx, http.MethodGet, "/status", "GetStatus#1", p.poll())

@@ -25,6 +25,7 @@ import (
 // runTimeout bounds a whole run.
 const runTimeout = 20 * time.Minute
 
+// options of the command line.
 type options struct {
 	short      bool
 	json, docs string
@@ -44,6 +45,7 @@ type plan struct {
 	fill, steady, churn time.Duration
 }
 
+// planOf is the plan of a short run, which shows what is right, or of one for figures.
 func planOf(short bool) plan {
 	if short {
 		return plan{nodes: 20, pods: 4, churned: 2, boot: 50 * time.Millisecond, round: 500 * time.Millisecond, ping: time.Second,
@@ -53,6 +55,7 @@ func planOf(short bool) plan {
 		fill: time.Minute, steady: time.Minute, churn: 20 * time.Second}
 }
 
+// main runs a simulation and ends with 1 if anything was wrong.
 func main() {
 	if err := run(os.Args[1:]); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "simulate:", err)
@@ -60,6 +63,7 @@ func main() {
 	}
 }
 
+// run does what the arguments say.
 func run(args []string) error {
 	var o options
 	flags := flag.NewFlagSet("simulate", flag.ContinueOnError)

@@ -82,6 +82,7 @@ func (p *pod) poll() []byte {
 	return p.running
 }
 
+// isRunning says whether a poll has said that the pod runs.
 func (p *pod) isRunning() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -24,6 +24,7 @@ type simulation struct {
 	polls int64
 }
 
+// simulate runs a plan with its files below dir. The error has all that was wrong.
 func simulate(ctx context.Context, dir string, p plan) (_ document, err error) {
 	s := &simulation{plan: p, samples: newSamples(), began: time.Now()}
 	binary, err := kit.Build(ctx, filepath.Join(dir, "docker-sd"))
@@ -67,6 +68,7 @@ func (s *simulation) boot(ctx context.Context, binary, dir string) error {
 	return starts.Wait()
 }
 
+// stop ends all nodes at once. The error has all that was wrong with them.
 func (s *simulation) stop() error {
 	problems := make([]error, len(s.nodes))
 	var stops sync.WaitGroup
@@ -111,6 +113,7 @@ func (s *simulation) each(ctx context.Context, do func(context.Context, *kubelet
 	return group.Wait()
 }
 
+// fillNodes creates the pods, and takes what a start costs.
 func (s *simulation) fillNodes(ctx context.Context) error {
 	return s.each(ctx, func(ctx context.Context, k *kubelet) error {
 		before, _, err := k.usage()
@@ -130,7 +133,7 @@ func (s *simulation) fillNodes(ctx context.Context) error {
 func (s *simulation) stayNodes(ctx context.Context) error {
 	var polls sync.Mutex
 	return s.each(ctx, func(ctx context.Context, k *kubelet) error {
-		calls, polled, began := k.calls.take(), k.polls.Load(), time.Now()
+		calls, polled, began := k.host.calls(), k.polls.Load(), time.Now()
 		before, _, err := k.usage()
 		if err != nil {
 			return err
@@ -143,7 +146,7 @@ func (s *simulation) stayNodes(ctx context.Context) error {
 		}
 		s.samples.add("cpu_polled", (after-before)*100/took.Seconds())
 		s.samples.add("memory", memory/1e6)
-		if made := polledCalls(calls, k.calls.take(), took); len(made) > 0 {
+		if made := polledCalls(calls, k.host.calls(), took); len(made) > 0 {
 			return fmt.Errorf("%s asked its engines while pods were only polled: %v", k.name, made)
 		}
 		polls.Lock()

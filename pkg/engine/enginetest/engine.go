@@ -20,7 +20,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"testing"
 	"time"
 )
 
@@ -30,10 +29,22 @@ const apiVersion = "1.44"
 // Patience bounds every wait of this package for something that a test expects.
 const Patience = 20 * time.Second
 
+// T is what an engine needs of the test that it is made for. testing.TB has it, and so has a
+// program that has no test.
+type T interface {
+	Helper()
+	Cleanup(f func())
+	Failed() bool
+	Error(args ...any)
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
 // Engine in memory. Its methods may be called from any goroutine but that of a Program,
 // except where they say so.
 type Engine struct {
-	t        testing.TB
+	t        T
 	routes   *http.ServeMux
 	programs sync.WaitGroup
 
@@ -60,7 +71,7 @@ type Engine struct {
 }
 
 // New makes an engine that does not listen yet. It ends with the test.
-func New(t testing.TB) *Engine {
+func New(t T) *Engine {
 	e := &Engine{t: t, changed: make(chan struct{}), program: builtIn(), registry: map[string]offer{}}
 	e.empty()
 	e.routes = e.router()
@@ -78,7 +89,7 @@ func New(t testing.TB) *Engine {
 }
 
 // Start is New with an engine that listens on a socket of its own.
-func Start(t testing.TB) *Engine {
+func Start(t T) *Engine {
 	t.Helper()
 	// t.TempDir is longer than the path of a socket may be.
 	dir, err := os.MkdirTemp("", "engine")

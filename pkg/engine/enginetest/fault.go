@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"path"
 	"strings"
-	"testing"
 )
 
 // Moment of a call.
@@ -37,7 +36,7 @@ type Fault struct {
 	// caller has left is not carried out.
 	Hold Moment
 
-	t       testing.TB
+	t       T
 	fired   bool
 	reached chan struct{}
 	release chan struct{}
@@ -52,7 +51,7 @@ func (e *Engine) Inject(f Fault) *Fault {
 }
 
 // NewFault is one for an engine that may not be there yet; see Add.
-func NewFault(t testing.TB, f Fault) *Fault {
+func NewFault(t T, f Fault) *Fault {
 	f.t, f.reached, f.release = t, make(chan struct{}), make(chan struct{})
 	return &f
 }

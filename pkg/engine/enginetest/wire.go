@@ -65,7 +65,7 @@ func (e *Engine) ping(w http.ResponseWriter, _ *http.Request) {
 
 func (e *Engine) info(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, map[string]any{"ServerVersion": "25.0.0", "Driver": "overlay2", "DockerRootDir": "/var/lib/docker",
-		"NCPU": 8, "MemTotal": int64(16) << 30, "CgroupVersion": "2", "CgroupDriver": "cgroupfs", "LiveRestoreEnabled": true,
+		"NCPU": 8, "MemTotal": int64(16) << 30, "CgroupVersion": "2", "CgroupDriver": "none", "LiveRestoreEnabled": true,
 		"SecurityOptions": []string{"name=seccomp,profile=builtin"}, "Runtimes": map[string]any{"runc": map[string]any{}}})
 }
 

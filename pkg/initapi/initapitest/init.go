@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
@@ -18,9 +17,14 @@ import (
 // Pins is where the private mount points are that the init names.
 const Pins = "/run/docker-sd/pins"
 
+// T is what an init needs of the test that it is made for. testing.TB has it.
+type T interface {
+	Errorf(format string, args ...any)
+}
+
 // Init of a sandbox. It outlives restarts of its sandbox: see Serve.
 type Init struct {
-	t testing.TB
+	t T
 
 	mu       sync.Mutex
 	asked    []initapi.Request
@@ -29,7 +33,7 @@ type Init struct {
 }
 
 // New makes an init that does not serve yet.
-func New(t testing.TB) *Init {
+func New(t T) *Init {
 	return &Init{t: t, refusals: map[string]*initapi.Error{}, usage: map[string]initapi.Usage{}}
 }
 
@@ -87,6 +91,7 @@ type run struct {
 	standby bool
 }
 
+// serve answers the one request of a connection.
 func (r *run) serve(conn net.Conn) {
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(time.Minute))
@@ -97,6 +102,7 @@ func (r *run) serve(conn net.Conn) {
 	_ = json.NewEncoder(conn).Encode(r.do(request)) // a caller that has left asks again
 }
 
+// do notes a request and answers it, as far as there is anything to do.
 func (r *run) do(request initapi.Request) initapi.Answer {
 	i, out := r.init, initapi.Answer{Version: initapi.Version}
 	i.mu.Lock()
