@@ -125,7 +125,7 @@ func (h *fakeHost) Start(ctx context.Context, id string) error {
 	}
 	if !running {
 		c.stopped = make(chan struct{})
-		c.State = engine.State{Status: engine.StatusRunning, PID: 4711}
+		c.State = engine.State{Status: engine.StatusRunning, PID: 4711, StartedAt: time.Now(), FinishedAt: c.State.FinishedAt}
 	}
 	mute, fleeting := h.mute, h.fleeting
 	h.mu.Unlock()
@@ -156,7 +156,7 @@ func (h *fakeHost) kill(id string) {
 		h.mu.Unlock()
 		return
 	}
-	c.State = engine.State{Status: engine.StatusExited, ExitCode: 137}
+	c.State = engine.State{Status: engine.StatusExited, ExitCode: 137, StartedAt: c.State.StartedAt, FinishedAt: time.Now()}
 	h.mu.Unlock()
 	h.inner.stop(folderOf(c))
 	close(c.stopped)

@@ -101,7 +101,7 @@ func TestSandboxOverASocket(t *testing.T) {
 		t.Errorf("Runs() of a stopped one = %t, %v", runs, err)
 	}
 	again, err := q.Adopt(t.Context(), s.Name)
-	if err != nil || !again.Stopped || again.ID != s.ID {
+	if err != nil || again.Stopped.IsZero() || again.ID != s.ID {
 		t.Fatalf("Adopt() = %+v, %v", again, err)
 	}
 	if runs, err := q.Runs(t.Context(), s.Name); !runs || err != nil {

@@ -312,10 +312,10 @@ func TestAdopt(t *testing.T) {
 		}
 		host.faults(nil)
 		s, err := p.Adopt(t.Context(), name)
-		if err != nil || s.ID != id || !s.Stopped {
+		if err != nil || s.ID != id || s.Stopped.IsZero() {
 			t.Fatalf("Adopt() of a stopped sandbox = %+v, %v, want it started", s, err)
 		}
-		if again, err := p.Adopt(t.Context(), name); err != nil || again.Stopped {
+		if again, err := p.Adopt(t.Context(), name); err != nil || !again.Started.Equal(s.Started) {
 			t.Errorf("Adopt() of a running sandbox = %+v, %v", again, err)
 		}
 		if _, err := p.Adopt(t.Context(), uuid.NewString()+"_dind"); !errdefs.IsNotFound(err) {
