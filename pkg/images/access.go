@@ -183,6 +183,22 @@ func (a *accesses) begin(named reference.Named, auth engine.Credentials, before 
 	})
 }
 
+// failed forgets that a pull began which has brought nothing. An engine can break off a
+// pull after the image has come: what may have come with it stays bound. present are the
+// images that the host has now.
+func (a *accesses) failed(named reference.Named, auth engine.Credentials, present []engine.Image) error {
+	a.mu.Lock()
+	pull, images := a.data.Pulling[a.pullOf(named, auth)], a.data.Images
+	a.mu.Unlock()
+	if slices.ContainsFunc(present, func(image engine.Image) bool {
+		_, recorded := images[image.ID]
+		return !recorded && pull.mayBring(image)
+	}) {
+		return nil
+	}
+	return a.end(named, auth)
+}
+
 // end forgets that a pull began: what came is recorded, or nothing came.
 func (a *accesses) end(named reference.Named, auth engine.Credentials) error {
 	pull := a.pullOf(named, auth)
@@ -217,17 +233,23 @@ func (a *accesses) standing(image engine.Image, policy Verification) standing {
 // recorded.
 func (a *accesses) cameHalf(image engine.Image) bool {
 	for _, pull := range a.data.Pulling {
-		if slices.Contains(pull.Before, image.ID) {
-			continue
-		}
-		for _, name := range slices.Concat(image.Tags, image.Digests) {
-			named, err := reference.ParseNormalizedNamed(name)
-			if err == nil && named.Name() == pull.Repository {
-				return true
-			}
+		if pull.mayBring(image) {
+			return true
 		}
 	}
 	return false
+}
+
+// mayBring says whether an image can have come with a pull: it has a name of the pull's
+// repository, and was not there before.
+func (i intent) mayBring(image engine.Image) bool {
+	if slices.Contains(i.Before, image.ID) {
+		return false
+	}
+	return slices.ContainsFunc(slices.Concat(image.Tags, image.Digests), func(name string) bool {
+		named, err := reference.ParseNormalizedNamed(name)
+		return err == nil && named.Name() == i.Repository
+	})
 }
 
 // has says whether credentials are on record for an image.

@@ -108,12 +108,18 @@ func (p *Provider) intend(ctx context.Context, named reference.Named, g grant) (
 		return nil, err
 	}
 	return func(came engine.Image) error {
+		if came.ID == "" {
+			if present, err := p.host.Images(ctx); err == nil {
+				return p.access.failed(named, g.auth, present)
+			}
+			return nil // the engine is away: the pull stays on record, since the image may have come
+		}
 		// What the host had before is as free as it was.
 		policy := p.config.Verification
 		if policy == NeverVerify {
 			policy = NeverVerifyPreloaded // it may be another one at the next start
 		}
-		if came.ID != "" && (!slices.Contains(before, came.ID) || p.access.standing(came, policy) == bound) {
+		if !slices.Contains(before, came.ID) || p.access.standing(came, policy) == bound {
 			if err := p.access.allow(came.ID, g); err != nil {
 				return err
 			}

@@ -17,6 +17,8 @@ const (
 	Before
 	// After it has done all, instead of its answer.
 	After
+	// During its answer, of which half is sent. The engine has done all. For Cut only.
+	During
 )
 
 // Fault is what becomes of a call, once.
@@ -138,9 +140,12 @@ func (e *Engine) handler(s *server) http.Handler {
 		case f.Cut == Before:
 			cut(w)
 			return
-		case f.Cut == After || f.Hold == After:
+		case f.Cut == After || f.Cut == During || f.Hold == After:
 			kept := &keptAnswer{header: http.Header{}}
 			e.routes.ServeHTTP(kept, r)
+			if f.Cut == During {
+				kept.sendHalf(w)
+			}
 			if f.Cut == After || !f.wait(ctx) {
 				cut(w)
 				return
@@ -207,6 +212,14 @@ func (k *keptAnswer) send(w http.ResponseWriter) {
 	}
 	w.WriteHeader(max(k.code, http.StatusOK))
 	_, _ = w.Write(k.body) // to a caller that may have left
+}
+
+// sendHalf sends the beginning of an answer and breaks off the connection.
+func (k *keptAnswer) sendHalf(w http.ResponseWriter) {
+	k.body = k.body[:len(k.body)/2]
+	k.send(w)
+	_ = http.NewResponseController(w).Flush() // to a caller that may have left
+	panic(http.ErrAbortHandler)
 }
 
 // callOf a request has the names of objects in place of their ids.
