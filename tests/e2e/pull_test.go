@@ -36,8 +36,8 @@ func TestPullByNameAndPolicy(t *testing.T) {
 	if runtime.GOARCH == other {
 		other = "amd64"
 	}
-	mine := f.publishIndex(t, "by-name", image, "linux/"+runtime.GOARCH)
-	alien := f.publishIndex(t, "by-name", image, "linux/"+other)
+	mine := f.publishIndex(t, image, "linux/"+runtime.GOARCH)
+	alien := f.publishIndex(t, image, "linux/"+other)
 	f.forget()
 	for _, c := range []struct {
 		name, ref string

@@ -181,13 +181,16 @@ func isBlob(r *http.Request) bool {
 	return r.Method == http.MethodGet && strings.Contains(r.URL.Path, "/blobs/")
 }
 
-// published is an image in a registry.
-type published struct{ ref, digest string }
+// published is an image in a registry, in a repository of that name.
+type published struct{ ref, digest, name string }
 
 // publish builds an image of busybox and size random bytes on the engine, pushes
-// it, and leaves nothing of it on the engine.
+// it, and leaves nothing of it on the engine. The repository's name begins with name.
 func (f *front) publish(t *testing.T, name string, size int) published {
 	t.Helper()
+	// All fronts lead to the same two registries: a name of the front's own keeps the
+	// tests that run at the same time from moving each other's tags.
+	name += "-" + f.address[strings.LastIndex(f.address, ":")+1:]
 	ref := f.address + "/" + name + ":1"
 	buildSmall(t, ref, size)
 	auth := base64.URLEncoding.EncodeToString(encode(t, map[string]string{
@@ -201,7 +204,24 @@ func (f *front) publish(t *testing.T, name string, size int) published {
 	f.forget()
 	// What a daemon pulls is removed when the test is over; the engine is shared.
 	t.Cleanup(func() { suite.engine.removeImage(t, ref, f.address+"/"+name+"@"+digest[:71]) })
-	return published{ref: ref, digest: digest[:71]}
+	return published{ref: ref, digest: digest[:71], name: name}
+}
+
+// TestFront_HasRepositoriesOfItsOwn: an image that another test publishes under the same
+// name is another one. It may be on the host already, and then counts as the host's own.
+func TestFront_HasRepositoriesOfItsOwn(t *testing.T) {
+	t.Parallel()
+	first := newFront(t, false)
+	image := first.publish(t, "same", 1<<10)
+	other := newFront(t, false).publish(t, "same", 1<<10)
+	if image.digest == other.digest {
+		t.Fatal("two images with random content have one digest")
+	}
+	media := map[string]string{"Accept": "application/vnd.docker.distribution.manifest.v2+json"}
+	manifest := send(t, http.MethodGet, "http://"+first.address+"/v2/"+image.name+"/manifests/1", media, nil)
+	if got := fmt.Sprintf("sha256:%x", sha256.Sum256(manifest)); got != image.digest {
+		t.Errorf("%s leads to %s after another test's push, want %s", image.ref, got, image.digest)
+	}
 }
 
 // buildSmall makes an image of two layers: busybox and size random bytes.
@@ -227,9 +247,9 @@ func buildSmall(t *testing.T, ref string, size int) {
 
 // publishIndex puts a list over an image, which claims to be of one platform,
 // beside an entry for another.
-func (f *front) publishIndex(t *testing.T, name string, of published, platform string) string {
+func (f *front) publishIndex(t *testing.T, of published, platform string) string {
 	t.Helper()
-	base := "http://" + f.address + "/v2/" + name + "/manifests/"
+	base := "http://" + f.address + "/v2/" + of.name + "/manifests/"
 	media := "application/vnd.docker.distribution.manifest.v2+json"
 	manifest := send(t, http.MethodGet, base+of.digest, map[string]string{"Accept": media}, nil)
 	goos, arch, _ := strings.Cut(platform, "/")
@@ -239,7 +259,7 @@ func (f *front) publishIndex(t *testing.T, name string, of published, platform s
 			"platform": entry{"os": goos, "architecture": arch}}}})
 	tag := "index-" + arch
 	send(t, http.MethodPut, base+tag, map[string]string{"Content-Type": "application/vnd.docker.distribution.manifest.list.v2+json"}, list)
-	ref := f.address + "/" + name + ":" + tag
+	ref := f.address + "/" + of.name + ":" + tag
 	t.Cleanup(func() { suite.engine.removeImage(t, ref) })
 	return ref
 }
