@@ -14,9 +14,16 @@ import (
 	"github.com/docker/docker/api/types/filters"
 )
 
+// containerAPI is the part of a Client for containers: their life, logs and bounds.
+type containerAPI struct {
+	*connection
+	// asked is how long one wait lasts before it is asked for again.
+	asked time.Duration
+}
+
 // Create makes a container and returns its id. A container of that name that
 // exists already is an ErrConflict or ErrAlreadyExists.
-func (c *Client) Create(ctx context.Context, spec Spec) (string, error) {
+func (c containerAPI) Create(ctx context.Context, spec Spec) (string, error) {
 	ctx, cancel := c.patient(ctx)
 	defer cancel()
 	config, host, err := translate(spec)
@@ -33,7 +40,7 @@ func (c *Client) Create(ctx context.Context, spec Spec) (string, error) {
 // CreateOnce is Create by somebody who may have asked before and lost the answer:
 // a container of that name is the result. An engine takes the name first; while
 // it is still at the rest, the error is ErrUnavailable.
-func (c *Client) CreateOnce(ctx context.Context, spec Spec) (string, error) {
+func (c containerAPI) CreateOnce(ctx context.Context, spec Spec) (string, error) {
 	id, err := c.Create(ctx, spec)
 	if !errdefs.IsConflict(err) && !errdefs.IsAlreadyExists(err) {
 		return id, err
@@ -47,7 +54,7 @@ func (c *Client) CreateOnce(ctx context.Context, spec Spec) (string, error) {
 
 // Start starts a created or stopped container; one that runs already is
 // success.
-func (c *Client) Start(ctx context.Context, id string) error {
+func (c containerAPI) Start(ctx context.Context, id string) error {
 	ctx, cancel := c.patient(ctx)
 	defer cancel()
 	if err := c.sdk(ctx).ContainerStart(ctx, id, container.StartOptions{}); err != nil {
@@ -58,7 +65,7 @@ func (c *Client) Start(ctx context.Context, id string) error {
 
 // Stop sends the container's stop signal, waits up to grace, then kills. A
 // container that is gone or stopped already is success.
-func (c *Client) Stop(ctx context.Context, id string, grace time.Duration) error {
+func (c containerAPI) Stop(ctx context.Context, id string, grace time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, grace+c.limit)
 	defer cancel()
 	seconds := int((grace + time.Second - 1) / time.Second)
@@ -71,7 +78,7 @@ func (c *Client) Stop(ctx context.Context, id string, grace time.Duration) error
 
 // Remove kills and removes a container and its anonymous volumes. Gone already,
 // or being removed by somebody else, is success once it is gone.
-func (c *Client) Remove(ctx context.Context, id string) error {
+func (c containerAPI) Remove(ctx context.Context, id string) error {
 	ctx, cancel := c.patient(ctx)
 	defer cancel()
 	err := c.sdk(ctx).ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
@@ -94,7 +101,7 @@ func (c *Client) Remove(ctx context.Context, id string) error {
 }
 
 // Rename gives a container another name.
-func (c *Client) Rename(ctx context.Context, id, name string) error {
+func (c containerAPI) Rename(ctx context.Context, id, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	if err := c.sdk(ctx).ContainerRename(ctx, id, name); err != nil {
@@ -103,8 +110,20 @@ func (c *Client) Rename(ctx context.Context, id, name string) error {
 	return nil
 }
 
+// Update gives a container other bounds, whether it runs or not.
+func (c containerAPI) Update(ctx context.Context, id string, b Bounds) error {
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
+	defer cancel()
+	wanted := Resources{NanoCPUs: b.NanoCPUs, CPUShares: b.CPUShares, MemoryBytes: b.MemoryBytes, PidsLimit: b.PidsLimit}
+	_, err := c.sdk(ctx).ContainerUpdate(ctx, id, container.UpdateConfig{Resources: resources(Spec{Resources: wanted})})
+	if err != nil {
+		return fmt.Errorf("update container: %w", classify(ctx, err))
+	}
+	return nil
+}
+
 // Inspect returns a container by name or id; ErrNotFound if there is none.
-func (c *Client) Inspect(ctx context.Context, nameOrID string) (Container, error) {
+func (c containerAPI) Inspect(ctx context.Context, nameOrID string) (Container, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	seen, err := c.sdk(ctx).ContainerInspect(ctx, nameOrID)
@@ -115,7 +134,7 @@ func (c *Client) Inspect(ctx context.Context, nameOrID string) (Container, error
 }
 
 // WrittenBytes is the size of a container's writable layer.
-func (c *Client) WrittenBytes(ctx context.Context, id string) (int64, error) {
+func (c containerAPI) WrittenBytes(ctx context.Context, id string) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	seen, _, err := c.sdk(ctx).ContainerInspectWithRaw(ctx, id, true)
@@ -169,6 +188,15 @@ func fromInspect(seen container.InspectResponse) Container {
 	return out
 }
 
+// boundsOf reads what an engine keeps.
+func boundsOf(r container.Resources) Bounds {
+	out := Bounds{NanoCPUs: r.NanoCPUs, CPUShares: r.CPUShares, MemoryBytes: r.Memory}
+	if r.PidsLimit != nil {
+		out.PidsLimit = max(*r.PidsLimit, 0)
+	}
+	return out
+}
+
 // parseTime reads the engine's time stamps; it writes year 1 for "never".
 func parseTime(s string) time.Time {
 	t, err := time.Parse(time.RFC3339Nano, s)
@@ -181,7 +209,7 @@ func parseTime(s string) time.Time {
 // List returns every container, running or not, that carries all the labels
 // ("key" or "key=value"). Only ID, Name, Image, Labels, Created, NetworkOf and the
 // status are filled.
-func (c *Client) List(ctx context.Context, labels ...string) ([]Container, error) {
+func (c containerAPI) List(ctx context.Context, labels ...string) ([]Container, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	found, err := c.sdk(ctx).ContainerList(ctx, container.ListOptions{All: true, Filters: labelFilter(labels)})
@@ -202,6 +230,7 @@ func (c *Client) List(ctx context.Context, labels ...string) ([]Container, error
 	return out, nil
 }
 
+// labelFilter selects what carries all the labels, "key" or "key=value" each.
 func labelFilter(labels []string) filters.Args {
 	args := filters.NewArgs()
 	for _, label := range labels {
@@ -213,7 +242,7 @@ func labelFilter(labels []string) filters.Args {
 // Wait blocks until the container is not running, then returns how it ended.
 // A container that is gone is ErrNotFound; an engine that goes away meanwhile
 // is ErrUnavailable, and the caller may ask again.
-func (c *Client) Wait(ctx context.Context, id string) (State, error) {
+func (c containerAPI) Wait(ctx context.Context, id string) (State, error) {
 	for {
 		ended, err := c.waitOnce(ctx, id)
 		if ctx.Err() != nil {
@@ -238,7 +267,7 @@ func (c *Client) Wait(ctx context.Context, id string) (State, error) {
 const waitPeriod = 5 * time.Minute
 
 // waitOnce waits for at most a period and tells whether the container has ended.
-func (c *Client) waitOnce(ctx context.Context, id string) (ended bool, err error) {
+func (c containerAPI) waitOnce(ctx context.Context, id string) (ended bool, err error) {
 	ctx, silence, end := listen(ctx, c.limit)
 	// It returns when the engine has accepted the wait, which is at once.
 	done, errs := c.sdk(ctx).ContainerWait(expect(ctx, answerLate), id, container.WaitConditionNotRunning)

@@ -18,7 +18,7 @@ const pingPeriod = time.Minute
 // WatchImages calls arrived after images have come to the engine since then, once
 // settle has passed without another event. It returns when ctx ends, the engine's
 // stream breaks off or the engine does not answer any more.
-func (c *Client) WatchImages(ctx context.Context, since time.Time, settle time.Duration, arrived func()) error {
+func (c systemAPI) WatchImages(ctx context.Context, since time.Time, settle time.Duration, arrived func()) error {
 	args := filters.NewArgs(filters.Arg("type", string(events.ImageEventType)))
 	for _, action := range []events.Action{events.ActionPull, events.ActionLoad, events.ActionImport, events.ActionTag} {
 		args.Add("event", string(action))
@@ -53,7 +53,7 @@ func (c *Client) WatchImages(ctx context.Context, since time.Time, settle time.D
 // RanOutOfMemory says whether the kernel killed a process of a container for want
 // of memory between since and now, or within the given time from now: an engine
 // may hear of it after the container's end, and then its state does not tell.
-func (c *Client) RanOutOfMemory(ctx context.Context, id string, since time.Time, within time.Duration) (bool, error) {
+func (c systemAPI) RanOutOfMemory(ctx context.Context, id string, since time.Time, within time.Duration) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, within+c.limit)
 	defer cancel()
 	messages, errs := c.sdk(ctx).Events(ctx, events.ListOptions{Since: unixTime(since), Until: unixTime(time.Now().Add(within)),

@@ -10,10 +10,13 @@ import (
 	"github.com/docker/docker/pkg/stdcopy"
 )
 
+// execAPI is the part of a Client for processes that are started in containers.
+type execAPI struct{ *connection }
+
 // Exec runs argv inside a container, copies both its streams to out, and
 // returns its exit code. When ctx ends first, the process is left to the
 // engine and ctx's error is returned.
-func (c *Client) Exec(ctx context.Context, id string, argv []string, out io.Writer) (int, error) {
+func (c execAPI) Exec(ctx context.Context, id string, argv []string, out io.Writer) (int, error) {
 	caller := ctx
 	ctx, silence, end := listen(ctx, c.limit)
 	defer end()

@@ -3,23 +3,25 @@ package engine
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"path"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/api/types/registry"
 )
 
+// imageAPI is the part of a Client for the engine's images and their registries.
+type imageAPI struct{ *connection }
+
 // Image returns what the engine has under a reference or id; ErrNotFound if
 // it has nothing.
-func (c *Client) Image(ctx context.Context, ref string) (Image, error) {
+func (c imageAPI) Image(ctx context.Context, ref string) (Image, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	seen, err := c.sdk(ctx).ImageInspect(ctx, ref)
@@ -38,7 +40,7 @@ func (c *Client) Image(ctx context.Context, ref string) (Image, error) {
 
 // Images lists all images that have a name or no child; only ID, Tags, Digests,
 // Size and Parent are filled.
-func (c *Client) Images(ctx context.Context) ([]Image, error) {
+func (c imageAPI) Images(ctx context.Context) ([]Image, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	found, err := c.sdk(ctx).ImageList(ctx, image.ListOptions{})
@@ -69,7 +71,7 @@ func overlayFolders(data map[string]string) []string {
 // RemoveImage takes a name from an image, and removes the image with its last
 // one. Nothing is forced: ErrConflict says that a container, running or not,
 // needs it. An image that is gone is success.
-func (c *Client) RemoveImage(ctx context.Context, ref string) error {
+func (c imageAPI) RemoveImage(ctx context.Context, ref string) error {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	_, err := c.sdk(ctx).ImageRemove(ctx, ref, image.RemoveOptions{PruneChildren: true})
@@ -87,7 +89,7 @@ type Credentials struct{ User, Password, IdentityToken, Server string }
 // report, unless nil, is told how far it is; it must not block. What the
 // registry itself refused is ErrNotFound or ErrPermissionDenied, or both where
 // it does not tell a stranger what it has.
-func (c *Client) Pull(ctx context.Context, ref string, auth Credentials, report func(PullProgress)) error {
+func (c imageAPI) Pull(ctx context.Context, ref string, auth Credentials, report func(PullProgress)) error {
 	encoded, err := auth.encode()
 	if err != nil {
 		return err
@@ -127,7 +129,7 @@ func (c Credentials) encode() (string, error) {
 
 // ConfirmImage is nil if an image's registry would give it for credentials. It
 // fetches the manifest only. Errors have the classes of Pull's.
-func (c *Client) ConfirmImage(ctx context.Context, ref string, auth Credentials) error {
+func (c imageAPI) ConfirmImage(ctx context.Context, ref string, auth Credentials) error {
 	encoded, err := auth.encode()
 	if err != nil {
 		return err
@@ -161,38 +163,8 @@ func refused(err error) error {
 	return err
 }
 
-// CopyImage transfers an image with all its layers to another engine and
-// returns its id there, which differs between kinds of image store.
-func (c *Client) CopyImage(ctx context.Context, to *Client, ref string) (string, error) {
-	ctx, silence, end := listen(ctx, c.quiet)
-	defer end()
-	archive, err := c.sdk(ctx).ImageSave(ctx, []string{ref})
-	if err != nil {
-		return "", fmt.Errorf("save image %s: %w", ref, classify(ctx, err))
-	}
-	defer archive.Close()
-	loaded, err := to.sdk(ctx).ImageLoad(ctx, flowing{archive, silence})
-	if err != nil {
-		return "", fmt.Errorf("load image %s: %w", ref, classify(ctx, err))
-	}
-	defer loaded.Body.Close()
-	lines, err := readProgress(flowing{loaded.Body, silence}, nil)
-	if err != nil {
-		return "", fmt.Errorf("load image %s: %w", ref, silent(ctx, err))
-	}
-	for _, line := range lines {
-		for _, prefix := range []string{"Loaded image ID: ", "Loaded image: "} {
-			if name, found := strings.CutPrefix(line, prefix); found {
-				seen, err := to.Image(ctx, strings.TrimSpace(name))
-				return seen.ID, err
-			}
-		}
-	}
-	return "", fmt.Errorf("load image %s: the engine did not name what it loaded", ref)
-}
-
 // ImportEmpty makes an image without files under a name.
-func (c *Client) ImportEmpty(ctx context.Context, name string) error {
+func (c imageAPI) ImportEmpty(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	// An archive of nothing is its end: two blocks of zeros, see tar(5).
@@ -208,37 +180,40 @@ func (c *Client) ImportEmpty(ctx context.Context, name string) error {
 	return nil
 }
 
-// progress is one message of the engine's pull and load streams.
-type progress struct {
-	ID     string `json:"id"`
-	Status string `json:"status"`
-	Stream string `json:"stream"`
-	Error  string `json:"error"`
-	Detail struct {
-		Current int64 `json:"current"`
-		Total   int64 `json:"total"`
-	} `json:"progressDetail"`
+// TagImage gives an image another name, which is taken from the one that had it.
+func (c imageAPI) TagImage(ctx context.Context, id, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
+	defer cancel()
+	if err := c.sdk(ctx).ImageTag(ctx, id, name); err != nil {
+		return fmt.Errorf("name image %s %s: %w", id, name, classify(ctx, err))
+	}
+	return nil
 }
 
-// readProgress drains a stream to its end; the engine reports failures inside
-// it, after a status of 200. each may be nil.
-func readProgress(r io.Reader, each func(progress)) (lines []string, err error) {
-	decoder := json.NewDecoder(r)
-	for {
-		var p progress
-		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
-			return lines, nil
-		} else if err != nil {
-			return lines, fmt.Errorf("read the engine's progress: %w", err)
-		}
-		if p.Error != "" {
-			return lines, errors.New(p.Error)
-		}
-		if p.Stream != "" {
-			lines = append(lines, p.Stream)
-		}
-		if each != nil {
-			each(p)
+// TaggedImages lists the images of a repository, id by full name.
+func (c imageAPI) TaggedImages(ctx context.Context, repository string) (map[string]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
+	defer cancel()
+	found, err := c.sdk(ctx).ImageList(ctx, image.ListOptions{Filters: filters.NewArgs(filters.Arg("reference", repository))})
+	if err != nil {
+		return nil, fmt.Errorf("list images: %w", classify(ctx, err))
+	}
+	out := map[string]string{}
+	for _, f := range found {
+		for _, name := range f.RepoTags {
+			out[name] = f.ID
 		}
 	}
+	return out, nil
+}
+
+// DropImage removes an image with all its names; gone already is success.
+func (c imageAPI) DropImage(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, c.limit)
+	defer cancel()
+	_, err := c.sdk(ctx).ImageRemove(ctx, id, image.RemoveOptions{Force: true, PruneChildren: true})
+	if err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("remove image %s: %w", id, classify(ctx, err))
+	}
+	return nil
 }

@@ -30,7 +30,7 @@ type LogOptions struct {
 //
 // An engine keeps lines over 16 KiB in pieces, stamps each piece, and counts
 // pieces for its tail. Here a line is a line.
-func (c *Client) Logs(ctx context.Context, id string, options LogOptions, w io.Writer) error {
+func (c containerAPI) Logs(ctx context.Context, id string, options LogOptions, w io.Writer) error {
 	if options.TTY {
 		return c.readLog(ctx, id, options, options.Tail, func(stream io.Reader) error {
 			_, err := io.Copy(w, stream)
@@ -50,7 +50,7 @@ func (c *Client) Logs(ctx context.Context, id string, options LogOptions, w io.W
 // tailPieces finds how many of the engine's pieces hold the last lines that are
 // wanted, and how many lines too many are in them. The first piece may be the
 // end of a longer line, hence one line more than asked for.
-func (c *Client) tailPieces(ctx context.Context, id string, options LogOptions) (pieces, skip int, err error) {
+func (c containerAPI) tailPieces(ctx context.Context, id string, options LogOptions) (pieces, skip int, err error) {
 	if options.Tail <= 0 {
 		return 0, 0, nil
 	}
@@ -82,7 +82,7 @@ func (c *Client) tailPieces(ctx context.Context, id string, options LogOptions) 
 }
 
 // readLog opens a log and has it read; tail 0 means all.
-func (c *Client) readLog(ctx context.Context, id string, options LogOptions, tail int, read func(io.Reader) error) error {
+func (c containerAPI) readLog(ctx context.Context, id string, options LogOptions, tail int, read func(io.Reader) error) error {
 	request := container.LogsOptions{ShowStdout: true, ShowStderr: true,
 		Timestamps: options.Timestamps, Follow: options.Follow}
 	if tail > 0 {
@@ -171,9 +171,6 @@ func eachPiece(unbuffered io.Reader, visit func(from byte, text []byte) error) e
 		}
 	}
 }
-
-// readBuffer of a log in bytes.
-const readBuffer = 32 << 10
 
 // maxPiece is far above what an engine sends; a TTY's log read as a framed one
 // would show up as more.

@@ -12,10 +12,13 @@ import (
 // bridgeOption is the option of a network that names its interface on the host.
 const bridgeOption = "com.docker.network.bridge.name"
 
+// networkAPI is the part of a Client for networks.
+type networkAPI struct{ *connection }
+
 // CreateNetwork makes a bridge network. A subnet that overlaps another network's is
 // ErrPermissionDenied, in the engine's words; an interface that another network has
 // is ErrUnavailable, since networks that are being removed keep theirs for a moment.
-func (c *Client) CreateNetwork(ctx context.Context, spec NetworkSpec) error {
+func (c networkAPI) CreateNetwork(ctx context.Context, spec NetworkSpec) error {
 	ctx, cancel := c.patient(ctx)
 	defer cancel()
 	options := network.CreateOptions{Driver: "bridge", Labels: spec.Labels}
@@ -47,7 +50,7 @@ func bridgeOf(n network.Summary) string {
 }
 
 // RemoveNetwork removes a network by name or id; gone already is success.
-func (c *Client) RemoveNetwork(ctx context.Context, nameOrID string) error {
+func (c networkAPI) RemoveNetwork(ctx context.Context, nameOrID string) error {
 	ctx, cancel := c.patient(ctx)
 	defer cancel()
 	if err := c.sdk(ctx).NetworkRemove(ctx, nameOrID); err != nil && !errdefs.IsNotFound(err) {
@@ -57,7 +60,7 @@ func (c *Client) RemoveNetwork(ctx context.Context, nameOrID string) error {
 }
 
 // ListNetworks returns the networks that carry all the labels.
-func (c *Client) ListNetworks(ctx context.Context, labels ...string) ([]Network, error) {
+func (c networkAPI) ListNetworks(ctx context.Context, labels ...string) ([]Network, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	found, err := c.sdk(ctx).NetworkList(ctx, network.ListOptions{Filters: labelFilter(labels)})
@@ -81,7 +84,7 @@ const noNetwork = "none"
 // Join connects a container to a network, and to no other. One that was made
 // without a network (Spec.Network "none") gets it while it runs. Connected already
 // is success.
-func (c *Client) Join(ctx context.Context, name, id string) error {
+func (c containerAPI) Join(ctx context.Context, name, id string) error {
 	seen, err := c.Inspect(ctx, id)
 	if err != nil {
 		return err

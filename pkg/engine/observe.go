@@ -38,6 +38,7 @@ func (o *observed) RoundTrip(r *http.Request) (*http.Response, error) {
 	return response, err
 }
 
+// versionPrefix of a path in the engine's API.
 var versionPrefix = regexp.MustCompile(`^/v[0-9.]+/`)
 
 // kinds of objects in the engine's API, and what is done with them.

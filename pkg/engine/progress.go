@@ -1,6 +1,12 @@
 package engine
 
-import "strings"
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
 
 // PullProgress is how far a pull is. The sizes are those of the layers as the
 // registry sends them, compressed.
@@ -15,6 +21,7 @@ type PullProgress struct {
 	Unpacking bool
 }
 
+// layer of an image that is being pulled, with its sizes in bytes.
 type layer struct {
 	done, total int64
 	fetched     bool
@@ -59,4 +66,39 @@ func (l layers) sum() PullProgress {
 		}
 	}
 	return sum
+}
+
+// progress is one message of the engine's pull and load streams.
+type progress struct {
+	ID     string `json:"id"`
+	Status string `json:"status"`
+	Stream string `json:"stream"`
+	Error  string `json:"error"`
+	Detail struct {
+		Current int64 `json:"current"`
+		Total   int64 `json:"total"`
+	} `json:"progressDetail"`
+}
+
+// readProgress drains a stream to its end; the engine reports failures inside
+// it, after a status of 200. each may be nil.
+func readProgress(r io.Reader, each func(progress)) (lines []string, err error) {
+	decoder := json.NewDecoder(r)
+	for {
+		var p progress
+		if err := decoder.Decode(&p); errors.Is(err, io.EOF) {
+			return lines, nil
+		} else if err != nil {
+			return lines, fmt.Errorf("read the engine's progress: %w", err)
+		}
+		if p.Error != "" {
+			return lines, errors.New(p.Error)
+		}
+		if p.Stream != "" {
+			lines = append(lines, p.Stream)
+		}
+		if each != nil {
+			each(p)
+		}
+	}
 }

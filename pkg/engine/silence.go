@@ -17,6 +17,7 @@ import (
 // for minutes before the first byte of it.
 const silenceLimit = 10 * time.Minute
 
+// errSilent is the cause of a context that was ended because the engine stayed silent.
 var errSilent = errors.New("the engine did not answer in time")
 
 // silence ends a context when the engine stays silent for limit.

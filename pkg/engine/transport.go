@@ -38,6 +38,9 @@ const usualIdle = 5 * time.Second
 // hijacked marks the context of a call whose connection becomes a stream.
 type hijacked struct{}
 
+// readBuffer in bytes, of what may be long.
+const readBuffer = 32 << 10
+
 // longTransport is for answers of many megabytes: the buffer that makes these
 // cheap to read would be a waste in each connection that waits for a call.
 func longTransport(network, address string) *http.Transport {
@@ -94,6 +97,7 @@ const (
 	answerLate
 )
 
+// expect marks the context of a call with the answer that it waits for.
 func expect(ctx context.Context, a answer) context.Context {
 	return context.WithValue(ctx, answerKey{}, a)
 }

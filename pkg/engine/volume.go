@@ -15,8 +15,11 @@ type Volume struct {
 	Path string
 }
 
+// volumeAPI is the part of a Client for the engine's volumes.
+type volumeAPI struct{ *connection }
+
 // UnusedVolumes returns those that carry all the labels and belong to no container.
-func (c *Client) UnusedVolumes(ctx context.Context, labels ...string) ([]Volume, error) {
+func (c volumeAPI) UnusedVolumes(ctx context.Context, labels ...string) ([]Volume, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	filters := labelFilter(labels)
@@ -35,7 +38,7 @@ func (c *Client) UnusedVolumes(ctx context.Context, labels ...string) ([]Volume,
 }
 
 // RemoveVolume removes a volume that belongs to no container; gone already is success.
-func (c *Client) RemoveVolume(ctx context.Context, name string) error {
+func (c volumeAPI) RemoveVolume(ctx context.Context, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	if err := c.sdk(ctx).VolumeRemove(ctx, name, false); err != nil && !errdefs.IsNotFound(err) {
