@@ -62,6 +62,7 @@ type accesses struct {
 	data accessData
 }
 
+// accessData is what the file holds.
 type accessData struct {
 	Salt   []byte            `json:"salt"`
 	Images map[string]access `json:"images"`

@@ -2,12 +2,11 @@ package images
 
 import (
 	"context"
-	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/containerd/containerd/log"
-	"github.com/docker/go-units"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 )
@@ -24,7 +23,7 @@ type task struct {
 // flight is a task under way. It goes on as long as somebody waits.
 type flight struct {
 	cancel context.CancelFunc
-	// waiters is guarded by the Provider's mutex.
+	// waiters is guarded by the mutex of flights.
 	waiters  int
 	progress atomic.Pointer[engine.PullProgress]
 	// done is closed once result and err are set.
@@ -33,17 +32,58 @@ type flight struct {
 	err    error
 }
 
+// flights are the pulls and copies under way. Work that several pods wait for is done once.
+type flights struct {
+	// limit of one task, 0 for none.
+	limit time.Duration
+	life  context.Context
+	end   context.CancelFunc
+	work  sync.WaitGroup
+
+	mu     sync.Mutex
+	closed bool
+	tasks  map[task]*flight
+}
+
+// newFlights makes flights that last limit each at most, 0 for any time. They have to be
+// closed.
+func newFlights(limit time.Duration) *flights {
+	life, end := context.WithCancel(context.Background())
+	return &flights{limit: limit, life: life, end: end, tasks: map[task]*flight{}}
+}
+
+// close ends what is under way and waits for it.
+func (fs *flights) close() {
+	fs.mu.Lock()
+	fs.closed = true
+	fs.mu.Unlock()
+	fs.end()
+	fs.work.Wait()
+}
+
+// underWay says whether a task of an image is.
+func (fs *flights) underWay(ref string) bool {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	for t := range fs.tasks {
+		if t.ref == ref {
+			return true
+		}
+	}
+	return false
+}
+
 // tellPeriod is how often those who wait are told how far a pull is, at most.
 const tellPeriod = time.Second
 
-// shared does a task, or waits for the one under way. When nobody waits any more,
+// share does a task, or waits for the one under way. When nobody waits any more,
 // the work is cancelled. tell may be nil.
-func (p *Provider) shared(ctx context.Context, t task, tell func(string), do func(context.Context, *flight) (string, error)) (string, error) {
-	f := p.join(ctx, t, do)
+func (fs *flights) share(ctx context.Context, t task, tell func(string), do func(context.Context, *flight) (string, error)) (string, error) {
+	f := fs.join(ctx, t, do)
 	if f == nil {
 		return "", context.Canceled
 	}
-	defer p.leave(t, f)
+	defer fs.leave(t, f)
 	tick := time.NewTicker(tellPeriod)
 	defer tick.Stop()
 	var told *engine.PullProgress
@@ -63,59 +103,60 @@ func (p *Provider) shared(ctx context.Context, t task, tell func(string), do fun
 }
 
 // join finds the flight of a task or begins it; nil after Close.
-func (p *Provider) join(ctx context.Context, t task, do func(context.Context, *flight) (string, error)) *flight {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if f, under := p.flights[t]; under {
+func (fs *flights) join(ctx context.Context, t task, do func(context.Context, *flight) (string, error)) *flight {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if f, under := fs.tasks[t]; under {
 		f.waiters++
 		return f
 	}
-	if p.closed {
+	if fs.closed {
 		return nil
 	}
-	work, cancel := p.bounded(log.WithLogger(p.life, log.G(ctx)))
+	work, cancel := bounded(log.WithLogger(fs.life, log.G(ctx)), fs.limit)
 	f := &flight{cancel: cancel, waiters: 1, done: make(chan struct{})}
-	p.flights[t] = f
-	p.work.Go(func() {
+	fs.tasks[t] = f
+	fs.work.Go(func() {
 		defer cancel()
 		defer close(f.done)
 		f.result, f.err = do(work, f)
-		p.forget(t, f)
+		fs.forget(t, f)
 	})
 	return f
 }
 
-// bounded applies the limit of one pull.
-func (p *Provider) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
-	if p.config.Timeout > 0 {
-		return context.WithTimeout(ctx, p.config.Timeout)
+// bounded applies a limit, 0 for none.
+func bounded(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	if limit > 0 {
+		return context.WithTimeout(ctx, limit)
 	}
 	return context.WithCancel(ctx)
 }
 
 // leave gives up one wait; the last one ends the work, which nobody can join
 // any more then.
-func (p *Provider) leave(t task, f *flight) {
-	p.mu.Lock()
+func (fs *flights) leave(t task, f *flight) {
+	fs.mu.Lock()
 	f.waiters--
 	last := f.waiters == 0
-	p.forgetLocked(t, f, last)
-	p.mu.Unlock()
+	fs.forgetLocked(t, f, last)
+	fs.mu.Unlock()
 	if last {
 		f.cancel()
 	}
 }
 
 // forget makes room for the next flight of a task.
-func (p *Provider) forget(t task, f *flight) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.forgetLocked(t, f, true)
+func (fs *flights) forget(t task, f *flight) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	fs.forgetLocked(t, f, true)
 }
 
-func (p *Provider) forgetLocked(t task, f *flight, over bool) {
-	if over && p.flights[t] == f {
-		delete(p.flights, t)
+// forgetLocked is forget for a caller that has the mutex, if the flight is over.
+func (fs *flights) forgetLocked(t task, f *flight, over bool) {
+	if over && fs.tasks[t] == f {
+		delete(fs.tasks, t)
 	}
 }
 
@@ -137,28 +178,4 @@ func (f *flight) follow(ctx context.Context, ref string) func(engine.PullProgres
 			log.G(ctx).WithField("image", ref).WithField("percent", percent(now)).Info(line)
 		}
 	}
-}
-
-func percent(now engine.PullProgress) int64 {
-	if now.Total == 0 {
-		return 0
-	}
-	return now.Done * 100 / now.Total
-}
-
-// describe says how far a pull is.
-func describe(ref string, now engine.PullProgress) string {
-	switch {
-	case now.Unpacking:
-		return fmt.Sprintf("pulling image %s: unpacking %s", ref, size(now.Total))
-	case now.Total == 0:
-		return "pulling image " + ref
-	case now.Unsized > 0:
-		return fmt.Sprintf("pulling image %s: %s of %s or more", ref, size(now.Done), size(now.Total))
-	}
-	return fmt.Sprintf("pulling image %s: %s of %s", ref, size(now.Done), size(now.Total))
-}
-
-func size(bytes int64) string {
-	return units.CustomSize("%.4g %s", float64(bytes), 1000, []string{"B", "kB", "MB", "GB", "TB", "PB"})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/containerd/containerd/log"
@@ -13,57 +14,61 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
 // Library holds images of a host whose own layers cannot be shared, in a layout
 // that can be. Images are named by their id on the host.
 type Library interface {
+	// Has says whether the image is there.
 	Has(ctx context.Context, hostID string) (bool, error)
 	// Load has copyTo copy the image there unless it is there.
 	Load(ctx context.Context, hostID string, copyTo func(context.Context, *engine.Client) (string, error)) error
 	// List returns the images' ids in the library by their ids on the host.
 	List(ctx context.Context) (map[string]string, error)
+	// Drop removes the image from there.
 	Drop(ctx context.Context, hostID string) error
 }
 
-// OnHost returns the image on the host, pulled first where its policy asks for
-// that (imagePullPolicy of Kubernetes). With Always, an image that the host has
-// is used when its registry cannot be asked: offline hosts run what they hold. A
-// registry that says no is obeyed.
-// Where there is a library it has the image then.
-func (p *Provider) OnHost(ctx context.Context, want Want) (engine.Image, error) {
-	image, err := p.onHost(ctx, want)
-	if err != nil || p.config.Library == nil {
-		return image, err
-	}
-	if err := p.shelve(ctx, image.ID, want.Ref); err != nil {
-		if ctx.Err() != nil {
-			return image, err
-		}
-		log.G(ctx).WithField("image", want.Ref).WithError(err).
-			Warn("image could not be imported to be shared, sandboxes that need it get a copy each")
-	}
-	return image, nil
+// importingHost is what imports need of the host's engine.
+type importingHost interface {
+	Image(ctx context.Context, ref string) (engine.Image, error)
+	CopyImage(ctx context.Context, to *engine.Client, ref string) (string, error)
+}
+
+// imports are the images of the host in a library.
+type imports struct {
+	library Library
+	host    importingHost
+	onHost  *hostImages
+	flights *flights
+	pins    *pins
+	// sandboxImage is brought to the library too, because pods use it.
+	sandboxImage string
+	// changed is called when an image has come to the library or gone.
+	changed func()
+
+	mu sync.Mutex
+	// dropped is when images left the library, by their ids on the host.
+	dropped map[string]time.Time
 }
 
 // shelve brings an image of the host to the library, once for all who ask.
-func (p *Provider) shelve(ctx context.Context, hostID, ref string) error {
-	if has, err := p.config.Library.Has(ctx, hostID); err == nil && has {
+func (i *imports) shelve(ctx context.Context, hostID, ref string) error {
+	if has, err := i.library.Has(ctx, hostID); err == nil && has {
 		return nil
 	}
-	_, err := p.shared(ctx, task{what: "import", ref: hostID}, nil, func(ctx context.Context, _ *flight) (string, error) {
+	_, err := i.flights.share(ctx, task{what: "import", ref: hostID}, nil, func(ctx context.Context, _ *flight) (string, error) {
 		var began time.Time
-		err := p.config.Library.Load(ctx, hostID, func(ctx context.Context, to *engine.Client) (string, error) {
+		err := i.library.Load(ctx, hostID, func(ctx context.Context, to *engine.Client) (string, error) {
 			began = time.Now()
 			log.G(ctx).WithField("image", ref).Info("importing image, once for all sandboxes")
-			return p.host.CopyImage(ctx, to, hostID)
+			return i.host.CopyImage(ctx, to, hostID)
 		})
 		if err != nil || began.IsZero() {
 			return "", err // it may have been there, in an engine that had to be started
 		}
 		log.G(ctx).WithField("image", ref).WithField("after", time.Since(began).Round(time.Millisecond)).Info("image imported")
-		p.config.LibraryChanged()
+		i.changed()
 		return "", nil
 	})
 	if err != nil {
@@ -77,53 +82,47 @@ const tendPeriod = 10 * time.Minute
 
 // tend keeps the sandboxes' own image in the library, and lets go of what the
 // host has dropped and no pod holds.
-func (p *Provider) tend(ctx context.Context) error {
-	own, err := p.onHost(ctx, Want{Ref: p.config.SandboxImage, Policy: v1.PullIfNotPresent, own: true})
+func (i *imports) tend(ctx context.Context) error {
+	own, err := i.onHost.get(ctx, Want{Ref: i.sandboxImage, Policy: v1.PullIfNotPresent, own: true})
 	if err == nil {
-		err = p.shelve(ctx, own.ID, p.config.SandboxImage)
+		err = i.shelve(ctx, own.ID, i.sandboxImage)
 	}
 	problems := []error{err}
-	there, err := p.config.Library.List(ctx)
+	there, err := i.library.List(ctx)
 	problems = append(problems, err)
 	gone := 0
 	for _, hostID := range slices.Sorted(maps.Keys(there)) {
-		_, err := p.host.Image(ctx, hostID)
+		_, err := i.host.Image(ctx, hostID)
 		if err != nil && !errdefs.IsNotFound(err) {
 			problems = append(problems, err)
 		}
-		if !errdefs.IsNotFound(err) || !p.release(hostID, there[hostID]) {
+		if !errdefs.IsNotFound(err) || !i.release(hostID, there[hostID]) {
 			continue
 		}
 		log.G(ctx).WithField("image", hostID).Info("removing an imported image that the host has dropped")
-		problems = append(problems, p.config.Library.Drop(ctx, hostID))
+		problems = append(problems, i.library.Drop(ctx, hostID))
 		gone++
 	}
 	if gone > 0 {
-		p.config.LibraryChanged()
+		i.changed()
 	}
 	return errors.Join(problems...)
 }
 
-// release notes that an image leaves the library, unless a pod holds it under
+// release notes that an image leaves the library, unless a pod has pinned it under
 // either of its ids.
-func (p *Provider) release(ids ...string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, held := range p.holds {
-		for _, id := range ids {
-			if held[id] {
-				return false
-			}
-		}
-	}
-	p.dropped[ids[0]] = time.Now()
-	return true
+func (i *imports) release(hostID, id string) bool {
+	return i.pins.unlessPinned(func() {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		i.dropped[hostID] = time.Now()
+	}, hostID, id)
 }
 
 // outlived says that a sandbox was booted before the image left the library: its
 // layers are not behind what the sandbox's engine lists.
-func (p *Provider) outlived(s *pool.Sandbox, hostID string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return s.Booted.Before(p.dropped[hostID])
+func (i *imports) outlived(booted time.Time, hostID string) bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return booted.Before(i.dropped[hostID])
 }

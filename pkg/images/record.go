@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/containerd/containerd/log"
+	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 )
 
@@ -86,10 +86,50 @@ func resume(images map[string]pulled, now time.Time) {
 	}
 }
 
+// snapshot is a copy of the images by reference.
 func (r *record) snapshot() map[string]pulled {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return maps.Clone(r.images)
+}
+
+// has says whether a reference is on record.
+func (r *record) has(ref string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, known := r.images[ref]
+	return known
+}
+
+// begin notes a pull of a reference that had an id on the host, "" for none, while the
+// host had the images before. The function that it returns notes the end, with the id that
+// the reference has then, "" if nothing came.
+func (r *record) begin(named reference.Named, had string, before []string) (ended func(id string) error, err error) {
+	ref := named.String()
+	old := r.snapshot()[ref]
+	if had == "" {
+		entry := pulled{Repository: named.Name(), Used: time.Now(), Before: before}
+		if err := r.edit(func(images map[string]pulled) { images[ref] = entry }); err != nil {
+			return nil, err
+		}
+	}
+	return func(id string) error {
+		return r.edit(func(images map[string]pulled) {
+			switch {
+			case id == "" && had == "":
+				delete(images, ref)
+			case id == "" || id == had:
+			default:
+				if had != "" {
+					images[old.ID] = old // it lost its name to the new one
+				}
+				delete(images, ref)
+				if !slices.Contains(before, id) {
+					images[ref] = pulled{ID: id, Repository: named.Name(), Used: time.Now()}
+				}
+			}
+		})
+	}, nil
 }
 
 // edit changes the record if that can be saved.
@@ -107,45 +147,86 @@ func (r *record) edit(change func(map[string]pulled)) error {
 	return nil
 }
 
-// recordPull notes a pull that begins; the function that it returns is called
-// with the id of what came, "" for nothing. A pull that cannot be noted is never
-// collected.
-func (p *Provider) recordPull(ctx context.Context, named reference.Named, had string) func(id string) {
-	ref := named.String()
-	present, err := p.host.Images(ctx)
-	entry := pulled{Repository: named.Name(), Used: time.Now()}
-	for _, image := range present {
-		entry.Before = append(entry.Before, image.ID)
+// skipped is how much of the time since the last round makes no image older: what
+// is more than a period and by how much a round may be late. While rounds fail, the
+// engine is away and nobody can use an image.
+func (r *record) skipped(now time.Time, period time.Duration) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return max(now.Sub(r.looked)-period-period/2, 0)
+}
+
+// looksAgain notes a round of which the record has the ages.
+func (r *record) looksAgain(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.looked = now
+}
+
+// settle writes what a round has found, and leaves alone what changed meanwhile.
+func (r *record) settle(seen, settled map[string]pulled) error {
+	if len(seen) == 0 {
+		return nil
 	}
-	old, ours := p.record.snapshot()[ref]
-	if had != "" && !ours {
-		return func(string) {} // there before us
-	}
-	if err == nil && had == "" {
-		err = p.record.edit(func(images map[string]pulled) { images[ref] = entry })
-	}
-	if err != nil {
-		log.G(ctx).WithField("image", ref).WithError(err).Warn("the image will not be collected, its pull could not be recorded")
-		return func(string) {}
-	}
-	return func(id string) {
-		err := p.record.edit(func(images map[string]pulled) {
-			switch {
-			case id == "" && had == "":
-				delete(images, ref)
-			case id == "" || id == had:
-			default:
-				if had != "" {
-					images[old.ID] = old // it lost its name to the new one
-				}
-				delete(images, ref)
-				if !slices.Contains(entry.Before, id) {
-					images[ref] = pulled{ID: id, Repository: entry.Repository, Used: time.Now()}
-				}
+	return r.edit(func(images map[string]pulled) {
+		for ref, before := range seen {
+			if now, known := images[ref]; !known || now.ID != before.ID {
+				continue
 			}
-		})
-		if err != nil {
-			log.G(ctx).WithField("image", ref).WithError(err).Warn("the end of a pull could not be recorded")
+			if entry, keep := settled[ref]; keep {
+				images[ref] = entry
+			} else {
+				delete(images, ref)
+			}
+		}
+	})
+}
+
+// use notes that an image is needed now. It waits while the image is being
+// removed, so that nobody is given one that goes away.
+func (r *record) use(ctx context.Context, ref string) error {
+	for {
+		r.mu.Lock()
+		gone, removing := r.removing[ref]
+		if _, recorded := r.images[ref]; recorded && !removing {
+			r.used[ref] = time.Now()
+		}
+		r.mu.Unlock()
+		if !removing {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-gone:
 		}
 	}
+}
+
+// lastUse is the later of a recorded use and what was asked for since.
+func (r *record) lastUse(ref string, recorded time.Time) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if used := r.used[ref]; used.After(recorded) {
+		return used
+	}
+	return recorded
+}
+
+// removal begins to remove an image, unless it was asked for since began. Until the
+// function that it returns is called, use waits.
+func (r *record) removal(ref string, began time.Time) (over func(), err error) {
+	gone := make(chan struct{})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.used[ref].After(began) {
+		return nil, fmt.Errorf("image %s was asked for meanwhile: %w", ref, errdefs.ErrConflict)
+	}
+	r.removing[ref] = gone
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.removing, ref)
+		close(gone)
+	}, nil
 }

@@ -15,12 +15,21 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 )
 
-// grant is what a registry is asked with.
-type grant struct {
-	auth engine.Credentials
-	// pod says that the credentials came with the pod; docker-sd's own, and none at
-	// all, are every pod's.
-	pod bool
+// confirmingHost is what the verification needs of the host's engine.
+type confirmingHost interface {
+	Images(ctx context.Context) ([]engine.Image, error)
+	// ConfirmImage is nil if an image's registry would give it for credentials.
+	ConfirmImage(ctx context.Context, ref string, auth engine.Credentials) error
+}
+
+// verifier decides who may use which image of the host.
+type verifier struct {
+	policy     Verification
+	access     *accesses
+	registries *registries
+	host       confirmingHost
+	// limit of a question to a registry, 0 for none but the engine's.
+	limit time.Duration
 }
 
 // giveKeys tells the user of a pod how it gets at an image.
@@ -28,23 +37,23 @@ const giveKeys = "give the pod a Secret of type kubernetes.io/dockerconfigjson f
 
 // mayUse is nil if a pod may use an image that the host has: it is for all, or came
 // with credentials that this pod has, too, or its registry says so now.
-func (p *Provider) mayUse(ctx context.Context, named reference.Named, want Want, image engine.Image) error {
-	if p.isKnown(ctx, named, want, image) {
+func (v *verifier) mayUse(ctx context.Context, named reference.Named, want Want, image engine.Image) error {
+	if v.isKnown(ctx, named, want, image) {
 		return nil
 	}
 	switch {
 	case want.Policy == v1.PullNever:
 		return &PullError{ReasonNever, fmt.Errorf("image %s is on this host, but this pod has not shown that it may pull it, and imagePullPolicy Never forbids to ask its registry: %s, or use IfNotPresent", want.Ref, giveKeys)}
-	case p.isSilent(named):
+	case v.registries.isSilent(named):
 		return &PullError{ReasonPull, fmt.Errorf("image %s is on this host, but this pod has not shown that it may pull it, and its registry does not answer", want.Ref)}
 	}
-	err := p.authorized(ctx, named, want, func(g grant) error {
-		asked, cancel := p.bounded(ctx)
+	err := v.registries.authorized(ctx, named, want.Keys, func(g grant) error {
+		asked, cancel := bounded(ctx, v.limit)
 		defer cancel()
-		if err := p.host.ConfirmImage(asked, originOf(named, image), g.auth); err != nil {
+		if err := v.host.ConfirmImage(asked, originOf(named, image), g.auth); err != nil {
 			return err
 		}
-		return p.access.allow(image.ID, g)
+		return v.access.allow(image.ID, g)
 	})
 	switch {
 	case err == nil:
@@ -57,12 +66,12 @@ func (p *Provider) mayUse(ctx context.Context, named reference.Named, want Want,
 }
 
 // isKnown says whether the record has it that a pod may use an image.
-func (p *Provider) isKnown(ctx context.Context, named reference.Named, want Want, image engine.Image) bool {
-	if want.own || p.access.standing(image, p.config.Verification) == free {
+func (v *verifier) isKnown(ctx context.Context, named reference.Named, want Want, image engine.Image) bool {
+	if want.own || v.access.standing(image, v.policy) == free {
 		return true
 	}
 	for auth, err := range want.Keys.credentials(ctx, reference.Domain(named), reference.Path(named)) {
-		if err == nil && p.access.has(image.ID, auth) {
+		if err == nil && v.access.has(image.ID, auth) {
 			return true
 		}
 	}
@@ -70,9 +79,9 @@ func (p *Provider) isKnown(ctx context.Context, named reference.Named, want Want
 }
 
 // mayKeep is isKnown for an image that only the sandbox has.
-func (p *Provider) mayKeep(ctx context.Context, want Want, inside engine.Image) bool {
+func (v *verifier) mayKeep(ctx context.Context, want Want, inside engine.Image) bool {
 	named, err := reference.ParseDockerRef(want.Ref)
-	return err == nil && p.isKnown(ctx, named, want, inside)
+	return err == nil && v.isKnown(ctx, named, want, inside)
 }
 
 // originOf is the name of an image in its registry that cannot mean another one,
@@ -92,55 +101,52 @@ func originOf(named reference.Named, image engine.Image) string {
 // intend notes a pull with a pod's credentials before it begins, so that nothing
 // comes of it unnoticed; the function that it returns is called at its end, with
 // what came.
-func (p *Provider) intend(ctx context.Context, named reference.Named, g grant) (func(came engine.Image) error, error) {
+func (v *verifier) intend(ctx context.Context, named reference.Named, g grant) (func(came engine.Image) error, error) {
 	if !g.pod {
-		return func(came engine.Image) error { return p.noteOpen(came, g) }, nil
+		return func(came engine.Image) error { return v.noteOpen(came, g) }, nil
 	}
-	present, err := p.host.Images(ctx)
+	present, err := v.host.Images(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var before []string
-	for _, image := range present {
-		before = append(before, image.ID)
-	}
-	if err := p.access.begin(named, g.auth, before); err != nil {
+	before := idsOf(present)
+	if err := v.access.begin(named, g.auth, before); err != nil {
 		return nil, err
 	}
 	return func(came engine.Image) error {
 		if came.ID == "" {
-			if present, err := p.host.Images(ctx); err == nil {
-				return p.access.failed(named, g.auth, present)
+			if present, err := v.host.Images(ctx); err == nil {
+				return v.access.failed(named, g.auth, present)
 			}
 			return nil // the engine is away: the pull stays on record, since the image may have come
 		}
 		// What the host had before is as free as it was.
-		policy := p.config.Verification
+		policy := v.policy
 		if policy == NeverVerify {
 			policy = NeverVerifyPreloaded // it may be another one at the next start
 		}
-		if !slices.Contains(before, came.ID) || p.access.standing(came, policy) == bound {
-			if err := p.access.allow(came.ID, g); err != nil {
+		if !slices.Contains(before, came.ID) || v.access.standing(came, policy) == bound {
+			if err := v.access.allow(came.ID, g); err != nil {
 				return err
 			}
 		}
-		return p.access.end(named, g.auth)
+		return v.access.end(named, g.auth)
 	}, nil
 }
 
 // noteOpen notes that an image came to a host without a pod's credentials.
-func (p *Provider) noteOpen(came engine.Image, g grant) error {
+func (v *verifier) noteOpen(came engine.Image, g grant) error {
 	if came.ID == "" || g.pod {
 		return nil
 	}
-	return p.access.allow(came.ID, g)
+	return v.access.allow(came.ID, g)
 }
 
-// compareAccess lets go of what is recorded of images that are long gone.
-func (p *Provider) compareAccess(ctx context.Context) error {
-	present, err := p.host.Images(ctx)
+// compare lets go of what is recorded of images that are long gone.
+func (v *verifier) compare(ctx context.Context) error {
+	present, err := v.host.Images(ctx)
 	if err != nil {
 		return err
 	}
-	return p.access.compare(present, time.Now())
+	return v.access.compare(present, time.Now())
 }

@@ -4,13 +4,10 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"iter"
 	"maps"
 	"path"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -47,23 +44,6 @@ func KeysOf(secrets map[string]v1.Secret) Keyring {
 		}
 	}
 	return keys
-}
-
-// ownKeys reads Docker's configuration file anew each time: people log in and
-// out of registries while docker-sd runs.
-func (p *Provider) ownKeys() (Keyring, error) {
-	if p.config.DockerConfig == "" {
-		return nil, nil
-	}
-	var config dockercfg.Config
-	err := dockercfg.FromFile(filepath.Join(p.config.DockerConfig, "config.json"), &config)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("read registry credentials from %s: %w", p.config.DockerConfig, err)
-	}
-	return Keyring{config}, nil
 }
 
 // credentials for a repository of a registry, in the order in which kubelet tries

@@ -1,0 +1,47 @@
+package images
+
+import (
+	"context"
+
+	"github.com/containerd/errdefs"
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+)
+
+// insidePulls are pulls by the engines of sandboxes.
+type insidePulls struct {
+	flights    *flights
+	registries *registries
+	observer   Observer
+}
+
+// pull has the sandbox's own engine pull an image.
+func (i *insidePulls) pull(ctx context.Context, s *pool.Sandbox, want Want) (Image, error) {
+	named, err := want.named()
+	if err != nil {
+		return Image{}, err
+	}
+	inside, err := s.Engine.Image(ctx, named.String())
+	if err == nil && want.Policy != v1.PullAlways || err != nil && !errdefs.IsNotFound(err) {
+		return usable(inside, inside), err
+	}
+	asker := ctx
+	if err := i.registries.authorized(ctx, named, want.Keys, func(g grant) error {
+		t := task{what: "pull", where: s.Name, ref: named.String(), auth: g.auth}
+		_, err := i.flights.share(ctx, t, want.Tell, func(ctx context.Context, f *flight) (string, error) {
+			_, done := i.observer.Step(asker, StepPull, "image", t.ref, "sandbox", s.Name)
+			err := s.Engine.Pull(ctx, t.ref, g.auth, f.follow(ctx, t.ref))
+			done(err)
+			return "", err
+		})
+		return err
+	}); err != nil {
+		if ctx.Err() != nil || errdefs.IsUnavailable(err) {
+			return Image{}, err
+		}
+		return Image{}, &PullError{ReasonPull, err}
+	}
+	inside, err = s.Engine.Image(ctx, named.String())
+	return usable(inside, inside), err
+}

@@ -1,0 +1,120 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/containerd/containerd/log"
+	"github.com/containerd/errdefs"
+	"github.com/cpuguy83/dockercfg"
+	"github.com/distribution/reference"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+)
+
+// grant is what a registry is asked with.
+type grant struct {
+	auth engine.Credentials
+	// pod says that the credentials came with the pod; docker-sd's own, and none at
+	// all, are every pod's.
+	pod bool
+}
+
+// registries are asked with the credentials of pods and of docker-sd.
+type registries struct {
+	// dockerConfig is the folder of Docker's config.json with docker-sd's own
+	// credentials, "" for none.
+	dockerConfig string
+
+	mu sync.Mutex
+	// silent are registries that did not answer, until when they are not asked
+	// again for an image that the host has.
+	silent map[string]time.Time
+}
+
+// newRegistries makes registries that are all thought to answer.
+func newRegistries(dockerConfig string) *registries {
+	return &registries{dockerConfig: dockerConfig, silent: map[string]time.Time{}}
+}
+
+// authorized does what needs an image's registry, with the credentials that match
+// the image one after the other for as long as the registry refuses them: those of
+// the pod, then docker-sd's own. Where there are none it is done without.
+func (r *registries) authorized(ctx context.Context, named reference.Named, keys Keyring, do func(grant) error) error {
+	own, err := r.ownKeys()
+	if err != nil {
+		return err
+	}
+	host, tried := reference.Domain(named), map[engine.Credentials]bool{}
+	var problems []error
+	for i, from := range []Keyring{keys, own} {
+		for auth, err := range from.credentials(ctx, host, reference.Path(named)) {
+			if err == nil && tried[auth] {
+				continue
+			}
+			if err == nil {
+				tried[auth] = true
+				if err = do(grant{auth, i == 0}); !errdefs.IsPermissionDenied(err) {
+					tellPassed(ctx, named, problems)
+					return err
+				}
+			}
+			problems = append(problems, err)
+		}
+	}
+	switch len(problems) {
+	case 0:
+		return do(grant{})
+	case 1:
+		return problems[0]
+	}
+	return fmt.Errorf("none of %d credentials for image %s is of use: %w", len(problems), named, errors.Join(problems...))
+}
+
+// tellPassed logs why others were tried after the first credentials: nobody else
+// is told once one of them has come further.
+func tellPassed(ctx context.Context, named reference.Named, problems []error) {
+	if len(problems) > 0 {
+		log.G(ctx).WithField("image", named.String()).WithError(errors.Join(problems...)).
+			Info("the first credentials for an image were of no use, others were tried")
+	}
+}
+
+// ownKeys reads Docker's configuration file anew each time: people log in and
+// out of registries while docker-sd runs.
+func (r *registries) ownKeys() (Keyring, error) {
+	if r.dockerConfig == "" {
+		return nil, nil
+	}
+	var config dockercfg.Config
+	err := dockercfg.FromFile(filepath.Join(r.dockerConfig, "config.json"), &config)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read registry credentials from %s: %w", r.dockerConfig, err)
+	}
+	return Keyring{config}, nil
+}
+
+// silence is how long a registry that did not answer is left alone.
+const silence = time.Minute
+
+// isSilent says whether the registry of an image did not answer a short while ago.
+func (r *registries) isSilent(named reference.Named) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return time.Now().Before(r.silent[reference.Domain(named)])
+}
+
+// setSilent notes that the registry of an image does not answer.
+func (r *registries) setSilent(named reference.Named) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.silent[reference.Domain(named)] = time.Now().Add(silence)
+}

@@ -1,0 +1,133 @@
+package images
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/distribution/reference"
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+)
+
+// idsOf images.
+func idsOf(images []engine.Image) []string {
+	var out []string
+	for _, image := range images {
+		out = append(out, image.ID)
+	}
+	return out
+}
+
+// Image that a sandbox can run.
+type Image struct {
+	// ID in the sandbox's engine; containers are made from it, so that a tag
+	// that moves meanwhile changes nothing.
+	ID string
+	// HostID is its id in the host's engine.
+	HostID string
+	// Digest is the registry's name for it, if it came from one.
+	Digest string
+	// User that the image runs as, "" for root.
+	User string
+	// Env of the image.
+	Env []string
+}
+
+// Name for a container status.
+func (i Image) Name() string {
+	if i.Digest != "" {
+		return "docker-pullable://" + i.Digest
+	}
+	return "docker://" + i.ID
+}
+
+// usable describes an image of the host as its sandbox runs it.
+func usable(inside, onHost engine.Image) Image {
+	out := Image{ID: inside.ID, HostID: onHost.ID, User: onHost.User, Env: onHost.Env}
+	if len(onHost.Digests) > 0 {
+		out.Digest = onHost.Digests[0]
+	}
+	return out
+}
+
+// Presence of an image.
+type Presence int
+
+// What Find may find.
+const (
+	// Absent from the sandbox, in need of a copy.
+	Absent Presence = iota
+	// Ready to run in the sandbox.
+	Ready
+	// Newer than the sandbox: one booted now would share it, this one needs a copy.
+	Newer
+)
+
+// Want is an image as a container asks for it.
+type Want struct {
+	Ref    string
+	Policy v1.PullPolicy
+	// Keys are the registry credentials that came with the pod; they are tried
+	// before docker-sd's own.
+	Keys Keyring
+	// own says that it is docker-sd that needs the image, not a pod.
+	own bool
+	// Tell, unless nil, is told in a sentence how far a pull is, once a second at
+	// most; it must not block.
+	Tell func(message string)
+}
+
+// named is the reference in its full form; a name that is none is a PullError.
+func (w Want) named() (reference.Named, error) {
+	named, err := reference.ParseDockerRef(w.Ref)
+	if err != nil {
+		return nil, &PullError{ReasonInvalid, fmt.Errorf("image %q: %w", w.Ref, err)}
+	}
+	return named, nil
+}
+
+// Reasons of a PullError, as kubelet writes them.
+const (
+	ReasonPull    = "ErrImagePull"
+	ReasonInvalid = "InvalidImageName"
+	ReasonNever   = "ErrImageNeverPull"
+)
+
+// PullError says why an image is not there. Trying again may help.
+type PullError struct {
+	Reason string
+	Err    error
+}
+
+// Error is the engine's or the registry's sentence; the reason is not in it.
+func (e *PullError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause.
+func (e *PullError) Unwrap() error { return e.Err }
+
+// Observer is told what images cost. Its methods must not block.
+type Observer interface {
+	// Step begins what takes time; the function that it returns is called once, with
+	// how that ended. of are names and values of what it is about.
+	Step(ctx context.Context, step string, of ...string) (context.Context, func(error))
+	// Pulled is told the unpacked size of an image that is new on the host.
+	Pulled(bytes int64)
+}
+
+// What takes time.
+const (
+	StepPull = "pull"
+	StepCopy = "copy image"
+)
+
+// unobserved is an Observer that nobody listens to.
+type unobserved struct{}
+
+// Pulled does nothing.
+func (unobserved) Pulled(int64) {}
+
+// Step does nothing.
+func (unobserved) Step(ctx context.Context, _ string, _ ...string) (context.Context, func(error)) {
+	return ctx, func(error) {}
+}
