@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/containerd/containerd/log"
 	"github.com/containerd/errdefs"
@@ -86,7 +87,7 @@ func (i *sandboxImages) ensure(ctx context.Context, s *pool.Sandbox, want Want) 
 	onHost, err := i.onHost(ctx, want)
 	if err != nil {
 		// What the sandbox shares of the host may be another pod's.
-		if inside, insideErr := s.Engine.Image(ctx, want.Ref); insideErr == nil && want.Policy != v1.PullAlways && i.verifier.mayKeep(ctx, want, inside) {
+		if inside, insideErr := s.Engine.Image(ctx, want.Ref); insideErr == nil && want.Policy != v1.PullAlways && i.verifier.mayKeep(ctx, want, asOnHost(inside)) {
 			return usable(inside, inside), nil
 		}
 		return Image{}, err
@@ -105,6 +106,24 @@ func (i *sandboxImages) ensure(ctx context.Context, s *pool.Sandbox, want Want) 
 		return Image{}, err
 	}
 	return usable(inside, onHost), nil
+}
+
+// asOnHost is an image of a sandbox with each id that it has on the host: an image that
+// was imported, or copied from another kind of store, has another id in the sandbox, and
+// the record of who may use it is by the host's.
+func asOnHost(inside engine.Image) []engine.Image {
+	var out []engine.Image
+	for _, tag := range inside.Tags {
+		if digest, stored := strings.CutPrefix(tag, pool.StoredName("")); stored {
+			onHost := inside
+			onHost.ID = "sha256:" + digest
+			out = append(out, onHost)
+		}
+	}
+	if len(out) == 0 {
+		out = append(out, inside)
+	}
+	return out
 }
 
 // clearStale removes what a sandbox knows of an image whose shared layers are not

@@ -78,10 +78,10 @@ func (v *verifier) isKnown(ctx context.Context, named reference.Named, want Want
 	return false
 }
 
-// mayKeep is isKnown for an image that only the sandbox has.
-func (v *verifier) mayKeep(ctx context.Context, want Want, inside engine.Image) bool {
-	named, err := reference.ParseDockerRef(want.Ref)
-	return err == nil && v.isKnown(ctx, named, want, inside)
+// mayKeep is isKnown for an image that only the sandbox has, with all its ids on the host.
+func (v *verifier) mayKeep(ctx context.Context, want Want, onHost []engine.Image) bool {
+	named, err := want.named()
+	return err == nil && !slices.ContainsFunc(onHost, func(image engine.Image) bool { return !v.isKnown(ctx, named, want, image) })
 }
 
 // originOf is the name of an image in its registry that cannot mean another one,
