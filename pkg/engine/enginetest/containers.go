@@ -34,6 +34,7 @@ type container struct {
 	written   int64
 }
 
+// state of a container, as far as an inspect tells it.
 type state struct {
 	status            string
 	code, pid         int
@@ -57,6 +58,7 @@ type containerConfig struct {
 	HostConfig hostConfig
 }
 
+// hostConfig is the part of a HostConfig that matters here.
 type hostConfig struct {
 	NetworkMode string
 	Mounts      []struct {
@@ -87,8 +89,10 @@ type Mount struct {
 	ReadOnly             bool
 }
 
+// alive says that the container has a process, running or paused.
 func (c *container) alive() bool { return c.state.status == "running" || c.state.status == "paused" }
 
+// view is a copy of what tests may see.
 func (c *container) view() Container {
 	out := Container{ID: c.id, Name: c.name, Image: c.config.Image, Status: c.state.status, ExitCode: c.state.code,
 		Labels: maps.Clone(c.config.Labels), Argv: c.argv(), Env: slices.Clone(c.config.Env), User: c.config.User,
@@ -147,16 +151,20 @@ func says(code int) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(code) }
 }
 
+// refuses is a handler that answers with a code and a message.
 func refuses(code int, format string, args ...any) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { refuse(w, code, fmt.Sprintf(format, args...)) }
 }
 
+// answers is a handler that answers with a code and JSON.
 func answers(code int, body any) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { answer(w, code, body) }
 }
 
+// validName is Docker's rule for names of containers.
 var validName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
 
+// createContainer answers POST /containers/create: the image must be there, and the name free.
 func (e *Engine) createContainer(w http.ResponseWriter, r *http.Request) {
 	var body json.RawMessage
 	var host struct{ HostConfig map[string]any }
@@ -212,6 +220,7 @@ func (e *Engine) enter(c *container) http.HandlerFunc {
 	return answers(http.StatusCreated, map[string]any{"Id": c.id, "Warnings": []string{}})
 }
 
+// inspectContainer answers GET /containers/{id}/json, with the size of the writable layer if that is asked for.
 func (e *Engine) inspectContainer(c *container, r *http.Request) http.HandlerFunc {
 	networks := map[string]any{}
 	for name, address := range c.networks {
@@ -231,6 +240,7 @@ func (e *Engine) inspectContainer(c *container, r *http.Request) http.HandlerFun
 	return answers(http.StatusOK, body)
 }
 
+// listContainers answers GET /containers/json for all containers that fit the filters.
 func (e *Engine) listContainers(w http.ResponseWriter, r *http.Request) {
 	wanted, ok := filters(w, r)
 	if !ok {
@@ -249,6 +259,7 @@ func (e *Engine) listContainers(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, found)
 }
 
+// renameContainer answers POST /containers/{id}/rename; a name that is taken is a conflict.
 func (e *Engine) renameContainer(c *container, r *http.Request) http.HandlerFunc {
 	name := r.URL.Query().Get("name")
 	switch other := e.find(name); {
@@ -264,6 +275,7 @@ func (e *Engine) renameContainer(c *container, r *http.Request) http.HandlerFunc
 	return says(http.StatusNoContent)
 }
 
+// updateContainer answers POST /containers/{id}/update with new bounds.
 func (e *Engine) updateContainer(c *container, r *http.Request) http.HandlerFunc {
 	var wanted map[string]any
 	if err := json.NewDecoder(r.Body).Decode(&wanted); err != nil {
@@ -279,6 +291,7 @@ func (e *Engine) updateContainer(c *container, r *http.Request) http.HandlerFunc
 	return answers(http.StatusOK, map[string]any{"Warnings": []string{}})
 }
 
+// removeContainer answers DELETE /containers/{id}; one that runs is a conflict, unless it is forced.
 func (e *Engine) removeContainer(c *container, r *http.Request) http.HandlerFunc {
 	query := r.URL.Query()
 	if c.alive() && query.Get("force") != "1" {

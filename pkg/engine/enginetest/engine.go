@@ -239,6 +239,7 @@ func (e *Engine) empty() {
 	}
 }
 
+// close ends the engine, its containers and their programs, and waits for them.
 func (e *Engine) close() {
 	e.Down()
 	e.Kill(sigkilled)
@@ -284,6 +285,7 @@ func (e *Engine) newID(of string) string {
 	return digestOf(fmt.Sprintf("%s %d", of, e.made))
 }
 
+// digestOf a text, as the digits of an id.
 func digestOf(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return hex.EncodeToString(sum[:])
@@ -334,6 +336,7 @@ func (e *Engine) Snapshot() Snapshot {
 	return e.snapshot()
 }
 
+// snapshot is Snapshot for a caller that holds the lock.
 func (e *Engine) snapshot() Snapshot {
 	out := Snapshot{Containers: map[string]Container{}, Calls: slices.Clone(e.calls)}
 	for _, c := range e.containers {

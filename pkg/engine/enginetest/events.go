@@ -34,6 +34,7 @@ type selection struct {
 	types, actions, containers []string
 }
 
+// has says whether an event is among those that were asked for.
 func (s selection) has(one event) bool {
 	at := time.Unix(0, one.TimeNano)
 	return !at.Before(s.since) && (s.until.IsZero() || !at.After(s.until)) &&

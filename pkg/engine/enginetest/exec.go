@@ -18,6 +18,7 @@ type execution struct {
 	code      int
 }
 
+// createExec answers POST /containers/{id}/exec; nothing runs until it is started.
 func (e *Engine) createExec(c *container, r *http.Request) http.HandlerFunc {
 	var body struct{ Cmd []string }
 	return func(w http.ResponseWriter, _ *http.Request) {
@@ -97,6 +98,7 @@ func (e *Engine) startExec(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// inspectExec answers GET /exec/{id}/json.
 func (e *Engine) inspectExec(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
 	x := e.execs[r.PathValue("id")]
@@ -119,11 +121,13 @@ type framed struct {
 	conn net.Conn
 }
 
+// frameWriter writes one of the two streams of an exec.
 type frameWriter struct {
 	framed *framed
 	stream byte
 }
 
+// Write sends the bytes as one frame.
 func (f *frameWriter) Write(b []byte) (int, error) {
 	f.framed.mu.Lock()
 	defer f.framed.mu.Unlock()

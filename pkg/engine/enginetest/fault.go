@@ -105,6 +105,7 @@ func (e *Engine) fault(call string) *Fault {
 	return nil
 }
 
+// matches says whether a call fits a pattern; see Fault.Call.
 func matches(pattern, call string) bool {
 	matched, err := path.Match(pattern, call)
 	return err == nil && matched
@@ -157,6 +158,7 @@ func (e *Engine) handler(s *server) http.Handler {
 	})
 }
 
+// serverKey marks the context of a request with its server.
 type serverKey struct{}
 
 // serverOf a request.
@@ -191,12 +193,17 @@ type keptAnswer struct {
 	body   []byte
 }
 
+// Header is that of the answer.
 func (k *keptAnswer) Header() http.Header { return k.header }
+
+// WriteHeader keeps the first code.
 func (k *keptAnswer) WriteHeader(code int) {
 	if k.code == 0 {
 		k.code = code
 	}
 }
+
+// Write keeps the bytes.
 func (k *keptAnswer) Write(b []byte) (int, error) {
 	k.WriteHeader(http.StatusOK)
 	k.body = append(k.body, b...)
@@ -206,6 +213,7 @@ func (k *keptAnswer) Write(b []byte) (int, error) {
 // Flush has nothing to do until the answer is sent.
 func (k *keptAnswer) Flush() {}
 
+// send gives the caller the answer.
 func (k *keptAnswer) send(w http.ResponseWriter) {
 	for name, values := range k.header {
 		w.Header()[name] = values

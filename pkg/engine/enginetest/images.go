@@ -23,6 +23,7 @@ type Image struct {
 	Layers []string
 }
 
+// image of an engine.
 type image struct{ Image }
 
 // AddImage has the engine have an image under its tags. A tag is taken from the image
@@ -33,6 +34,7 @@ func (e *Engine) AddImage(i Image) Image {
 	return e.addImage(i)
 }
 
+// addImage is AddImage for a caller that holds the lock.
 func (e *Engine) addImage(i Image) Image {
 	for at, tag := range i.Tags {
 		i.Tags[at] = tagged(tag)
@@ -89,12 +91,14 @@ func (e *Engine) findImage(ref string) *image {
 	return nil
 }
 
+// untag takes a tag from the image that has it; the lock is held.
 func (e *Engine) untag(tag string) {
 	for _, i := range e.images {
 		i.Tags = slices.DeleteFunc(i.Tags, func(has string) bool { return has == tag })
 	}
 }
 
+// listImages answers GET /images/json; of filters it knows the reference.
 func (e *Engine) listImages(w http.ResponseWriter, r *http.Request) {
 	wanted, ok := filters(w, r)
 	if !ok {
@@ -124,6 +128,7 @@ func fits(ref, tag string) bool {
 	return ref == tag || ref == repository || matches(ref, repository) || matches(ref, tag)
 }
 
+// inspectImage answers GET /images/{name}/json.
 func (e *Engine) inspectImage(w http.ResponseWriter, r *http.Request) {
 	name, inspect := strings.CutSuffix(r.PathValue("name"), "/json")
 	e.mu.Lock()
@@ -142,6 +147,7 @@ func (e *Engine) inspectImage(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, body)
 }
 
+// layerFolders shows folders of layers, topmost first, as overlay2 does.
 func layerFolders(layers []string) map[string]string {
 	var dirs []string
 	for _, layer := range layers {
@@ -157,6 +163,7 @@ func layerFolders(layers []string) map[string]string {
 	return out
 }
 
+// tagImage answers POST /images/{name}/tag.
 func (e *Engine) tagImage(w http.ResponseWriter, r *http.Request) {
 	name, tag := strings.CutSuffix(r.PathValue("name"), "/tag")
 	query := r.URL.Query()
@@ -229,6 +236,7 @@ func (e *Engine) saveImages(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(archive)
 }
 
+// loadImages answers POST /images/load for an archive of saveImages.
 func (e *Engine) loadImages(w http.ResponseWriter, r *http.Request) {
 	archive, err := io.ReadAll(r.Body)
 	var i Image

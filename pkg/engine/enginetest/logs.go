@@ -30,12 +30,14 @@ func frame(stream byte, text []byte) []byte {
 	return append(head, text...)
 }
 
+// logWriter writes one stream of a container's log.
 type logWriter struct {
 	engine    *Engine
 	container *container
 	stream    byte
 }
 
+// Write adds the bytes to the log.
 func (l *logWriter) Write(b []byte) (int, error) {
 	l.engine.mu.Lock()
 	defer l.engine.mu.Unlock()
@@ -72,6 +74,7 @@ func (e *Engine) write(c *container, stream byte, text []byte) {
 	e.broadcast()
 }
 
+// logsOf answers GET /containers/{id}/logs, and goes on with new lines if they are followed.
 func (e *Engine) logsOf(c *container, r *http.Request) http.HandlerFunc {
 	query := r.URL.Query()
 	since, err := moment(query.Get("since"))

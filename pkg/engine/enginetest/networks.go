@@ -12,6 +12,7 @@ import (
 // bridgeOption names a network's interface on the host.
 const bridgeOption = "com.docker.network.bridge.name"
 
+// ipamConfig has the subnet of a network.
 type ipamConfig struct{ Subnet string }
 
 // network of an engine, as it lists it.
@@ -28,10 +29,12 @@ type network struct {
 	addresses int
 }
 
+// predefined says that every engine has this network.
 func (n *network) predefined() bool {
 	return n.Name == "bridge" || n.Name == "host" || n.Name == "none"
 }
 
+// subnet of a network; false for one that has none.
 func (n *network) subnet() (netip.Prefix, bool) {
 	if len(n.IPAM.Config) == 0 {
 		return netip.Prefix{}, false
@@ -64,6 +67,7 @@ func (e *Engine) findNetwork(nameOrID string) *network {
 	return nil
 }
 
+// createNetwork answers POST /networks/create.
 func (e *Engine) createNetwork(w http.ResponseWriter, r *http.Request) {
 	n := &network{}
 	if !read(w, r, n) {
@@ -75,6 +79,7 @@ func (e *Engine) createNetwork(w http.ResponseWriter, r *http.Request) {
 	reply(w, r)
 }
 
+// enterNetwork adds a network, unless its name, subnet or interface is taken; the lock is held.
 func (e *Engine) enterNetwork(n *network) http.HandlerFunc {
 	if e.findNetwork(n.Name) != nil {
 		return refuses(http.StatusConflict, "network with name %s already exists", n.Name)
@@ -117,6 +122,7 @@ func (e *Engine) freeSubnet() string {
 	return ""
 }
 
+// listNetworks answers GET /networks for those that fit the filters.
 func (e *Engine) listNetworks(w http.ResponseWriter, r *http.Request) {
 	wanted, ok := filters(w, r)
 	if !ok {
@@ -133,6 +139,7 @@ func (e *Engine) listNetworks(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, found)
 }
 
+// removeNetwork answers DELETE /networks/{id}; one with containers that run is refused.
 func (e *Engine) removeNetwork(w http.ResponseWriter, r *http.Request) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -178,6 +185,7 @@ func (e *Engine) joining(w http.ResponseWriter, r *http.Request, do func(*contai
 	reply(w, r)
 }
 
+// connect answers POST /networks/{id}/connect.
 func (e *Engine) connect(w http.ResponseWriter, r *http.Request) {
 	e.joining(w, r, func(c *container, n *network) http.HandlerFunc {
 		_, isolated := c.networks["none"]
@@ -201,6 +209,7 @@ func (e *Engine) connect(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+// disconnect answers POST /networks/{id}/disconnect.
 func (e *Engine) disconnect(w http.ResponseWriter, r *http.Request) {
 	e.joining(w, r, func(c *container, n *network) http.HandlerFunc {
 		if _, joined := c.networks[n.Name]; !joined {

@@ -55,6 +55,7 @@ func (e *Engine) Program(name string, program Program) {
 	e.program[name] = program
 }
 
+// builtIn are the programs that every engine has; see Engine.Program.
 func builtIn() map[string]Program {
 	return map[string]Program{
 		"true":  func(*Process) int { return 0 },
@@ -100,6 +101,7 @@ func (e *Engine) programOf(argv []string) Program {
 	return untilSignal
 }
 
+// newProcess makes a process in a container, which is not started yet; the lock is held.
 func (e *Engine) newProcess(c *container, argv []string) *Process {
 	p := &Process{Container: c.id, Name: c.name, Argv: argv, Env: c.config.Env, Mounts: c.view().Mounts, signals: make(chan string, 8)}
 	p.done, p.kill = context.WithCancel(context.Background())
@@ -114,6 +116,7 @@ func (p *Process) exit(code int) {
 	p.kill()
 }
 
+// startContainer answers POST /containers/{id}/start; one that runs is not modified.
 func (e *Engine) startContainer(c *container, _ *http.Request) http.HandlerFunc {
 	if c.alive() {
 		return says(http.StatusNotModified)
@@ -228,6 +231,7 @@ func (p *Process) signal(name string) {
 	}
 }
 
+// killContainer answers POST /containers/{id}/kill with the signal that is asked for.
 func (e *Engine) killContainer(c *container, r *http.Request) http.HandlerFunc {
 	if c.process == nil {
 		return refuses(http.StatusConflict, "Cannot kill container: %s: Container %s is not running", c.name, c.id)
@@ -240,6 +244,7 @@ func (e *Engine) killContainer(c *container, r *http.Request) http.HandlerFunc {
 	return says(http.StatusNoContent)
 }
 
+// stopContainer answers POST /containers/{id}/stop: the stop signal, the grace period, then SIGKILL.
 func (e *Engine) stopContainer(c *container, r *http.Request) http.HandlerFunc {
 	p := c.process
 	if p == nil {

@@ -44,6 +44,7 @@ func (e *Engine) ask(ref string) (found *Image, status int, message string) {
 	return &got.image, 0, ""
 }
 
+// pullOrImport answers POST /images/create.
 func (e *Engine) pullOrImport(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	if query.Get("fromSrc") == "-" {
@@ -73,6 +74,7 @@ func (e *Engine) pullOrImport(w http.ResponseWriter, r *http.Request) {
 	_ = out.Encode(map[string]string{"status": "Status: Downloaded newer image for " + ref})
 }
 
+// importImage makes an image of an archive, whose content is not looked at.
 func (e *Engine) importImage(w http.ResponseWriter, r *http.Request) {
 	if _, err := io.Copy(io.Discard, r.Body); err != nil {
 		refuse(w, http.StatusInternalServerError, err.Error())

@@ -44,6 +44,7 @@ func (e *Engine) used(name string) bool {
 	return false
 }
 
+// listVolumes answers GET /volumes for those that fit the filters.
 func (e *Engine) listVolumes(w http.ResponseWriter, r *http.Request) {
 	wanted, ok := filters(w, r)
 	if !ok {
@@ -60,6 +61,7 @@ func (e *Engine) listVolumes(w http.ResponseWriter, r *http.Request) {
 	answer(w, http.StatusOK, map[string]any{"Volumes": found, "Warnings": []string{}})
 }
 
+// removeVolume answers DELETE /volumes/{name}; one that a container uses is a conflict.
 func (e *Engine) removeVolume(w http.ResponseWriter, r *http.Request) {
 	name := r.PathValue("name")
 	e.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"time"
 )
 
+// versionPrefix of a path.
 var versionPrefix = regexp.MustCompile(`^/v[0-9.]+/`)
 
 // router has the part of the Docker API that pkg/engine uses. Anything else fails the
@@ -57,12 +58,14 @@ func (e *Engine) router() *http.ServeMux {
 	return mux
 }
 
+// ping answers /_ping with the version of the API.
 func (e *Engine) ping(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Api-Version", apiVersion)
 	w.Header().Set("Ostype", "linux")
 	w.WriteHeader(http.StatusOK)
 }
 
+// info answers GET /info.
 func (e *Engine) info(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, map[string]any{"ServerVersion": "25.0.0", "Driver": "overlay2", "DockerRootDir": "/var/lib/docker",
 		"NCPU": 8, "MemTotal": int64(16) << 30, "CgroupVersion": "2", "CgroupDriver": "none", "LiveRestoreEnabled": true,
@@ -88,6 +91,7 @@ func filters(w http.ResponseWriter, r *http.Request) (map[string][]string, bool)
 	return out, true
 }
 
+// carries says whether an object has all the labels, "key" or "key=value" each.
 func carries(has map[string]string, labels []string) bool {
 	for _, label := range labels {
 		name, value, exact := strings.Cut(label, "=")
@@ -98,6 +102,7 @@ func carries(has map[string]string, labels []string) bool {
 	return true
 }
 
+// read decodes the body of a request, or refuses it and returns false.
 func read(w http.ResponseWriter, r *http.Request, into any) bool {
 	err := json.NewDecoder(r.Body).Decode(into)
 	if err != nil {
@@ -106,6 +111,7 @@ func read(w http.ResponseWriter, r *http.Request, into any) bool {
 	return err == nil
 }
 
+// refuse answers with a code and the engine's message.
 func refuse(w http.ResponseWriter, code int, message string) {
 	answer(w, code, map[string]string{"message": message})
 }
@@ -124,6 +130,7 @@ func begin(w http.ResponseWriter, kind string) {
 	flush(w)
 }
 
+// flush sends what has been written, to a caller that may have left.
 func flush(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() }
 
 // stamp is how an engine writes a moment; never is year 1.
