@@ -106,8 +106,8 @@ func (c *connection) pingWithin(ctx context.Context, limit time.Duration) error 
 
 // patience is how many times longer a call may take that changes something, for as long
 // as the engine answers pings. A slow or busy host takes minutes for the start of a
-// container, and a call that is given up leaves the engine at it: what it makes then
-// is in the way of the next try, and both make the host slower still.
+// container, and the engine goes on with a call that is given up: its result is then
+// in the way of the next try, and both make the host slower still.
 const patience = 10
 
 // patient derives a context that ends when the engine has taken longer than usual and

@@ -37,7 +37,7 @@ func (c containerAPI) Create(ctx context.Context, spec Spec) (string, error) {
 	return created.ID, nil
 }
 
-// CreateOnce is Create by somebody who may have asked before and lost the answer:
+// CreateOnce is Create for a caller that may have asked before and lost the answer:
 // a container of that name is the result. An engine takes the name first; while
 // it is still at the rest, the error is ErrUnavailable.
 func (c containerAPI) CreateOnce(ctx context.Context, spec Spec) (string, error) {
@@ -77,7 +77,7 @@ func (c containerAPI) Stop(ctx context.Context, id string, grace time.Duration) 
 }
 
 // Remove kills and removes a container and its anonymous volumes. Gone already,
-// or being removed by somebody else, is success once it is gone.
+// or being removed by another caller, is success once it is gone.
 func (c containerAPI) Remove(ctx context.Context, id string) error {
 	ctx, cancel := c.patient(ctx)
 	defer cancel()
@@ -188,7 +188,7 @@ func fromInspect(seen container.InspectResponse) Container {
 	return out
 }
 
-// boundsOf reads what an engine keeps.
+// boundsOf reads the bounds from a container's settings.
 func boundsOf(r container.Resources) Bounds {
 	out := Bounds{NanoCPUs: r.NanoCPUs, CPUShares: r.CPUShares, MemoryBytes: r.Memory}
 	if r.PidsLimit != nil {
@@ -230,7 +230,7 @@ func (c containerAPI) List(ctx context.Context, labels ...string) ([]Container, 
 	return out, nil
 }
 
-// labelFilter selects what carries all the labels, "key" or "key=value" each.
+// labelFilter selects the objects that carry all the labels, "key" or "key=value" each.
 func labelFilter(labels []string) filters.Args {
 	args := filters.NewArgs()
 	for _, label := range labels {

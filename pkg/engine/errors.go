@@ -23,7 +23,7 @@ func NotSent(err error) bool {
 // classify gives the class "unavailable" to an engine that is away or does not
 // answer in time, which the SDK leaves without one, so that callers can tell it
 // from an engine that said no. When the caller's own context has ended, that is
-// the error: what broke because of it says nothing. ctx is the caller's or one
+// the error: a call that broke because of it says nothing new. ctx is the caller's or one
 // derived from it with the call's own bound.
 func classify(ctx context.Context, err error) error {
 	if err == nil {

@@ -19,8 +19,7 @@ import (
 // imageAPI is the part of a Client for the engine's images and their registries.
 type imageAPI struct{ *connection }
 
-// Image returns what the engine has under a reference or id; ErrNotFound if
-// it has nothing.
+// Image returns the image with a reference or id; ErrNotFound if there is none.
 func (c imageAPI) Image(ctx context.Context, ref string) (Image, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
@@ -86,9 +85,9 @@ func (c imageAPI) RemoveImage(ctx context.Context, ref string) error {
 type Credentials struct{ User, Password, IdentityToken, Server string }
 
 // Pull fetches an image from its registry and returns when it is complete.
-// report, unless nil, is told how far it is; it must not block. What the
-// registry itself refused is ErrNotFound or ErrPermissionDenied, or both where
-// it does not tell a stranger what it has.
+// report, unless nil, is told how far it is; it must not block. A
+// refusal by the registry itself is ErrNotFound or ErrPermissionDenied, or both where
+// it does not tell a stranger whether the image exists.
 func (c imageAPI) Pull(ctx context.Context, ref string, auth Credentials, report func(PullProgress)) error {
 	encoded, err := auth.encode()
 	if err != nil {

@@ -115,7 +115,7 @@ func (c containerAPI) readLog(ctx context.Context, id string, options LogOptions
 }
 
 // gathered reads a long log in pieces that are worth a system call. An engine
-// writes line by line; who takes each line at once is woken for each, and slows
+// writes line by line; a reader that takes each line at once is woken for each, and slows
 // down the engine, which has to wake it.
 type gathered struct {
 	io.Reader

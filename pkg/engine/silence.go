@@ -50,7 +50,7 @@ type owed struct {
 // Read counts only the wait for the engine as silence.
 func (o owed) Read(b []byte) (int, error) {
 	o.silence.heard()
-	// Not while they are written: whoever reads slowly is no silent engine.
+	// Not between reads: a slow reader is no silent engine.
 	defer o.silence.rest()
 	return o.Reader.Read(b)
 }

@@ -38,7 +38,7 @@ const usualIdle = 5 * time.Second
 // hijacked marks the context of a call whose connection becomes a stream.
 type hijacked struct{}
 
-// readBuffer in bytes, of what may be long.
+// readBuffer in bytes, for long answers.
 const readBuffer = 32 << 10
 
 // longTransport is for answers of many megabytes: the buffer that makes these

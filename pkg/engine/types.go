@@ -97,7 +97,7 @@ type Mount struct {
 	Target      string
 	ReadOnly    bool
 	Propagation string
-	// NonRecursive leaves out what is mounted below Source.
+	// NonRecursive leaves out the mounts below Source.
 	NonRecursive bool
 	Volume       bool
 	// Instance that a volume belongs to, if this mount makes it.

@@ -27,19 +27,20 @@ type Verification string
 // NeverVerify.
 const (
 	NeverVerify Verification = "NeverVerify"
-	// NeverVerifyPreloaded gives all pods what docker-sd has not pulled.
+	// NeverVerifyPreloaded verifies no image that docker-sd has not pulled.
 	NeverVerifyPreloaded Verification = "NeverVerifyPreloadedImages"
 	AlwaysVerify         Verification = "AlwaysVerify"
 )
 
-// access is who may use an image that docker-sd pulled or asked its registry about.
+// access lists the pods that may use an image which docker-sd pulled, or asked its registry
+// about.
 type access struct {
 	// Public images were had without credentials, or with docker-sd's own.
 	Public bool `json:"public,omitempty"`
 	// Credentials are digests of those that the registry gave the image for, the
 	// newest last.
 	Credentials []string `json:"credentials,omitempty"`
-	// Gone is since when the host has not had the image.
+	// Gone is the time since which the host has not had the image; nil means that it has it.
 	Gone *time.Time `json:"gone,omitempty"`
 }
 
@@ -50,8 +51,8 @@ type intent struct {
 	Before []string `json:"before"`
 }
 
-// accesses is a file of who may use which image, by the image's id on the host.
-// There is no secret in it: its digests take its salt, and are of no other use.
+// accesses is a file of the access to images, by their ids on the host. It holds no secret:
+// the digests in it are salted, and cannot be used for anything else.
 type accesses struct {
 	path   string
 	saving sync.Mutex

@@ -61,7 +61,7 @@ func (g *collector) run(ctx context.Context, c Collection) {
 	}
 }
 
-// reclaim has a run remove every image that nobody uses, but for those
+// reclaim has a run remove every unused image, but for those
 // used within the minimum age, however full the disk is.
 func (g *collector) reclaim(ctx context.Context) error {
 	done := make(chan error, 1)
@@ -110,8 +110,8 @@ func (g *collector) collect(ctx context.Context, c Collection, told map[string]b
 	return nil
 }
 
-// unused looks at every recorded image: those that are not ours any more are
-// forgotten, those in use get a new time of use, the others are returned.
+// unused looks at every recorded image: those that others have named are forgotten, those
+// in use get a new time of use, the others are returned.
 func (g *collector) unused(ctx context.Context, c Collection, now time.Time) ([]idle, error) {
 	inUse, err := g.inUse(ctx, c)
 	if err != nil {
@@ -169,8 +169,8 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-// foreign says whether somebody else has named an image. An engine names an
-// image by its digest too, in the repository that it came from.
+// foreign says whether an image has a name that docker-sd did not give it. An engine names
+// an image by its digest too, in the repository that it came from.
 func foreign(image engine.Image, entry pulled, ours map[string]bool) bool {
 	for _, tag := range image.Tags {
 		if named, err := reference.ParseDockerRef(tag); err != nil || !ours[named.String()] {

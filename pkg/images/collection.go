@@ -58,15 +58,15 @@ func (c Collection) period() time.Duration {
 	return collectPeriod
 }
 
-// idle is an image that nobody uses.
+// idle is an image that is not in use.
 type idle struct {
 	ref, id string
 	size    int64
 	used    time.Time
 }
 
-// choose picks what goes: what is too old, then the longest unused until excess
-// bytes are free.
+// choose picks the images to remove: those that are too old, then the longest unused until
+// excess bytes are free.
 func (c Collection) choose(images []idle, now time.Time, excess int64) []idle {
 	slices.SortFunc(images, func(a, b idle) int { return cmp.Or(a.used.Compare(b.used), cmp.Compare(a.ref, b.ref)) })
 	var out []idle

@@ -12,8 +12,8 @@ import (
 // errHoldsNothing is of a file that is JSON and has nothing in it.
 var errHoldsNothing = errors.New("it holds nothing")
 
-// loadFile reads a value from a file that saveFile has written. What a crash has left of
-// a write is removed: nobody else looks for it.
+// loadFile reads a value from a file that saveFile has written. The temporary
+// file of a write that a crash cut off is removed.
 func loadFile(path string, value any) error {
 	// The pattern is a name behind a folder of ours, and so never a bad one.
 	left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"[0-9]*"))
@@ -28,8 +28,8 @@ func loadFile(path string, value any) error {
 }
 
 // saveFile writes a value so that a crash leaves the old one or the new one; "" is no
-// file. It is written beside its place, and not in TMPDIR, where what a crash leaves
-// would stay.
+// file. The temporary file is beside path, not in TMPDIR, so that loadFile finds it after a
+// crash.
 func saveFile(path string, value any) error {
 	if path == "" {
 		return nil

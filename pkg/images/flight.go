@@ -11,16 +11,16 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 )
 
-// task names work that is done once for all who ask for it at a time. Who has
-// other credentials may see another answer: no sharing between them.
+// task names work that is done once for all pods that ask for it at a time. A registry may
+// give another answer to other credentials, so that tasks with different ones are not shared.
 type task struct {
 	what, where, ref string
 	auth             engine.Credentials
-	// pod says that they are a pod's, and so who may use what comes.
+	// pod says that the credentials are a pod's, which limits the use of the image.
 	pod bool
 }
 
-// flight is a task under way. It goes on as long as somebody waits.
+// flight is a task under way. It goes on as long as a caller waits for it.
 type flight struct {
 	cancel context.CancelFunc
 	// waiters is guarded by the mutex of flights.
@@ -73,11 +73,12 @@ func (fs *flights) underWay(ref string) bool {
 	return false
 }
 
-// tellPeriod is how often those who wait are told how far a pull is, at most.
+// tellPeriod is the least time between two messages to waiting pods on a pull's progress.
 const tellPeriod = time.Second
 
-// share does a task, or waits for the one under way. When nobody waits any more,
-// the work is cancelled. tell may be nil.
+// share does a task, or waits for the one under way, and returns its result. When no caller
+// waits any more the work is cancelled. tell, unless nil, is told the progress of a pull.
+// After close the error is context.Canceled.
 func (fs *flights) share(ctx context.Context, t task, tell func(string), do func(context.Context, *flight) (string, error)) (string, error) {
 	f := fs.join(ctx, t, do)
 	if f == nil {
@@ -133,8 +134,8 @@ func bounded(ctx context.Context, limit time.Duration) (context.Context, context
 	return context.WithCancel(ctx)
 }
 
-// leave gives up one wait; the last one ends the work, which nobody can join
-// any more then.
+// leave gives up one wait; the last one ends the work, which takes no new waiters from then
+// on.
 func (fs *flights) leave(t task, f *flight) {
 	fs.mu.Lock()
 	f.waiters--
@@ -160,10 +161,10 @@ func (fs *flights) forgetLocked(t task, f *flight, over bool) {
 	}
 }
 
-// logPeriod is how often the log says how far a pull is, at most.
+// logPeriod is the least time between two log lines on a pull's progress.
 const logPeriod = 5 * time.Second
 
-// follow returns what an engine tells the progress of a pull.
+// follow returns a function for an engine to report the progress of a pull to.
 func (f *flight) follow(ctx context.Context, ref string) func(engine.PullProgress) {
 	logged := time.Now()
 	var last string

@@ -78,7 +78,7 @@ func isDigest(named reference.Named) bool {
 	return digested
 }
 
-// pull brings an image to the host, once for all who wait for it. had is the id
+// pull brings an image to the host, once for all pods that wait for it. had is the id
 // of the one that the host has under that name, if any.
 func (h *hostImages) pull(ctx context.Context, named reference.Named, want Want, had string) error {
 	return h.registries.authorized(ctx, named, want.Keys, func(g grant) error { return h.pullAs(ctx, g, named, want, had) })
@@ -127,7 +127,7 @@ func (h *hostImages) pullAs(ctx context.Context, g grant, named reference.Named,
 	return err
 }
 
-// givenUp explains the end of a pull that the registry did not end.
+// givenUp explains the error of a pull that ran out of time, or was cancelled.
 func (h *hostImages) givenUp(ctx context.Context, ref string, err error) error {
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
@@ -139,8 +139,8 @@ func (h *hostImages) givenUp(ctx context.Context, ref string, err error) error {
 }
 
 // recordPull notes a pull that begins; the function that it returns is called
-// with the id of what came, "" for nothing. A pull that cannot be noted is never
-// collected.
+// with the id of the image that came, "" for none. An image whose pull cannot be noted is
+// never collected.
 func (h *hostImages) recordPull(ctx context.Context, named reference.Named, had string) func(id string) {
 	logger := log.G(ctx).WithField("image", named.String())
 	if had != "" && !h.record.has(named.String()) {

@@ -24,10 +24,10 @@ type Config struct {
 	// DockerConfig is the folder of Docker's config.json with docker-sd's own
 	// registry credentials, "" for none.
 	DockerConfig string
-	// Observer is told of pulls and copies; nil means nobody is.
+	// Observer is told of pulls and copies; it may be nil.
 	Observer Observer
-	// Record is the file that keeps what was pulled, Access the one that keeps who may
-	// use it; "" for none.
+	// Record is the file that lists the images that were pulled, Access the one that lists
+	// the pods' access to them; "" for none.
 	Record, Access string
 	// Verification says which images a pod needs credentials for, "" that none is.
 	Verification Verification
@@ -170,12 +170,12 @@ func (p *Provider) Drop(podUID string) { p.pins.unpin(podUID) }
 // Collect removes images until ctx ends.
 func (p *Provider) Collect(ctx context.Context, c Collection) { p.collector.run(ctx, c) }
 
-// Reclaim has a Collect that runs remove every image that nobody uses, but for those
+// Reclaim has a Collect that runs remove every unused image, but for those
 // used within the minimum age, however full the disk is. It returns when that is done.
 func (p *Provider) Reclaim(ctx context.Context) error { return p.collector.reclaim(ctx) }
 
-// Run makes the host hold what pods hold until ctx ends. Start it when the pods
-// of an earlier run have said what they hold.
+// Run keeps the images that pods hold on the host until ctx ends. It is started when the pods
+// of an earlier run have called Hold.
 func (p *Provider) Run(ctx context.Context) {
 	tries := retry.New(time.Second, time.Minute)
 	if err := p.verifier.compare(ctx); err != nil && ctx.Err() == nil {
@@ -199,8 +199,7 @@ func (p *Provider) Run(ctx context.Context) {
 	}
 }
 
-// keep holds on the host what pods share of it, or tends the library that they
-// share.
+// keep has the host hold the images that pods share, or tends the library that they share.
 func (p *Provider) keep(ctx context.Context) error {
 	if p.library != nil {
 		return p.library.tend(ctx)

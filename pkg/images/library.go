@@ -52,7 +52,7 @@ type imports struct {
 	dropped map[string]time.Time
 }
 
-// shelve brings an image of the host to the library, once for all who ask.
+// shelve brings an image of the host to the library, once for all pods that ask for it.
 func (i *imports) shelve(ctx context.Context, hostID, ref string) error {
 	if has, err := i.library.Has(ctx, hostID); err == nil && has {
 		return nil
@@ -80,8 +80,8 @@ func (i *imports) shelve(ctx context.Context, hostID, ref string) error {
 // tendPeriod is how often the library is compared with the host.
 const tendPeriod = 10 * time.Minute
 
-// tend keeps the sandboxes' own image in the library, and lets go of what the
-// host has dropped and no pod holds.
+// tend keeps the sandboxes' own image in the library, and removes the images that the host
+// has dropped and no pod holds. It goes on after a failure and returns all of them.
 func (i *imports) tend(ctx context.Context) error {
 	own, err := i.onHost.get(ctx, Want{Ref: i.sandboxImage, Policy: v1.PullIfNotPresent, own: true})
 	if err == nil {

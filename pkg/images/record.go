@@ -15,8 +15,8 @@ import (
 	"github.com/distribution/reference"
 )
 
-// pulled is what is kept of an image that came to the host only through
-// docker-sd: nothing else may ever be collected.
+// pulled is the entry of an image that came to the host only through docker-sd. No other
+// image may ever be collected.
 type pulled struct {
 	// ID is empty until the pull is known to be complete.
 	ID string `json:"id,omitempty"`
@@ -25,11 +25,11 @@ type pulled struct {
 	Before []string `json:"before,omitempty"`
 	// Repository that it came from.
 	Repository string `json:"repository"`
-	// Used is when it was last used. What a file says of that is only good for the
-	// order of uses: the clock may have been set since.
+	// Used is the time of its last use. In a file it gives the order of uses and no more,
+	// since the clock may have been set after it was written.
 	Used time.Time `json:"used"`
 	// Unused is its age in the last round of the collection, measured by a clock
-	// that nobody sets.
+	// that cannot be set.
 	Unused time.Duration `json:"unused,omitempty"`
 }
 
@@ -149,7 +149,7 @@ func (r *record) edit(change func(map[string]pulled)) error {
 
 // skipped is how much of the time since the last round makes no image older: what
 // is more than a period and by how much a round may be late. While rounds fail, the
-// engine is away and nobody can use an image.
+// engine is away and no pod can use an image.
 func (r *record) skipped(now time.Time, period time.Duration) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -163,7 +163,7 @@ func (r *record) looksAgain(now time.Time) {
 	r.looked = now
 }
 
-// settle writes what a round has found, and leaves alone what changed meanwhile.
+// settle writes the result of a round, and leaves alone the entries that changed meanwhile.
 func (r *record) settle(seen, settled map[string]pulled) error {
 	if len(seen) == 0 {
 		return nil
@@ -183,7 +183,7 @@ func (r *record) settle(seen, settled map[string]pulled) error {
 }
 
 // use notes that an image is needed now. It waits while the image is being
-// removed, so that nobody is given one that goes away.
+// removed, so that no pod is given one that goes away.
 func (r *record) use(ctx context.Context, ref string) error {
 	for {
 		r.mu.Lock()
@@ -203,7 +203,7 @@ func (r *record) use(ctx context.Context, ref string) error {
 	}
 }
 
-// lastUse is the later of a recorded use and what was asked for since.
+// lastUse is the later of a recorded use and the last call of use.
 func (r *record) lastUse(ref string, recorded time.Time) time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()

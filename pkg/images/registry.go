@@ -17,7 +17,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 )
 
-// grant is what a registry is asked with.
+// grant are the credentials that a registry is asked with.
 type grant struct {
 	auth engine.Credentials
 	// pod says that the credentials came with the pod; docker-sd's own, and none at
@@ -42,9 +42,9 @@ func newRegistries(dockerConfig string) *registries {
 	return &registries{dockerConfig: dockerConfig, silent: map[string]time.Time{}}
 }
 
-// authorized does what needs an image's registry, with the credentials that match
-// the image one after the other for as long as the registry refuses them: those of
-// the pod, then docker-sd's own. Where there are none it is done without.
+// authorized calls do with the credentials that match an image, one after the other for as
+// long as its registry refuses them (ErrPermissionDenied): those of keys, which are a pod's,
+// then docker-sd's own. Where none match, do is called once without any.
 func (r *registries) authorized(ctx context.Context, named reference.Named, keys Keyring, do func(grant) error) error {
 	own, err := r.ownKeys()
 	if err != nil {
@@ -76,8 +76,8 @@ func (r *registries) authorized(ctx context.Context, named reference.Named, keys
 	return fmt.Errorf("none of %d credentials for image %s is of use: %w", len(problems), named, errors.Join(problems...))
 }
 
-// tellPassed logs why others were tried after the first credentials: nobody else
-// is told once one of them has come further.
+// tellPassed logs why the first credentials were not enough: their errors are dropped once
+// others have come further.
 func tellPassed(ctx context.Context, named reference.Named, problems []error) {
 	if len(problems) > 0 {
 		log.G(ctx).WithField("image", named.String()).WithError(errors.Join(problems...)).

@@ -110,7 +110,7 @@ func (i *sandboxImages) ensure(ctx context.Context, s *pool.Sandbox, want Want) 
 
 // asOnHost is an image of a sandbox with each id that it has on the host: an image that
 // was imported, or copied from another kind of store, has another id in the sandbox, and
-// the record of who may use it is by the host's.
+// the record of access goes by the host's.
 func asOnHost(inside engine.Image) []engine.Image {
 	var out []engine.Image
 	for _, tag := range inside.Tags {
@@ -126,7 +126,7 @@ func asOnHost(inside engine.Image) []engine.Image {
 	return out
 }
 
-// clearStale removes what a sandbox knows of an image whose shared layers are not
+// clearStale removes an image from a sandbox if its shared layers are not
 // the host's any more, since a copy would build on them. An image that one of the
 // sandbox's containers was made from is whole, a copy or held, and is returned.
 func clearStale(ctx context.Context, s *pool.Sandbox, id string) (engine.Image, error) {
@@ -149,7 +149,7 @@ func clearStale(ctx context.Context, s *pool.Sandbox, id string) (engine.Image, 
 	return engine.Image{}, nil
 }
 
-// transfer copies an image of the host into a sandbox, once for all who ask, and returns it as
+// transfer copies an image of the host into a sandbox, once for all callers, and returns it as
 // the sandbox's engine knows it. A copy that fails is a PullError, unless ctx has ended or an
 // engine is away.
 func (i *sandboxImages) transfer(ctx context.Context, s *pool.Sandbox, want Want, hostID string) (engine.Image, error) {

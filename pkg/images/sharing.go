@@ -27,7 +27,8 @@ type Sharing struct {
 	Why string
 }
 
-// Layers says what sandboxes share. Only the overlay2 layout can be.
+// Layers chooses the layers that sandboxes share on a host. Only the overlay2 layout can be
+// shared.
 func Layers(mode Mode, host engine.Info) Sharing {
 	overlay := host.StorageDriver == "overlay2" && host.RootDir != ""
 	switch {

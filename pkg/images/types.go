@@ -54,7 +54,7 @@ func usable(inside, onHost engine.Image) Image {
 // Presence of an image.
 type Presence int
 
-// What Find may find.
+// The answers of Find.
 const (
 	// Absent from the sandbox, in need of a copy.
 	Absent Presence = iota
@@ -106,22 +106,22 @@ func (e *PullError) Error() string { return e.Err.Error() }
 // Unwrap gives the cause.
 func (e *PullError) Unwrap() error { return e.Err }
 
-// Observer is told what images cost. Its methods must not block.
+// Observer is told the time and size that images take. Its methods must not block.
 type Observer interface {
-	// Step begins what takes time; the function that it returns is called once, with
-	// how that ended. of are names and values of what it is about.
+	// Step is told that a step begins; the function that it returns is called once, with
+	// the step's error. of are names and values, such as the image's.
 	Step(ctx context.Context, step string, of ...string) (context.Context, func(error))
 	// Pulled is told the unpacked size of an image that is new on the host.
 	Pulled(bytes int64)
 }
 
-// What takes time.
+// The steps that an Observer is told of.
 const (
 	StepPull = "pull"
 	StepCopy = "copy image"
 )
 
-// unobserved is an Observer that nobody listens to.
+// unobserved is an Observer that does nothing.
 type unobserved struct{}
 
 // Pulled does nothing.

@@ -22,7 +22,7 @@ type confirmingHost interface {
 	ConfirmImage(ctx context.Context, ref string, auth engine.Credentials) error
 }
 
-// verifier decides who may use which image of the host.
+// verifier decides which pods may use which images of the host.
 type verifier struct {
 	policy     Verification
 	access     *accesses
@@ -65,7 +65,7 @@ func (v *verifier) mayUse(ctx context.Context, named reference.Named, want Want,
 	return &PullError{ReasonPull, fmt.Errorf("image %s is on this host, but its registry does not confirm that this pod may pull it: %s: %w", want.Ref, giveKeys, err)}
 }
 
-// isKnown says whether the record has it that a pod may use an image.
+// isKnown says whether a pod may use an image by the record, without a question to its registry.
 func (v *verifier) isKnown(ctx context.Context, named reference.Named, want Want, image engine.Image) bool {
 	if want.own || v.access.standing(image, v.policy) == free {
 		return true
@@ -100,7 +100,7 @@ func originOf(named reference.Named, image engine.Image) string {
 
 // intend notes a pull with a pod's credentials before it begins, so that nothing
 // comes of it unnoticed; the function that it returns is called at its end, with
-// what came.
+// the image that came, or the zero value.
 func (v *verifier) intend(ctx context.Context, named reference.Named, g grant) (func(came engine.Image) error, error) {
 	if !g.pod {
 		return func(came engine.Image) error { return v.noteOpen(came, g) }, nil
@@ -142,7 +142,7 @@ func (v *verifier) noteOpen(came engine.Image, g grant) error {
 	return v.access.allow(came.ID, g)
 }
 
-// compare lets go of what is recorded of images that are long gone.
+// compare forgets the access to images that have left the host long ago.
 func (v *verifier) compare(ctx context.Context) error {
 	present, err := v.host.Images(ctx)
 	if err != nil {
