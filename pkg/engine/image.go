@@ -19,11 +19,19 @@ import (
 // imageAPI is the part of a Client for the engine's images and their registries.
 type imageAPI struct{ *connection }
 
-// Image returns the image with a reference or id; ErrNotFound if there is none.
+// withoutLayers are the words of an engine for an image of which only the configuration is
+// left. An engine that is started passes such an image over, but finds it by its id.
+const withoutLayers = "layer does not exist"
+
+// Image returns the image with a reference or id; ErrNotFound if there is none, or none
+// whose layers are there.
 func (c imageAPI) Image(ctx context.Context, ref string) (Image, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	seen, err := c.sdk(ctx).ImageInspect(ctx, ref)
+	if err != nil && strings.Contains(err.Error(), withoutLayers) {
+		err = fmt.Errorf("%w: %w", errdefs.ErrNotFound, err)
+	}
 	if err != nil {
 		return Image{}, fmt.Errorf("inspect image %s: %w", ref, classify(ctx, err))
 	}
