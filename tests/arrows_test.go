@@ -34,15 +34,16 @@ var arrows = map[string][]string{
 	"interlink":    {},
 	"lifecycle":    {},
 	"metrics":      {"admin", "gpu", "images", "pods", "podstatus", "pool"},
-	"pods":         {"containers", "durable", "engine", "eviction", "fault", "images", "initapi", "lifecycle", "podlogs", "podspec", "podstatus", "pool", "records", "retry", "tree", "volumes"},
+	"pods":         {"containers", "durable", "engine", "eviction", "fault", "images", "initapi", "lifecycle", "podlogs", "podspec", "podstatus", "pool", "records", "retry", "sandbox", "tree", "volumes"},
 	"podlogs":      {"durable", "engine", "fault", "podspec", "podstatus", "retry", "tree"},
 	"podspec":      {"engine", "probes"},
 	"podstatus":    {"podspec"},
-	"pool":         {"engine", "fault", "initapi", "retry"},
+	"pool":         {"engine", "fault", "retry", "sandbox"},
 	"preflight":    {"accelerators", "engine", "gpu", "pool"},
 	"probes":       {},
 	"records":      {"durable", "fault", "lifecycle", "podspec", "pool", "volumes"},
 	"retry":        {},
+	"sandbox":      {"engine", "fault", "initapi", "retry"},
 	"sandboxinit":  {"initapi", "tree"},
 	"site":         {},
 	"tracing":      {},
@@ -53,7 +54,7 @@ var arrows = map[string][]string{
 	// For tests only.
 	"engine/enginetest":   {},
 	"initapi/initapitest": {"initapi"},
-	"pool/pooltest":       {"engine/enginetest", "initapi", "initapi/initapitest"},
+	"sandbox/sandboxtest": {"engine", "engine/enginetest", "initapi", "initapi/initapitest"},
 }
 
 // owners are modules that only one of our packages may import.

@@ -27,8 +27,6 @@ var tooLarge = map[string]int{
 	"../pkg/engine.Client": 42,
 	// Pulls, the images on the host and the images in sandboxes.
 	"../pkg/images.Provider": 49,
-	// Making a sandbox and handing sandboxes out are to be two packages.
-	"../pkg/pool.Pool": 91,
 	// One method for each kind of volume and of file.
 	"../pkg/volumes.plan": 31,
 	// For tests: one method for each route of the Docker API, and one for each figure.

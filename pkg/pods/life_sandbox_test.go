@@ -14,7 +14,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/eviction"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool/pooltest"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox/sandboxtest"
 )
 
 // TestEvict ends a pod at once and takes all that it has on disks; its end is told until
@@ -132,7 +132,9 @@ func TestSandboxThatCannotBeFitted(t *testing.T) {
 	p := newPod(func(p *v1.Pod) {
 		p.Spec.SecurityContext = &v1.PodSecurityContext{Sysctls: []v1.Sysctl{{Name: "net.ipv4.ip_unprivileged_port_start", Value: "0"}}}
 	})
-	n.host.Each(func(s *pooltest.Sandbox) { s.Init.Refuse(initapi.OpSysctl, initapi.KindInvalid, "no such parameter") })
+	n.host.Each(func(s *sandboxtest.Sandbox) {
+		s.Init.Refuse(initapi.OpSysctl, initapi.KindInvalid, "no such parameter")
+	})
 	n.create(p)
 	if end := n.awaitEnd(p, "main"); end.ExitCode != 128 || end.Reason != "CreateContainerError" || !strings.Contains(end.Message, "no such parameter") {
 		t.Errorf("it ended with %+v", end)
