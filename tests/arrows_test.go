@@ -12,7 +12,7 @@ const module = "github.com/intertwin-eu/interlink-docker-plugin/pkg/"
 
 // arrows are the packages that each package may import, beside other modules.
 var arrows = map[string][]string{
-	"accelerators": {"engine", "gpu", "pool"},
+	"accelerators": {"engine", "gpu", "sandbox"},
 	"access":       {},
 	"admin":        {"access", "connections", "gpu", "podstatus"},
 	"api":          {"access", "connections", "interlink", "podlogs", "podstatus", "volumes"},
@@ -20,7 +20,7 @@ var arrows = map[string][]string{
 	"cli":          {"access", "admin", "config", "gpu", "interlink", "podstatus", "site"},
 	"config":       {},
 	"connections":  {"retry"},
-	"containers":   {"engine", "fault", "images", "podspec", "podstatus", "pool", "probes", "retry", "volumes"},
+	"containers":   {"engine", "fault", "images", "podspec", "podstatus", "probes", "retry", "sandbox", "volumes"},
 	"durable":      {},
 	"engine":       {},
 	"eviction":     {},
@@ -28,7 +28,7 @@ var arrows = map[string][]string{
 	"firewall":     {"retry"},
 	"gpu":          {"engine"},
 	"hostnet":      {"engine"},
-	"images":       {"engine", "fault", "pool", "retry"},
+	"images":       {"engine", "fault", "retry", "sandbox"},
 	"initapi":      {},
 	"initbinary":   {},
 	"interlink":    {},
@@ -39,9 +39,9 @@ var arrows = map[string][]string{
 	"podspec":      {"engine", "probes"},
 	"podstatus":    {"podspec"},
 	"pool":         {"engine", "fault", "retry", "sandbox"},
-	"preflight":    {"accelerators", "engine", "gpu", "pool"},
+	"preflight":    {"accelerators", "engine", "gpu", "pool", "sandbox"},
 	"probes":       {},
-	"records":      {"durable", "fault", "lifecycle", "podspec", "pool", "volumes"},
+	"records":      {"durable", "fault", "lifecycle", "podspec", "sandbox", "volumes"},
 	"retry":        {},
 	"sandbox":      {"engine", "fault", "initapi", "retry"},
 	"sandboxinit":  {"initapi", "tree"},

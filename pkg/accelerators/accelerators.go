@@ -15,7 +15,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // Config says which accelerators pods may have, and how.
@@ -45,8 +45,8 @@ type Config struct {
 
 // Pool is what the accelerators need of the pool of sandboxes.
 type Pool interface {
-	SetHardware(pool.Hardware)
-	Try(ctx context.Context, h pool.Hardware, check func(context.Context, *pool.Sandbox) error) error
+	SetHardware(sandbox.Hardware)
+	Try(ctx context.Context, h sandbox.Hardware, check func(context.Context, *sandbox.Sandbox) error) error
 }
 
 // Host is what the accelerators need of the host's engine.
@@ -180,8 +180,8 @@ func (a *Accelerators) equip(ctx context.Context, devices []gpu.Device) {
 	a.sandboxes.SetHardware(hardware(in))
 }
 
-func hardware(in gpu.Injection) pool.Hardware {
-	return pool.Hardware{Devices: in.EngineDevices(), Mounts: in.EngineMounts(), Env: in.Env, Runtime: in.Runtime, CDIDevices: in.CDIDevices}
+func hardware(in gpu.Injection) sandbox.Hardware {
+	return sandbox.Hardware{Devices: in.EngineDevices(), Mounts: in.EngineMounts(), Env: in.Env, Runtime: in.Runtime, CDIDevices: in.CDIDevices}
 }
 
 // sort tells devices that a sandbox can be given from the others, with the reason.

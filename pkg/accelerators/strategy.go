@@ -14,7 +14,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // strategy is the way in which NVIDIA's devices get into containers. It is
@@ -126,7 +126,7 @@ func (a *Accelerators) try(ctx context.Context, s gpu.Strategy, devices []gpu.De
 	if err := supports(host, in); err != nil {
 		return fmt.Errorf("the host's engine: %w", err)
 	}
-	return a.sandboxes.Try(ctx, hardware(in), func(ctx context.Context, s *pool.Sandbox) error {
+	return a.sandboxes.Try(ctx, hardware(in), func(ctx context.Context, s *sandbox.Sandbox) error {
 		inside, err := s.Engine.Info(ctx)
 		if err != nil {
 			return err

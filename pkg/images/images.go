@@ -15,7 +15,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // Host is what is needed of the host's engine.
@@ -263,7 +263,7 @@ const (
 )
 
 // Find looks for an image of the host in a sandbox, without bringing it there.
-func (p *Provider) Find(ctx context.Context, s *pool.Sandbox, onHost engine.Image) (Image, Presence, error) {
+func (p *Provider) Find(ctx context.Context, s *sandbox.Sandbox, onHost engine.Image) (Image, Presence, error) {
 	if p.config.PullInside {
 		return Image{}, Absent, nil
 	}
@@ -284,16 +284,16 @@ func (p *Provider) Find(ctx context.Context, s *pool.Sandbox, onHost engine.Imag
 
 // find looks for an image under its id on the host, or the name that it has where
 // it was imported or copied.
-func (p *Provider) find(ctx context.Context, s *pool.Sandbox, hostID string) (engine.Image, error) {
+func (p *Provider) find(ctx context.Context, s *sandbox.Sandbox, hostID string) (engine.Image, error) {
 	if p.config.Library != nil {
 		if p.outlived(s, hostID) {
 			return engine.Image{}, errdefs.ErrNotFound
 		}
-		return s.Engine.Image(ctx, pool.StoredName(hostID))
+		return s.Engine.Image(ctx, sandbox.StoredName(hostID))
 	}
 	inside, err := s.Engine.Image(ctx, hostID)
 	if errdefs.IsNotFound(err) && !p.config.Shared {
-		inside, err = s.Engine.Image(ctx, pool.StoredName(hostID))
+		inside, err = s.Engine.Image(ctx, sandbox.StoredName(hostID))
 	}
 	return inside, err
 }
@@ -309,7 +309,7 @@ func usable(inside, onHost engine.Image) Image {
 
 // Ensure makes an image usable in a sandbox, by a transfer if need be. A
 // container that restarts does not depend on an image that the host has dropped.
-func (p *Provider) Ensure(ctx context.Context, s *pool.Sandbox, want Want) (Image, error) {
+func (p *Provider) Ensure(ctx context.Context, s *sandbox.Sandbox, want Want) (Image, error) {
 	if p.config.PullInside {
 		return p.pullInside(ctx, s, want)
 	}
@@ -340,7 +340,7 @@ func (p *Provider) Ensure(ctx context.Context, s *pool.Sandbox, want Want) (Imag
 // clearStale removes what a sandbox knows of an image whose shared layers are not
 // the host's any more, since a copy would build on them. An image that one of the
 // sandbox's containers was made from is whole, a copy or held, and is returned.
-func clearStale(ctx context.Context, s *pool.Sandbox, id string) (engine.Image, error) {
+func clearStale(ctx context.Context, s *sandbox.Sandbox, id string) (engine.Image, error) {
 	stale, err := s.Engine.Image(ctx, id)
 	if errdefs.IsNotFound(err) {
 		return engine.Image{}, nil
@@ -363,7 +363,7 @@ func clearStale(ctx context.Context, s *pool.Sandbox, id string) (engine.Image, 
 // transfer copies an image of the host into a sandbox, once for all who ask, and returns it as
 // the sandbox's engine knows it. A copy that fails is a PullError, unless ctx has ended or an
 // engine is away.
-func (p *Provider) transfer(ctx context.Context, s *pool.Sandbox, want Want, hostID string) (engine.Image, error) {
+func (p *Provider) transfer(ctx context.Context, s *sandbox.Sandbox, want Want, hostID string) (engine.Image, error) {
 	ref := want.Ref
 	if want.Tell != nil {
 		want.Tell("copying image " + ref + " into the sandbox")
@@ -376,7 +376,7 @@ func (p *Provider) transfer(ctx context.Context, s *pool.Sandbox, want Want, hos
 		id, err := p.host.CopyImage(ctx, s.Engine, ref)
 		if err == nil && id != hostID {
 			// Another kind of store has another id for it, and it is asked for again.
-			err = s.Engine.TagImage(ctx, id, pool.StoredName(hostID))
+			err = s.Engine.TagImage(ctx, id, sandbox.StoredName(hostID))
 		}
 		done(err)
 		return id, err

@@ -13,7 +13,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // Library holds images of a host whose own layers cannot be shared, in a layout
@@ -122,7 +122,7 @@ func (p *Provider) release(ids ...string) bool {
 
 // outlived says that a sandbox was booted before the image left the library: its
 // layers are not behind what the sandbox's engine lists.
-func (p *Provider) outlived(s *pool.Sandbox, hostID string) bool {
+func (p *Provider) outlived(s *sandbox.Sandbox, hostID string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return s.Booted.Before(p.dropped[hostID])

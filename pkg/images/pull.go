@@ -13,7 +13,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // pull brings an image to the host, once for all who wait for it. had is the id
@@ -120,7 +120,7 @@ func tellPassed(ctx context.Context, named reference.Named, problems []error) {
 }
 
 // pullInside has the sandbox's own engine pull an image.
-func (p *Provider) pullInside(ctx context.Context, s *pool.Sandbox, want Want) (Image, error) {
+func (p *Provider) pullInside(ctx context.Context, s *sandbox.Sandbox, want Want) (Image, error) {
 	named, err := reference.ParseDockerRef(want.Ref)
 	if err != nil {
 		return Image{}, &PullError{ReasonInvalid, fmt.Errorf("image %q: %w", want.Ref, err)}

@@ -12,7 +12,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/eviction"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // measureLimit bounds the measuring of one pod. What was seen until then counts.
@@ -42,7 +42,7 @@ func (m *Manager) DiskUsers(ctx context.Context) []eviction.User {
 
 // diskUser sums up the sandbox's folder, and the data of its engine, which its init
 // measures: a docker-sd in a container does not see it.
-func (p *pod) diskUser(ctx context.Context, s *pool.Sandbox) eviction.User {
+func (p *pod) diskUser(ctx context.Context, s *sandbox.Sandbox) eviction.User {
 	ctx, cancel := context.WithTimeout(log.WithLogger(ctx, log.G(p.life)), measureLimit)
 	defer cancel()
 	requests := resource.PodRequests(p.spec, resource.PodResourcesOptions{ExcludeOverhead: true})
@@ -65,7 +65,7 @@ func (p *pod) diskUser(ctx context.Context, s *pool.Sandbox) eviction.User {
 }
 
 // measureInside sums up a folder of the sandbox.
-func measureInside(ctx context.Context, s *pool.Sandbox, folder string) eviction.Amount {
+func measureInside(ctx context.Context, s *sandbox.Sandbox, folder string) eviction.Amount {
 	got, err := s.Init.Measure(ctx, folder)
 	if err != nil {
 		log.G(ctx).WithError(err).Debug("a folder of the sandbox was measured in part")
