@@ -99,7 +99,7 @@ func TestHeldSandboxIsReleased(t *testing.T) {
 }
 
 // TestRestoreLeavesUsedHolders: one that a sandbox is in is not ready for another, even
-// if nobody knows that sandbox.
+// if that sandbox has no owner.
 func TestRestoreLeavesUsedHolders(t *testing.T) {
 	withHolders(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config, p *pool.Pool) {
 		s, _ := heldSandbox(t, host, p)

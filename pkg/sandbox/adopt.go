@@ -25,7 +25,7 @@ func (m *Maker) Adopt(ctx context.Context, name string) (*Sandbox, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start sandbox %s again: %w", name, err)
 	}
-	fault.Point("pool.adopt.started")
+	fault.Point("sandbox.adopt.started")
 	ctx, cancel := context.WithTimeout(ctx, m.config.BootTimeout)
 	defer cancel()
 	s, err := m.connect(ctx, name, found[0].ID, found[0].NetworkOf)
@@ -72,7 +72,7 @@ func (m *Maker) startHolder(ctx context.Context, c engine.Container) error {
 		return err
 	}
 	err := m.host.Start(ctx, c.NetworkOf)
-	fault.Point("pool.adopt.held")
+	fault.Point("sandbox.adopt.held")
 	return err
 }
 

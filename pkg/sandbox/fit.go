@@ -20,7 +20,7 @@ func (m *Maker) Fit(ctx context.Context, s *Sandbox, want engine.Bounds) error {
 	if err := m.host.Update(ctx, s.ID, want); err != nil {
 		return fmt.Errorf("give sandbox %s the bounds of its pod: %w", s.Name, err)
 	}
-	fault.Point("pool.fit.updated")
+	fault.Point("sandbox.fit.updated")
 	s.bounds = want
 	return nil
 }

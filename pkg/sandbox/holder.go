@@ -45,7 +45,7 @@ func (m *Maker) MakeHolder(caller context.Context, name string) (id string, err 
 	}
 	labels[engine.LabelHolder] = ""
 	id, err = m.config.create(caller, m.host.Create, m.config.holderSpec(name, labels))
-	fault.Point("pool.holder.created")
+	fault.Point("sandbox.holder.created")
 	if err == nil && caller.Err() == nil {
 		err = m.host.Start(ctx, id)
 	}

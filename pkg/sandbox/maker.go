@@ -46,7 +46,7 @@ func (m *Maker) Boot(ctx context.Context, spec Spec) (*Sandbox, error) {
 	if err != nil {
 		return nil, fmt.Errorf("boot sandbox %s: %w", spec.Name, err)
 	}
-	fault.Point("pool.boot.ready")
+	fault.Point("sandbox.boot.ready")
 	return s, nil
 }
 
@@ -59,7 +59,7 @@ func (m *Maker) make(caller context.Context, s Spec, standby bool) (string, erro
 	if err := os.MkdirAll(podDir(m.config.Folder(s.Name)), 0o700); err != nil {
 		return "", err
 	}
-	fault.Point("pool.boot.folder")
+	fault.Point("sandbox.boot.folder")
 	labels := m.config.labels(s.Name, m.config.Generation(s.Hardware))
 	spec := m.config.containerSpec(s, standby, labels)
 	var network errgroup.Group
@@ -82,10 +82,10 @@ func (m *Maker) make(caller context.Context, s Spec, standby bool) (string, erro
 		}
 	}
 	id, err := m.config.create(caller, m.host.Create, spec)
-	fault.Point("pool.boot.created")
+	fault.Point("sandbox.boot.created")
 	if err == nil && caller.Err() == nil {
 		err = m.host.Start(ctx, id)
-		fault.Point("pool.boot.started")
+		fault.Point("sandbox.boot.started")
 	}
 	err = errors.Join(err, network.Wait())
 	if err == nil && standby {

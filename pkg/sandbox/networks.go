@@ -52,7 +52,7 @@ func (n *Networks) reserve(name string) (string, error) { return n.subnets.take(
 // create makes the sandbox's network in the range that was reserved for it.
 func (n *Networks) create(ctx context.Context, name, subnet string, labels map[string]string) error {
 	err := n.createIn(ctx, subnet, name, labels)
-	fault.Point("pool.boot.network")
+	fault.Point("sandbox.boot.network")
 	return err
 }
 
@@ -100,7 +100,7 @@ func (n *Networks) guarded(ctx context.Context, name string) error {
 func (n *Networks) join(ctx context.Context, name, id string) error {
 	err := n.host.Join(ctx, NetworkName(name), id)
 	if err == nil {
-		fault.Point("pool.boot.joined")
+		fault.Point("sandbox.boot.joined")
 	}
 	return err
 }
@@ -117,7 +117,7 @@ func (n *Networks) remove(ctx context.Context, name string) error {
 	if err := errors.Join(problems...); err != nil {
 		return err
 	}
-	fault.Point("pool.retire.network")
+	fault.Point("sandbox.remove.network")
 	n.subnets.give(name)
 	return nil
 }

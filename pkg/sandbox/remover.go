@@ -44,14 +44,14 @@ func (r *Remover) remove(ctx context.Context, name string) error {
 	for _, container := range others {
 		problems = append(problems, r.host.Remove(ctx, container.ID))
 	}
-	fault.Point("pool.retire.sandbox")
+	fault.Point("sandbox.remove.sandbox")
 	for _, container := range holders {
 		problems = append(problems, r.host.Remove(ctx, container.ID))
 	}
 	if err := errors.Join(problems...); err != nil {
 		return err // its files and network are in use until the container is gone
 	}
-	fault.Point("pool.retire.container")
+	fault.Point("sandbox.remove.container")
 	if len(found) > 0 {
 		// What this cannot remove the sweep tries again, and tells of.
 		_ = r.RemoveVolumes(ctx)
@@ -71,6 +71,6 @@ func (r *Remover) Destroy(ctx context.Context, name string) error {
 	if err := r.config.RemoveFolder(ctx, r.config.Folder(name)); err != nil {
 		return fmt.Errorf("destroy sandbox %s: %w", name, err)
 	}
-	fault.Point("pool.destroy.folder")
+	fault.Point("sandbox.remove.folder")
 	return nil
 }

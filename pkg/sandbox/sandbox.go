@@ -100,7 +100,7 @@ func (s *Sandbox) Prime(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fault.Point("pool.prime.created")
+	fault.Point("sandbox.prime.created")
 	if err = s.Engine.Start(ctx, id); err == nil {
 		_, err = s.Engine.Wait(ctx, id)
 	}

@@ -43,13 +43,13 @@ func (m *Maker) wake(ctx context.Context, name, id string, current bool) (*Sandb
 	if err != nil {
 		return nil, err
 	}
-	fault.Point("pool.standby.woken")
+	fault.Point("sandbox.standby.woken")
 	// The engine boots meanwhile. A name that stays as it was is no harm to the pod,
 	// but it would be taken for a stray's after a restart.
 	if err := m.host.Rename(ctx, id, name); err != nil {
 		return nil, err
 	}
-	fault.Point("pool.standby.renamed")
+	fault.Point("sandbox.standby.renamed")
 	return m.connect(ctx, name, id, "")
 }
 

@@ -67,7 +67,7 @@ func (s *subnets) take(sandbox string) (string, error) {
 	return prefix.String(), nil
 }
 
-// pass sets aside the network that take returned, because somebody else uses
+// pass sets aside the network that take returned, because something else uses
 // it: another docker-sd, or a network of the operator's. It is tried again last.
 func (s *subnets) pass(sandbox string) { s.give(sandbox) }
 
