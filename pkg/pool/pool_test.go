@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -284,6 +285,29 @@ func TestDeadWarmSandboxIsReplaced(t *testing.T) {
 		wantSame(t, "folders", folders(t, config), 1)
 		if host.Names()[0] == dead {
 			t.Error("the dead sandbox is still there")
+		}
+	})
+}
+
+// TestSandboxDiesBeforeItIsWarm: its end is known before it is in the pool.
+func TestSandboxDiesBeforeItIsWarm(t *testing.T) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
+		config.Size = 1
+		var died atomic.Bool
+		host.Faults(func(_ context.Context, call, subject string) error {
+			if call == "Inspect" && !died.Swap(true) {
+				host.Kill(subject)
+				time.Sleep(time.Second) // of the fake clock: its end is known after it
+			}
+			return nil
+		})
+		p := pool.New(config, host)
+		run(t, p)
+		advance(time.Minute)
+		wantStats(t, p, 1, 0, 0)
+		wantSame(t, "boots", len(host.Creates()), 2)
+		if s := claim(t, p.Reserve(nil)); !host.IsRunning(s.ID) {
+			t.Error("a sandbox that died is handed out")
 		}
 	})
 }

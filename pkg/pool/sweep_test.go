@@ -157,3 +157,61 @@ func TestSweepLeavesWhatIsNoSandbox(t *testing.T) {
 		})
 	}
 }
+
+// TestSweepRemovesLeftovers: what Destroy could not remove was decided on, so the next
+// sweep removes it without grace, also in a dry run.
+func TestSweepRemovesLeftovers(t *testing.T) {
+	for _, dry := range []bool{false, true} {
+		bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
+			config.Size, config.StrayDryRun = 0, dry
+			busy := true
+			remove := config.RemoveFolder
+			config.RemoveFolder = func(ctx context.Context, path string) error {
+				if busy {
+					return errdefs.ErrUnavailable
+				}
+				return remove(ctx, path)
+			}
+			p := pool.New(config, host)
+			run(t, p)
+			s := claim(t, p.Reserve(nil))
+			if err := p.Destroy(t.Context(), s.Name); !errdefs.IsUnavailable(err) || p.Knows(s.Name) {
+				t.Errorf("Destroy() = %v, it has an owner: %t", err, p.Knows(s.Name))
+			}
+			advance(2 * time.Minute)
+			wantSame(t, "folders while they cannot be removed", folders(t, config), 1)
+			busy = false
+			advance(time.Minute)
+			wantSame(t, "folders", folders(t, config), 0)
+		})
+	}
+}
+
+// events counts what an observer is told.
+type events map[string]int
+
+func (e events) Sandbox(event, _ string) { e[event]++ }
+func (events) Step(ctx context.Context, _ string, _ ...string) (context.Context, func(error)) {
+	return ctx, func(error) {}
+}
+
+// TestStubbornStray: one that cannot be removed at first is told of once, and goes.
+func TestStubbornStray(t *testing.T) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
+		told := events{}
+		config.Size, config.Observer = 0, told
+		run(t, pool.New(config, host))
+		stray := uuid.NewString() + "_dind"
+		if _, err := host.Create(t.Context(), engine.Spec{Name: stray, Labels: map[string]string{
+			engine.LabelInstance: "test", engine.LabelSandbox: stray, engine.LabelFolder: config.Dir}}); err != nil {
+			t.Fatal(err)
+		}
+		host.Faults(sandboxtest.Failing("Remove", errdefs.ErrUnavailable))
+		advance(config.StrayGrace + 5*time.Minute)
+		wantSame(t, "containers while it cannot be removed", host.Names(), []string{stray})
+		host.Faults(nil)
+		advance(time.Minute)
+		wantSame(t, "containers", host.Names(), []string(nil))
+		wantSame(t, "times told", told[pool.EventSwept], 1)
+	})
+}
