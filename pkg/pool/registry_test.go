@@ -1,7 +1,10 @@
 package pool
 
 import (
+	"os"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -31,15 +34,46 @@ func wantNames(t *testing.T, what string, got []string, want ...string) {
 	}
 }
 
-// TestStates: what a state means for the sweep and for folders.
+// meanings are all states, with what they mean for the sweep and for folders.
+var meanings = map[state]struct{ owned, keepsFolder bool }{
+	stateBooting: {true, true}, stateHolder: {true, true}, stateStandby: {true, true}, stateWarm: {true, true}, stateClaimed: {true, true},
+	stateRemoving: {true, true}, stateReleased: {false, true}, stateStray: {false, true}, stateLeftover: {false, false},
+}
+
 func TestStates(t *testing.T) {
-	for state, want := range map[state]struct{ owned, keepsFolder bool }{
-		stateBooting: {true, true}, stateHolder: {true, true}, stateStandby: {true, true}, stateWarm: {true, true}, stateClaimed: {true, true},
-		stateRemoving: {true, true}, stateReleased: {false, true}, stateStray: {false, true}, stateLeftover: {false, false}, "": {false, false},
-	} {
+	for state, want := range meanings {
 		if state.owned() != want.owned || state.keepsFolder() != want.keepsFolder {
 			t.Errorf("%q is owned: %t, keeps its folder: %t, want %t and %t", state, state.owned(), state.keepsFolder(), want.owned, want.keepsFolder)
 		}
+	}
+	if none := state(""); none.owned() || none.keepsFolder() {
+		t.Error("a sandbox that is not known is owned, or keeps its folder")
+	}
+}
+
+// TestStatesInDocs: the diagram in docs/architecture.md has every state, and no other.
+func TestStatesInDocs(t *testing.T) {
+	text, err := os.ReadFile("../../docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, part, _ := strings.Cut(string(text), "## Life of a sandbox")
+	part, _, _ = strings.Cut(part, "## After a crash")
+	drawn := map[state]bool{}
+	for _, match := range regexp.MustCompile(`(?m)^    (\S+) --> (\w+|\[\*\])`).FindAllStringSubmatch(part, -1) {
+		for _, name := range match[1:] {
+			drawn[state(strings.ToLower(name))] = name != "[*]"
+		}
+	}
+	delete(drawn, "[*]")
+	for state := range meanings {
+		if !drawn[state] || !regexp.MustCompile(`(?m)^\| [a-z, ]*`+string(state)).MatchString(part) {
+			t.Errorf("state %s is not in the diagram or not in the table", state)
+		}
+		delete(drawn, state)
+	}
+	for name := range drawn {
+		t.Errorf("the diagram has %s, which is no state", name)
 	}
 }
 
