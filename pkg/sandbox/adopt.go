@@ -14,7 +14,7 @@ import (
 // one is started: its pod's logs and exit codes are inside. ErrNotFound says
 // that it is gone for good.
 func (m *Maker) Adopt(ctx context.Context, name string) (*Sandbox, error) {
-	found, err := containers(ctx, m.config, m.host, name)
+	found, err := containers(ctx, m.config, m.host.List, name)
 	if err != nil {
 		return nil, err
 	}

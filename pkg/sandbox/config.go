@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -17,27 +16,13 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 )
 
-// Host is what is needed of the host's engine.
+// Host is what all parts of this package need of the host's engine.
 type Host interface {
-	Create(context.Context, engine.Spec) (string, error)
-	CreateOnce(context.Context, engine.Spec) (string, error)
-	Start(context.Context, string) error
-	// Accepts is nil unless the engine is being stopped or is away.
-	Accepts(context.Context) error
-	Stop(ctx context.Context, id string, grace time.Duration) error
-	Inspect(context.Context, string) (engine.Container, error)
-	List(context.Context, ...string) ([]engine.Container, error)
-	Logs(context.Context, string, engine.LogOptions, io.Writer) error
-	Remove(context.Context, string) error
-	Rename(context.Context, string, string) error
-	Update(context.Context, string, engine.Bounds) error
-	Wait(context.Context, string) (engine.State, error)
-	CreateNetwork(context.Context, engine.NetworkSpec) error
-	Join(ctx context.Context, network, id string) error
-	RemoveNetwork(context.Context, string) error
-	ListNetworks(context.Context, ...string) ([]engine.Network, error)
-	UnusedVolumes(context.Context, ...string) ([]engine.Volume, error)
-	RemoveVolume(context.Context, string) error
+	MakerHost
+	NetworksHost
+	FinderHost
+	RemoverHost
+	StoreHost
 }
 
 // Config says how sandboxes are made. Fields that are left out of its JSON do not shape

@@ -11,14 +11,20 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 )
 
+// FinderHost is what a Finder needs of the host's engine.
+type FinderHost interface {
+	List(ctx context.Context, labels ...string) ([]engine.Container, error)
+	ListNetworks(ctx context.Context, labels ...string) ([]engine.Network, error)
+}
+
 // Finder finds the sandboxes that are on the host's engine, by their labels.
 type Finder struct {
 	config Config
-	host   Host
+	host   FinderHost
 }
 
 // NewFinder returns one for the sandboxes of an instance.
-func NewFinder(config Config, host Host) *Finder { return &Finder{config: config, host: host} }
+func NewFinder(config Config, host FinderHost) *Finder { return &Finder{config: config, host: host} }
 
 // Found is what there is on the host's engine.
 type Found struct {
@@ -64,7 +70,7 @@ func (f *Finder) Named(ctx context.Context, podUID string) (string, error) {
 
 // Runs says whether the named sandbox's container runs. One that is gone does not.
 func (f *Finder) Runs(ctx context.Context, name string) (bool, error) {
-	found, err := containers(ctx, f.config, f.host, name)
+	found, err := containers(ctx, f.config, f.host.List, name)
 	if err != nil {
 		return false, fmt.Errorf("look for sandbox %s: %w", name, err)
 	}
@@ -72,8 +78,8 @@ func (f *Finder) Runs(ctx context.Context, name string) (bool, error) {
 }
 
 // containers of the named sandbox but the holder of its network: one, or none.
-func containers(ctx context.Context, config Config, host Host, name string) ([]engine.Container, error) {
-	found, err := host.List(ctx, config.labelledAs(name)...)
+func containers(ctx context.Context, config Config, list func(context.Context, ...string) ([]engine.Container, error), name string) ([]engine.Container, error) {
+	found, err := list(ctx, config.labelledAs(name)...)
 	return slices.DeleteFunc(found, isHolder), err
 }
 

@@ -20,15 +20,23 @@ type Guard interface {
 	Guarded(ctx context.Context, bridge string) error
 }
 
+// NetworksHost is what Networks need of the host's engine.
+type NetworksHost interface {
+	CreateNetwork(context.Context, engine.NetworkSpec) error
+	Join(ctx context.Context, network, id string) error
+	RemoveNetwork(ctx context.Context, id string) error
+	ListNetworks(ctx context.Context, labels ...string) ([]engine.Network, error)
+}
+
 // Networks makes and removes the networks of sandboxes, each in a range of its own.
 type Networks struct {
 	config  Config
-	host    Host
+	host    NetworksHost
 	subnets *subnets
 }
 
 // NewNetworks returns those with the configured ranges, all of them free.
-func NewNetworks(config Config, host Host) *Networks {
+func NewNetworks(config Config, host NetworksHost) *Networks {
 	return &Networks{config: config, host: host, subnets: newSubnets(config.Subnets)}
 }
 

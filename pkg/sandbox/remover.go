@@ -8,13 +8,22 @@ import (
 
 	"github.com/containerd/errdefs"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 )
+
+// RemoverHost is what a Remover needs of the host's engine.
+type RemoverHost interface {
+	List(ctx context.Context, labels ...string) ([]engine.Container, error)
+	Remove(ctx context.Context, id string) error
+	UnusedVolumes(ctx context.Context, labels ...string) ([]engine.Volume, error)
+	RemoveVolume(ctx context.Context, name string) error
+}
 
 // Remover removes what is there of sandboxes. All of it may be repeated.
 type Remover struct {
 	config   Config
-	host     Host
+	host     RemoverHost
 	networks *Networks
 	// keepVolumes leaves volumes alone that no container uses.
 	keepVolumes bool
@@ -24,7 +33,7 @@ type Remover struct {
 
 // NewRemover returns one. With keepVolumes it leaves volumes alone that the engine did
 // not remove with their container.
-func NewRemover(config Config, host Host, networks *Networks, keepVolumes bool) *Remover {
+func NewRemover(config Config, host RemoverHost, networks *Networks, keepVolumes bool) *Remover {
 	return &Remover{config: config, host: host, networks: networks, keepVolumes: keepVolumes}
 }
 

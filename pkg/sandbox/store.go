@@ -13,6 +13,15 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 )
 
+// StoreHost is what a Store needs of the host's engine.
+type StoreHost interface {
+	// CreateOnce returns the container that has the name already, if there is one.
+	CreateOnce(context.Context, engine.Spec) (string, error)
+	Start(ctx context.Context, id string) error
+	List(ctx context.Context, labels ...string) ([]engine.Container, error)
+	Remove(ctx context.Context, id string) error
+}
+
 // Store is an engine of docker-sd's own that no pod runs in, for hosts whose
 // images have a layout that cannot be shared. Images are loaded into it once; its
 // data is a volume that sandboxes mount read-only. It may lose anything at any
@@ -20,7 +29,7 @@ import (
 type Store struct {
 	config Config
 	dir    string
-	host   Host
+	host   StoreHost
 	engine *engine.Client
 	// turn is held while the engine's container is made or started.
 	turn chan struct{}
@@ -28,7 +37,7 @@ type Store struct {
 
 // NewStore makes a Store that does nothing until it is used. Its socket is in
 // dir; its container is made as that of a sandbox.
-func NewStore(config Config, dir string, host Host) (*Store, error) {
+func NewStore(config Config, dir string, host StoreHost) (*Store, error) {
 	inner, err := connectEngine(dir, nil)
 	if err != nil {
 		return nil, err

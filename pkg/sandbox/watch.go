@@ -24,16 +24,23 @@ func (m *Maker) lastWords(ctx context.Context, id string) string {
 	return ": " + strings.Join(strings.Fields(log.String()), " ")
 }
 
+// watcherHost is what a watcher needs of the host's engine.
+type watcherHost interface {
+	// Wait returns when the container does not run any more.
+	Wait(ctx context.Context, id string) (engine.State, error)
+	Stop(ctx context.Context, id string, grace time.Duration) error
+}
+
 // watcher waits for the end of sandboxes.
 type watcher struct {
-	host    Host
+	host    watcherHost
 	gone    func(*Sandbox)
 	life    context.Context
 	end     context.CancelFunc
 	running sync.WaitGroup
 }
 
-func newWatcher(host Host, gone func(*Sandbox)) *watcher {
+func newWatcher(host watcherHost, gone func(*Sandbox)) *watcher {
 	life, end := context.WithCancel(context.Background())
 	return &watcher{host: host, gone: gone, life: life, end: end}
 }
