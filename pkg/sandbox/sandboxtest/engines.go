@@ -3,6 +3,7 @@ package sandboxtest
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 )
@@ -105,12 +107,12 @@ func (e *Engines) serve(dir string) error {
 		return err
 	}
 	var imported atomic.Bool
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { e.answer(w, r, &imported) })}
+	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { e.answer(w, r, &imported) })}
 	server.SetKeepAlivesEnabled(false)
 	e.mu.Lock()
 	e.servers[dir] = server
 	e.mu.Unlock()
-	go server.Serve(listener)
+	go func() { _ = server.Serve(listener) }() // until it is closed
 	return nil
 }
 
@@ -228,22 +230,25 @@ func (e *Engines) answer(w http.ResponseWriter, r *http.Request, imported *atomi
 	case path == "/_ping":
 	case path == "/images/create":
 		imported.Store(r.URL.Query().Get("fromSrc") == "-")
-		w.Write([]byte(`{"status":"sha256:empty"}`))
+		write(w, `{"status":"sha256:empty"}`)
 	case strings.HasPrefix(path, "/images/docker-sd.invalid/empty") && !imported.Load():
 		w.WriteHeader(http.StatusNotFound)
-		w.Write([]byte(`{"message":"No such image"}`))
+		write(w, `{"message":"No such image"}`)
 	case path == "/containers/json":
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		w.Write([]byte(orElse(e.listed, "[]")))
+		write(w, orElse(e.listed, "[]"))
 	case path == "/containers/create":
 		w.WriteHeader(http.StatusCreated)
-		w.Write([]byte(`{"Id":"primer"}`))
+		write(w, `{"Id":"primer"}`)
 	case strings.HasSuffix(path, "/wait"):
-		w.Write([]byte(`{"StatusCode":0}`))
+		write(w, `{"StatusCode":0}`)
 	case strings.HasSuffix(path, "/json"):
-		w.Write([]byte(`{"Id":"primer","State":{"Status":"exited"}}`))
+		write(w, `{"Id":"primer","State":{"Status":"exited"}}`)
 	default:
 		w.WriteHeader(http.StatusNoContent)
 	}
 }
+
+// write answers a caller, which may have left.
+func write(w io.Writer, text string) { _, _ = io.WriteString(w, text) }

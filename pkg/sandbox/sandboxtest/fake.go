@@ -76,6 +76,7 @@ func (h *Fake) enter(ctx context.Context, call, subject string) error {
 	return before(ctx, call, subject)
 }
 
+// Create makes a container.
 func (h *Fake) Create(ctx context.Context, spec engine.Spec) (string, error) {
 	h.Mu.Lock()
 	h.created = append(h.created, time.Now())
@@ -94,6 +95,7 @@ func (h *Fake) Create(ctx context.Context, spec engine.Spec) (string, error) {
 	return id, nil
 }
 
+// CreateOnce makes one unless one has the name.
 func (h *Fake) CreateOnce(ctx context.Context, spec engine.Spec) (string, error) {
 	h.Mu.Lock()
 	for id, c := range h.Containers {
@@ -106,8 +108,10 @@ func (h *Fake) CreateOnce(ctx context.Context, spec engine.Spec) (string, error)
 	return h.Create(ctx, spec)
 }
 
+// Accepts is nil: it is not being stopped.
 func (h *Fake) Accepts(ctx context.Context) error { return h.enter(ctx, "Accepts", "") }
 
+// Start runs a container, and the engine in it if it is a sandbox.
 func (h *Fake) Start(ctx context.Context, id string) error {
 	if err := h.enter(ctx, "Start", id); err != nil {
 		return err
@@ -165,6 +169,7 @@ func (h *Fake) Kill(id string) {
 	close(c.stopped)
 }
 
+// Inspect describes a container.
 func (h *Fake) Inspect(ctx context.Context, id string) (engine.Container, error) {
 	if err := h.enter(ctx, "Inspect", id); err != nil {
 		return engine.Container{}, err
@@ -187,6 +192,7 @@ func carries(has map[string]string, labels []string) bool {
 	return true
 }
 
+// List lists the containers that carry labels.
 func (h *Fake) List(ctx context.Context, labels ...string) ([]engine.Container, error) {
 	if err := h.enter(ctx, "List", ""); err != nil {
 		return nil, err
@@ -202,11 +208,13 @@ func (h *Fake) List(ctx context.Context, labels ...string) ([]engine.Container, 
 	return out, nil
 }
 
+// Logs writes the last words of an engine.
 func (h *Fake) Logs(_ context.Context, _ string, _ engine.LogOptions, w io.Writer) error {
 	_, err := io.WriteString(w, "dockerd: no space\nleft on device\n")
 	return err
 }
 
+// Remove removes a container, whatever it does.
 func (h *Fake) Remove(ctx context.Context, id string) error {
 	if err := h.enter(ctx, "Remove", id); err != nil {
 		return err
@@ -223,6 +231,7 @@ func (h *Fake) Remove(ctx context.Context, id string) error {
 	return nil
 }
 
+// UnusedVolumes lists Volumes.
 func (h *Fake) UnusedVolumes(ctx context.Context, _ ...string) ([]engine.Volume, error) {
 	if err := h.enter(ctx, "UnusedVolumes", ""); err != nil {
 		return nil, err
@@ -232,6 +241,7 @@ func (h *Fake) UnusedVolumes(ctx context.Context, _ ...string) ([]engine.Volume,
 	return slices.Clone(h.Volumes), nil
 }
 
+// RemoveVolume removes one of Volumes.
 func (h *Fake) RemoveVolume(ctx context.Context, name string) error {
 	if err := h.enter(ctx, "RemoveVolume", name); err != nil {
 		return err
@@ -242,6 +252,7 @@ func (h *Fake) RemoveVolume(ctx context.Context, name string) error {
 	return nil
 }
 
+// Rename gives a container another name, as a real engine not the one that it has.
 func (h *Fake) Rename(ctx context.Context, id, name string) error {
 	if err := h.enter(ctx, "Rename", id); err != nil {
 		return err
@@ -255,6 +266,7 @@ func (h *Fake) Rename(ctx context.Context, id, name string) error {
 	return nil
 }
 
+// Update changes the bounds of a container.
 func (h *Fake) Update(ctx context.Context, id string, b engine.Bounds) error {
 	if err := h.enter(ctx, "Update", id); err != nil {
 		return err
@@ -269,6 +281,7 @@ func (h *Fake) Update(ctx context.Context, id string, b engine.Bounds) error {
 	return nil
 }
 
+// Wait returns when a container does not run.
 func (h *Fake) Wait(ctx context.Context, id string) (engine.State, error) {
 	if err := h.enter(ctx, "Wait", id); err != nil {
 		return engine.State{}, err
@@ -291,6 +304,7 @@ func (h *Fake) Wait(ctx context.Context, id string) (engine.State, error) {
 	return engine.State{Status: engine.StatusExited}, nil
 }
 
+// CreateNetwork makes a network unless its range or name is taken.
 func (h *Fake) CreateNetwork(ctx context.Context, spec engine.NetworkSpec) error {
 	if err := h.enter(ctx, "CreateNetwork", spec.Name); err != nil {
 		return err
@@ -328,6 +342,7 @@ func (h *Fake) Join(ctx context.Context, network, id string) error {
 	return nil
 }
 
+// RemoveNetwork removes one that nothing running is in.
 func (h *Fake) RemoveNetwork(ctx context.Context, name string) error {
 	if err := h.enter(ctx, "RemoveNetwork", name); err != nil {
 		return err
@@ -343,6 +358,7 @@ func (h *Fake) RemoveNetwork(ctx context.Context, name string) error {
 	return nil
 }
 
+// ListNetworks lists the networks that carry labels.
 func (h *Fake) ListNetworks(ctx context.Context, labels ...string) ([]engine.Network, error) {
 	if err := h.enter(ctx, "ListNetworks", ""); err != nil {
 		return nil, err
