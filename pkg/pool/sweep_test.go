@@ -5,6 +5,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -164,10 +165,10 @@ func TestSweepRemovesLeftovers(t *testing.T) {
 	for _, dry := range []bool{false, true} {
 		bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 			config.Size, config.StrayDryRun = 0, dry
-			busy := true
+			var free atomic.Bool
 			remove := config.RemoveFolder
 			config.RemoveFolder = func(ctx context.Context, path string) error {
-				if busy {
+				if !free.Load() {
 					return errdefs.ErrUnavailable
 				}
 				return remove(ctx, path)
@@ -180,7 +181,7 @@ func TestSweepRemovesLeftovers(t *testing.T) {
 			}
 			advance(2 * time.Minute)
 			wantSame(t, "folders while they cannot be removed", folders(t, config), 1)
-			busy = false
+			free.Store(true)
 			advance(time.Minute)
 			wantSame(t, "folders", folders(t, config), 0)
 		})
