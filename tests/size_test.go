@@ -24,7 +24,7 @@ var tooLong = map[string]bool{
 	"TestHooksAreDiscreet": true, "TestDataFolderFails": true, "TestFirewallLives": true,
 	"TestImageCredentials": true, "TestSandboxHasItsPodsBounds": true,
 	"TestWebPagesReachNoPod": true,
-	"FuzzPod":                true, "../pkg/pool/restore_test.go": true,
+	"FuzzPod":                true,
 }
 
 // TestSizes: files and functions can be read at a glance.

@@ -28,6 +28,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/writeback"
 )
@@ -223,7 +224,7 @@ func (d *daemon) makeParts(ctx context.Context, info engine.Info, shares shares,
 	sharing := images.Layers(images.Mode(d.settings.ImageSharing), info)
 	log.G(ctx).WithField("sharing", sharing.Root != "" || sharing.Library).Info(sharing.Why)
 	sandboxes := sandboxConfig(ctx, d.settings, d.host, info, sharing, shares.each)
-	sandboxes.Observer = d.observer.tell
+	sandboxes.Observer, sandboxes.Calls = d.observer.tell, d.observer.tell.Call
 	sandboxes.FetchImage = func(ctx context.Context) error { return p.images.Fetch(ctx, sandboxes.Image) }
 	if sandboxes.Init, err = initbinary.Install(filepath.Join(d.settings.DataRootFolder, "init")); err != nil {
 		return nil, err
@@ -233,7 +234,7 @@ func (d *daemon) makeParts(ctx context.Context, info engine.Info, shares shares,
 	}
 	var library images.Library
 	if sharing.Library {
-		store, err := pool.NewStore(sandboxes, filepath.Join(d.settings.DataRootFolder, "images"), d.host)
+		store, err := sandbox.NewStore(sandboxes.Config, filepath.Join(d.settings.DataRootFolder, "images"), d.host)
 		if err != nil {
 			return nil, err
 		}
@@ -356,7 +357,7 @@ func (d *daemon) podsConfig(info engine.Info) pods.Config {
 		policy.ClaimFallback = cvmfs
 	}
 	return pods.Config{Dir: s.DataRootFolder, MaxPods: s.MaxPods, Tombstones: s.TombstonePeriod, Volumes: policy,
-		Node: podspec.Node{PrivilegedSandbox: s.SandboxPrivileged, AllowPrivileged: s.AllowPrivilegedPods, Capabilities: pool.Capabilities,
+		Node: podspec.Node{PrivilegedSandbox: s.SandboxPrivileged, AllowPrivileged: s.AllowPrivilegedPods, Capabilities: sandbox.Capabilities,
 			TrustAnnotations: s.TrustedAnnotationFlags, ExpandValues: s.ExpandEnvironmentValues, UnsafeSysctls: s.AllowedUnsafeSysctls,
 			HostNetworkIsSandbox: s.HostNetworkIsSandbox, CPUs: info.CPUs, Allocatable: policy.Allocatable,
 			Log: engine.LogLimits{MaxBytes: s.ContainerLogMaxSize, MaxFiles: s.ContainerLogMaxFiles}},

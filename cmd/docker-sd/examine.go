@@ -28,6 +28,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initbinary"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/preflight"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // examination gathers the facts that checks judge. It makes sandboxes as docker-sd does.
@@ -115,9 +116,9 @@ func (p *examination) lookAtEngine(ctx context.Context, r *preflight.Report, inf
 	sharing := images.Layers(images.Mode(s.ImageSharing), info)
 	wanted := s.ImageSharing == config.ImageSharingAuto || s.ImageSharing == config.ImageSharingShared
 	r.Add(preflight.Sharing(info, sharing.Root != "", wanted, sharing.Why), preflight.LiveRestore(info), preflight.Cgroups(info))
-	profiles, seen := pool.AppArmorProfiles(os.DirFS("/"))
+	profiles, seen := sandbox.AppArmorProfiles(os.DirFS("/"))
 	r.Add(preflight.AppArmor(preflight.Confinement{Engine: info.AppArmor, Seen: seen, Profiles: profiles,
-		Setting: s.SandboxAppArmorProfile, Privileged: s.SandboxPrivileged, Ours: pool.AppArmorSandbox}))
+		Setting: s.SandboxAppArmorProfile, Privileged: s.SandboxPrivileged, Ours: sandbox.AppArmorSandbox}))
 	sandboxes := p.sandboxConfig(ctx, info, shares{})
 	known := pool.New(sandboxes, p.host)
 	defer known.Close()
@@ -141,7 +142,7 @@ func (p *examination) sandboxConfig(ctx context.Context, info engine.Info, share
 // networks judges the ranges of the sandboxes' networks by the host's routes and the engine's
 // networks.
 func (p *examination) networks(ctx context.Context, parents []netip.Prefix) preflight.Line {
-	n := preflight.Networks{Parents: parents, Configured: len(p.settings.DockerNetworkSubnet) > 0, Cut: pool.Networks(parents), Wanted: p.sandboxes()}
+	n := preflight.Networks{Parents: parents, Configured: len(p.settings.DockerNetworkSubnet) > 0, Cut: sandbox.Subnets(parents), Wanted: p.sandboxes()}
 	// Without routes nothing is known to overlap, as for the daemon.
 	n.Routes, _ = hostnet.Routes("/proc")
 	found, err := p.host.ListNetworks(ctx)
@@ -342,7 +343,7 @@ func (p *examination) lookAtSandbox(ctx context.Context, r *preflight.Report, in
 	}
 	times, err := preflight.Boot(ctx, config, p.host, func(ctx context.Context, into *engine.Client) (string, error) {
 		return p.host.CopyImage(ctx, into, ref)
-	}, func(s *pool.Sandbox) { found.Elsewhere = group != nil && !group.Holds(s.ID) })
+	}, func(s *sandbox.Sandbox) { found.Elsewhere = group != nil && !group.Holds(s.ID) })
 	err = errors.Join(err, remove())
 	r.Add(preflight.Booted(times, err))
 	if err == nil {
@@ -353,7 +354,7 @@ func (p *examination) lookAtSandbox(ctx context.Context, r *preflight.Report, in
 // dockerdOf has the dockerd of an image say its version. Its container is one
 // that a later check would take for a sandbox that was left behind.
 func (p *examination) dockerdOf(ctx context.Context, ref string, sandboxes pool.Config) (string, error) {
-	name := pool.AssignedName(uuid.NewString())
+	name := sandbox.AssignedName(uuid.NewString())
 	return preflight.Output(ctx, p.host, engine.Spec{Name: name, Image: ref, Entrypoint: []string{"/bin/sh", "-c", "exec dockerd --version"},
 		Network: "none", CapDrop: []string{"ALL"}, ReadonlyRootfs: true,
 		Labels: map[string]string{engine.LabelInstance: sandboxes.Instance, engine.LabelSandbox: name, engine.LabelFolder: sandboxes.Dir}})

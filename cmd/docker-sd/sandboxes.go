@@ -15,6 +15,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/hostnet"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
@@ -23,17 +24,18 @@ import (
 func sandboxConfig(ctx context.Context, s config.Config, host hostnet.Engine, info engine.Info, sharing images.Sharing, limits engine.Resources) pool.Config {
 	volume := ""
 	if sharing.Library {
-		volume = pool.StoreVolume(s.Instance)
+		volume = sandbox.StoreVolume(s.Instance)
 	}
-	out := pool.Config{
+	each := sandbox.Config{
 		Instance: s.Instance, Dir: filepath.Join(s.DataRootFolder, "sandboxes"), Image: s.SandboxImageName(),
-		Size: s.AvailableDinds, Standby: s.Standbys(), Holders: s.Holders(), Parallel: s.BootParallel(), BootTimeout: s.SandboxBootTimeout, StrayGrace: s.StrayGracePeriod, StrayDryRun: s.StrayDryRun,
-		RemoveFolder: volumes.Remove,
-		Privileged:   s.SandboxPrivileged, AppArmor: pool.AppArmorFor(os.DirFS("/"), s.AppArmorProfile()), Store: sharing.Root, StoreVolume: volume, Subnets: hostnet.SandboxRanges(ctx, s.DockerNetworkSubnet, host), Mounts: hostMounts(ctx, s),
+		BootTimeout: s.SandboxBootTimeout, RemoveFolder: volumes.Remove,
+		Privileged: s.SandboxPrivileged, AppArmor: sandbox.AppArmorFor(os.DirFS("/"), s.AppArmorProfile()),
+		Store: sharing.Root, StoreVolume: volume, Subnets: hostnet.SandboxRanges(ctx, s.DockerNetworkSubnet, host), Mounts: hostMounts(ctx, s),
 		Resources: limits,
 	}
-	out.Confine(info)
-	return out
+	each.Confine(info)
+	return pool.Config{Config: each, Size: s.AvailableDinds, Standby: s.Standbys(), Holders: s.Holders(), Parallel: s.BootParallel(),
+		StrayGrace: s.StrayGracePeriod, StrayDryRun: s.StrayDryRun}
 }
 
 // imagesConfig is how images get into sandboxes that share what sharing says; changed is

@@ -20,7 +20,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/monitor"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/nvml"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/sysfs"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // Config says which accelerators pods may have, and how.
@@ -50,8 +50,8 @@ type Config struct {
 
 // Pool is what the accelerators need of the pool of sandboxes.
 type Pool interface {
-	SetHardware(pool.Hardware)
-	Try(ctx context.Context, h pool.Hardware, check func(context.Context, *pool.Sandbox) error) error
+	SetHardware(sandbox.Hardware)
+	Try(ctx context.Context, h sandbox.Hardware, check func(context.Context, *sandbox.Sandbox) error) error
 }
 
 // Host is what the accelerators need of the host's engine.
@@ -186,8 +186,8 @@ func (a *Accelerators) equip(ctx context.Context, devices []gpu.Device) {
 }
 
 // hardware puts edits into the terms of the pool.
-func hardware(in inject.Edits) pool.Hardware {
-	return pool.Hardware{Devices: in.EngineDevices(), Mounts: in.EngineMounts(), Env: in.Env, Runtime: in.Runtime, CDIDevices: in.CDIDevices}
+func hardware(in inject.Edits) sandbox.Hardware {
+	return sandbox.Hardware{Devices: in.EngineDevices(), Mounts: in.EngineMounts(), Env: in.Env, Runtime: in.Runtime, CDIDevices: in.CDIDevices}
 }
 
 // sort tells devices that a sandbox can be given from the others, with the reason.

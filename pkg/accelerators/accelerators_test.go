@@ -17,7 +17,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/inject"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // gpuLab is a host with GPUs, its engine and its pool, all made up.
@@ -28,9 +28,9 @@ type gpuLab struct {
 	containers []engine.Container
 	inspected  int
 
-	hardware pool.Hardware
+	hardware sandbox.Hardware
 	sets     int
-	tried    []pool.Hardware
+	tried    []sandbox.Hardware
 	// trial is the outcome of booting a sandbox to try a strategy.
 	trial error
 }
@@ -51,9 +51,9 @@ func (l *gpuLab) Inspect(_ context.Context, id string) (engine.Container, error)
 	return engine.Container{}, errdefs.ErrNotFound
 }
 
-func (l *gpuLab) SetHardware(h pool.Hardware) { l.hardware, l.sets = h, l.sets+1 }
+func (l *gpuLab) SetHardware(h sandbox.Hardware) { l.hardware, l.sets = h, l.sets+1 }
 
-func (l *gpuLab) Try(_ context.Context, h pool.Hardware, _ func(context.Context, *pool.Sandbox) error) error {
+func (l *gpuLab) Try(_ context.Context, h sandbox.Hardware, _ func(context.Context, *sandbox.Sandbox) error) error {
 	l.tried = append(l.tried, h)
 	return l.trial
 }

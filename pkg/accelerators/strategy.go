@@ -16,7 +16,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/inject"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // strategy is the way in which NVIDIA's devices get into containers. It is
@@ -130,7 +130,7 @@ func (a *Accelerators) try(ctx context.Context, s inject.Strategy, devices []gpu
 	if err := supports(host, in); err != nil {
 		return fmt.Errorf("the host's engine: %w", err)
 	}
-	return a.sandboxes.Try(ctx, hardware(in), func(ctx context.Context, s *pool.Sandbox) error {
+	return a.sandboxes.Try(ctx, hardware(in), func(ctx context.Context, s *sandbox.Sandbox) error {
 		inside, err := s.Engine.Info(ctx)
 		if err != nil {
 			return err

@@ -27,6 +27,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/interlink"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
@@ -268,7 +269,7 @@ func TestShutdownEndsWithItsContext(t *testing.T) {
 
 // The parts that hold a pod back where its image, or its sandbox's, is looked for.
 type (
-	noEngine  struct{ pool.Host }
+	noEngine  struct{ sandbox.Host }
 	noImages  struct{ pods.Images }
 	noDevices struct{ pods.Accelerators }
 )
@@ -298,8 +299,9 @@ func (noDevices) Health(string, string) ([]v1.ResourceStatus, string) { return n
 func startingPod(t *testing.T) *api.Server {
 	t.Helper()
 	dir := t.TempDir()
-	sandboxes := pool.New(pool.Config{Dir: filepath.Join(dir, "sandboxes"), RemoveFolder: func(_ context.Context, path string) error { return os.RemoveAll(path) }, BootTimeout: time.Hour,
-		FetchImage: func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}, noEngine{})
+	sandboxes := pool.New(pool.Config{Config: sandbox.Config{Dir: filepath.Join(dir, "sandboxes"), BootTimeout: time.Hour,
+		RemoveFolder: func(_ context.Context, path string) error { return os.RemoveAll(path) },
+		FetchImage:   func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}}, noEngine{})
 	t.Cleanup(sandboxes.Close)
 	manager := pods.New(pods.Config{Dir: dir, MaxPods: 1}, sandboxes, noImages{}, noDevices{})
 	t.Cleanup(manager.Close)

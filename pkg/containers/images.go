@@ -17,15 +17,15 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // Source makes an image usable in a sandbox.
 type Source interface {
 	OnHost(ctx context.Context, want images.Want) (engine.Image, error)
-	Find(ctx context.Context, s *pool.Sandbox, onHost engine.Image) (images.Image, images.Presence, error)
-	Ensure(ctx context.Context, s *pool.Sandbox, want images.Want) (images.Image, error)
+	Find(ctx context.Context, s *sandbox.Sandbox, onHost engine.Image) (images.Image, images.Presence, error)
+	Ensure(ctx context.Context, s *sandbox.Sandbox, want images.Want) (images.Image, error)
 	// Hold keeps an image on the host until the pod drops it.
 	Hold(podUID, hostID string)
 }
@@ -117,7 +117,7 @@ func (i *Images) Fetch(ctx context.Context) {
 // Lacks looks for the pod's images in its sandbox and tells whether one
 // came to the host after the sandbox was booted. What it finds is kept for the
 // containers' first start.
-func (i *Images) Lacks(ctx context.Context, s *pool.Sandbox) bool {
+func (i *Images) Lacks(ctx context.Context, s *sandbox.Sandbox) bool {
 	i.found = map[string]images.Image{}
 	newer := false
 	for ref, onHost := range i.onHost {

@@ -9,13 +9,13 @@ import (
 	"github.com/google/renameio/v2"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 	v1 "k8s.io/api/core/v1"
 )
 
 // WriteManagedFiles makes the files that kubelet manages: /etc/hosts, and one file per
 // container for its termination message. It may be repeated.
-func WriteManagedFiles(pod *v1.Pod, s *pool.Sandbox) error {
+func WriteManagedFiles(pod *v1.Pod, s *sandbox.Sandbox) error {
 	dir := filepath.Join(s.PodDir(), "managed")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("make the pod's managed files: %w", err)
@@ -41,9 +41,9 @@ func WriteManagedFiles(pod *v1.Pod, s *pool.Sandbox) error {
 }
 
 // hostsPath is the pod's /etc/hosts on the host.
-func hostsPath(s *pool.Sandbox) string { return filepath.Join(s.PodDir(), "managed", "hosts") }
+func hostsPath(s *sandbox.Sandbox) string { return filepath.Join(s.PodDir(), "managed", "hosts") }
 
 // messagePath is the file of a container's termination message on the host.
-func messagePath(s *pool.Sandbox, container string) string {
+func messagePath(s *sandbox.Sandbox, container string) string {
 	return filepath.Join(s.PodDir(), "managed", container+".message")
 }

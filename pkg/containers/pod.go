@@ -11,8 +11,8 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/probes"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -48,7 +48,7 @@ type Owner interface {
 
 // Stay is a pod's time in one sandbox.
 type Stay struct {
-	*pool.Sandbox
+	*sandbox.Sandbox
 	// Found says that containers may exist in the sandbox from before: docker-sd was
 	// restarted, or the sandbox stopped and was started again.
 	Found bool
@@ -71,7 +71,7 @@ func (p *Pod) Explain(message string) {
 
 // target is where a container's probes and hooks find it. Their commands may refer to
 // the variables of the container, as its own command may.
-func (p *Pod) target(s *pool.Sandbox, c *v1.Container, id string) probes.Target {
+func (p *Pod) target(s *sandbox.Sandbox, c *v1.Container, id string) probes.Target {
 	env := podspec.NewEnvironment(p.Spec, c, p.Node, s.IP)
 	return probes.Target{
 		PodIP:     func() string { return s.IP },

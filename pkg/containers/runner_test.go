@@ -9,7 +9,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // TestTrap4Delays are kubelet's.
@@ -31,7 +31,7 @@ func TestTrap4Delays(t *testing.T) {
 // TestMayHaveRun: a container that the engine calls created is started unless its
 // pod never restarts and nobody knows whether it has run.
 func TestMayHaveRun(t *testing.T) {
-	s := &pool.Sandbox{Dir: t.TempDir()}
+	s := &sandbox.Sandbox{Dir: t.TempDir()}
 	socket := filepath.Join(s.Dir, "docker.sock")
 	if err := os.WriteFile(socket, nil, 0o600); err != nil {
 		t.Fatal(err)

@@ -14,15 +14,15 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/probes"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // StopAll ends the pod's containers: the main ones side by side, then the
 // sidecars in the reverse of their order, all within the grace period. An error
 // says that one of them may run on.
-func (p *Pod) StopAll(ctx context.Context, s *pool.Sandbox, grace time.Duration) error {
+func (p *Pod) StopAll(ctx context.Context, s *sandbox.Sandbox, grace time.Duration) error {
 	deadline := time.Now().Add(grace)
 	var stopping errgroup.Group
 	for _, c := range plainContainers(p.Spec) {
@@ -32,7 +32,7 @@ func (p *Pod) StopAll(ctx context.Context, s *pool.Sandbox, grace time.Duration)
 }
 
 // StopSidecars stops the sidecars in the reverse of their order, within the grace period.
-func (p *Pod) StopSidecars(ctx context.Context, s *pool.Sandbox, grace time.Duration) error {
+func (p *Pod) StopSidecars(ctx context.Context, s *sandbox.Sandbox, grace time.Duration) error {
 	deadline := time.Now().Add(grace)
 	inits := p.Spec.Spec.InitContainers
 	var problems []error
@@ -65,7 +65,7 @@ const engineReturns = 5 * time.Second
 // stopContainer runs the preStop hook, then SIGTERM, then SIGKILL, within grace. An
 // engine that is away meanwhile is asked again. An error says that the container
 // may run on; one that is gone, or whose sandbox is, does not.
-func (p *Pod) stopContainer(ctx context.Context, s *pool.Sandbox, c *v1.Container, grace time.Duration) error {
+func (p *Pod) stopContainer(ctx context.Context, s *sandbox.Sandbox, c *v1.Container, grace time.Duration) error {
 	now, _ := p.Statuses.Instance(c.Name)
 	if now.ID == "" {
 		return nil
@@ -98,7 +98,7 @@ func (p *Pod) stopContainer(ctx context.Context, s *pool.Sandbox, c *v1.Containe
 // runPreStop runs a container's hook. Its failure does not keep the container from
 // being stopped. The log has how it failed, and not the error: that holds what the
 // hook has written, or what its command is called.
-func (p *Pod) runPreStop(ctx context.Context, s *pool.Sandbox, c *v1.Container, id string, grace time.Duration) {
+func (p *Pod) runPreStop(ctx context.Context, s *sandbox.Sandbox, c *v1.Container, id string, grace time.Duration) {
 	if c.Lifecycle == nil || c.Lifecycle.PreStop == nil || grace <= 0 {
 		return
 	}
@@ -120,7 +120,7 @@ func (p *Pod) runPreStop(ctx context.Context, s *pool.Sandbox, c *v1.Container, 
 
 // untilAnswered repeats a call to a sandbox's engine while that is away, unless ctx
 // or the sandbox ends.
-func untilAnswered(ctx context.Context, s *pool.Sandbox, call func() error) error {
+func untilAnswered(ctx context.Context, s *sandbox.Sandbox, call func() error) error {
 	tries := retry.New(200*time.Millisecond, 2*time.Second)
 	for {
 		err := call()
@@ -144,7 +144,7 @@ func GracePeriod(spec *v1.Pod, deletion *int64) time.Duration {
 }
 
 // isGone says that a sandbox has stopped.
-func isGone(s *pool.Sandbox) bool {
+func isGone(s *sandbox.Sandbox) bool {
 	select {
 	case <-s.Gone():
 		return true

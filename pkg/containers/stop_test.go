@@ -14,7 +14,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // moody is a sandbox's engine that breaks off some calls, as one that dies does.
@@ -83,7 +83,7 @@ func TestStopMeetsADeadEngine(t *testing.T) {
 			p := podFor(plainPod())
 			p.Statuses.SetInstance("main", "c")
 			began := time.Now()
-			err = p.StopAll(t.Context(), &pool.Sandbox{Engine: client}, 0)
+			err = p.StopAll(t.Context(), &sandbox.Sandbox{Engine: client}, 0)
 			if (err != nil) != c.fails {
 				t.Errorf("stopAll() = %v", err)
 			}
@@ -115,7 +115,7 @@ func TestFailedPreStopIsDiscreet(t *testing.T) {
 	defer client.Close()
 	pod := plainPod()
 	pod.Spec.Containers[0].Lifecycle = &v1.Lifecycle{PreStop: &v1.LifecycleHandler{Exec: &v1.ExecAction{Command: []string{"MARK-argv0"}}}}
-	p, s := podFor(pod), &pool.Sandbox{Engine: client}
+	p, s := podFor(pod), &sandbox.Sandbox{Engine: client}
 	hook := pod.Spec.Containers[0].Lifecycle.PreStop
 	if err := p.target(s, &pod.Spec.Containers[0], "c").Hook(t.Context(), hook); err == nil || !strings.Contains(err.Error(), "MARK") {
 		t.Fatalf("control: the hook's error is %v", err)

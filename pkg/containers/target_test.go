@@ -12,7 +12,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // TestHookCommandsAreExpanded: the commands of hooks, and those of probes, which go
@@ -42,7 +42,7 @@ func TestHookCommandsAreExpanded(t *testing.T) {
 	c := &pod.Spec.Containers[0]
 	c.Env = []v1.EnvVar{{Name: "TOOL", Value: "/bin/echo"}, {Name: "WORD", Value: "a $(TOOL)"}}
 	hook := &v1.LifecycleHandler{Exec: &v1.ExecAction{Command: []string{"$(TOOL)", "$(WORD)", "$$(WORD)", "$(OTHER)", "$WORD"}}}
-	if err := podFor(pod).target(&pool.Sandbox{Engine: client}, c, "c").Hook(t.Context(), hook); err == nil {
+	if err := podFor(pod).target(&sandbox.Sandbox{Engine: client}, c, "c").Hook(t.Context(), hook); err == nil {
 		t.Error("control: the hook's command did not reach the engine, which refuses it")
 	}
 	if want := []string{"/bin/echo", "a $(TOOL)", "$(WORD)", "$(OTHER)", "$WORD"}; !slices.Equal(asked, want) {

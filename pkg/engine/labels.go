@@ -3,7 +3,7 @@ package engine
 // Labels on everything that docker-sd makes. They are the second witness beside
 // the records: an object without our instance's label is never touched. A sandbox is
 // made before its pod is known, and an engine changes no label: that witness of the
-// pod is the name of its container (pool.AssignedName).
+// pod is the name of its container (sandbox.AssignedName).
 const (
 	// LabelInstance names the docker-sd that made the object.
 	LabelInstance = "docker-sd.instance"

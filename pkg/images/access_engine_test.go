@@ -10,7 +10,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine/enginetest"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // TestAccess_BrokenOff: an engine can break off its answer to a pull when the image has
@@ -54,7 +54,7 @@ func TestAccess_BrokenOff(t *testing.T) {
 func TestAccess_Library(t *testing.T) {
 	const hostID, insideID = "sha256:" + "aa", "sha256:" + "bb"
 	id := func(short string) string { return short + strings.Repeat("0", 62) }
-	stored := pool.StoredName(id(hostID))
+	stored := sandbox.StoredName(id(hostID))
 	for name, c := range map[string]struct {
 		policy images.Verification
 		ref    string
@@ -86,7 +86,7 @@ func TestAccess_Library(t *testing.T) {
 			defer inside.Close()
 			h.forget(privateRef)
 			h.pullErr = private(engine.Credentials{})
-			image, err := p.Ensure(t.Context(), &pool.Sandbox{Name: "s", Engine: inside}, images.Want{Ref: c.ref, Policy: v1.PullIfNotPresent, Keys: c.keys})
+			image, err := p.Ensure(t.Context(), &sandbox.Sandbox{Name: "s", Engine: inside}, images.Want{Ref: c.ref, Policy: v1.PullIfNotPresent, Keys: c.keys})
 			if got := reasonOf(t, err); got != c.reason || c.reason == "" && image.ID != id(insideID) {
 				t.Errorf("got %q with %v, want %q", image.ID, err, c.reason)
 			}

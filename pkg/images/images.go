@@ -11,8 +11,8 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // Config of a Provider.
@@ -125,7 +125,7 @@ func (p *Provider) OnHost(ctx context.Context, want Want) (engine.Image, error) 
 }
 
 // Find looks for an image of the host in a sandbox, without bringing it there.
-func (p *Provider) Find(ctx context.Context, s *pool.Sandbox, onHost engine.Image) (Image, Presence, error) {
+func (p *Provider) Find(ctx context.Context, s *sandbox.Sandbox, onHost engine.Image) (Image, Presence, error) {
 	if p.inside != nil {
 		return Image{}, Absent, nil
 	}
@@ -135,7 +135,7 @@ func (p *Provider) Find(ctx context.Context, s *pool.Sandbox, onHost engine.Imag
 // Ensure makes an image usable in a sandbox, by a transfer if need be. A
 // container that restarts does not depend on an image that the host has dropped.
 // An image that cannot be had, or that the pod may not use, is a PullError.
-func (p *Provider) Ensure(ctx context.Context, s *pool.Sandbox, want Want) (Image, error) {
+func (p *Provider) Ensure(ctx context.Context, s *sandbox.Sandbox, want Want) (Image, error) {
 	if p.inside != nil {
 		return p.inside.pull(ctx, s, want)
 	}

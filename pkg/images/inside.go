@@ -6,7 +6,7 @@ import (
 	"github.com/containerd/errdefs"
 	v1 "k8s.io/api/core/v1"
 
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // insidePulls are pulls by the engines of sandboxes.
@@ -17,7 +17,7 @@ type insidePulls struct {
 }
 
 // pull has the sandbox's own engine pull an image.
-func (i *insidePulls) pull(ctx context.Context, s *pool.Sandbox, want Want) (Image, error) {
+func (i *insidePulls) pull(ctx context.Context, s *sandbox.Sandbox, want Want) (Image, error) {
 	named, err := want.named()
 	if err != nil {
 		return Image{}, err

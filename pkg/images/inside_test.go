@@ -15,7 +15,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // sandboxEngine is an engine whose registry refuses all users but one. It notes
@@ -75,7 +75,7 @@ func TestPullInside_TriesTheNextCredentials(t *testing.T) {
 	defer p.Close()
 	keys := keysOf(map[string]string{"2": auths(t, map[string]string{"r.example": "b"}), "3": auths(t, map[string]string{"r.example": "c"}),
 		"1": auths(t, map[string]string{"r.example/": "a"})})
-	image, err := p.Ensure(t.Context(), &pool.Sandbox{Name: "s", Engine: client}, images.Want{Ref: "r.example/app:1", Policy: v1.PullIfNotPresent, Keys: keys})
+	image, err := p.Ensure(t.Context(), &sandbox.Sandbox{Name: "s", Engine: client}, images.Want{Ref: "r.example/app:1", Policy: v1.PullIfNotPresent, Keys: keys})
 	if err != nil || image.ID != "sha256:inside" {
 		t.Errorf("got %+v, error %v", image, err)
 	}

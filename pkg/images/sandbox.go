@@ -12,7 +12,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // copyingHost is what copies need of the host's engine.
@@ -50,7 +50,7 @@ func (i *sandboxImages) onHost(ctx context.Context, want Want) (engine.Image, er
 }
 
 // find is Provider.Find.
-func (i *sandboxImages) find(ctx context.Context, s *pool.Sandbox, onHost engine.Image) (Image, Presence, error) {
+func (i *sandboxImages) find(ctx context.Context, s *sandbox.Sandbox, onHost engine.Image) (Image, Presence, error) {
 	inside, err := i.lookup(ctx, s, onHost.ID)
 	switch {
 	case errdefs.IsNotFound(err) && i.shared:
@@ -68,22 +68,22 @@ func (i *sandboxImages) find(ctx context.Context, s *pool.Sandbox, onHost engine
 
 // lookup finds an image under its id on the host, or the name that it has where
 // it was imported or copied.
-func (i *sandboxImages) lookup(ctx context.Context, s *pool.Sandbox, hostID string) (engine.Image, error) {
+func (i *sandboxImages) lookup(ctx context.Context, s *sandbox.Sandbox, hostID string) (engine.Image, error) {
 	if i.library != nil {
 		if i.library.outlived(s.Booted, hostID) {
 			return engine.Image{}, errdefs.ErrNotFound
 		}
-		return s.Engine.Image(ctx, pool.StoredName(hostID))
+		return s.Engine.Image(ctx, sandbox.StoredName(hostID))
 	}
 	inside, err := s.Engine.Image(ctx, hostID)
 	if errdefs.IsNotFound(err) && !i.shared {
-		inside, err = s.Engine.Image(ctx, pool.StoredName(hostID))
+		inside, err = s.Engine.Image(ctx, sandbox.StoredName(hostID))
 	}
 	return inside, err
 }
 
 // ensure is Provider.Ensure.
-func (i *sandboxImages) ensure(ctx context.Context, s *pool.Sandbox, want Want) (Image, error) {
+func (i *sandboxImages) ensure(ctx context.Context, s *sandbox.Sandbox, want Want) (Image, error) {
 	onHost, err := i.onHost(ctx, want)
 	if err != nil {
 		// What the sandbox shares of the host may be another pod's.
@@ -114,7 +114,7 @@ func (i *sandboxImages) ensure(ctx context.Context, s *pool.Sandbox, want Want) 
 func asOnHost(inside engine.Image) []engine.Image {
 	var out []engine.Image
 	for _, tag := range inside.Tags {
-		if digest, stored := strings.CutPrefix(tag, pool.StoredName("")); stored {
+		if digest, stored := strings.CutPrefix(tag, sandbox.StoredName("")); stored {
 			onHost := inside
 			onHost.ID = "sha256:" + digest
 			out = append(out, onHost)
@@ -129,7 +129,7 @@ func asOnHost(inside engine.Image) []engine.Image {
 // clearStale removes an image from a sandbox if its shared layers are not
 // the host's any more, since a copy would build on them. An image that one of the
 // sandbox's containers was made from is whole, a copy or held, and is returned.
-func clearStale(ctx context.Context, s *pool.Sandbox, id string) (engine.Image, error) {
+func clearStale(ctx context.Context, s *sandbox.Sandbox, id string) (engine.Image, error) {
 	stale, err := s.Engine.Image(ctx, id)
 	if errdefs.IsNotFound(err) {
 		return engine.Image{}, nil
@@ -152,7 +152,7 @@ func clearStale(ctx context.Context, s *pool.Sandbox, id string) (engine.Image, 
 // transfer copies an image of the host into a sandbox, once for all callers, and returns it as
 // the sandbox's engine knows it. A copy that fails is a PullError, unless ctx has ended or an
 // engine is away.
-func (i *sandboxImages) transfer(ctx context.Context, s *pool.Sandbox, want Want, hostID string) (engine.Image, error) {
+func (i *sandboxImages) transfer(ctx context.Context, s *sandbox.Sandbox, want Want, hostID string) (engine.Image, error) {
 	ref := want.Ref
 	if want.Tell != nil {
 		want.Tell("copying image " + ref + " into the sandbox")
@@ -165,7 +165,7 @@ func (i *sandboxImages) transfer(ctx context.Context, s *pool.Sandbox, want Want
 		id, err := i.host.CopyImage(ctx, s.Engine, ref)
 		if err == nil && id != hostID {
 			// Another kind of store has another id for it, and it is asked for again.
-			err = s.Engine.TagImage(ctx, id, pool.StoredName(hostID))
+			err = s.Engine.TagImage(ctx, id, sandbox.StoredName(hostID))
 		}
 		done(err)
 		return id, err

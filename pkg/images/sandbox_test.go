@@ -11,7 +11,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine/enginetest"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // TestHalfSharedImage: a sandbox that was booted while the host dropped an image has its
@@ -28,7 +28,7 @@ func TestHalfSharedImage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer inside.Close()
-	s := &pool.Sandbox{Name: "s", Engine: inside}
+	s := &sandbox.Sandbox{Name: "s", Engine: inside}
 	for range 3 { // once for Find, twice for Ensure
 		e.Fail("GET /images/"+id+"/json", http.StatusInternalServerError, "layer does not exist")
 	}

@@ -10,9 +10,9 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // archive copies the logs of an ended pod out of its sandbox. It tries again where that
@@ -36,7 +36,7 @@ func (l *life) archive(ctx context.Context) lifecycle.Observation {
 
 // keepLogs writes the logs and then the record. Of a pod that was evicted the logs are
 // removed where a disk is full: they are what fills it.
-func (p *pod) keepLogs(ctx context.Context, s *pool.Sandbox) error {
+func (p *pod) keepLogs(ctx context.Context, s *sandbox.Sandbox) error {
 	evicted := p.wasEvicted()
 	err := p.logs.Keep(ctx, s.Engine)
 	if evicted && errors.Is(err, unix.ENOSPC) {
@@ -79,7 +79,7 @@ func (l *life) release(ctx context.Context) lifecycle.Observation {
 	if evicted {
 		err = errors.Join(l.node.sandboxes.Destroy(ctx, name), l.record.Note(func(*records.Record) {}))
 	} else {
-		err = l.node.sandboxes.Retire(ctx, name)
+		err = l.node.sandboxes.Release(ctx, name)
 	}
 	if err != nil && ctx.Err() == nil {
 		log.G(ctx).WithError(err).Warn("the ended pod's sandbox is left to the sweep")

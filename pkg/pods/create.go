@@ -11,8 +11,8 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 	v1 "k8s.io/api/core/v1"
 )
@@ -100,7 +100,7 @@ func (m *Manager) admit(ctx context.Context, p *pod, data volumes.Data) error {
 		err = p.record.Change(func(r *records.Record) {
 			r.Data, r.Devices = data, devices
 			// Not the name of the claim: a sandbox that is given back keeps that for the next pod.
-			r.JID, r.Sandbox = pool.AssignedName(string(uid)), p.claim.Name
+			r.JID, r.Sandbox = sandbox.AssignedName(string(uid)), p.claim.Name
 			if p.claim.Warm() {
 				r.Stage = lifecycle.StagePlaced
 			}

@@ -119,7 +119,7 @@ func (l *life) giveUp(ctx context.Context) lifecycle.Observation {
 func (l *life) retireSandbox(ctx context.Context) {
 	tries := retry.New(time.Second, 30*time.Second)
 	for {
-		err := l.node.sandboxes.Retire(ctx, l.record.Load().Sandbox)
+		err := l.node.sandboxes.Release(ctx, l.record.Load().Sandbox)
 		if err == nil || tries.Failed(ctx, "the sandbox of a pod that was lost could not be removed, trying again", err) != nil {
 			return
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/eviction"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // measureLimit bounds the measuring of one pod. What was seen until then counts.
@@ -42,7 +42,7 @@ func (m *Manager) DiskUsers(ctx context.Context) []eviction.User {
 
 // diskUser sums up the sandbox's folder, and the data of its engine, which its init
 // measures: a docker-sd in a container does not see it.
-func (p *pod) diskUser(ctx context.Context, s *pool.Sandbox) eviction.User {
+func (p *pod) diskUser(ctx context.Context, s *sandbox.Sandbox) eviction.User {
 	ctx, cancel := context.WithTimeout(log.WithLogger(ctx, log.G(p.life)), measureLimit)
 	defer cancel()
 	requests := resource.PodRequests(p.spec, resource.PodResourcesOptions{ExcludeOverhead: true})
@@ -54,7 +54,7 @@ func (p *pod) diskUser(ctx context.Context, s *pool.Sandbox) eviction.User {
 
 // containerUsers measures the containers that exist, those that have ended included: what
 // each has written to its file system, and its log.
-func (p *pod) containerUsers(ctx context.Context, s *pool.Sandbox) []eviction.Container {
+func (p *pod) containerUsers(ctx context.Context, s *sandbox.Sandbox) []eviction.Container {
 	var out []eviction.Container
 	for _, c := range podspec.Containers(p.spec) {
 		now, _ := p.statuses.Instance(c.Name)
@@ -72,7 +72,7 @@ func (p *pod) containerUsers(ctx context.Context, s *pool.Sandbox) []eviction.Co
 }
 
 // measureInside sums up a folder of the sandbox.
-func measureInside(ctx context.Context, s *pool.Sandbox, folder string) eviction.Amount {
+func measureInside(ctx context.Context, s *sandbox.Sandbox, folder string) eviction.Amount {
 	got, err := s.Init.Measure(ctx, folder)
 	if err != nil {
 		log.G(ctx).WithError(err).Debug("a folder of the sandbox was measured in part")

@@ -19,8 +19,8 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/interlink"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
@@ -88,7 +88,7 @@ func FuzzPod(f *testing.F) {
 		}
 	}
 	config := Config{Dir: "/data", MaxPods: 1,
-		Node:    podspec.Node{TrustAnnotations: true, AllowPrivileged: true, Capabilities: pool.Capabilities},
+		Node:    podspec.Node{TrustAnnotations: true, AllowPrivileged: true, Capabilities: sandbox.Capabilities},
 		Volumes: volumes.Policy{HostPathPrefixes: []string{"/tmp/hp"}, Claims: map[string]string{"claim1": "/claim"}, Private: "/data"}}
 	m := New(config, nil, nil, nil)
 	ctx := log.WithLogger(context.Background(), log.L.WithField("fuzz", true))
@@ -130,7 +130,7 @@ func FuzzPod(f *testing.F) {
 			}
 			names[spec.Name] = true
 			for _, name := range spec.CapAdd {
-				if !slices.Contains(pool.Capabilities, name) || name == "SYS_ADMIN" || name == "SYS_PTRACE" && pod.Spec.HostPID {
+				if !slices.Contains(sandbox.Capabilities, name) || name == "SYS_ADMIN" || name == "SYS_PTRACE" && pod.Spec.HostPID {
 					t.Fatalf("container %q gets %s", c.Name, name)
 				}
 			}

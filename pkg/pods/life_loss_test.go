@@ -12,7 +12,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine/enginetest"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podlogs"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // TestSandboxStops under its pod: it is started again with what is inside, and what ran
@@ -61,7 +61,7 @@ func TestLostSandboxComesBack(t *testing.T) {
 	s := n.sandbox(p)
 	const refusals = 6 // five, after which the sandbox counts as lost, and one of the search for the log
 	for range refusals {
-		n.host.Fail("POST /containers/"+pool.AssignedName(string(p.UID))+"/start", http.StatusInternalServerError, "task: already exists")
+		n.host.Fail("POST /containers/"+sandbox.AssignedName(string(p.UID))+"/start", http.StatusInternalServerError, "task: already exists")
 	}
 	n.host.Exit(s.ID, 137)
 	if end := n.awaitEnd(p, "main"); end.ExitCode != 137 || !strings.Contains(end.Message, "the pod's sandbox stopped") {

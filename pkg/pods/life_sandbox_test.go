@@ -14,7 +14,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/eviction"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool/pooltest"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox/sandboxtest"
 )
 
 // TestEvict ends a pod at once and takes all that it has on disks; its end is told until
@@ -72,17 +72,17 @@ func TestStorageLimit(t *testing.T) {
 func TestStorageLimitOfThePod(t *testing.T) {
 	for name, c := range map[string]struct {
 		edit func(*v1.Pod)
-		use  func(*pooltest.Sandbox, func(container string) (id string))
+		use  func(*sandboxtest.Sandbox, func(container string) (id string))
 		want string
 	}{
 		"a container without a limit": {func(p *v1.Pod) { p.Spec.Containers = append(p.Spec.Containers, container("other", "serve")) },
-			func(s *pooltest.Sandbox, id func(string) string) { s.Engine.SetWritten(id("other"), 2048) }, "the total limit of containers 1Ki"},
-		"a log": {func(*v1.Pod) {}, func(s *pooltest.Sandbox, id func(string) string) {
+			func(s *sandboxtest.Sandbox, id func(string) string) { s.Engine.SetWritten(id("other"), 2048) }, "the total limit of containers 1Ki"},
+		"a log": {func(*v1.Pod) {}, func(s *sandboxtest.Sandbox, id func(string) string) {
 			s.Init.SetUsage(initapi.DataPath+"/containers/"+id("main"), initapi.Usage{Bytes: 2048})
 		}, "Container main exceeded its local ephemeral storage limit \"1Ki\""},
 		"an init container": {func(p *v1.Pod) { withInit(container("first", "exit", "0"))(p) },
-			func(s *pooltest.Sandbox, id func(string) string) { s.Engine.SetWritten(id("first"), 2048) }, "the total limit of containers 1Ki"},
-		"all together": {func(*v1.Pod) {}, func(s *pooltest.Sandbox, id func(string) string) { s.Engine.SetWritten(id("main"), 1022) },
+			func(s *sandboxtest.Sandbox, id func(string) string) { s.Engine.SetWritten(id("first"), 2048) }, "the total limit of containers 1Ki"},
+		"all together": {func(*v1.Pod) {}, func(s *sandboxtest.Sandbox, id func(string) string) { s.Engine.SetWritten(id("main"), 1022) },
 			"the total limit of containers 1Ki"}, // the folder has 5 bytes
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -166,7 +166,9 @@ func TestSandboxThatCannotBeFitted(t *testing.T) {
 	p := newPod(func(p *v1.Pod) {
 		p.Spec.SecurityContext = &v1.PodSecurityContext{Sysctls: []v1.Sysctl{{Name: "net.ipv4.ip_unprivileged_port_start", Value: "0"}}}
 	})
-	n.host.Each(func(s *pooltest.Sandbox) { s.Init.Refuse(initapi.OpSysctl, initapi.KindInvalid, "no such parameter") })
+	n.host.Each(func(s *sandboxtest.Sandbox) {
+		s.Init.Refuse(initapi.OpSysctl, initapi.KindInvalid, "no such parameter")
+	})
 	n.create(p)
 	if end := n.awaitEnd(p, "main"); end.ExitCode != 128 || end.Reason != "CreateContainerError" || !strings.Contains(end.Message, "no such parameter") {
 		t.Errorf("it ended with %+v", end)

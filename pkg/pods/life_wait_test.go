@@ -12,7 +12,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine/enginetest"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
@@ -124,7 +124,7 @@ func TestJIDs(t *testing.T) {
 	for range 2 {
 		p := newPod()
 		jid, err := n.manager.Create(n.ctx, p, volumes.Data{})
-		if want := pool.AssignedName(string(p.UID)); err != nil || jid != want {
+		if want := sandbox.AssignedName(string(p.UID)); err != nil || jid != want {
 			t.Errorf("Create() = %s, %v, want %s", jid, err, want)
 		}
 		n.awaitRunning(p, "main")

@@ -12,6 +12,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 	v1 "k8s.io/api/core/v1"
 )
@@ -21,25 +22,25 @@ type Sandboxes interface {
 	Reserve(ports []engine.Port) *pool.Claim
 	ReserveFresh(ports []engine.Port) *pool.Claim
 	Rebook(name string, ports []engine.Port) *pool.Claim
-	Adopt(ctx context.Context, name string) (*pool.Sandbox, error)
-	Assign(ctx context.Context, s *pool.Sandbox, podUID string) error
+	Adopt(ctx context.Context, name string) (*sandbox.Sandbox, error)
+	Assign(ctx context.Context, s *sandbox.Sandbox, podUID string) error
 	// Named finds the sandbox that Assign gave the pod's name, "" if there is none.
 	Named(ctx context.Context, podUID string) (string, error)
 	// Fit gives the sandbox its pod's bounds.
-	Fit(ctx context.Context, s *pool.Sandbox, want engine.Bounds) error
+	Fit(ctx context.Context, s *sandbox.Sandbox, want engine.Bounds) error
 	Return(claim *pool.Claim)
 	Destroy(ctx context.Context, name string) error
 	// Runs says whether anything may run in a sandbox.
 	Runs(ctx context.Context, name string) (bool, error)
-	// Retire removes all of a sandbox but its folder.
-	Retire(ctx context.Context, name string) error
+	// Release removes all of a sandbox but its folder.
+	Release(ctx context.Context, name string) error
 }
 
 // Images makes an image usable in a sandbox.
 type Images interface {
 	OnHost(ctx context.Context, want images.Want) (engine.Image, error)
-	Find(ctx context.Context, s *pool.Sandbox, onHost engine.Image) (images.Image, images.Presence, error)
-	Ensure(ctx context.Context, s *pool.Sandbox, want images.Want) (images.Image, error)
+	Find(ctx context.Context, s *sandbox.Sandbox, onHost engine.Image) (images.Image, images.Presence, error)
+	Ensure(ctx context.Context, s *sandbox.Sandbox, want images.Want) (images.Image, error)
 	// Hold keeps an image on the host until the pod drops it.
 	Hold(podUID, hostID string)
 	Drop(podUID string)

@@ -28,7 +28,8 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool/pooltest"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox/sandboxtest"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/tree"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
@@ -42,7 +43,7 @@ const imageName = "busybox:1.36"
 // node is a docker-sd without its HTTP side, which can be ended and started again.
 type node struct {
 	t    *testing.T
-	host *pooltest.Host
+	host *sandboxtest.Host
 	dir  string
 	// size of the pool, and maxPods.
 	size, maxPods int
@@ -71,7 +72,7 @@ func newNode(t *testing.T, edits ...func(*node)) *node {
 			t.Error(err)
 		}
 	})
-	n := &node{t: t, host: pooltest.Start(t), dir: dir, size: 1, maxPods: 10, shared: true, devices: &devices{held: map[string]bool{}}}
+	n := &node{t: t, host: sandboxtest.Start(t), dir: dir, size: 1, maxPods: 10, shared: true, devices: &devices{held: map[string]bool{}}}
 	n.host.AddImage(enginetest.Image{Tags: []string{"sandbox:1"}, Cmd: []string{"dockerd"}, Layers: []string{"dind"}})
 	n.host.AddImage(enginetest.Image{Tags: []string{imageName}, Cmd: []string{"sh"}, Layers: []string{"busybox"}})
 	for _, edit := range edits {
@@ -102,8 +103,9 @@ func (n *node) start() {
 		n.t.Fatal(err)
 	}
 	provider := images.New(images.Config{Instance: "test", Shared: n.shared}, host)
-	config := pool.Config{Instance: "test", Dir: filepath.Join(n.dir, "sandboxes"), Image: "sandbox:1", Init: "/init", Size: n.size, Parallel: 2,
-		BootTimeout: enginetest.Patience, StrayGrace: time.Hour, RemoveFolder: tree.Remove}
+	config := pool.Config{Size: n.size, Parallel: 2, StrayGrace: time.Hour,
+		Config: sandbox.Config{Instance: "test", Dir: filepath.Join(n.dir, "sandboxes"), Image: "sandbox:1", Init: "/init",
+			BootTimeout: enginetest.Patience, RemoveFolder: tree.Remove}}
 	if n.shared {
 		config.Store = "/var/lib/docker"
 	}
@@ -249,7 +251,7 @@ func (n *node) awaitGone(pod *v1.Pod) {
 	if _, known := n.manager.Status(pod); known {
 		n.t.Errorf("pod %s has a status after its delete", pod.Name)
 	}
-	if _, there := n.host.Snapshot().Containers[pool.AssignedName(string(pod.UID))]; there {
+	if _, there := n.host.Snapshot().Containers[sandbox.AssignedName(string(pod.UID))]; there {
 		n.t.Errorf("the sandbox of pod %s is left", pod.Name)
 	}
 	for _, kind := range []string{"records", "held", "archive"} {
@@ -269,9 +271,9 @@ func (n *node) awaitGone(pod *v1.Pod) {
 }
 
 // sandbox of a pod, which is waited for.
-func (n *node) sandbox(pod *v1.Pod) *pooltest.Sandbox {
+func (n *node) sandbox(pod *v1.Pod) *sandboxtest.Sandbox {
 	n.t.Helper()
-	return n.host.Sandbox(pool.AssignedName(string(pod.UID)))
+	return n.host.Sandbox(sandbox.AssignedName(string(pod.UID)))
 }
 
 // log of a container.

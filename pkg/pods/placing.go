@@ -15,9 +15,9 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // claimAgain claims the sandbox of the record, in which nothing of the pod has run yet.
@@ -34,7 +34,7 @@ func (l *life) place(work context.Context) lifecycle.Observation {
 	defer cancel()
 	l.containers.Images.Fetch(ctx)
 	err := ctx.Err()
-	var s *pool.Sandbox
+	var s *sandbox.Sandbox
 	if err == nil {
 		step, done := l.events.Step(ctx, StepClaim)
 		s, err = l.awaitClaimed(step)
@@ -96,7 +96,7 @@ func (l *life) giveBack(ctx context.Context) lifecycle.Observation {
 
 // awaitClaimed tries again when a boot fails, since a refused create would be final for
 // the cluster. The error is ctx's.
-func (l *life) awaitClaimed(ctx context.Context) (*pool.Sandbox, error) {
+func (l *life) awaitClaimed(ctx context.Context) (*sandbox.Sandbox, error) {
 	tries := retry.New(time.Second, 15*time.Second)
 	for {
 		s, err := l.claim.Sandbox(ctx)
@@ -151,7 +151,7 @@ func (l *life) swap(ctx context.Context) error {
 
 // recordPlace writes down that the sandbox exists. No container may start before that
 // is on disk: after a crash it would be started once more, in another sandbox.
-func (p *pod) recordPlace(s *pool.Sandbox) error {
+func (p *pod) recordPlace(s *sandbox.Sandbox) error {
 	r := p.record.Load()
 	if r.Sandbox == s.Name && r.Stage != lifecycle.StageAdmitted && r.Stage != lifecycle.StageReplacing {
 		return nil
@@ -166,7 +166,7 @@ func (p *pod) recordPlace(s *pool.Sandbox) error {
 }
 
 // assign gives the sandbox the pod's name, which people read. Nothing waits for it.
-func (p *pod) assign(ctx context.Context, s *pool.Sandbox) {
+func (p *pod) assign(ctx context.Context, s *sandbox.Sandbox) {
 	p.sandbox.Store(s)
 	p.node.workers.Go(func() {
 		if err := p.node.sandboxes.Assign(ctx, s, string(p.spec.UID)); err != nil && ctx.Err() == nil {
@@ -215,7 +215,7 @@ func (l *life) ask(ctx context.Context) lifecycle.Observation {
 }
 
 // moveBack begins a stay in a sandbox that has containers of the pod.
-func (l *life) moveBack(ctx context.Context, s *pool.Sandbox) lifecycle.Observation {
+func (l *life) moveBack(ctx context.Context, s *sandbox.Sandbox) lifecycle.Observation {
 	back := &containers.Stay{Sandbox: s, Found: true, Again: l.again}
 	if back.Loss = lossMessage; l.stay == nil && l.record.Load().Rebooted(records.Now()) {
 		back.Loss = rebootMessage
@@ -237,7 +237,7 @@ const adoptTries = 5
 // search returns ErrNotFound and other errors if the sandbox is lost. A pod that has
 // ended waits for nothing but its logs, and so is more patient: an engine that is being
 // restarted refuses for as long as it still ends what it ran.
-func (p *pod) search(ctx context.Context) (*pool.Sandbox, error) {
+func (p *pod) search(ctx context.Context) (*sandbox.Sandbox, error) {
 	most, longest := adoptTries, 10*time.Second
 	if p.record.Load().Stage == lifecycle.StageEnded {
 		most, longest = math.MaxInt, 5*time.Minute

@@ -17,6 +17,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // Why a pod's goroutine was told to stop.
@@ -58,7 +59,7 @@ type pod struct {
 	// events tells what becomes of the pod.
 	events reporter
 	// sandbox is set once the pod has been placed.
-	sandbox atomic.Pointer[pool.Sandbox]
+	sandbox atomic.Pointer[sandbox.Sandbox]
 
 	// evict ends the pod while its containers are served, nil otherwise.
 	evict atomic.Pointer[context.CancelCauseFunc]

@@ -10,8 +10,8 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/containers"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // adoptTimeout bounds how long calls are held back for pods that are slow to be
@@ -57,7 +57,7 @@ func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bo
 			kept = append(kept, r)
 			delete(refused, uid)
 		}
-		claimed[pool.AssignedName(string(uid))] = true
+		claimed[sandbox.AssignedName(string(uid))] = true
 		if r.Sandbox != "" {
 			claimed[r.Sandbox] = true
 		}

@@ -11,7 +11,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/containers"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // fitting notes when sandboxes are fitted, and refuses as often as it is told.
@@ -23,7 +23,7 @@ type fitting struct {
 	want     engine.Bounds
 }
 
-func (f *fitting) Fit(_ context.Context, _ *pool.Sandbox, want engine.Bounds) error {
+func (f *fitting) Fit(_ context.Context, _ *sandbox.Sandbox, want engine.Bounds) error {
 	f.asked, f.want = append(f.asked, time.Since(f.began)), want
 	if len(f.asked) <= f.refusals {
 		return errors.New("the engine is away")
@@ -55,7 +55,7 @@ func TestFit(t *testing.T) {
 				defer cancel()
 				var starting sync.WaitGroup
 				starting.Go(func() { time.Sleep(c.starts); p.settled(); p.settled() })
-				(&sandboxRun{p: p, stay: &containers.Stay{Sandbox: &pool.Sandbox{}}}).fit(ctx)
+				(&sandboxRun{p: p, stay: &containers.Stay{Sandbox: &sandbox.Sandbox{}}}).fit(ctx)
 				starting.Wait()
 				if c.refusals < 100 && len(f.asked) != c.least || len(f.asked) < c.least {
 					t.Errorf("asked %d times, want %d", len(f.asked), c.least)

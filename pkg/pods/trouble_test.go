@@ -9,7 +9,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // ailing are accelerators of which one container's fail.
@@ -88,7 +88,7 @@ func TestOwnerOf(t *testing.T) {
 	if uid, found := m.OwnerOf(id); found {
 		t.Errorf("a pod without a sandbox owns a container: %s", uid)
 	}
-	p.sandbox.Store(&pool.Sandbox{ID: id})
+	p.sandbox.Store(&sandbox.Sandbox{ID: id})
 	if uid, found := m.OwnerOf(id); !found || uid != "uid" {
 		t.Errorf("owner = %q, %v", uid, found)
 	}

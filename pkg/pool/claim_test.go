@@ -9,12 +9,13 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox/sandboxtest"
 )
 
 func TestClaimThatIsGivenUpLeavesNothing(t *testing.T) {
 	for name, when := range map[string]string{"while it waits for a turn": "", "while it boots": "Start"} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+			bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 				config.Parallel = 1
 				release := heldStarts(host)
 				p := pool.New(config, host)
@@ -38,8 +39,8 @@ func TestClaimThatIsGivenUpLeavesNothing(t *testing.T) {
 				if err := <-errs; err == nil {
 					t.Error("a cancelled boot succeeded")
 				}
-				wantSame(t, "containers", host.names(), []string(nil))
-				wantSame(t, "networks", host.networkNames(), []string(nil))
+				wantSame(t, "containers", host.Names(), []string(nil))
+				wantSame(t, "networks", host.NetworkNames(), []string(nil))
 				wantSame(t, "folders", folders(t, config), 0)
 				wantStats(t, p, 0, 0, 0)
 				if err := p.Stats().LastError; err != nil {
@@ -51,23 +52,23 @@ func TestClaimThatIsGivenUpLeavesNothing(t *testing.T) {
 }
 
 func TestFreshReserveIgnoresThePool(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		p := pool.New(config, host)
 		run(t, p)
-		before := len(host.creates())
+		before := len(host.Creates())
 		c := p.ReserveFresh(nil)
 		if c.Warm() {
 			t.Error("ReserveFresh() took a sandbox that was there before")
 		}
-		if s := claim(t, c); s.Name != c.Name || len(host.creates()) != before+1 {
-			t.Errorf("ReserveFresh() got %s after %d boots, want %s after one", s.Name, len(host.creates())-before, c.Name)
+		if s := claim(t, c); s.Name != c.Name || len(host.Creates()) != before+1 {
+			t.Errorf("ReserveFresh() got %s after %d boots, want %s after one", s.Name, len(host.Creates())-before, c.Name)
 		}
 		wantStats(t, p, 2, 0, 0)
 	})
 }
 
 func TestPortsNeedTheirOwnBoot(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		ports := []engine.Port{{Host: 8080, Container: 80, Protocol: "tcp"}}
 		p := pool.New(config, host)
 		run(t, p)
@@ -76,10 +77,10 @@ func TestPortsNeedTheirOwnBoot(t *testing.T) {
 			t.Fatal("a claim with ports took a warm sandbox, which publishes none")
 		}
 		s := claim(t, c)
-		wantSame(t, "ports", host.containers[s.ID].spec.Ports, ports)
+		wantSame(t, "ports", host.Containers[s.ID].Spec.Ports, ports)
 		p.Return(c)
 		synctest.Wait()
-		wantSame(t, "container after Return", host.idOf(c.Name), "")
+		wantSame(t, "container after Return", host.IDOf(c.Name), "")
 		wantStats(t, p, 2, 0, 0)
 	})
 }
@@ -87,7 +88,7 @@ func TestPortsNeedTheirOwnBoot(t *testing.T) {
 // TestReturnToAFullPool: what is given back when its place has been filled is
 // removed, and a pool that is renewed comes down to its size.
 func TestReturnToAFullPool(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		p := pool.New(config, host)
 		run(t, p)
 		var claims []*pool.Claim
@@ -102,7 +103,7 @@ func TestReturnToAFullPool(t *testing.T) {
 		for _, c := range claims {
 			p.Return(c)
 			synctest.Wait()
-			wantSame(t, "container after Return", host.idOf(c.Name), "")
+			wantSame(t, "container after Return", host.IDOf(c.Name), "")
 		}
 		p.Refresh()
 		advance(time.Minute)
@@ -112,7 +113,7 @@ func TestReturnToAFullPool(t *testing.T) {
 
 func TestReturnPutsBack(t *testing.T) {
 	t.Run("warm", func(t *testing.T) {
-		bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 			config.Size = 1
 			p := pool.New(config, host)
 			run(t, p)
@@ -120,13 +121,13 @@ func TestReturnPutsBack(t *testing.T) {
 			p.Return(c)
 			wantStats(t, p, 1, 0, 0)
 			advance(time.Minute)
-			if again := p.Reserve(nil); again.Name != c.Name || len(host.creates()) != 1 {
-				t.Errorf("Reserve() after Return = %s after %d boots, want %s of the first", again.Name, len(host.creates()), c.Name)
+			if again := p.Reserve(nil); again.Name != c.Name || len(host.Creates()) != 1 {
+				t.Errorf("Reserve() after Return = %s after %d boots, want %s of the first", again.Name, len(host.Creates()), c.Name)
 			}
 		})
 	})
 	t.Run("booted", func(t *testing.T) {
-		bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 			p := pool.New(config, host)
 			defer p.Close()
 			c := p.Reserve(nil)
@@ -136,20 +137,20 @@ func TestReturnPutsBack(t *testing.T) {
 		})
 	})
 	t.Run("never booted", func(t *testing.T) {
-		bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 			p := pool.New(config, host)
 			p.Return(p.Reserve(nil))
 			wantStats(t, p, 0, 0, 0)
 		})
 	})
 	t.Run("dead", func(t *testing.T) {
-		bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 			config.Size = 1
 			p := pool.New(config, host)
 			run(t, p)
 			c := p.Reserve(nil)
 			s := claim(t, c)
-			host.kill(s.ID)
+			host.Kill(s.ID)
 			<-s.Gone()
 			p.Return(c)
 			synctest.Wait()
@@ -157,7 +158,7 @@ func TestReturnPutsBack(t *testing.T) {
 			if p.Reserve(nil).Name == c.Name {
 				t.Error("a dead sandbox was handed out after its return")
 			}
-			wantSame(t, "dead container", host.idOf(c.Name), "")
+			wantSame(t, "dead container", host.IDOf(c.Name), "")
 		})
 	})
 }

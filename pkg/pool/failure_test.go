@@ -14,27 +14,28 @@ import (
 
 	"github.com/containerd/errdefs"
 
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox/sandboxtest"
 )
 
 func TestFailedBootLeavesNothing(t *testing.T) {
 	broken := errors.New("no space left on device")
 	for name, c := range map[string]struct {
-		arrange func(*fakeHost)
+		arrange func(*sandboxtest.Fake)
 		want    string
 	}{
-		"network": {func(h *fakeHost) { h.faults(failing("CreateNetwork", broken)) }, "no space left"},
-		"create":  {func(h *fakeHost) { h.faults(failing("Create", broken)) }, "no space left"},
-		"start":   {func(h *fakeHost) { h.faults(failing("Start", broken)) }, "no space left"},
-		"inspect": {func(h *fakeHost) { h.faults(failing("Inspect", broken)) }, "no space left"},
-		"no engine answers": {func(h *fakeHost) { h.mute = true },
+		"network": {func(h *sandboxtest.Fake) { h.Faults(sandboxtest.Failing("CreateNetwork", broken)) }, "no space left"},
+		"create":  {func(h *sandboxtest.Fake) { h.Faults(sandboxtest.Failing("Create", broken)) }, "no space left"},
+		"start":   {func(h *sandboxtest.Fake) { h.Faults(sandboxtest.Failing("Start", broken)) }, "no space left"},
+		"inspect": {func(h *sandboxtest.Fake) { h.Faults(sandboxtest.Failing("Inspect", broken)) }, "no space left"},
+		"no engine answers": {func(h *sandboxtest.Fake) { h.Mute = true },
 			"did not answer within 1m0s: context deadline exceeded: dockerd: no space left on device"},
-		"ends while booting": {func(h *fakeHost) { h.fleeting = true },
+		"ends while booting": {func(h *sandboxtest.Fake) { h.Fleeting = true },
 			"it ended while booting: dockerd: no space left on device"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+			bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 				// One subnet: a boot that kept it would make the next one fail otherwise.
 				config.Subnets = []netip.Prefix{netip.MustParsePrefix("10.9.0.0/28")}
 				c.arrange(host)
@@ -52,13 +53,13 @@ func TestFailedBootLeavesNothing(t *testing.T) {
 					if got := p.Stats().LastError; got == nil || got.Error() != err.Error() {
 						t.Errorf("LastError = %v, want %v", got, err)
 					}
-					wantSame(t, "containers", host.names(), []string(nil))
-					wantSame(t, "networks", host.networkNames(), []string(nil))
+					wantSame(t, "containers", host.Names(), []string(nil))
+					wantSame(t, "networks", host.NetworkNames(), []string(nil))
 					wantSame(t, "folders", folders(t, config), 0)
 					wantSame(t, "known", p.Knows(claim.Name), false)
 				}
-				host.faults(nil)
-				host.mute, host.fleeting = false, false
+				host.Faults(nil)
+				host.Mute, host.Fleeting = false, false
 				if _, err := p.Reserve(nil).Sandbox(t.Context()); err != nil {
 					t.Errorf("Sandbox() once the fault is gone: %v", err)
 				}
@@ -72,14 +73,14 @@ func TestFailedBootLeavesNothing(t *testing.T) {
 
 // TestFailedBootWaitsForItsCalls: what is removed has no call under way for it.
 func TestFailedBootWaitsForItsCalls(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		var joining atomic.Bool
-		host.mute = true
-		host.faults(func(ctx context.Context, call, subject string) error {
+		host.Mute = true
+		host.Faults(func(ctx context.Context, call, subject string) error {
 			switch call {
 			case "Join":
 				joining.Store(true)
-				host.kill(subject)
+				host.Kill(subject)
 				<-ctx.Done()
 				joining.Store(false)
 				return ctx.Err()
@@ -99,15 +100,15 @@ func TestFailedBootWaitsForItsCalls(t *testing.T) {
 }
 
 func TestFailingRefillsBackOffAndRecover(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		config.Size, config.Parallel = 4, 4
-		host.faults(failing("Create", errors.New("no such runtime")))
+		host.Faults(sandboxtest.Failing("Create", errors.New("no such runtime")))
 		p := pool.New(config, host)
 		run(t, p)
-		atOnce := len(host.creates())
+		atOnce := len(host.Creates())
 		advance(10 * time.Minute)
 		// Intervals grow from about a second to about a minute.
-		tries := host.creates()[atOnce:]
+		tries := host.Creates()[atOnce:]
 		if len(tries) < 10 || len(tries) > 40 {
 			t.Errorf("%d further boots in 10 minutes of failure, want between 10 and 40", len(tries))
 		}
@@ -120,7 +121,7 @@ func TestFailingRefillsBackOffAndRecover(t *testing.T) {
 			t.Errorf("LastError = %v, want why boots fail", err)
 		}
 		wantStats(t, p, 0, 0, 0)
-		host.faults(nil)
+		host.Faults(nil)
 		advance(5 * time.Minute)
 		wantStats(t, p, 4, 0, 0)
 		if err := p.Stats().LastError; err != nil {
@@ -130,7 +131,7 @@ func TestFailingRefillsBackOffAndRecover(t *testing.T) {
 }
 
 func TestRunEndsWithoutLeftovers(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		config.Size, config.Parallel = 3, 3
 		release := heldStarts(host)
 		p := pool.New(config, host)
@@ -148,8 +149,8 @@ func TestRunEndsWithoutLeftovers(t *testing.T) {
 		}
 		close(release)
 		<-stopped
-		wantSame(t, "containers", host.names(), []string(nil))
-		wantSame(t, "networks", host.networkNames(), []string(nil))
+		wantSame(t, "containers", host.Names(), []string(nil))
+		wantSame(t, "networks", host.NetworkNames(), []string(nil))
 		wantSame(t, "folders", folders(t, config), 0)
 		if err := p.Stats().LastError; err != nil {
 			t.Errorf("LastError = %v, want none for boots that the end cut short", err)
@@ -157,64 +158,8 @@ func TestRunEndsWithoutLeftovers(t *testing.T) {
 	})
 }
 
-func TestMissingSandboxImage(t *testing.T) {
-	for name, c := range map[string]struct {
-		fetch error
-		want  string
-	}{
-		"fetched":    {nil, ""},
-		"not to get": {errors.New("pull access denied"), "the sandbox image docker:dind is missing: set SandboxImage"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
-				fetched := 0
-				config.FetchImage = func(context.Context) error { fetched++; return c.fetch }
-				host.faults(func(_ context.Context, call, _ string) error {
-					if call == "Create" && fetched == 0 {
-						return errdefs.ErrNotFound
-					}
-					return nil
-				})
-				p := pool.New(config, host)
-				defer p.Close()
-				_, err := p.Reserve(nil).Sandbox(t.Context())
-				switch {
-				case c.want == "" && err != nil:
-					t.Errorf("Sandbox(): %v", err)
-				case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || !errors.Is(err, c.fetch)):
-					t.Errorf("error %v, want %q and the reason", err, c.want)
-				}
-				wantSame(t, "fetches", fetched, 1)
-			})
-		})
-	}
-}
-
-func TestNetworksOfOthersAreLeftAlone(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
-		config.Subnets = []netip.Prefix{netip.MustParsePrefix("10.9.0.0/26")}
-		for _, subnet := range []string{"10.9.0.0/28", "10.9.0.16/28", "10.9.0.48/28"} {
-			if err := host.CreateNetwork(t.Context(), engine.NetworkSpec{Name: subnet, Subnet: subnet}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		p := pool.New(config, host)
-		defer p.Close()
-		s := claim(t, p.Reserve(nil))
-		wantSame(t, "subnet", host.network(pool.NetworkName(s.Name)).Subnet, "10.9.0.32/28")
-		if _, err := p.Reserve(nil).Sandbox(t.Context()); !errdefs.IsPermissionDenied(err) {
-			t.Errorf("a sandbox where others use every network = %v, want the engine's refusal", err)
-		}
-		if err := host.RemoveNetwork(t.Context(), "10.9.0.16/28"); err != nil {
-			t.Fatal(err)
-		}
-		s = claim(t, p.Reserve(nil))
-		wantSame(t, "subnet", host.network(pool.NetworkName(s.Name)).Subnet, "10.9.0.16/28")
-	})
-}
-
 func TestDestroy(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		config.Subnets = []netip.Prefix{netip.MustParsePrefix("10.9.0.0/28")}
 		p := pool.New(config, host)
 		defer p.Close()
@@ -223,24 +168,24 @@ func TestDestroy(t *testing.T) {
 			t.Fatal(err)
 		}
 		stuck := errors.New("device or resource busy")
-		host.faults(failing("Remove", stuck))
+		host.Faults(sandboxtest.Failing("Remove", stuck))
 		if err := p.Destroy(t.Context(), s.Name); !errors.Is(err, stuck) || !strings.Contains(err.Error(), s.Name) {
 			t.Errorf("Destroy() of a container that cannot be removed = %v", err)
 		}
-		wantSame(t, "networks while the container is there", host.networkNames(), []string{pool.NetworkName(s.Name)})
+		wantSame(t, "networks while the container is there", host.NetworkNames(), []string{sandbox.NetworkName(s.Name)})
 		if _, err := os.Stat(s.Dir); err != nil {
 			t.Errorf("the folder of a running sandbox was removed: %v", err)
 		}
 		if _, err := p.Reserve(nil).Sandbox(t.Context()); !errdefs.IsResourceExhausted(err) {
 			t.Errorf("a second sandbox in the only subnet = %v, want it to be held", err)
 		}
-		host.faults(nil)
+		host.Faults(nil)
 		for range 2 {
 			if err := p.Destroy(t.Context(), s.Name); err != nil {
 				t.Errorf("Destroy(): %v", err)
 			}
-			wantSame(t, "containers", host.names(), []string(nil))
-			wantSame(t, "networks", host.networkNames(), []string(nil))
+			wantSame(t, "containers", host.Names(), []string(nil))
+			wantSame(t, "networks", host.NetworkNames(), []string(nil))
 			wantSame(t, "folders", folders(t, config), 0)
 		}
 		if _, err := p.Reserve(nil).Sandbox(t.Context()); err != nil {
@@ -249,17 +194,17 @@ func TestDestroy(t *testing.T) {
 	})
 }
 
-func TestRetireKeepsTheFolder(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+func TestReleaseKeepsTheFolder(t *testing.T) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		p := pool.New(config, host)
 		defer p.Close()
 		s := claim(t, p.Reserve(nil))
 		for range 2 {
-			if err := p.Retire(t.Context(), s.Name); err != nil {
-				t.Errorf("Retire(): %v", err)
+			if err := p.Release(t.Context(), s.Name); err != nil {
+				t.Errorf("Release(): %v", err)
 			}
-			wantSame(t, "containers", host.names(), []string(nil))
-			wantSame(t, "networks", host.networkNames(), []string(nil))
+			wantSame(t, "containers", host.Names(), []string(nil))
+			wantSame(t, "networks", host.NetworkNames(), []string(nil))
 			if _, err := os.Stat(s.PodDir()); err != nil {
 				t.Errorf("the pod's folder: %v", err)
 			}
@@ -268,14 +213,14 @@ func TestRetireKeepsTheFolder(t *testing.T) {
 }
 
 func TestRefresh(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		config.Size, config.Parallel = 3, 1
 		p := pool.New(config, host)
 		run(t, p)
-		before := host.names()
+		before := host.Names()
 		var mu sync.Mutex
 		least, most := config.Size, 0
-		host.faults(func(context.Context, string, string) error {
+		host.Faults(func(context.Context, string, string) error {
 			warm := p.Stats().Warm
 			mu.Lock()
 			defer mu.Unlock()
@@ -284,16 +229,16 @@ func TestRefresh(t *testing.T) {
 		})
 		p.Refresh()
 		synctest.Wait()
-		host.faults(nil)
+		host.Faults(nil)
 		if least < config.Size || most > config.Size+1 {
 			t.Errorf("between %d and %d sandboxes were warm during the exchange, want %d or one more", least, most, config.Size)
 		}
 		wantStats(t, p, 3, 0, 0)
-		wantSame(t, "containers", len(host.names()), 3)
-		wantSame(t, "networks", len(host.networkNames()), 3)
+		wantSame(t, "containers", len(host.Names()), 3)
+		wantSame(t, "networks", len(host.NetworkNames()), 3)
 		wantSame(t, "folders", folders(t, config), 3)
 		for _, name := range before {
-			if host.idOf(name) != "" {
+			if host.IDOf(name) != "" {
 				t.Errorf("sandbox %s was not replaced", name)
 			}
 		}
@@ -301,13 +246,13 @@ func TestRefresh(t *testing.T) {
 }
 
 func TestReservePrefersOneThatSeesAllImages(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		p := pool.New(config, host)
 		run(t, p)
-		old := host.names()
+		old := host.Names()
 		var booted atomic.Int32
 		release := make(chan struct{})
-		host.faults(func(_ context.Context, call, _ string) error {
+		host.Faults(func(_ context.Context, call, _ string) error {
 			if call == "Start" && booted.Add(1) > 1 {
 				<-release
 			}

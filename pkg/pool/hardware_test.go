@@ -9,15 +9,17 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox/sandboxtest"
 )
 
-var oneGPU = pool.Hardware{Devices: []engine.Device{{Host: "/dev/gpu0", Container: "/dev/gpu0", Permissions: "rw"}},
+var oneGPU = sandbox.Hardware{Devices: []engine.Device{{Host: "/dev/gpu0", Container: "/dev/gpu0", Permissions: "rw"}},
 	Mounts: []engine.Mount{{Source: "/lib/gpu", Target: "/lib/gpu", ReadOnly: true}}, Env: []string{"GPU=1"},
 	Runtime: "nvidia", CDIDevices: []string{"nvidia.com/gpu=0"}}
 
-func wantHardware(t *testing.T, host *fakeHost, name string) {
+func wantHardware(t *testing.T, host *sandboxtest.Fake, name string) {
 	t.Helper()
-	spec := host.containers[host.idOf(name)].spec
+	spec := host.Containers[host.IDOf(name)].Spec
 	wantSame(t, "devices", spec.Devices, oneGPU.Devices)
 	wantSame(t, "CDI devices", spec.CDIDevices, oneGPU.CDIDevices)
 	wantSame(t, "runtime", spec.Runtime, oneGPU.Runtime)
@@ -27,10 +29,10 @@ func wantHardware(t *testing.T, host *fakeHost, name string) {
 }
 
 func TestOtherHardwareReplacesAll(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		p := pool.New(config, host)
 		run(t, p)
-		before := host.names()
+		before := host.Names()
 		held := p.Reserve(nil)
 		held.Settled()
 		synctest.Wait()
@@ -47,19 +49,19 @@ func TestOtherHardwareReplacesAll(t *testing.T) {
 		wantHardware(t, host, c.Name)
 		p.Return(held)
 		synctest.Wait()
-		wantSame(t, "a returned sandbox without the hardware", host.idOf(held.Name), "")
+		wantSame(t, "a returned sandbox without the hardware", host.IDOf(held.Name), "")
 
 		c.Settled()
 		synctest.Wait()
-		boots := len(host.creates())
+		boots := len(host.Creates())
 		p.SetHardware(oneGPU)
 		synctest.Wait()
-		wantSame(t, "boots for the same hardware", len(host.creates()), boots)
+		wantSame(t, "boots for the same hardware", len(host.Creates()), boots)
 	})
 }
 
 func TestBootUnderWayMissesNewHardware(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		config.Size, config.Parallel = 1, 1
 		release := heldStarts(host)
 		p := pool.New(config, host)
@@ -68,8 +70,8 @@ func TestBootUnderWayMissesNewHardware(t *testing.T) {
 		close(release)
 		synctest.Wait()
 		wantStats(t, p, 1, 0, 0)
-		wantSame(t, "containers", len(host.names()), 1)
-		wantHardware(t, host, host.names()[0])
+		wantSame(t, "containers", len(host.Names()), 1)
+		wantHardware(t, host, host.Names()[0])
 	})
 }
 
@@ -77,18 +79,18 @@ func TestTry(t *testing.T) {
 	failed := errors.New("no device in the container")
 	for name, want := range map[string]error{"works": nil, "does not": failed} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+			bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 				p := pool.New(config, host)
 				defer p.Close()
-				err := p.Try(t.Context(), oneGPU, func(ctx context.Context, s *pool.Sandbox) error {
+				err := p.Try(t.Context(), oneGPU, func(ctx context.Context, s *sandbox.Sandbox) error {
 					wantHardware(t, host, s.Name)
 					return errors.Join(want, s.Engine.Ping(ctx))
 				})
 				if !errors.Is(err, want) {
 					t.Errorf("Try() = %v, want %v", err, want)
 				}
-				wantSame(t, "containers", host.names(), []string(nil))
-				wantSame(t, "networks", host.networkNames(), []string(nil))
+				wantSame(t, "containers", host.Names(), []string(nil))
+				wantSame(t, "networks", host.NetworkNames(), []string(nil))
 				wantSame(t, "folders", folders(t, config), 0)
 				wantStats(t, p, 0, 0, 0)
 			})

@@ -14,16 +14,17 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine/enginetest"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool/pooltest"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox/sandboxtest"
 )
 
 // The tests of this file have the pool speak with an engine in memory as it does with a
 // real one, over a socket.
 
 // overSocket is a host in memory, a client for it, and the config of a pool there.
-func overSocket(t *testing.T) (*pooltest.Host, *engine.Client, pool.Config) {
+func overSocket(t *testing.T) (*sandboxtest.Host, *engine.Client, pool.Config) {
 	t.Helper()
-	host := pooltest.Start(t)
+	host := sandboxtest.Start(t)
 	host.AddImage(enginetest.Image{Tags: []string{"sandbox:1"}, Cmd: []string{"dockerd"}})
 	client, err := engine.Connect(host.Address())
 	if err != nil {
@@ -39,9 +40,9 @@ func overSocket(t *testing.T) (*pooltest.Host, *engine.Client, pool.Config) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return host, client, pool.Config{Instance: "test", Dir: filepath.Join(dir, "s"), Image: "sandbox:1", Init: "/init", Size: 1, Parallel: 1,
-		BootTimeout: enginetest.Patience, StrayGrace: time.Hour,
-		RemoveFolder: func(_ context.Context, path string) error { return os.RemoveAll(path) }}
+	return host, client, pool.Config{Size: 1, Parallel: 1, StrayGrace: time.Hour,
+		Config: sandbox.Config{Instance: "test", Dir: filepath.Join(dir, "s"), Image: "sandbox:1", Init: "/init", BootTimeout: enginetest.Patience,
+			RemoveFolder: func(_ context.Context, path string) error { return os.RemoveAll(path) }}}
 }
 
 // runPool until the function that it returns is called, or the test ends.
@@ -96,7 +97,7 @@ func TestSandboxOverASocket(t *testing.T) {
 	if err := q.Restore(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	host.Exit(pool.AssignedName(uid), 137)
+	host.Exit(sandbox.AssignedName(uid), 137)
 	if runs, err := q.Runs(t.Context(), s.Name); runs || err != nil {
 		t.Errorf("Runs() of a stopped one = %t, %v", runs, err)
 	}
@@ -133,7 +134,7 @@ func TestRebookedIsNoStray(t *testing.T) {
 	p := pool.New(config, client)
 	defer p.Close()
 	p.Keep(map[string]bool{s.Name: true})
-	held := host.Inject(enginetest.Fault{Call: "DELETE /networks/" + pool.NetworkName(s.Name), Hold: enginetest.Before})
+	held := host.Inject(enginetest.Fault{Call: "DELETE /networks/" + sandbox.NetworkName(s.Name), Hold: enginetest.Before})
 	booted := make(chan error)
 	go func() {
 		again, err := p.Rebook(s.Name, nil).Sandbox(t.Context())
@@ -171,7 +172,7 @@ func TestWarmSandboxDies(t *testing.T) {
 }
 
 // awaitWarm waits for a warm sandbox other than one.
-func awaitWarm(t *testing.T, p *pool.Pool, but string) *pool.Sandbox {
+func awaitWarm(t *testing.T, p *pool.Pool, but string) *sandbox.Sandbox {
 	t.Helper()
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
@@ -184,37 +185,5 @@ func awaitWarm(t *testing.T, p *pool.Pool, but string) *pool.Sandbox {
 		if time.Now().After(deadline) {
 			t.Fatal("no sandbox is warm")
 		}
-	}
-}
-
-// TestStoreOverASocket: images come once, are listed, and go.
-func TestStoreOverASocket(t *testing.T) {
-	host, client, config := overSocket(t)
-	image := host.AddImage(enginetest.Image{Tags: []string{"app:1"}})
-	config.StoreVolume = pool.StoreVolume(config.Instance)
-	dir := filepath.Join(filepath.Dir(config.Dir), "i")
-	store, err := pool.NewStore(config, dir, client)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer store.Close()
-	copies := 0
-	load := func() error {
-		return store.Load(t.Context(), image.ID, func(ctx context.Context, to *engine.Client) (string, error) {
-			copies++
-			return client.CopyImage(ctx, to, "app:1")
-		})
-	}
-	if err := errors.Join(load(), load()); err != nil || copies != 1 {
-		t.Fatalf("after %d copies: %v", copies, err)
-	}
-	if listed, err := store.List(t.Context()); err != nil || len(listed) != 1 || listed[image.ID] == "" {
-		t.Errorf("List() = %v, %v", listed, err)
-	}
-	if err := errors.Join(store.Drop(t.Context(), image.ID), store.Drop(t.Context(), image.ID)); err != nil {
-		t.Error(err)
-	}
-	if there, err := store.Has(t.Context(), image.ID); there || err != nil {
-		t.Errorf("Has() after its drop = %t, %v", there, err)
 	}
 }

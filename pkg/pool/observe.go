@@ -1,10 +1,6 @@
 package pool
 
-import (
-	"context"
-
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
-)
+import "context"
 
 // Observer is told what becomes of sandboxes. Its methods are called from many
 // goroutines and must not block.
@@ -14,8 +10,6 @@ type Observer interface {
 	Step(ctx context.Context, step string, of ...string) (context.Context, func(error))
 	// Sandbox is told of one of the events below.
 	Sandbox(event, sandbox string)
-	// Call is told of every request to the engine in a sandbox.
-	Call(engine.Call)
 }
 
 // StepBoot is the boot of a sandbox, until its engine answers.
@@ -24,15 +18,14 @@ const StepBoot = "boot"
 // What happens to sandboxes.
 const (
 	EventRejoined = "rejoined" // warm from before a restart of docker-sd
-	EventSwept    = "swept"    // removed, since nobody knew it
+	EventSwept    = "swept"    // removed, since it had no owner
 	EventDied     = "died"     // while it waited for a pod
 )
 
-// unobserved is an Observer that nobody listens to.
+// unobserved is an Observer that nothing listens to.
 type unobserved struct{}
 
 func (unobserved) Sandbox(string, string) {}
-func (unobserved) Call(engine.Call)       {}
 func (unobserved) Step(ctx context.Context, _ string, _ ...string) (context.Context, func(error)) {
 	return ctx, func(error) {}
 }

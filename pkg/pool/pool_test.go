@@ -6,21 +6,23 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/containerd/errdefs"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox/sandboxtest"
 )
 
 // bubble runs a test with a fake clock, a host, and the settings of a pool that
 // keeps two sandboxes. The test ends only when all its goroutines have.
-func bubble(t *testing.T, test func(t *testing.T, host *fakeHost, config pool.Config)) {
+func bubble(t *testing.T, test func(t *testing.T, host *sandboxtest.Fake, config pool.Config)) {
 	t.Helper()
-	inner := startEngines(t)
+	inner := sandboxtest.StartEngines(t)
 	// A socket's path may have 107 bytes, which t.TempDir uses up with the test's name.
 	dir, err := os.MkdirTemp("", "pool")
 	if err != nil {
@@ -28,8 +30,9 @@ func bubble(t *testing.T, test func(t *testing.T, host *fakeHost, config pool.Co
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	synctest.Test(t, func(t *testing.T) {
-		test(t, newHost(inner), pool.Config{Instance: "test", Dir: filepath.Join(dir, "s"), Image: "docker:dind", Init: "/data/init/init-1", Size: 2,
-			Parallel: 2, BootTimeout: time.Minute, StrayGrace: 5 * time.Minute, RemoveFolder: func(_ context.Context, path string) error { return os.RemoveAll(path) }})
+		test(t, sandboxtest.NewFake(inner), pool.Config{Size: 2, Parallel: 2, StrayGrace: 5 * time.Minute,
+			Config: sandbox.Config{Instance: "test", Dir: filepath.Join(dir, "s"), Image: "docker:dind", Init: "/data/init/init-1", BootTimeout: time.Minute,
+				RemoveFolder: func(_ context.Context, path string) error { return os.RemoveAll(path) }}})
 	})
 }
 
@@ -71,7 +74,7 @@ func wantSame(t *testing.T, what string, got, want any) {
 }
 
 // claim returns a sandbox, or fails the test.
-func claim(t *testing.T, c *pool.Claim) *pool.Sandbox {
+func claim(t *testing.T, c *pool.Claim) *sandbox.Sandbox {
 	t.Helper()
 	s, err := c.Sandbox(t.Context())
 	if err != nil {
@@ -90,19 +93,19 @@ func folders(t *testing.T, config pool.Config) int {
 }
 
 func TestFillsAndRefills(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		config.Size = 3
 		p := pool.New(config, host)
 		run(t, p)
 		wantStats(t, p, 3, 0, 0)
-		if got := host.inner.calls("POST /containers/create"); got != 3 {
+		if got := host.Inner.Calls("POST /containers/create"); got != 3 {
 			t.Errorf("%d sandboxes were primed, want 3", got)
 		}
-		if got := host.inner.calls("DELETE /containers/primer"); got != 3 {
+		if got := host.Inner.Calls("DELETE /containers/primer"); got != 3 {
 			t.Errorf("%d priming containers were removed, want 3", got)
 		}
 
-		if got := host.inner.calls("POST /images/create"); got != 3 {
+		if got := host.Inner.Calls("POST /images/create"); got != 3 {
 			t.Errorf("%d sandboxes got the image without files, want 3", got)
 		}
 
@@ -111,7 +114,7 @@ func TestFillsAndRefills(t *testing.T) {
 			t.Fatal("Reserve() of a full pool gave nothing warm")
 		}
 		s := claim(t, c)
-		if s.Name != c.Name || s.ID != host.idOf(c.Name) || s.Image != "sha256:sandbox" ||
+		if s.Name != c.Name || s.ID != host.IDOf(c.Name) || s.Image != "sha256:sandbox" ||
 			!strings.HasPrefix(s.IP, "10.0.0.") || s.Booted.IsZero() {
 			t.Errorf("sandbox %+v does not describe container %s", s, c.Name)
 		}
@@ -122,20 +125,20 @@ func TestFillsAndRefills(t *testing.T) {
 		c.Settled()
 		synctest.Wait()
 		wantStats(t, p, 3, 0, 0)
-		if len(host.names()) != 4 {
-			t.Errorf("containers %v, want the claimed one and three warm ones", host.names())
+		if len(host.Names()) != 4 {
+			t.Errorf("containers %v, want the claimed one and three warm ones", host.Names())
 		}
 	})
 }
 
 func TestBootsAtMostParallel(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		config.Size, config.Parallel = 6, 2
 		release := heldStarts(host)
 		p := pool.New(config, host)
 		run(t, p)
 		for done := range 3 {
-			if got, want := len(host.creates()), 2*(done+1); got != want {
+			if got, want := len(host.Creates()), 2*(done+1); got != want {
 				t.Errorf("after %d boots %d were begun, want %d", 2*done, got, want)
 			}
 			release <- struct{}{}
@@ -147,7 +150,7 @@ func TestBootsAtMostParallel(t *testing.T) {
 }
 
 func TestNoSandboxIsGivenTwice(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		const claims = 50
 		config.Size, config.Parallel = 15, 4
 		p := pool.New(config, host)
@@ -187,7 +190,7 @@ func TestNoSandboxIsGivenTwice(t *testing.T) {
 }
 
 func TestEmptyPoolBootsAtOnce(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		p := pool.New(config, host)
 		defer p.Close()
 		c := p.Reserve(nil)
@@ -195,8 +198,8 @@ func TestEmptyPoolBootsAtOnce(t *testing.T) {
 			t.Error("a pool that never ran says that a claim is warm")
 		}
 		s := claim(t, c)
-		if s.Name != c.Name || len(host.names()) != 1 || host.names()[0] != c.Name {
-			t.Errorf("claim %s got sandbox %s of containers %v", c.Name, s.Name, host.names())
+		if s.Name != c.Name || len(host.Names()) != 1 || host.Names()[0] != c.Name {
+			t.Errorf("claim %s got sandbox %s of containers %v", c.Name, s.Name, host.Names())
 		}
 		wantStats(t, p, 0, 0, 0)
 	})
@@ -206,7 +209,7 @@ func TestFinishedRefillGoesToWaitingClaim(t *testing.T) {
 	// Several rounds: the claim also waits for the refill's turn to boot, and which
 	// of the two it gets first must not be left to chance.
 	for range 20 {
-		bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 			config.Size, config.Parallel = 1, 1
 			release := heldStarts(host)
 			p := pool.New(config, host)
@@ -231,7 +234,7 @@ func TestFinishedRefillGoesToWaitingClaim(t *testing.T) {
 			c.Settled()
 			synctest.Wait()
 			wantStats(t, p, 1, 0, 0)
-			if n := len(host.names()); n != 2 {
+			if n := len(host.Names()); n != 2 {
 				t.Errorf("%d containers, want the claimed one and a warm one", n)
 			}
 		})
@@ -242,25 +245,25 @@ func TestFinishedRefillGoesToWaitingClaim(t *testing.T) {
 }
 
 func TestQuietWhileAPodStarts(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		p := pool.New(config, host)
 		run(t, p)
 		c := p.Reserve(nil)
 		advance(900 * time.Millisecond)
-		if got := len(host.creates()); got != 2 {
+		if got := len(host.Creates()); got != 2 {
 			t.Errorf("a replacement was booted while the claimed pod starts: %d boots, want 2", got)
 		}
 		c.Settled()
 		c.Settled()
 		synctest.Wait()
-		if got := len(host.creates()); got != 3 {
+		if got := len(host.Creates()); got != 3 {
 			t.Errorf("%d boots after Settled, want 3", got)
 		}
 		p.Reserve(nil)
 		first := p.Reserve(nil)
 		first.Settled()
 		synctest.Wait()
-		if got := len(host.creates()); got != 3 {
+		if got := len(host.Creates()); got != 3 {
 			t.Errorf("%d boots while one of two pods still starts, want 3", got)
 		}
 		advance(time.Second)
@@ -269,43 +272,42 @@ func TestQuietWhileAPodStarts(t *testing.T) {
 }
 
 func TestDeadWarmSandboxIsReplaced(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		config.Size = 1
 		p := pool.New(config, host)
 		run(t, p)
-		dead := host.names()[0]
-		host.kill(host.idOf(dead))
+		dead := host.Names()[0]
+		host.Kill(host.IDOf(dead))
 		synctest.Wait()
 		wantStats(t, p, 1, 0, 0)
-		wantSame(t, "containers", len(host.names()), 1)
-		wantSame(t, "networks", len(host.networkNames()), 1)
+		wantSame(t, "containers", len(host.Names()), 1)
+		wantSame(t, "networks", len(host.NetworkNames()), 1)
 		wantSame(t, "folders", folders(t, config), 1)
-		if host.names()[0] == dead {
+		if host.Names()[0] == dead {
 			t.Error("the dead sandbox is still there")
 		}
 	})
 }
 
-func TestGoneNeedsAClearAnswer(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+// TestSandboxDiesBeforeItIsWarm: its end is known before it is in the pool.
+func TestSandboxDiesBeforeItIsWarm(t *testing.T) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		config.Size = 1
-		host.faults(failing("Wait", errdefs.ErrUnavailable))
+		var died atomic.Bool
+		host.Faults(func(_ context.Context, call, subject string) error {
+			if call == "Inspect" && !died.Swap(true) {
+				host.Kill(subject)
+				time.Sleep(time.Second) // of the fake clock: its end is known after it
+			}
+			return nil
+		})
 		p := pool.New(config, host)
 		run(t, p)
-		s := claim(t, p.Reserve(nil))
 		advance(time.Minute)
-		select {
-		case <-s.Gone():
-			t.Error("a sandbox is gone because its host's engine did not answer")
-		default:
-		}
-		host.faults(nil)
-		host.kill(s.ID)
-		advance(10 * time.Second)
-		select {
-		case <-s.Gone():
-		default:
-			t.Error("a sandbox that ended while the engine was away is not gone")
+		wantStats(t, p, 1, 0, 0)
+		wantSame(t, "boots", len(host.Creates()), 2)
+		if s := claim(t, p.Reserve(nil)); !host.IsRunning(s.ID) {
+			t.Error("a sandbox that died is handed out")
 		}
 	})
 }

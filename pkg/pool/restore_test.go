@@ -16,18 +16,20 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox/sandboxtest"
 )
 
 // fill leaves on the host what a docker-sd with these settings leaves.
-func fill(t *testing.T, host *fakeHost, config pool.Config) []string {
+func fill(t *testing.T, host *sandboxtest.Fake, config pool.Config) []string {
 	t.Helper()
 	p := pool.New(config, host)
 	run(t, p)()
-	return host.names()
+	return host.Names()
 }
 
 // restored is a new run's pool after it has looked at what is there.
-func restored(t *testing.T, host *fakeHost, config pool.Config, keep ...string) *pool.Pool {
+func restored(t *testing.T, host *sandboxtest.Fake, config pool.Config, keep ...string) *pool.Pool {
 	t.Helper()
 	claimed := map[string]bool{}
 	for _, name := range keep {
@@ -36,7 +38,7 @@ func restored(t *testing.T, host *fakeHost, config pool.Config, keep ...string) 
 	return restoredKeeping(t, host, config, claimed)
 }
 
-func restoredKeeping(t *testing.T, host *fakeHost, config pool.Config, claimed map[string]bool) *pool.Pool {
+func restoredKeeping(t *testing.T, host *sandboxtest.Fake, config pool.Config, claimed map[string]bool) *pool.Pool {
 	t.Helper()
 	p := pool.New(config, host)
 	t.Cleanup(p.Close)
@@ -52,17 +54,17 @@ func restoredKeeping(t *testing.T, host *fakeHost, config pool.Config, claimed m
 }
 
 func TestRestoreRejoins(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		earlier := fill(t, host, config)
 		p := restored(t, host, config)
 		wantStats(t, p, 2, 0, 0)
-		wantSame(t, "containers", host.names(), earlier)
+		wantSame(t, "containers", host.Names(), earlier)
 		c := p.Reserve(nil)
 		s := claim(t, c)
-		if s.Name != c.Name || s.ID != host.idOf(c.Name) || s.IP == "" || s.Engine.Ping(t.Context()) != nil {
+		if s.Name != c.Name || s.ID != host.IDOf(c.Name) || s.IP == "" || s.Engine.Ping(t.Context()) != nil {
 			t.Errorf("a rejoined sandbox is not whole: %+v", s)
 		}
-		host.kill(s.ID)
+		host.Kill(s.ID)
 		<-s.Gone()
 	})
 }
@@ -70,20 +72,18 @@ func TestRestoreRejoins(t *testing.T) {
 // A sandbox that a pod has used is not warm, whatever its name says: the next pod would
 // read what the first one left. It may be a live pod's, and has its grace.
 func TestRestoreTakesNoUsedOnes(t *testing.T) {
-	for name, use := range map[string]func(t *testing.T, host *fakeHost, dir string){
-		"containers": func(_ *testing.T, host *fakeHost, _ string) {
-			host.inner.mu.Lock()
-			defer host.inner.mu.Unlock()
-			host.inner.listed = `[{"Id":"c","Names":["/c"],"State":"running"}]`
+	for name, use := range map[string]func(t *testing.T, host *sandboxtest.Fake, dir string){
+		"containers": func(_ *testing.T, host *sandboxtest.Fake, _ string) {
+			defer host.Inner.List(`[{"Id":"c","Names":["/c"],"State":"running"}]`)
 		},
-		"files": func(t *testing.T, _ *fakeHost, dir string) {
+		"files": func(t *testing.T, _ *sandboxtest.Fake, dir string) {
 			if err := os.WriteFile(filepath.Join(dir, "pod", "secret"), nil, 0o600); err != nil {
 				t.Fatal(err)
 			}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+			bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 				config.Size = 1
 				earlier := fill(t, host, config)
 				entries, err := os.ReadDir(config.Dir)
@@ -93,7 +93,7 @@ func TestRestoreTakesNoUsedOnes(t *testing.T) {
 				use(t, host, filepath.Join(config.Dir, entries[0].Name()))
 				p := restored(t, host, config)
 				wantStats(t, p, 0, 0, 0)
-				wantSame(t, "containers", host.names(), earlier)
+				wantSame(t, "containers", host.Names(), earlier)
 				wantSame(t, "folders", folders(t, config), 1)
 			})
 		})
@@ -103,26 +103,24 @@ func TestRestoreTakesNoUsedOnes(t *testing.T) {
 // TestRestoreAfterPriming: what a crash in the middle of priming left makes no sandbox a
 // used one.
 func TestRestoreAfterPriming(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		config.Size = 1
 		earlier := fill(t, host, config)
-		host.inner.mu.Lock()
-		host.inner.listed = `[{"Id":"primer","Names":["/prime"],"State":"created"}]`
-		host.inner.mu.Unlock()
+		host.Inner.List(`[{"Id":"primer","Names":["/prime"],"State":"created"}]`)
 		p := restored(t, host, config)
 		wantStats(t, p, 1, 0, 0)
-		wantSame(t, "containers", host.names(), earlier)
+		wantSame(t, "containers", host.Names(), earlier)
 	})
 }
 
 func TestRestoreKeepsNoMoreThanSize(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		fill(t, host, config)
 		config.Size = 1
 		p := restored(t, host, config)
 		wantStats(t, p, 1, 0, 0)
-		wantSame(t, "containers", len(host.names()), 1)
-		wantSame(t, "networks", len(host.networkNames()), 1)
+		wantSame(t, "containers", len(host.Names()), 1)
+		wantSame(t, "networks", len(host.NetworkNames()), 1)
 		wantSame(t, "folders", folders(t, config), 1)
 	})
 }
@@ -136,13 +134,13 @@ func TestRestoreRemovesOtherGenerations(t *testing.T) {
 		"store":      func(c *pool.Config) { c.Store = "/var/lib/docker" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+			bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 				fill(t, host, config)
 				change(&config)
 				p := restored(t, host, config)
 				wantStats(t, p, 0, 0, 0)
-				wantSame(t, "containers", host.names(), []string(nil))
-				wantSame(t, "networks", host.networkNames(), []string(nil))
+				wantSame(t, "containers", host.Names(), []string(nil))
+				wantSame(t, "networks", host.NetworkNames(), []string(nil))
 				wantSame(t, "folders", folders(t, config), 0)
 			})
 		})
@@ -150,28 +148,28 @@ func TestRestoreRemovesOtherGenerations(t *testing.T) {
 }
 
 func TestRestoreForgivesHowManyAndHowLong(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		earlier := fill(t, host, config)
 		config.Size, config.Parallel, config.BootTimeout, config.StrayGrace = 5, 1, time.Hour, time.Hour
 		config.Subnets = []netip.Prefix{netip.MustParsePrefix("198.18.0.0/19")}
 		p := restored(t, host, config)
 		wantStats(t, p, 2, 0, 0)
-		wantSame(t, "containers", host.names(), earlier)
+		wantSame(t, "containers", host.Names(), earlier)
 	})
 }
 
 func TestRestoreRemovesWhatIsHalfMade(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		config.Size = 1
 		whole := fill(t, host, config)
 		labels := func(name string) map[string]string {
-			out := maps.Clone(host.containers[host.idOf(whole[0])].Labels)
+			out := maps.Clone(host.Containers[host.IDOf(whole[0])].Labels)
 			out[engine.LabelSandbox] = name
 			return out
 		}
 		// A network only, a container that was not started, one whose engine is away, a folder.
 		alone, created, mute := uuid.NewString()+"_dind", uuid.NewString()+"_dind", uuid.NewString()+"_dind"
-		if err := host.CreateNetwork(t.Context(), engine.NetworkSpec{Name: pool.NetworkName(alone), Labels: labels(alone)}); err != nil {
+		if err := host.CreateNetwork(t.Context(), engine.NetworkSpec{Name: sandbox.NetworkName(alone), Labels: labels(alone)}); err != nil {
 			t.Fatal(err)
 		}
 		for _, name := range []string{created, mute} {
@@ -180,11 +178,11 @@ func TestRestoreRemovesWhatIsHalfMade(t *testing.T) {
 				t.Fatal(err)
 			}
 			if name == mute {
-				host.mute = true
+				host.Mute = true
 				if err := host.Start(t.Context(), id); err != nil {
 					t.Fatal(err)
 				}
-				host.mute = false
+				host.Mute = false
 			}
 		}
 		if err := os.MkdirAll(filepath.Join(config.Dir, "0123456789abcdef", "pod"), 0o700); err != nil {
@@ -199,11 +197,11 @@ func TestRestoreRemovesWhatIsHalfMade(t *testing.T) {
 		config.Size = 4
 		p := restored(t, host, config)
 		wantStats(t, p, 1, 0, 0)
-		wantSame(t, "containers", len(host.names()), 2)
-		if host.idOf("foreign") == "" || host.idOf(whole[0]) == "" {
-			t.Errorf("containers %v, want the foreign one and %s", host.names(), whole[0])
+		wantSame(t, "containers", len(host.Names()), 2)
+		if host.IDOf("foreign") == "" || host.IDOf(whole[0]) == "" {
+			t.Errorf("containers %v, want the foreign one and %s", host.Names(), whole[0])
 		}
-		wantSame(t, "networks", host.networkNames(), []string{pool.NetworkName(whole[0])})
+		wantSame(t, "networks", host.NetworkNames(), []string{sandbox.NetworkName(whole[0])})
 		wantSame(t, "folders", folders(t, config), 1)
 	})
 }
@@ -215,10 +213,10 @@ func TestRestoreLeavesClaimedOnes(t *testing.T) {
 	}{
 		"by pool name":                     {false, func(s string) string { return s }},
 		"by pool name, after it got a UID": {true, func(s string) string { return s }},
-		"by assigned name":                 {true, func(string) string { return pool.AssignedName("uid") }},
+		"by assigned name":                 {true, func(string) string { return sandbox.AssignedName("uid") }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+			bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 				config.Size = 1
 				old := pool.New(config, host)
 				stop := run(t, old)
@@ -233,8 +231,8 @@ func TestRestoreLeavesClaimedOnes(t *testing.T) {
 				config.Image = "docker:30-dind"
 				p := restored(t, host, config, c.keep(s.Name))
 				wantStats(t, p, 0, 0, 0)
-				wantSame(t, "containers", len(host.names()), 1)
-				wantSame(t, "networks", host.networkNames(), []string{pool.NetworkName(s.Name)})
+				wantSame(t, "containers", len(host.Names()), 1)
+				wantSame(t, "networks", host.NetworkNames(), []string{sandbox.NetworkName(s.Name)})
 				if _, err := os.Stat(s.PodDir()); err != nil {
 					t.Errorf("the folder of a claimed sandbox: %v", err)
 				}
@@ -247,12 +245,12 @@ func TestRestoreLeavesClaimedOnes(t *testing.T) {
 	}
 }
 
-// TestRestoreRetires: a crash between an ended pod's record and the end of its
+// TestRestoreReleases: a crash between an ended pod's record and the end of its
 // sandbox must not leave the pod with a sandbox until it is deleted.
-func TestRestoreRetires(t *testing.T) {
+func TestRestoreReleases(t *testing.T) {
 	for name, assigned := range map[string]bool{"with its pool name": false, "with its pod's name": true} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+			bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 				config.Size = 1
 				old := pool.New(config, host)
 				stop := run(t, old)
@@ -264,9 +262,9 @@ func TestRestoreRetires(t *testing.T) {
 				}
 				stop()
 				restoredKeeping(t, host, config, map[string]bool{s.Name: false})
-				wantSame(t, "container", slices.Contains(host.names(), s.Name), false)
-				wantSame(t, "container of the pod", host.idOf(pool.AssignedName("uid")), "")
-				wantSame(t, "network", slices.Contains(host.networkNames(), pool.NetworkName(s.Name)), false)
+				wantSame(t, "container", slices.Contains(host.Names(), s.Name), false)
+				wantSame(t, "container of the pod", host.IDOf(sandbox.AssignedName("uid")), "")
+				wantSame(t, "network", slices.Contains(host.NetworkNames(), sandbox.NetworkName(s.Name)), false)
 				if _, err := os.Stat(s.PodDir()); err != nil {
 					t.Errorf("the folder of an ended pod: %v", err)
 				}
@@ -275,64 +273,11 @@ func TestRestoreRetires(t *testing.T) {
 	}
 }
 
-// TestAssignAfterRestore: whoever finds its sandbox again cannot know whether it
-// has its pod's name already.
-func TestAssignAfterRestore(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
-		config.Size = 0
-		old := pool.New(config, host)
-		stop := run(t, old)
-		s := claim(t, old.Reserve(nil))
-		stop()
-		for range 2 {
-			p := restored(t, host, config, s.Name)
-			found, err := p.Adopt(t.Context(), s.Name)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := p.Assign(t.Context(), found, "uid"); err != nil {
-				t.Errorf("Assign(): %v", err)
-			}
-			wantSame(t, "names", host.names(), []string{pool.AssignedName("uid")})
-		}
-	})
-}
-
-func TestAdopt(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
-		config.Size = 1
-		name := fill(t, host, config)[0]
-		id := host.idOf(name)
-		host.kill(id)
-		p := pool.New(config, host)
-		defer p.Close()
-		host.faults(failing("Accepts", errdefs.ErrUnavailable))
-		if _, err := p.Adopt(t.Context(), name); !errdefs.IsUnavailable(err) || host.isRunning(id) {
-			t.Errorf("Adopt() by an engine that is being stopped = %v, started: %t", err, host.isRunning(id))
-		}
-		host.faults(nil)
-		s, err := p.Adopt(t.Context(), name)
-		if err != nil || s.ID != id || s.Stopped.IsZero() {
-			t.Fatalf("Adopt() of a stopped sandbox = %+v, %v, want it started", s, err)
-		}
-		if again, err := p.Adopt(t.Context(), name); err != nil || !again.Started.Equal(s.Started) {
-			t.Errorf("Adopt() of a running sandbox = %+v, %v", again, err)
-		}
-		if _, err := p.Adopt(t.Context(), uuid.NewString()+"_dind"); !errdefs.IsNotFound(err) {
-			t.Errorf("Adopt() of one that is gone = %v, want ErrNotFound", err)
-		}
-		host.faults(failing("List", errdefs.ErrUnavailable))
-		if _, err := p.Adopt(t.Context(), name); errdefs.IsNotFound(err) || err == nil {
-			t.Errorf("Adopt() without the engine = %v, want an error that is not ErrNotFound", err)
-		}
-	})
-}
-
 func TestRebookStartsAnew(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		config.Size = 1
 		name := fill(t, host, config)[0]
-		before := host.idOf(name)
+		before := host.IDOf(name)
 		p := pool.New(config, host)
 		defer p.Close()
 		p.Keep(map[string]bool{name: true})
@@ -340,13 +285,13 @@ func TestRebookStartsAnew(t *testing.T) {
 		if s.Name != name || s.ID == before {
 			t.Errorf("Rebook() got %s in container %s, want %s in a new one", s.Name, s.ID, name)
 		}
-		wantSame(t, "containers", host.names(), []string{name})
+		wantSame(t, "containers", host.Names(), []string{name})
 		wantSame(t, "known", p.Knows(name), true)
 	})
 }
 
 func TestCheckInstance(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		config.Subnets = []netip.Prefix{netip.MustParsePrefix("10.9.0.0/27")}
 		config.Size = 1
 		fill(t, host, config)
@@ -357,7 +302,7 @@ func TestCheckInstance(t *testing.T) {
 		}
 		s := claim(t, p.Reserve(nil))
 		networks := map[string]bool{}
-		for _, n := range host.networks {
+		for _, n := range host.Networks {
 			networks[n.Subnet] = true
 		}
 		if len(networks) != 2 {
@@ -378,10 +323,10 @@ func TestCheckInstance(t *testing.T) {
 	})
 }
 
-// TestRestoreSparesAPodsSandbox: records may be missing because their folder is,
+// TestRestoreLeavesAPodsSandbox: records may be missing because their folder is,
 // and its pods run.
-func TestRestoreSparesAPodsSandbox(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+func TestRestoreLeavesAPodsSandbox(t *testing.T) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		config.Size = 1
 		old := pool.New(config, host)
 		stop := run(t, old)
@@ -395,14 +340,14 @@ func TestRestoreSparesAPodsSandbox(t *testing.T) {
 		stop = restart(t, p)
 		defer stop()
 		advance(config.StrayGrace - time.Minute)
-		if host.idOf("uid_dind") == "" {
+		if host.IDOf("uid_dind") == "" {
 			t.Error("the sandbox of a pod without a record was removed at once")
 		}
 		if _, err := os.Stat(s.PodDir()); err != nil {
 			t.Errorf("its folder: %v", err)
 		}
 		advance(3 * time.Minute)
-		wantSame(t, "containers", host.names(), []string(nil))
+		wantSame(t, "containers", host.Names(), []string(nil))
 		wantSame(t, "folders", folders(t, config), 0)
 	})
 }

@@ -12,11 +12,12 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox/sandboxtest"
 )
 
 // standing are the containers that stand by.
-func standing(host *fakeHost) []string {
-	return slices.DeleteFunc(host.names(), func(name string) bool { return !strings.HasSuffix(name, "_standby") })
+func standing(host *sandboxtest.Fake) []string {
+	return slices.DeleteFunc(host.Names(), func(name string) bool { return !strings.HasSuffix(name, "_standby") })
 }
 
 // folderNamed is the folder of the sandbox that a standby is to become.
@@ -24,7 +25,7 @@ func folderNamed(config pool.Config, name string) string {
 	return filepath.Join(config.Dir, strings.ReplaceAll(name, "-", "")[:16])
 }
 
-func wantStandby(t *testing.T, p *pool.Pool, host *fakeHost, want int) {
+func wantStandby(t *testing.T, p *pool.Pool, host *sandboxtest.Fake, want int) {
 	t.Helper()
 	if got, listed := p.Stats().Standby, len(standing(host)); got != want || listed != want {
 		t.Errorf("%d stand by, %d containers are named so, want %d", got, listed, want)
@@ -32,9 +33,9 @@ func wantStandby(t *testing.T, p *pool.Pool, host *fakeHost, want int) {
 }
 
 // standbys runs a test with two warm sandboxes and three that stand by.
-func standbys(t *testing.T, test func(t *testing.T, host *fakeHost, config pool.Config, p *pool.Pool)) {
+func standbys(t *testing.T, test func(t *testing.T, host *sandboxtest.Fake, config pool.Config, p *pool.Pool)) {
 	t.Helper()
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		config.Standby = 3
 		p := pool.New(config, host)
 		run(t, p)
@@ -45,8 +46,8 @@ func standbys(t *testing.T, test func(t *testing.T, host *fakeHost, config pool.
 }
 
 func TestStandbyServesAnEmptyPool(t *testing.T) {
-	standbys(t, func(t *testing.T, host *fakeHost, config pool.Config, p *pool.Pool) {
-		before := host.names()
+	standbys(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config, p *pool.Pool) {
+		before := host.Names()
 		for range 2 {
 			p.Reserve(nil).Settled()
 		}
@@ -54,12 +55,12 @@ func TestStandbyServesAnEmptyPool(t *testing.T) {
 		if c.Warm() {
 			t.Fatal("a third warm sandbox out of two")
 		}
-		made := len(host.creates())
+		made := len(host.Creates())
 		s := claim(t, c)
-		if !slices.Contains(before, strings.TrimSuffix(s.Name, "_dind")+"_standby") || host.idOf(s.Name) != s.ID {
-			t.Errorf("sandbox %s is none of those that stood by, or kept its name: %v", s.Name, host.names())
+		if !slices.Contains(before, strings.TrimSuffix(s.Name, "_dind")+"_standby") || host.IDOf(s.Name) != s.ID {
+			t.Errorf("sandbox %s is none of those that stood by, or kept its name: %v", s.Name, host.Names())
 		}
-		wantSame(t, "containers made", len(host.creates()), made)
+		wantSame(t, "containers made", len(host.Creates()), made)
 		if state, err := s.Init.Status(t.Context()); err != nil || state.Standby {
 			t.Errorf("the state of a standby that was woken: %+v, %v", state, err)
 		}
@@ -83,24 +84,24 @@ func TestStandbyIsToldOfImages(t *testing.T) {
 		"not known yet":   {func(p *pool.Pool) *pool.Claim { return p.ReserveFresh(nil) }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			standbys(t, func(t *testing.T, host *fakeHost, config pool.Config, p *pool.Pool) {
-				wantSame(t, "it was woken with", host.inner.woken(claim(t, c.claim(p)).Dir), []bool{c.want})
+			standbys(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config, p *pool.Pool) {
+				wantSame(t, "it was woken with", host.Inner.Woken(claim(t, c.claim(p)).Dir), []bool{c.want})
 			})
 		})
 	}
 	t.Run("of an earlier run", func(t *testing.T) {
-		bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+		bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 			config.Standby = 1
 			fill(t, host, config)
 			p := restored(t, host, config)
 			empty(p)
-			wantSame(t, "it was woken with", host.inner.woken(claim(t, p.Reserve(nil)).Dir), []bool{false})
+			wantSame(t, "it was woken with", host.Inner.Woken(claim(t, p.Reserve(nil)).Dir), []bool{false})
 		})
 	})
 }
 
 func TestStandbyHasNoPorts(t *testing.T) {
-	standbys(t, func(t *testing.T, host *fakeHost, config pool.Config, p *pool.Pool) {
+	standbys(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config, p *pool.Pool) {
 		c := p.Reserve([]engine.Port{{Container: 80, Host: 8080, Protocol: "tcp"}})
 		if s := claim(t, c); s.Name != c.Name {
 			t.Errorf("a pod with ports on the host got sandbox %s, want one made for it", s.Name)
@@ -110,35 +111,35 @@ func TestStandbyHasNoPorts(t *testing.T) {
 }
 
 func TestDeadStandbys(t *testing.T) {
-	standbys(t, func(t *testing.T, host *fakeHost, config pool.Config, p *pool.Pool) {
+	standbys(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config, p *pool.Pool) {
 		for _, name := range standing(host) {
-			host.kill(host.idOf(name))
+			host.Kill(host.IDOf(name))
 		}
 		began := time.Now()
 		dead := standing(host)
 		s := claim(t, p.ReserveFresh(nil))
-		if slices.Contains(dead, strings.TrimSuffix(s.Name, "_dind")+"_standby") || host.containers[s.ID].State.Status != engine.StatusRunning {
+		if slices.Contains(dead, strings.TrimSuffix(s.Name, "_dind")+"_standby") || host.Containers[s.ID].State.Status != engine.StatusRunning {
 			t.Errorf("a dead standby became a sandbox: %s", s.Name)
 		}
 		if waited := time.Since(began); waited > 100*time.Millisecond {
 			t.Errorf("a claim waited %s for dead standbys", waited)
 		}
 	})
-	standbys(t, func(t *testing.T, host *fakeHost, config pool.Config, p *pool.Pool) {
+	standbys(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config, p *pool.Pool) {
 		dead := standing(host)[0]
-		host.kill(host.idOf(dead))
+		host.Kill(host.IDOf(dead))
 		advance(2 * time.Minute)
-		wantSame(t, "dead container", host.idOf(dead), "")
+		wantSame(t, "dead container", host.IDOf(dead), "")
 		wantStandby(t, p, host, 3)
 	})
 }
 
 // TestStandbyThatDoesNotAnswer: its container runs, but not what its init should do.
 func TestStandbyThatDoesNotAnswer(t *testing.T) {
-	standbys(t, func(t *testing.T, host *fakeHost, config pool.Config, p *pool.Pool) {
+	standbys(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config, p *pool.Pool) {
 		deaf := standing(host)
 		for _, name := range deaf {
-			host.inner.stop(folderNamed(config, name))
+			host.Inner.Stop(folderNamed(config, name))
 		}
 		began := time.Now()
 		s := claim(t, p.ReserveFresh(nil))
@@ -150,41 +151,41 @@ func TestStandbyThatDoesNotAnswer(t *testing.T) {
 			t.Errorf("a claim waited %s for standbys that do not answer", waited)
 		}
 		for _, name := range deaf {
-			wantSame(t, "container "+name, host.idOf(name), "")
+			wantSame(t, "container "+name, host.IDOf(name), "")
 		}
 	})
 }
 
 func TestStandbyThatCannotBeMade(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		p := pool.New(config, host)
 		run(t, p)() // warm sandboxes are there, and no standby
 		config.Standby = 1
-		host.faults(failing("Start", errors.New("no space left on device")))
+		host.Faults(sandboxtest.Failing("Start", errors.New("no space left on device")))
 		p = restored(t, host, config)
 		run(t, p)
 		advance(10 * time.Minute)
 		// Two for the pool, and one try a minute.
-		if n := len(host.creates()); n < 2+8 || n > 2+21 {
+		if n := len(host.Creates()); n < 2+8 || n > 2+21 {
 			t.Errorf("%d containers were made in ten minutes, want a try now and then", n)
 		}
-		wantSame(t, "containers", len(host.names()), 2)
+		wantSame(t, "containers", len(host.Names()), 2)
 		wantStats(t, p, 2, 0, 0)
-		host.faults(nil)
+		host.Faults(nil)
 		advance(2 * time.Minute)
 		wantStandby(t, p, host, 1)
 	})
 }
 
 func TestRestoreStandbys(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		config.Standby = 3
 		fill(t, host, config)
 		earlier := standing(host)
 		if err := initapi.NewClient(folderNamed(config, earlier[0])).Start(t.Context(), true); err != nil {
 			t.Fatal(err)
 		}
-		host.kill(host.idOf(earlier[1]))
+		host.Kill(host.IDOf(earlier[1]))
 		p := restored(t, host, config)
 		wantStats(t, p, 2, 0, 0)
 		wantStandby(t, p, host, 1)
@@ -196,7 +197,7 @@ func TestRestoreStandbys(t *testing.T) {
 }
 
 func TestOtherHardwareReplacesStandbys(t *testing.T) {
-	standbys(t, func(t *testing.T, host *fakeHost, config pool.Config, p *pool.Pool) {
+	standbys(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config, p *pool.Pool) {
 		before := standing(host)
 		p.SetHardware(oneGPU)
 		synctest.Wait()

@@ -6,12 +6,13 @@ import (
 	"testing/synctest"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox/sandboxtest"
 )
 
 // heldStarts makes boots wait until something is sent, or the channel is closed.
-func heldStarts(host *fakeHost) chan struct{} {
+func heldStarts(host *sandboxtest.Fake) chan struct{} {
 	release := make(chan struct{})
-	host.faults(func(_ context.Context, call, _ string) error {
+	host.Faults(func(_ context.Context, call, _ string) error {
 		if call == "Start" {
 			<-release
 		}
@@ -21,7 +22,7 @@ func heldStarts(host *fakeHost) chan struct{} {
 }
 
 func TestWaitingClaimsGoBeforeRefills(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		config.Size, config.Parallel = 1, 1
 		release := heldStarts(host)
 		p := pool.New(config, host)
@@ -49,7 +50,7 @@ func TestWaitingClaimsGoBeforeRefills(t *testing.T) {
 }
 
 func TestFreshReserveIsNotHandedARefill(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		config.Size, config.Parallel = 1, 1
 		release := heldStarts(host)
 		p := pool.New(config, host)
@@ -68,7 +69,7 @@ func TestFreshReserveIsNotHandedARefill(t *testing.T) {
 }
 
 func TestStaleOnesStayWhileThePoolIsShort(t *testing.T) {
-	bubble(t, func(t *testing.T, host *fakeHost, config pool.Config) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
 		config.Parallel = 1
 		p := pool.New(config, host)
 		run(t, p)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // Times are how long each phase of a sandbox took, in milliseconds.
@@ -29,7 +30,7 @@ type Times struct {
 
 // timed is the host's engine with a clock.
 type timed struct {
-	pool.Host
+	sandbox.Host
 
 	mu      sync.Mutex
 	times   Times
@@ -64,7 +65,7 @@ type Copier func(ctx context.Context, into *engine.Client) (imageID string, err 
 // Boot boots a sandbox as docker-sd does, runs a container in it, and removes it
 // again. The configuration's Instance and Dir must be of the check's own. looks are
 // called while it is there.
-func Boot(ctx context.Context, config pool.Config, host pool.Host, bring Copier, looks ...func(*pool.Sandbox)) (Times, error) {
+func Boot(ctx context.Context, config pool.Config, host sandbox.Host, bring Copier, looks ...func(*sandbox.Sandbox)) (Times, error) {
 	clock := &timed{Host: host}
 	sandboxes := pool.New(config, clock)
 	defer sandboxes.Close()
@@ -76,7 +77,7 @@ func Boot(ctx context.Context, config pool.Config, host pool.Host, bring Copier,
 		return Times{}, err
 	}
 	var ran time.Time
-	err := sandboxes.Try(ctx, pool.Hardware{}, func(ctx context.Context, s *pool.Sandbox) error {
+	err := sandboxes.Try(ctx, sandbox.Hardware{}, func(ctx context.Context, s *sandbox.Sandbox) error {
 		clock.measure(&clock.times.Ready, clock.started)
 		defer func() { ran = time.Now() }()
 		for _, look := range looks {
@@ -93,7 +94,7 @@ func Boot(ctx context.Context, config pool.Config, host pool.Host, bring Copier,
 // said is what the container in the sandbox writes.
 const said = "docker-sd-check"
 
-func runIn(ctx context.Context, s *pool.Sandbox, bring Copier, times *Times) error {
+func runIn(ctx context.Context, s *sandbox.Sandbox, bring Copier, times *Times) error {
 	image := s.Image
 	if _, err := s.Engine.Image(ctx, image); err != nil {
 		began := time.Now()

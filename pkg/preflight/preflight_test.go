@@ -19,8 +19,8 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/monitor"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/preflight"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // judged is one case of a table: a line, and what it must be.
@@ -90,7 +90,7 @@ func prefixes(texts ...string) []netip.Prefix {
 
 func TestNetworks(t *testing.T) {
 	of := func(wanted int, parents string, change func(*preflight.Networks)) preflight.Line {
-		n := preflight.Networks{Parents: prefixes(parents), Cut: pool.Networks(prefixes(parents)), Wanted: wanted}
+		n := preflight.Networks{Parents: prefixes(parents), Cut: sandbox.Subnets(prefixes(parents)), Wanted: wanted}
 		if change != nil {
 			change(&n)
 		}
@@ -101,7 +101,7 @@ func TestNetworks(t *testing.T) {
 		"too few":    {of(5, "10.0.0.0/26", nil), preflight.Warn, "4 networks are free and 0 in use by sandboxes, but up to 5"},
 		"own":        {of(4, "10.0.0.0/26", func(n *preflight.Networks) { n.Own = prefixes("10.0.0.0/28") }), preflight.OK, "3 networks are free, 1 in use"},
 		"others'":    {of(3, "10.0.0.0/26", func(n *preflight.Networks) { n.Others = prefixes("10.0.0.0/30", "10.9.0.0/16") }), preflight.OK, "3 networks are free, 0 in use by sandboxes; up to 3 are wanted; other networks of the engine use 10.0.0.0/30"},
-		"many":       {of(1, "10.0.0.0/24", func(n *preflight.Networks) { n.Others = pool.Networks(prefixes("10.0.0.0/25")) }), preflight.OK, "10.0.0.32/28 and 5 more"},
+		"many":       {of(1, "10.0.0.0/24", func(n *preflight.Networks) { n.Others = sandbox.Subnets(prefixes("10.0.0.0/25")) }), preflight.OK, "10.0.0.32/28 and 5 more"},
 		"full":       {of(3, "10.0.0.0/26", func(n *preflight.Networks) { n.Configured, n.Others = true, prefixes("10.0.0.0/16") }), preflight.Fail, "DockerNetworkSubnet 10.0.0.0/26 has no network left"},
 		"full of us": {of(5, "10.0.0.0/28", func(n *preflight.Networks) { n.Own = prefixes("10.0.0.0/28") }), preflight.Warn, "0 networks are free and 1 in use"},
 		"route":      {of(3, "10.0.0.0/26", func(n *preflight.Networks) { n.Routes = prefixes("192.168.0.0/16", "10.0.0.0/8") }), preflight.Fail, "the routes to 10.0.0.0/8"},

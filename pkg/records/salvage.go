@@ -7,7 +7,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 )
@@ -44,7 +44,7 @@ func (s Store) salvage(uid types.UID) *Record {
 		r.Pod = bare.Pod
 	}
 	for _, name := range []*string{&r.Sandbox, &r.Replaced} {
-		if !pool.IsName(*name) {
+		if !sandbox.IsName(*name) {
 			*name = ""
 		}
 	}

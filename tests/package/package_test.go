@@ -17,7 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // worstExposure is what systemd-analyze security may say of the unit, in tenths
@@ -109,8 +109,8 @@ func TestAppArmorProfile(t *testing.T) {
 	path := filepath.Join(unpacked(t), "etc/apparmor.d/docker-sd-sandbox")
 	output(t, "apparmor_parser", "-QK", path)
 	// Warnings about this host come before it.
-	if names := strings.Fields(output(t, "apparmor_parser", "-N", path)); names[len(names)-1] != pool.AppArmorSandbox {
-		t.Errorf("the profile is %q, want %q", names, pool.AppArmorSandbox)
+	if names := strings.Fields(output(t, "apparmor_parser", "-N", path)); names[len(names)-1] != sandbox.AppArmorSandbox {
+		t.Errorf("the profile is %q, want %q", names, sandbox.AppArmorSandbox)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -121,7 +121,7 @@ func TestAppArmorProfile(t *testing.T) {
 		allowed = append(allowed, strings.ToUpper(string(found[1])))
 	}
 	slices.Sort(allowed)
-	if diff := cmp.Diff(slices.Sorted(slices.Values(pool.Capabilities)), allowed); diff != "" {
+	if diff := cmp.Diff(slices.Sorted(slices.Values(sandbox.Capabilities)), allowed); diff != "" {
 		t.Errorf("capabilities (-sandbox +profile):\n%s", diff)
 	}
 }

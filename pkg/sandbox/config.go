@@ -1,0 +1,136 @@
+package sandbox
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+)
+
+// Host is what all parts of this package need of the host's engine.
+type Host interface {
+	MakerHost
+	NetworksHost
+	FinderHost
+	RemoverHost
+	StoreHost
+}
+
+// Config says how sandboxes are made. Fields that are left out of its JSON do not shape
+// a sandbox: see Generation.
+type Config struct {
+	// Instance names this docker-sd; it labels everything that is made.
+	Instance string
+	// Dir holds one folder per sandbox.
+	Dir string
+	// Image of a sandbox: any image with dockerd.
+	Image string
+	// Init is the program that is the first process of a sandbox, on the host.
+	Init string
+	// RemoveFolder removes a sandbox's folder and all that pods put there.
+	RemoveFolder func(context.Context, string) error `json:"-"`
+	// FetchImage brings Image to the host's engine when it is not there.
+	FetchImage func(context.Context) error `json:"-"`
+	// BootTimeout bounds one boot.
+	BootTimeout time.Duration `json:"-"`
+	// Privileged gives a sandbox every capability and device of the host.
+	Privileged bool
+	// Seccomp says that the host's engine can filter system calls, CgroupsV1 that the
+	// host has control groups of version 1.
+	Seccomp, CgroupsV1 bool
+	// AppArmor is the profile of a sandbox without privileges; "" is none.
+	AppArmor string
+	// Store is the host engine's data root if its image layers are to be shared.
+	Store string
+	// StoreVolume is that of a Store if its image layers are to be shared instead.
+	StoreVolume string
+	// Subnets are the parents of the sandboxes' networks; none lets the engine choose.
+	// The range of an address makes no other sandbox, and the default range may be
+	// another one at each start.
+	Subnets []netip.Prefix `json:"-"`
+	// Mounts are host paths that pods may use; a running sandbox gains none.
+	Mounts []engine.Mount
+	// Resources bound a whole sandbox.
+	Resources engine.Resources
+	// Guard of the sandboxes' networks; nil means that there is none.
+	Guard Guard `json:"-"`
+	// Calls is told of every request to the engine in a sandbox; nil means that
+	// nothing is.
+	Calls func(engine.Call) `json:"-"`
+}
+
+// Generation is a digest of all that shapes a sandbox with this hardware. Sandboxes of
+// different generations are not exchangeable.
+func (c Config) Generation(h Hardware) string {
+	shape, err := json.Marshal([]any{c, h, engineFlags, Capabilities})
+	if err != nil {
+		panic(err) // plain structs of strings and numbers
+	}
+	sum := sha256.Sum256(shape)
+	return hex.EncodeToString(sum[:8])
+}
+
+// Folder of a sandbox. Its name is short because a socket's path below it may have 107
+// bytes.
+func (c Config) Folder(name string) string {
+	key := strings.ReplaceAll(strings.TrimSuffix(name, nameSuffix), "-", "")
+	return filepath.Join(c.Dir, key[:min(len(key), 16)])
+}
+
+// labels of all that is made for a sandbox.
+func (c Config) labels(name, generation string) map[string]string {
+	return map[string]string{engine.LabelInstance: c.Instance, engine.LabelSandbox: name,
+		engine.LabelGeneration: generation, engine.LabelFolder: c.Dir}
+}
+
+// labelled are the labels of every sandbox of this instance.
+func (c Config) labelled() []string {
+	return []string{engine.LabelInstance + "=" + c.Instance, engine.LabelSandbox}
+}
+
+// labelledAs are the labels of the named sandbox.
+func (c Config) labelledAs(name string) []string {
+	return []string{engine.LabelInstance + "=" + c.Instance, engine.LabelSandbox + "=" + name}
+}
+
+// create makes the container, fetching its image when the host has none.
+func (c Config) create(ctx context.Context, create func(context.Context, engine.Spec) (string, error), spec engine.Spec) (string, error) {
+	lingering, cancel := linger(ctx)
+	defer cancel()
+	id, err := create(lingering, spec)
+	if errdefs.IsNotFound(err) && c.FetchImage != nil {
+		if err := c.FetchImage(ctx); err != nil {
+			return "", fmt.Errorf("the sandbox image %s is missing: set SandboxImage to one that this host has or can pull: %w", spec.Image, err)
+		}
+		id, err = create(lingering, spec)
+	}
+	return id, err
+}
+
+// lingerPeriod is how long a call goes on whose caller has left. It bounds how
+// long an engine that hangs holds up the end of docker-sd.
+const lingerPeriod = 10 * time.Second
+
+// linger derives a context that ends lingerPeriod after its parent.
+func linger(parent context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(parent))
+	stop := context.AfterFunc(parent, func() {
+		timer := time.NewTimer(lingerPeriod)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	return ctx, func() { stop(); cancel() }
+}
