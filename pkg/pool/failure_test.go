@@ -14,6 +14,7 @@ import (
 
 	"github.com/containerd/errdefs"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox/sandboxtest"
@@ -270,5 +271,24 @@ func TestReservePrefersOneThatSeesAllImages(t *testing.T) {
 			t.Error("Reserve() refused a stale sandbox; it is better than none")
 		}
 		close(release)
+	})
+}
+
+// TestPortThatIsTaken is the trouble of the pod that wants the port, and not the node's.
+func TestPortThatIsTaken(t *testing.T) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
+		taken := errors.New("address already in use")
+		host.Faults(sandboxtest.Failing("Start", taken))
+		p := pool.New(config, host)
+		defer p.Close()
+		if _, err := p.Reserve([]engine.Port{{Host: 8080, Container: 80, Protocol: "tcp"}}).Sandbox(t.Context()); !errors.Is(err, taken) {
+			t.Errorf("Sandbox() = %v", err)
+		}
+		if err := p.Stats().LastError; err != nil {
+			t.Errorf("LastError = %v", err)
+		}
+		if _, err := p.Reserve(nil).Sandbox(t.Context()); !errors.Is(err, taken) || p.Stats().LastError == nil {
+			t.Errorf("without ports: Sandbox() = %v, LastError = %v", err, p.Stats().LastError)
+		}
 	})
 }
