@@ -2,6 +2,7 @@ package containers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -70,6 +71,12 @@ func (r *runner) runOnce(ctx context.Context) (v1.ContainerStateTerminated, erro
 		if err == nil || ctx.Err() != nil {
 			return end, err
 		}
+		if wrong := (&configError{}); errors.As(err, &wrong) {
+			if err := r.awaitConfigured(ctx, wrong); err != nil {
+				return end, err
+			}
+			continue
+		}
 		if !errdefs.IsUnavailable(err) {
 			return r.terminatedState(engine.State{ExitCode: 128, Error: err.Error(), FinishedAt: time.Now()}), nil
 		}
@@ -134,7 +141,10 @@ func (r *runner) mountAgain(ctx context.Context) error {
 	if err != nil || r.made {
 		return err
 	}
-	_, err = r.mounts(ctx, set, podspec.NewEnvironment(r.p.Spec, r.spec, r.p.Node, r.s.IP))
+	_, planned, err := r.plan(set, podspec.NewEnvironment(r.p.Spec, r.spec, r.p.Node, r.s.IP), "")
+	if err == nil {
+		_, err = r.mounts(ctx, planned)
+	}
 	return err
 }
 

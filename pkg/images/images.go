@@ -216,7 +216,7 @@ func (p *Provider) onHost(ctx context.Context, want Want) (engine.Image, error) 
 	}
 	image, err := p.host.Image(ctx, named.String())
 	if err != nil && !errdefs.IsNotFound(err) {
-		return image, err
+		return image, invalidName(want, err)
 	}
 	absent := err != nil
 	switch {

@@ -127,7 +127,7 @@ func (p *Provider) pullInside(ctx context.Context, s *pool.Sandbox, want Want) (
 	}
 	inside, err := s.Engine.Image(ctx, named.String())
 	if err == nil && want.Policy != v1.PullAlways || err != nil && !errdefs.IsNotFound(err) {
-		return usable(inside, inside), err
+		return usable(inside, inside), invalidName(want, err)
 	}
 	asker := ctx
 	if err := p.authorized(ctx, named, want, func(g grant) error {
@@ -147,6 +147,15 @@ func (p *Provider) pullInside(ctx context.Context, s *pool.Sandbox, want Want) (
 	}
 	inside, err = s.Engine.Image(ctx, named.String())
 	return usable(inside, inside), err
+}
+
+// invalidName makes a PullError of an engine's refusal to look an image up: an engine's
+// rules for names differ from those that a reference is read by.
+func invalidName(want Want, err error) error {
+	if errdefs.IsInvalidArgument(err) {
+		return &PullError{ReasonInvalid, fmt.Errorf("image %q: %w", want.Ref, err)}
+	}
+	return err
 }
 
 // silence is how long a registry that did not answer is left alone.

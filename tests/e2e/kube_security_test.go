@@ -38,12 +38,6 @@ func kubeUsers(t *testing.T, d kubeDaemon) {
 	d.runRequest(t, request).checkLooks(looks)
 }
 
-func kubeNonRootRefusal(t *testing.T, d kubeDaemon) {
-	c := shell("c", "true")
-	c.SecurityContext = &v1.SecurityContext{RunAsNonRoot: ptr(true)}
-	d.run(t, newPod(c)).waitMessage("c", "runAsNonRoot", "runAsUser")
-}
-
 const (
 	effective = "grep CapEff /proc/self/status | cut -f2"
 	bounding  = "grep CapBnd /proc/self/status | cut -f2"
