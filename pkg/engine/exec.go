@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -10,9 +11,26 @@ import (
 	"github.com/docker/docker/pkg/stdcopy"
 )
 
+// UnfinishedError says that the caller's time was over before the process of an exec ended.
+type UnfinishedError struct {
+	// PID of the process as the engine's own process sees it; 0 if it is not known to run.
+	PID int
+	// Err is the error of the caller's context.
+	Err error
+}
+
+// Error is that of the context.
+func (e *UnfinishedError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the context's error.
+func (e *UnfinishedError) Unwrap() error { return e.Err }
+
 // Exec runs argv inside a container, copies both its streams to out, and
 // returns its exit code. When ctx ends first, the process is left to the
-// engine and ctx's error is returned.
+// engine and ctx's error is returned; after a deadline that is an UnfinishedError.
+//
+// What the process leaves behind may hold its streams open: its exit code is returned
+// all the same, soon after its end.
 func (c *Client) Exec(ctx context.Context, id string, argv []string, out io.Writer) (int, error) {
 	caller := ctx
 	ctx, silence, end := listen(ctx, c.limit)
@@ -28,12 +46,25 @@ func (c *Client) Exec(ctx context.Context, id string, argv []string, out io.Writ
 	// The command itself takes as long as it takes; ctx bounds it.
 	silence.rest()
 	defer stream.Close()
-	_, err = stdcopy.StdCopy(out, out, stream.Reader)
-	if caller.Err() != nil {
-		return 0, caller.Err()
+	copied := make(chan error, 1)
+	go func() { // ends with the stream, which is closed below
+		_, err := stdcopy.StdCopy(out, out, stream.Reader)
+		copied <- err
+	}()
+	code, over, err := c.awaitExec(ctx, made.ID, copied)
+	if !over {
+		stream.Close()
+		<-copied
 	}
-	if err != nil {
+	switch {
+	case errors.Is(caller.Err(), context.DeadlineExceeded):
+		return 0, &UnfinishedError{PID: c.pidOfExec(caller, made.ID), Err: caller.Err()}
+	case caller.Err() != nil:
+		return 0, caller.Err()
+	case err != nil:
 		return 0, fmt.Errorf("read exec output: %w", err)
+	case !over:
+		return code, nil
 	}
 	silence.heard()
 	for {
@@ -49,6 +80,66 @@ func (c *Client) Exec(ctx context.Context, id string, argv []string, out io.Writ
 		case <-ctx.Done():
 			return 0, fmt.Errorf("inspect exec: %w", classify(ctx, ctx.Err()))
 		case <-time.After(5 * time.Millisecond):
+		}
+	}
+}
+
+const (
+	// execLook is the time before the engine is asked whether a process has ended whose
+	// streams have not; it doubles up to execLookMost.
+	execLook, execLookMost = 100 * time.Millisecond, time.Second
+	// execDrain is how long the output of a process that has ended is waited for.
+	execDrain = 100 * time.Millisecond
+)
+
+// awaitExec waits until the streams of an exec are over, with what ended them, or until its
+// process is, with its exit code, or until ctx is.
+func (c *Client) awaitExec(ctx context.Context, exec string, copied <-chan error) (code int, over bool, err error) {
+	timer := time.NewTimer(execLook)
+	defer timer.Stop()
+	for pause, started := execLook, false; ; {
+		select {
+		case err := <-copied:
+			return 0, true, err
+		case <-ctx.Done():
+			return 0, false, ctx.Err()
+		case <-timer.C:
+		}
+		seen, err := c.sdk(ctx).ContainerExecInspect(ctx, exec)
+		// One that has not begun does not run either.
+		if err == nil && !seen.Running && started {
+			select {
+			case err := <-copied:
+				return 0, true, err
+			case <-time.After(execDrain):
+				return seen.ExitCode, false, nil
+			}
+		}
+		started = started || err == nil && seen.Pid > 0
+		pause = min(2*pause, execLookMost)
+		timer.Reset(pause)
+	}
+}
+
+// execBegins bounds the wait for the id of a process that an engine is about to start.
+const execBegins = 5 * time.Second
+
+// pidOfExec is the id of the process of an exec, 0 if it has ended.
+func (c *Client) pidOfExec(ctx context.Context, exec string) int {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), execBegins)
+	defer cancel()
+	for {
+		seen, err := c.sdk(ctx).ContainerExecInspect(ctx, exec)
+		switch {
+		case err != nil || seen.Pid > 0 && !seen.Running:
+			return 0
+		case seen.Pid > 0:
+			return seen.Pid
+		}
+		select {
+		case <-ctx.Done():
+			return 0
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }

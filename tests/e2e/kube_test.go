@@ -54,6 +54,7 @@ var kubeTests = []struct {
 	{"liveness restarts", kubeLivenessRestarts},
 	{"probes that kill", kubeProbesThatKill},
 	{"readiness", kubeReadiness},
+	{"commands out of time", kubeCommandsOutOfTime},
 	{"users and groups", kubeUsers},
 	{"configuration mistakes", kubeMistakes},
 	{"configuration mistake that is mended", kubeMendedMistake},
