@@ -40,6 +40,9 @@ func (r *runner) create(ctx context.Context) (string, error) {
 	}
 	spec.Image = image.ID
 	spec.Labels[engine.LabelAttempt] = strconv.Itoa(r.attempt)
+	if err := r.completeGroups(ctx, &spec, image); err != nil {
+		return "", err
+	}
 	if spec.Mounts, err = r.mounts(ctx, planned); err != nil {
 		return "", err
 	}

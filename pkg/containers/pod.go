@@ -29,6 +29,8 @@ type Pod struct {
 	// Statuses is where the containers' statuses are kept.
 	Statuses *podstatus.Statuses
 	Images   *Images
+	// Accounts are shared by all pods.
+	Accounts *Accounts
 	Owner    Owner
 	Observer Observer
 	// Life is the context of calls that outlive the context of a container's run.

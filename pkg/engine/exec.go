@@ -51,14 +51,17 @@ func (c *Client) Exec(ctx context.Context, id string, argv []string, out io.Writ
 		_, err := stdcopy.StdCopy(out, out, stream.Reader)
 		copied <- err
 	}()
-	code, over, err := c.awaitExec(ctx, made.ID, copied)
+	inspect := func(ctx context.Context) (container.ExecInspect, error) {
+		return c.sdk(ctx).ContainerExecInspect(ctx, made.ID)
+	}
+	code, over, err := awaitExec(ctx, inspect, copied)
 	if !over {
 		stream.Close()
 		<-copied
 	}
 	switch {
 	case errors.Is(caller.Err(), context.DeadlineExceeded):
-		return 0, &UnfinishedError{PID: c.pidOfExec(caller, made.ID), Err: caller.Err()}
+		return 0, &UnfinishedError{PID: pidOfExec(caller, inspect), Err: caller.Err()}
 	case caller.Err() != nil:
 		return 0, caller.Err()
 	case err != nil:
@@ -68,7 +71,7 @@ func (c *Client) Exec(ctx context.Context, id string, argv []string, out io.Writ
 	}
 	silence.heard()
 	for {
-		ended, err := c.sdk(ctx).ContainerExecInspect(ctx, made.ID)
+		ended, err := inspect(ctx)
 		if err != nil {
 			return 0, fmt.Errorf("inspect exec: %w", classify(ctx, err))
 		}
@@ -92,9 +95,12 @@ const (
 	execDrain = 100 * time.Millisecond
 )
 
+// inspectExec looks at an exec.
+type inspectExec func(context.Context) (container.ExecInspect, error)
+
 // awaitExec waits until the streams of an exec are over, with what ended them, or until its
 // process is, with its exit code, or until ctx is.
-func (c *Client) awaitExec(ctx context.Context, exec string, copied <-chan error) (code int, over bool, err error) {
+func awaitExec(ctx context.Context, inspect inspectExec, copied <-chan error) (code int, over bool, err error) {
 	timer := time.NewTimer(execLook)
 	defer timer.Stop()
 	for pause, started := execLook, false; ; {
@@ -105,7 +111,7 @@ func (c *Client) awaitExec(ctx context.Context, exec string, copied <-chan error
 			return 0, false, ctx.Err()
 		case <-timer.C:
 		}
-		seen, err := c.sdk(ctx).ContainerExecInspect(ctx, exec)
+		seen, err := inspect(ctx)
 		// One that has not begun does not run either.
 		if err == nil && !seen.Running && started {
 			select {
@@ -125,11 +131,11 @@ func (c *Client) awaitExec(ctx context.Context, exec string, copied <-chan error
 const execBegins = 5 * time.Second
 
 // pidOfExec is the id of the process of an exec, 0 if it has ended.
-func (c *Client) pidOfExec(ctx context.Context, exec string) int {
+func pidOfExec(ctx context.Context, inspect inspectExec) int {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), execBegins)
 	defer cancel()
 	for {
-		seen, err := c.sdk(ctx).ContainerExecInspect(ctx, exec)
+		seen, err := inspect(ctx)
 		switch {
 		case err != nil || seen.Pid > 0 && !seen.Running:
 			return 0

@@ -93,3 +93,35 @@ func TestMistakeOfAnInitContainer(t *testing.T) {
 	}
 	n.delete(p, nil)
 }
+
+// TestGroupsOfTheImage: the groups that the image has for its user are kept although the
+// pod names a group. They are read once for an image, and nothing is left of that.
+func TestGroupsOfTheImage(t *testing.T) {
+	n := newNode(t)
+	app := offered()
+	app.Files = map[string]string{"/etc/passwd": "link to /usr/passwd", "/usr/passwd": "app:x:1000:1000::/:\n", "/etc/group": "extra:x:50:app\n"}
+	n.host.AddImage(app)
+	grouped := func(p *v1.Pod) {
+		withImage(siteImage)(p)
+		p.Spec.SecurityContext = &v1.PodSecurityContext{RunAsUser: new(int64(1000)), RunAsGroup: new(int64(7)), SupplementalGroups: []int64{9}}
+	}
+	for i := range 2 {
+		p := newPod(grouped)
+		n.create(p)
+		n.awaitRunning(p, "main")
+		e := n.sandbox(p).Engine
+		made := e.Snapshot().Containers
+		for name, c := range made {
+			if !strings.HasSuffix(name, "main") {
+				t.Errorf("%s is left", name)
+			}
+			if user, groups := c.User, c.GroupAdd; user != "1000:7" || !slices.Equal(groups, []string{"9", "50"}) {
+				t.Errorf("user %q with %v", user, groups)
+			}
+		}
+		if read := e.Calls("GET /containers/*/archive"); (read > 0) != (i == 0) {
+			t.Errorf("pod %d: %d files were read", i, read)
+		}
+		n.delete(p, nil)
+	}
+}

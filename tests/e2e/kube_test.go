@@ -56,6 +56,7 @@ var kubeTests = []struct {
 	{"readiness", kubeReadiness},
 	{"commands out of time", kubeCommandsOutOfTime},
 	{"users and groups", kubeUsers},
+	{"groups of the image", kubeGroups},
 	{"configuration mistakes", kubeMistakes},
 	{"configuration mistake that is mended", kubeMendedMistake},
 	{"capabilities and filters", kubeCapabilities},
