@@ -14,7 +14,7 @@ func kubeUsers(t *testing.T, d kubeDaemon) {
 	looks := map[string][]sight{
 		"pod": {
 			{"id -u; id -g; " + sortedGroups, "1000\n2000\n2000 3000 4000 4001 "},
-			{"stat -c '%g %a' /disk /mem", "3000 2777\n3000 2777"},
+			{"stat -c '%g %a' /disk /mem", "3000 2777\n3000 3777"},
 			{"stat -c '%g %a' /cm/a.txt; cat /cm/a.txt", "3000 640\nalpha"},
 			{"touch /disk/new && stat -c '%u %g' /disk/new", "1000 3000"},
 			{"cat /sec/user", "me"},

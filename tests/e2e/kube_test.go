@@ -57,6 +57,7 @@ var kubeTests = []struct {
 	{"commands out of time", kubeCommandsOutOfTime},
 	{"users and groups", kubeUsers},
 	{"groups of the image", kubeGroups},
+	{"modes of emptyDirs", kubeEmptyDirModes},
 	{"configuration mistakes", kubeMistakes},
 	{"configuration mistake that is mended", kubeMendedMistake},
 	{"capabilities and filters", kubeCapabilities},
