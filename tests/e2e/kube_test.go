@@ -71,6 +71,8 @@ var kubeTests = []struct {
 	{"logs until delete", kubeLogsUntilDelete},
 	{"many lines", kubeManyLines},
 	{"partial lines", kubePartialLines},
+	{"bytes of a log", kubeLogBytes},
+	{"lines of a terminal", kubeTerminalLines},
 	{"flags", kubeFlags},
 }
 
