@@ -45,15 +45,19 @@ func (o LogOptions) eachPiece(stream io.Reader, within bool, visit func(from byt
 // An engine keeps lines over 16 KiB in pieces, stamps each piece, and counts
 // pieces for its tail. Here a line is a line.
 func (c *Client) Logs(ctx context.Context, id string, options LogOptions, w io.Writer) error {
-	bare := options.TTY && !options.Timestamps
-	if options.TTY {
-		options.Timestamps = true // by which its pieces are told apart
+	bare := !options.Timestamps && (options.TTY || options.Follow)
+	if bare {
+		// By which a terminal's pieces are told apart, and those that come to a follower again.
+		options.Timestamps = true
 	}
 	pieces, skip, err := c.tailPieces(ctx, id, options)
 	if err != nil {
 		return err
 	}
 	out := &lineWriter{w: w, skip: skip, stamped: options.Timestamps, bare: bare}
+	if options.Follow {
+		out.before = newReplayed()
+	}
 	return c.readLog(ctx, id, options, pieces, func(stream io.Reader) error {
 		return options.eachPiece(stream, skip > 0, out.piece)
 	})
@@ -173,10 +177,15 @@ type lineWriter struct {
 	bare bool
 	// within says, by stream, that the last piece did not end its line.
 	within [256]bool
+	// before, unless nil, knows the pieces that have come.
+	before *replayed
 }
 
 // piece writes one piece unless it belongs to a line that is left out.
 func (l *lineWriter) piece(from byte, text []byte) error {
+	if l.before != nil && l.before.has(from, text) {
+		return nil
+	}
 	inside := l.within[from]
 	ends := bytes.HasSuffix(text, []byte("\n"))
 	l.within[from] = !ends

@@ -131,6 +131,29 @@ func TestLinesWithoutEnds(t *testing.T) {
 	}
 }
 
+// TestFollowWithoutReplays: what an engine sends again after a rotation is left out, and
+// nothing else: not the pieces of a line, which have one stamp, nor what comes after the clock was set
+// back.
+func TestFollowWithoutReplays(t *testing.T) {
+	full := strings.Repeat("x", pieceText)
+	at := func(second int, text string) string { return frame(1, stamp(second)+text) }
+	errors := func(second int, text string) string { return frame(2, stamp(second)+text) }
+	body := at(1, "one\n") + errors(7, "error\n") + at(3, "three\n") + at(5, full) + at(5, "five\n") +
+		at(3, "three\n") + errors(7, "again\n") + at(5, full) + at(5, "five\n") + at(6, "six\n") +
+		at(2, "set back\n") + at(4, "later\n") + at(6, "last\n")
+	client, _ := serve(t, map[string]http.HandlerFunc{"GET /containers/x/logs": func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, body) }})
+	var out bytes.Buffer
+	const want = "one\nerror\nthree\nFfive\nagain\nsix\nset back\nlater\nlast\n"
+	err := client.Logs(t.Context(), "x", LogOptions{Follow: true}, &out)
+	if got := strings.ReplaceAll(out.String(), full, "F"); err != nil || got != want {
+		t.Errorf("Logs() = %v with %q, want %q", err, got, want)
+	}
+	out.Reset()
+	if err := client.Logs(t.Context(), "x", LogOptions{Timestamps: true}, &out); err != nil || strings.Count(out.String(), "three") != 2 {
+		t.Errorf("a log that is not followed = %v with %q", err, strings.ReplaceAll(out.String(), full, "F"))
+	}
+}
+
 func TestLogsThatBreak(t *testing.T) {
 	client, _ := serve(t, map[string]http.HandlerFunc{
 		"GET /containers/x/logs":    breaksOff(frame(1, "one\n") + frame(1, "two\n")[:9]),

@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -152,6 +153,37 @@ func kubeTerminalLines(t *testing.T, d kubeDaemon) {
 	p.waitPhase(v1.PodSucceeded)
 	p.waitRetired()
 	p.checkLongLine("after its end", "one\r\n", long, "\r\nthree\r\nno end")
+}
+
+// TestFollowAcrossRotations: a reader that keeps up misses nothing when the engine begins a
+// log file anew, with one file too.
+func TestFollowAcrossRotations(t *testing.T) {
+	t.Parallel()
+	const batches, lines, line = 40, 1000, 100
+	for _, files := range []int{1, 2} {
+		t.Run(fmt.Sprintf("%d files", files), func(t *testing.T) {
+			t.Parallel()
+			d := ownDaemon(t, 1, map[string]any{"ContainerLogMaxSize": "1Mi", "ContainerLogMaxFiles": files})
+			dir := filepath.Join(d.hostPath(), "rotations")
+			script := fmt.Sprintf("for b in $(seq %d); do yes $b-$(head -c %d /dev/zero | tr '\\0' y) | cut -c1-%d | head -n %d; until test -e /vol/$b; do usleep 20000; done; done",
+				batches, line, line-1, lines)
+			p := d.run(t, withVolume(newPod(shell("c", script)), hostDir(dir), "/vol"))
+			body := p.follow(t.Context(), "c")
+			defer body.Close()
+			read := bufio.NewReader(body)
+			for b := 1; b <= batches; b++ {
+				for n := range lines {
+					if text, err := read.ReadString('\n'); err != nil || !strings.HasPrefix(text, fmt.Sprintf("%d-y", b)) || len(text) != line {
+						t.Fatalf("line %d of batch %d: %q, %v", n, b, text, err)
+					}
+				}
+				touch(t, filepath.Join(dir, strconv.Itoa(b)))
+			}
+			if rest, err := io.ReadAll(read); err != nil || len(rest) > 0 {
+				t.Errorf("after the end: %.100q, %v", rest, err)
+			}
+		})
+	}
 }
 
 func (p *podRun) checkLongLine(when, before, long, after string) {
