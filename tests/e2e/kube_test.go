@@ -73,6 +73,11 @@ var kubeTests = []struct {
 	{"partial lines", kubePartialLines},
 	{"bytes of a log", kubeLogBytes},
 	{"lines of a terminal", kubeTerminalLines},
+	{"oddities", kubeOddities},
+	{"stop signal of the image", kubeStopSignal},
+	{"volume of the image over restarts", kubeVolumeOfTheImage},
+	{"script with CRLF", kubeScriptWithCRLF},
+	{"images of many layers", kubeManyLayers},
 	{"flags", kubeFlags},
 }
 
