@@ -141,7 +141,7 @@ func (r *runner) mountAgain(ctx context.Context) error {
 	if err != nil || r.made {
 		return err
 	}
-	_, planned, err := r.plan(set, podspec.NewEnvironment(r.p.Spec, r.spec, r.p.Node, r.s.IP), "")
+	_, planned, err := r.plan(set, podspec.NewEnvironment(r.p.Spec, r.spec, r.p.Node, r.s.IP), unknownUser)
 	if err == nil {
 		_, err = r.mounts(ctx, planned)
 	}

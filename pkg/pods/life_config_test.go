@@ -94,6 +94,22 @@ func TestMistakeOfAnInitContainer(t *testing.T) {
 	n.delete(p, nil)
 }
 
+// TestResumeOfAUserOfTheImage: a container that was made and not started is started by the next
+// docker-sd although only its image says that it does not run as root.
+func TestResumeOfAUserOfTheImage(t *testing.T) {
+	n := newNode(t, func(n *node) { n.size = 0 })
+	app := offered()
+	app.User = "1000"
+	n.host.AddImage(app)
+	held := holding(n, false, enginetest.Fault{Call: "POST /containers/*/start", Hold: enginetest.Before})
+	p := newPod(withImage(siteImage), withMain(func(c *v1.Container) { c.SecurityContext = &v1.SecurityContext{RunAsNonRoot: new(true)} }))
+	n.create(p)
+	held.AwaitCall()
+	n.crash()
+	n.awaitRunning(p, "main")
+	n.delete(p, nil)
+}
+
 // TestGroupsOfTheImage: the groups that the image has for its user are kept although the
 // pod names a group. They are read once for an image, and nothing is left of that.
 func TestGroupsOfTheImage(t *testing.T) {
