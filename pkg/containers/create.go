@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/containerd/containerd/log"
+	"github.com/containerd/errdefs"
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
@@ -33,16 +34,16 @@ func (r *runner) create(ctx context.Context) (string, error) {
 		log.G(ctx).WithField("container", r.spec.Name).WithField("names", env.Skipped).
 			Warn("variables without a value were left out: their source was not resolved")
 	}
-	spec, err := podspec.Container(r.p.Spec, r.spec, env, r.p.Node, r.p.PIDNamespace)
+	spec, planned, err := r.plan(set, env, image.User)
 	if err != nil {
 		return "", err
 	}
 	spec.Image = image.ID
 	spec.Labels[engine.LabelAttempt] = strconv.Itoa(r.attempt)
-	if spec.User, err = podspec.User(r.p.Spec, r.spec, spec.User, image.User); err != nil {
+	if err := r.completeGroups(ctx, &spec, image); err != nil {
 		return "", err
 	}
-	if spec.Mounts, err = r.mounts(ctx, set, env); err != nil {
+	if spec.Mounts, err = r.mounts(ctx, planned); err != nil {
 		return "", err
 	}
 	if err := r.p.Owner.Inject(r.spec.Name, image.Env, &spec); err != nil {
@@ -62,20 +63,39 @@ func (r *runner) create(ctx context.Context) (string, error) {
 	return id, nil
 }
 
-// mounts are the container's volumes, opened and pinned, and the files that kubelet
-// manages.
-func (r *runner) mounts(ctx context.Context, set *volumes.Set, env podspec.Environment) ([]engine.Mount, error) {
-	planned, err := set.Mounts(r.spec, env.ExpandStrict)
+// plan is what follows from the pod and the user of its image alone: the container's spec
+// without image and mounts, and the mounts before anything is opened. A configError says
+// that they contradict each other.
+func (r *runner) plan(set *volumes.Set, env podspec.Environment, imageUser string) (engine.Spec, []volumes.Mount, error) {
+	spec, err := podspec.Container(r.p.Spec, r.spec, env, r.p.Node, r.p.PIDNamespace)
 	if err != nil {
-		return nil, err
+		return spec, nil, err
 	}
+	if spec.User, err = podspec.User(r.p.Spec, r.spec, spec.User, imageUser); err != nil {
+		return spec, nil, &configError{err}
+	}
+	planned, err := set.Mounts(r.spec, env.ExpandStrict)
+	if errdefs.IsInvalidArgument(err) {
+		err = &configError{err}
+	}
+	return spec, planned, err
+}
+
+// mounts are the container's volumes, opened and pinned, and the files that kubelet
+// manages. A subPath that cannot be opened is a configError.
+func (r *runner) mounts(ctx context.Context, planned []volumes.Mount) ([]engine.Mount, error) {
+	var err error
 	hosts := engine.Mount{Source: hostsPath(r.s.Sandbox), Target: "/etc/hosts"}
 	out := []engine.Mount{}
 	for i, m := range planned {
 		if m.Open != nil {
 			place := fmt.Sprintf("%s/%d", r.spec.Name, i)
 			if m.Source, err = r.s.Init.Pin(ctx, place, *m.Open); err != nil {
-				return nil, fmt.Errorf("container %q volumeMounts[%d] %q: %s %w", r.spec.Name, i, m.Target, m.Volume, err)
+				err = fmt.Errorf("container %q volumeMounts[%d] %q: %s %w", r.spec.Name, i, m.Target, m.Volume, err)
+				if m.Open.SubPath != "" && !errdefs.IsUnavailable(err) {
+					err = &configError{err}
+				}
+				return nil, err
 			}
 		}
 		out = append(out, engine.Mount{Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly, Propagation: m.Propagation})
@@ -97,13 +117,13 @@ func (r *runner) mounts(ctx context.Context, set *volumes.Set, env podspec.Envir
 
 // image is the container's, usable in the sandbox.
 func (r *runner) image(ctx context.Context) (images.Image, error) {
-	if image, found := r.p.Images.found[r.spec.Image]; found && r.attempt == 0 {
+	if image, found := r.p.Images.found[r.spec.Image]; found && r.attempt == 0 && !r.refetch {
 		return image, nil
 	}
 	var image images.Image
 	asked := false
 	err := r.p.Images.untilPulled(ctx, r.spec, func() (err error) {
-		if failure := r.p.Images.missing[r.spec.Image]; failure != nil && r.attempt == 0 && !asked {
+		if failure := r.p.Images.missing[r.spec.Image]; failure != nil && r.attempt == 0 && !asked && !r.refetch {
 			asked = true
 			return failure
 		}

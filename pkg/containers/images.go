@@ -66,7 +66,7 @@ func (i *Images) showPull(ref, message string) {
 		i.Statuses.Update(c.Name, func(s *v1.ContainerStatus) {
 			w := s.State.Waiting
 			switch {
-			case w == nil || w.Reason == podstatus.ReasonCrashLoop:
+			case w == nil || w.Reason == podstatus.ReasonCrashLoop || w.Reason == podstatus.ReasonConfig:
 			case w.Reason == podstatus.ReasonCreating || w.Reason == podstatus.ReasonInitializing:
 				w.Message = message
 			default: // after a failure

@@ -16,16 +16,16 @@ import (
 // gone, and kubelet runs init containers anew in a new sandbox. Nothing runs again where
 // no main container will. A pod that must not run twice, and whose main containers have
 // not run yet, cannot be helped: the init container then counts as lost with the sandbox.
-func (r *runner) afterSandboxStopped(end v1.ContainerStateTerminated) (repeats bool, _ v1.ContainerStateTerminated) {
-	started := metav1.NewTime(r.s.Started)
-	if !r.init || podspec.IsSidecar(r.spec) || !r.s.Found || !end.FinishedAt.Before(&started) {
+func (p *Pod) afterSandboxStopped(c *v1.Container, s *Stay, end v1.ContainerStateTerminated) (repeats bool, _ v1.ContainerStateTerminated) {
+	started := metav1.NewTime(s.Started)
+	if podspec.IsSidecar(c) || !s.Found || !end.FinishedAt.Before(&started) {
 		return false, end
 	}
-	if r.p.Spec.Spec.RestartPolicy != v1.RestartPolicyNever {
-		return len(r.p.FinishedStatuses()) < len(r.p.Spec.Spec.Containers), end
+	if p.Spec.Spec.RestartPolicy != v1.RestartPolicyNever {
+		return len(p.FinishedStatuses()) < len(p.Spec.Spec.Containers), end
 	}
-	if end.ExitCode == 0 && !r.p.anyMainRan() {
-		end.ExitCode, end.Reason, end.Message = sigkilled, "Error", r.s.Loss
+	if end.ExitCode == 0 && !p.anyMainRan() {
+		end.ExitCode, end.Reason, end.Message = sigkilled, "Error", s.Loss
 	}
 	return false, end
 }

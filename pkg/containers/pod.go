@@ -6,7 +6,11 @@ package containers
 
 import (
 	"context"
+	"errors"
 	"io"
+	"time"
+
+	"github.com/containerd/containerd/log"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
@@ -25,6 +29,8 @@ type Pod struct {
 	// Statuses is where the containers' statuses are kept.
 	Statuses *podstatus.Statuses
 	Images   *Images
+	// Accounts are shared by all pods.
+	Accounts *Accounts
 	Owner    Owner
 	Observer Observer
 	// Life is the context of calls that outlive the context of a container's run.
@@ -77,7 +83,24 @@ func (p *Pod) target(s *sandbox.Sandbox, c *v1.Container, id string) probes.Targ
 		PodIP:     func() string { return s.IP },
 		Container: c,
 		Exec: func(ctx context.Context, argv []string, out io.Writer) (int, error) {
-			return s.Engine.Exec(ctx, id, env.Expand(argv), out)
+			code, err := s.Engine.Exec(ctx, id, env.Expand(argv), out)
+			if left := (&engine.UnfinishedError{}); errors.As(err, &left) && left.PID > 1 {
+				killLeft(ctx, s, c, left.PID)
+			}
+			return code, err
 		},
+	}
+}
+
+// killLimit bounds the end of a command that ran out of time.
+const killLimit = 5 * time.Second
+
+// killLeft kills a command that ran out of time and what it has started, as kubelet has
+// its runtime do: the next probe would add another one.
+func killLeft(ctx context.Context, s *sandbox.Sandbox, c *v1.Container, pid int) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), killLimit)
+	defer cancel()
+	if err := s.Init.Kill(ctx, pid); err != nil && !isGone(s) {
+		log.G(ctx).WithField("container", c.Name).WithError(err).Warn("a command that ran out of time could not be killed")
 	}
 }

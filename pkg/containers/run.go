@@ -2,6 +2,7 @@ package containers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -29,8 +30,8 @@ func (r *runner) run(ctx context.Context) (v1.ContainerStateTerminated, error) {
 			return end, err
 		}
 		repeats := false
-		if !r.restarts(end) {
-			repeats, end = r.afterSandboxStopped(end)
+		if r.init && !r.restarts(end) {
+			repeats, end = r.p.afterSandboxStopped(r.spec, r.s, end)
 		}
 		if repeats {
 			if err := r.runAgain(ctx, end); err != nil {
@@ -79,6 +80,12 @@ func (r *runner) runOnce(ctx context.Context) (v1.ContainerStateTerminated, erro
 		end, err := r.tryOnce(ctx)
 		if err == nil || ctx.Err() != nil {
 			return end, err
+		}
+		if wrong := (&configError{}); errors.As(err, &wrong) {
+			if err := r.awaitConfigured(ctx, wrong); err != nil {
+				return end, err
+			}
+			continue
 		}
 		if !errdefs.IsUnavailable(err) {
 			return r.terminatedState(engine.State{ExitCode: 128, Error: err.Error(), FinishedAt: time.Now()}), nil
@@ -144,7 +151,10 @@ func (r *runner) mountAgain(ctx context.Context) error {
 	if err != nil || r.made {
 		return err
 	}
-	_, err = r.mounts(ctx, set, podspec.NewEnvironment(r.p.Spec, r.spec, r.p.Node, r.s.IP))
+	_, planned, err := r.plan(set, podspec.NewEnvironment(r.p.Spec, r.spec, r.p.Node, r.s.IP), unknownUser)
+	if err == nil {
+		_, err = r.mounts(ctx, planned)
+	}
 	return err
 }
 

@@ -27,6 +27,9 @@ type runner struct {
 	// made says that this docker-sd made the instance, unsure that the engine died
 	// while it was told to start it.
 	made, unsure bool
+	// refetch says that the image is asked for anew: with the one that was found the
+	// container's configuration could not be carried out.
+	refetch bool
 	// began is when the present instance was started, by a clock that cannot be set.
 	began time.Time
 }

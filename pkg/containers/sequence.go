@@ -65,9 +65,15 @@ func (p *Pod) awaitStarted(ctx context.Context, container string) bool {
 
 // RunMains runs the main containers side by side until all have ended for good.
 func (p *Pod) RunMains(ctx context.Context, s *Stay, set *Volumes) error {
-	var mains errgroup.Group
+	var all []*runner
 	for i := range p.Spec.Spec.Containers {
-		c := p.runner(&p.Spec.Spec.Containers[i], s, set)
+		all = append(all, p.runner(&p.Spec.Spec.Containers[i], s, set))
+	}
+	if err := p.awaitMains(ctx, all); err != nil {
+		return err
+	}
+	var mains errgroup.Group
+	for _, c := range all {
 		mains.Go(func() error { _, err := c.run(ctx); return err })
 	}
 	return mains.Wait()

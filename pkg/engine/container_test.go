@@ -268,3 +268,52 @@ func TestExecEndsWithItsCaller(t *testing.T) {
 		t.Errorf("Exec() = %v, want context.Canceled", err)
 	}
 }
+
+// TestExecThatRunsOutOfTime tells which process is left.
+func TestExecThatRunsOutOfTime(t *testing.T) {
+	for name, c := range map[string]struct {
+		answers []string
+		want    int
+	}{
+		"it runs":             {[]string{`{"ID":"e","Running":true,"Pid":77}`}, 77},
+		"it begins only then": {[]string{`{"ID":"e","Running":true,"Pid":0}`, `{"ID":"e","Running":true,"Pid":78}`}, 78},
+		"it ended just then":  {[]string{`{"ID":"e","Running":false,"Pid":79}`}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked := 0
+			client, _ := serve(t, map[string]http.HandlerFunc{
+				"POST /containers/x/exec": says(201, `{"Id":"e"}`),
+				"POST /exec/e/start":      upgraded(t, "", func(conn net.Conn) { io.Copy(io.Discard, conn) }),
+				"GET /exec/e/json": func(w http.ResponseWriter, r *http.Request) {
+					says(200, c.answers[min(asked, len(c.answers)-1)])(w, r)
+					asked++
+				},
+			})
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			_, err := client.Exec(ctx, "x", []string{"sleep"}, io.Discard)
+			left := &UnfinishedError{}
+			if !errors.As(err, &left) || left.PID != c.want || !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("Exec() = %#v, want process %d", err, c.want)
+			}
+		})
+	}
+}
+
+// TestExecThatLeavesAChild: the child holds the streams, and the exit code comes all the same.
+func TestExecThatLeavesAChild(t *testing.T) {
+	asked := 0
+	client, _ := serve(t, map[string]http.HandlerFunc{
+		"POST /containers/x/exec": says(201, `{"Id":"e"}`),
+		"POST /exec/e/start":      upgraded(t, frame(1, "out"), func(conn net.Conn) { io.Copy(io.Discard, conn) }),
+		"GET /exec/e/json": func(w http.ResponseWriter, r *http.Request) {
+			asked++
+			says(200, fmt.Sprintf(`{"ID":"e","Running":%t,"ExitCode":3,"Pid":7}`, asked < 2))(w, r)
+		},
+	})
+	var out bytes.Buffer
+	code, err := client.Exec(t.Context(), "x", []string{"true"}, &out)
+	if err != nil || code != 3 || out.String() != "out" {
+		t.Errorf("Exec() = %d, %v with output %q", code, err, out.String())
+	}
+}

@@ -25,25 +25,41 @@ type LogOptions struct {
 	TTY bool
 }
 
+// eachPiece calls visit with each of the engine's pieces of a log. within says that the
+// first piece may be the end of a long line.
+func (o LogOptions) eachPiece(stream io.Reader, within bool, visit func(from byte, text []byte) error) error {
+	e := ender{stamped: o.Timestamps}
+	if within {
+		e.startWithin()
+	}
+	each := eachPiece
+	if o.TTY {
+		each = eachStamped
+	}
+	return each(stream, func(from byte, text []byte) error { return visit(from, e.ended(from, text)) })
+}
+
 // Logs copies a container's log to w, both streams in the order in which they
 // were written. With Follow it returns when the container ends.
 //
 // An engine keeps lines over 16 KiB in pieces, stamps each piece, and counts
 // pieces for its tail. Here a line is a line.
 func (c containerAPI) Logs(ctx context.Context, id string, options LogOptions, w io.Writer) error {
-	if options.TTY {
-		return c.readLog(ctx, id, options, options.Tail, func(stream io.Reader) error {
-			_, err := io.Copy(w, stream)
-			return err
-		})
+	bare := !options.Timestamps && (options.TTY || options.Follow)
+	if bare {
+		// By which a terminal's pieces are told apart, and those that come to a follower again.
+		options.Timestamps = true
 	}
 	pieces, skip, err := c.tailPieces(ctx, id, options)
 	if err != nil {
 		return err
 	}
-	out := &lineWriter{w: w, skip: skip, stamped: options.Timestamps}
+	out := &lineWriter{w: w, skip: skip, stamped: options.Timestamps, bare: bare}
+	if options.Follow {
+		out.before = newReplayed()
+	}
 	return c.readLog(ctx, id, options, pieces, func(stream io.Reader) error {
-		return eachPiece(stream, out.piece)
+		return options.eachPiece(stream, skip > 0, out.piece)
 	})
 }
 
@@ -59,7 +75,7 @@ func (c containerAPI) tailPieces(ctx context.Context, id string, options LogOpti
 		seen, lines := 0, 0
 		open := map[byte]bool{}
 		err := c.readLog(ctx, id, options, pieces, func(stream io.Reader) error {
-			return eachPiece(stream, func(from byte, text []byte) error {
+			return options.eachPiece(stream, true, func(from byte, text []byte) error {
 				seen++
 				if open[from] = !bytes.HasSuffix(text, []byte("\n")); !open[from] {
 					lines++
@@ -114,34 +130,6 @@ func (c containerAPI) readLog(ctx context.Context, id string, options LogOptions
 	return nil
 }
 
-// gathered reads a long log in pieces that are worth a system call. An engine
-// writes line by line; a reader that takes each line at once is woken for each, and slows
-// down the engine, which has to wake it.
-type gathered struct {
-	io.Reader
-	total int64
-	last  int
-}
-
-const (
-	// gatherAfter is how many bytes are read as they come: short logs do not wait.
-	gatherAfter = 64 << 10
-	// gatherBelow is how many bytes were too few to ask again at once.
-	gatherBelow = 2 << 10
-	// gatherPause is the time for more: at most what the socket holds meanwhile.
-	gatherPause = 500 * time.Microsecond
-)
-
-// Read waits gatherPause before it reads where the last read gave little.
-func (g *gathered) Read(b []byte) (int, error) {
-	if g.total > gatherAfter && g.last < gatherBelow {
-		time.Sleep(gatherPause)
-	}
-	n, err := g.Reader.Read(b)
-	g.total, g.last = g.total+int64(n), n
-	return n, err
-}
-
 // eachPiece calls visit with each piece of a framed log and the stream that it
 // was written to. A piece is at most 16 KiB and its stamp.
 func eachPiece(unbuffered io.Reader, visit func(from byte, text []byte) error) error {
@@ -182,12 +170,19 @@ type lineWriter struct {
 	w       io.Writer
 	skip    int
 	stamped bool
+	// bare says that nobody wants the stamps.
+	bare bool
 	// within says, by stream, that the last piece did not end its line.
 	within [256]bool
+	// before, unless nil, knows the pieces that have come.
+	before *replayed
 }
 
 // piece writes one piece unless it belongs to a line that is left out.
 func (l *lineWriter) piece(from byte, text []byte) error {
+	if l.before != nil && l.before.has(from, text) {
+		return nil
+	}
 	inside := l.within[from]
 	ends := bytes.HasSuffix(text, []byte("\n"))
 	l.within[from] = !ends
@@ -197,7 +192,7 @@ func (l *lineWriter) piece(from byte, text []byte) error {
 		}
 		return nil
 	}
-	if inside && l.stamped {
+	if l.stamped && (inside || l.bare) {
 		if _, rest, found := bytes.Cut(text, []byte(" ")); found {
 			text = rest
 		}

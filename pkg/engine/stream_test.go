@@ -3,9 +3,11 @@ package engine
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -25,8 +27,8 @@ func TestLogs(t *testing.T) {
 	}{
 		"both streams in order": {LogOptions{}, framed, "one\ntwo\nthree\n",
 			url.Values{"stdout": {"1"}, "stderr": {"1"}, "tail": {""}}},
-		"terminal": {LogOptions{TTY: true}, "raw\r\n", "raw\r\n",
-			url.Values{"stdout": {"1"}, "stderr": {"1"}, "tail": {""}}},
+		"terminal": {LogOptions{TTY: true}, stamp(1) + "raw\r\n" + stamp(2) + "end", "raw\r\nend",
+			url.Values{"stdout": {"1"}, "stderr": {"1"}, "tail": {""}, "timestamps": {"1"}}},
 		"selected": {LogOptions{Tail: 7, Since: time.Unix(5, 6), Timestamps: true, Follow: true}, framed, "one\ntwo\nthree\n",
 			url.Values{"stdout": {"1"}, "stderr": {"1"}, "tail": {"8"}, "since": {"5.000000006"}, "timestamps": {"1"}, "follow": {"1"}}},
 		"empty": {LogOptions{}, "", "", url.Values{"stdout": {"1"}, "stderr": {"1"}, "tail": {""}}},
@@ -45,6 +47,110 @@ func TestLogs(t *testing.T) {
 				t.Errorf("query (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// stamp is how an engine writes the time before a piece.
+func stamp(second int) string { return fmt.Sprintf("2026-01-02T03:04:%02d.000000000Z ", second) }
+
+// TestLinesOfTerminals: a line of several pieces is one line with one stamp, and one of
+// those that a tail counts.
+func TestLinesOfTerminals(t *testing.T) {
+	full := strings.Repeat("x", pieceText)
+	pieces := []string{"one\r\n", full, full, "y\r\n", full, "\r\n", stamp(9) + "not\r\n", "no end"}
+	text := strings.Join(pieces, "")
+	client, _ := serve(t, map[string]http.HandlerFunc{"GET /containers/x/logs": func(w http.ResponseWriter, r *http.Request) {
+		from := 0
+		if n, err := strconv.Atoi(r.URL.Query().Get("tail")); err == nil {
+			from = max(len(pieces)-n, 0)
+		}
+		for i, piece := range pieces[from:] {
+			io.WriteString(w, stamp(from+i)+piece)
+		}
+	}})
+	stamped := stamp(0) + "one\r\n" + stamp(1) + full + full + "y\r\n" + stamp(4) + full + "\r\n" + stamp(6) + stamp(9) + "not\r\n" + stamp(7) + "no end"
+	for name, c := range map[string]struct {
+		options LogOptions
+		want    string
+	}{
+		"all":         {LogOptions{}, text},
+		"with stamps": {LogOptions{Timestamps: true}, stamped},
+		"one line":    {LogOptions{Tail: 1}, "no end"},
+		"three":       {LogOptions{Tail: 3}, full + "\r\n" + stamp(9) + "not\r\nno end"},
+		"four":        {LogOptions{Tail: 4, Timestamps: true}, stamped[len(stamp(0)+"one\r\n"):]},
+		"more":        {LogOptions{Tail: 40}, text},
+	} {
+		c.options.TTY = true
+		var out bytes.Buffer
+		if err := client.Logs(t.Context(), "x", c.options, &out); err != nil || out.String() != c.want {
+			t.Errorf("%s: %v, %d bytes that end with %q, want %d", name, err, out.Len(), out.String()[max(out.Len()-60, 0):], len(c.want))
+		}
+	}
+}
+
+// TestLinesWithoutEnds: the driver local of engine 20.10 drops the end of a line that came in
+// pieces.
+func TestLinesWithoutEnds(t *testing.T) {
+	full := strings.Repeat("x", pieceText)
+	pieces := []string{"one\n", full, full, "y", full, "", "no end"}
+	const lines = "one\nFFy\nF\nno end"
+	want := func(text string) string { return strings.ReplaceAll(text, "F", full) }
+	for _, tty := range []bool{false, true} {
+		client, _ := serve(t, map[string]http.HandlerFunc{"GET /containers/x/logs": func(w http.ResponseWriter, r *http.Request) {
+			from := 0
+			if n, err := strconv.Atoi(r.URL.Query().Get("tail")); err == nil {
+				from = max(len(pieces)-n, 0)
+			}
+			for i, text := range pieces[from:] {
+				if r.URL.Query().Get("timestamps") == "1" {
+					text = stamp(from+i) + text
+				}
+				if !tty {
+					text = frame(1, text)
+				}
+				io.WriteString(w, text)
+			}
+		}})
+		for name, c := range map[string]struct {
+			options LogOptions
+			want    string
+		}{
+			"all":    {LogOptions{}, lines},
+			"stamps": {LogOptions{Timestamps: true}, stamp(0) + "one\n" + stamp(1) + "FFy\n" + stamp(4) + "F\n" + stamp(6) + "no end"},
+			"one":    {LogOptions{Tail: 1}, "no end"},
+			"two":    {LogOptions{Tail: 2}, "F\nno end"},
+			"three":  {LogOptions{Tail: 3}, "FFy\nF\nno end"},
+			"more":   {LogOptions{Tail: 30}, lines},
+		} {
+			c.options.TTY = tty
+			var out bytes.Buffer
+			if err := client.Logs(t.Context(), "x", c.options, &out); err != nil || out.String() != want(c.want) {
+				t.Errorf("terminal %t, %s: %v, %q, want %q", tty, name, err, strings.ReplaceAll(out.String(), full, "F"), c.want)
+			}
+		}
+	}
+}
+
+// TestFollowWithoutReplays: what an engine sends again after a rotation is left out, and
+// nothing else: not the pieces of a line, which have one stamp, nor what comes after the clock was set
+// back.
+func TestFollowWithoutReplays(t *testing.T) {
+	full := strings.Repeat("x", pieceText)
+	at := func(second int, text string) string { return frame(1, stamp(second)+text) }
+	errors := func(second int, text string) string { return frame(2, stamp(second)+text) }
+	body := at(1, "one\n") + errors(7, "error\n") + at(3, "three\n") + at(5, full) + at(5, "five\n") +
+		at(3, "three\n") + errors(7, "again\n") + at(5, full) + at(5, "five\n") + at(6, "six\n") +
+		at(2, "set back\n") + at(4, "later\n") + at(6, "last\n")
+	client, _ := serve(t, map[string]http.HandlerFunc{"GET /containers/x/logs": func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, body) }})
+	var out bytes.Buffer
+	const want = "one\nerror\nthree\nFfive\nagain\nsix\nset back\nlater\nlast\n"
+	err := client.Logs(t.Context(), "x", LogOptions{Follow: true}, &out)
+	if got := strings.ReplaceAll(out.String(), full, "F"); err != nil || got != want {
+		t.Errorf("Logs() = %v with %q, want %q", err, got, want)
+	}
+	out.Reset()
+	if err := client.Logs(t.Context(), "x", LogOptions{Timestamps: true}, &out); err != nil || strings.Count(out.String(), "three") != 2 {
+		t.Errorf("a log that is not followed = %v with %q", err, strings.ReplaceAll(out.String(), full, "F"))
 	}
 }
 

@@ -96,16 +96,19 @@ func resources(spec Spec) container.Resources {
 	return out
 }
 
-// logConfig is the json-file driver with its files bounded; without a size they are not.
+// logConfig is the log driver with its files bounded. The driver local keeps the bytes of a
+// line as they were written; json-file puts U+FFFD in place of those that are not UTF-8, is
+// a third larger and takes longer to write and to read. It is left where nothing is bounded,
+// as local cannot be without a bound.
 func logConfig(limits LogLimits) container.LogConfig {
-	config := container.LogConfig{Type: "json-file"}
-	if limits.MaxBytes > 0 {
-		config.Config = map[string]string{
-			"max-size": strconv.FormatInt(limits.MaxBytes, 10) + "b",
-			"max-file": strconv.Itoa(max(limits.MaxFiles, 1)),
-		}
+	if limits.MaxBytes <= 0 {
+		return container.LogConfig{Type: "json-file"}
 	}
-	return config
+	return container.LogConfig{Type: "local", Config: map[string]string{
+		"max-size": strconv.FormatInt(limits.MaxBytes, 10) + "b",
+		"max-file": strconv.Itoa(max(limits.MaxFiles, 1)),
+		"compress": "false",
+	}}
 }
 
 // mounts are the bind mounts and volumes of a spec, in the engine's words. A volume that the

@@ -95,10 +95,10 @@ var translations = []struct {
 		h.DeviceRequests = []container.DeviceRequest{{Driver: "cdi", DeviceIDs: []string{"nvidia.com/gpu=0"}}}
 	}},
 	{"Log", Spec{Log: LogLimits{MaxBytes: 1 << 20, MaxFiles: 3}}, func(_ *configOf, h *hostOf) {
-		h.LogConfig.Config = map[string]string{"max-size": "1048576b", "max-file": "3"}
+		h.LogConfig = container.LogConfig{Type: "local", Config: map[string]string{"max-size": "1048576b", "max-file": "3", "compress": "false"}}
 	}},
 	{"Log without a number of files", Spec{Log: LogLimits{MaxBytes: 7}}, func(_ *configOf, h *hostOf) {
-		h.LogConfig.Config = map[string]string{"max-size": "7b", "max-file": "1"}
+		h.LogConfig = container.LogConfig{Type: "local", Config: map[string]string{"max-size": "7b", "max-file": "1", "compress": "false"}}
 	}},
 	{"Resources", Spec{}, nil},
 	{"Resources.NanoCPUs", Spec{Resources: Resources{NanoCPUs: 1e8}}, func(_ *configOf, h *hostOf) { h.NanoCPUs = 1e8 }},

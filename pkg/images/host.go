@@ -45,7 +45,7 @@ func (h *hostImages) get(ctx context.Context, want Want) (engine.Image, error) {
 	}
 	image, err := h.host.Image(ctx, named.String())
 	if err != nil && !errdefs.IsNotFound(err) {
-		return image, err
+		return image, invalidName(want, err)
 	}
 	absent := err != nil
 	switch {

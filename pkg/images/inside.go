@@ -24,7 +24,7 @@ func (i *insidePulls) pull(ctx context.Context, s *sandbox.Sandbox, want Want) (
 	}
 	inside, err := s.Engine.Image(ctx, named.String())
 	if err == nil && want.Policy != v1.PullAlways || err != nil && !errdefs.IsNotFound(err) {
-		return usable(inside, inside), err
+		return usable(inside, inside), invalidName(want, err)
 	}
 	asker := ctx
 	if err := i.registries.authorized(ctx, named, want.Keys, func(g grant) error {

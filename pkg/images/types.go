@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 	v1 "k8s.io/api/core/v1"
 
@@ -130,4 +131,13 @@ func (unobserved) Pulled(int64) {}
 // Step does nothing.
 func (unobserved) Step(ctx context.Context, _ string, _ ...string) (context.Context, func(error)) {
 	return ctx, func(error) {}
+}
+
+// invalidName makes a PullError of an engine's refusal to look an image up: an engine's
+// rules for names differ from those that a reference is read by.
+func invalidName(want Want, err error) error {
+	if errdefs.IsInvalidArgument(err) {
+		return &PullError{ReasonInvalid, fmt.Errorf("image %q: %w", want.Ref, err)}
+	}
+	return err
 }

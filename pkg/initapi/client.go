@@ -77,7 +77,7 @@ func (c *Client) SetSysctls(ctx context.Context, values map[string]string) error
 	return err
 }
 
-// Kill ends a session of processes by the id of its leader, at once.
+// Kill ends a process, its session and what these have started, at once.
 func (c *Client) Kill(ctx context.Context, pid int) error {
 	_, err := c.call(ctx, Request{Op: OpKill, PID: pid})
 	return err

@@ -33,6 +33,8 @@ type Manager struct {
 	// refused are pods of an earlier run whose records are refused. They go on without
 	// care, and their status is left as it was last told.
 	refused map[types.UID]*records.Record
+	// accounts of images, with a mutex of its own.
+	accounts containers.Accounts
 }
 
 // New makes a Manager that refuses all calls until Recover has run.
@@ -67,7 +69,7 @@ func (m *Manager) podOf(r *records.Record) *pod {
 	p.forget = func() { m.drop(p) }
 	p.events = reporter{m.config.Observer}
 	images := &containers.Images{Source: m.images, Spec: spec, Statuses: p.statuses, Observer: p.events}
-	p.containers = &containers.Pod{Spec: spec, Node: m.config.Node, Statuses: p.statuses, Images: images, Owner: p, Observer: p.events}
+	p.containers = &containers.Pod{Spec: spec, Node: m.config.Node, Statuses: p.statuses, Images: images, Accounts: &m.accounts, Owner: p, Observer: p.events}
 	p.record = records.NewEntry(m.store, r, func() func(error) { _, done := p.events.Step(m.life, StepRecord); return done })
 	return p
 }

@@ -41,7 +41,7 @@ func TestAllFaultsAtOnce(t *testing.T) {
 	pod.Name, pod.Spec.HostNetwork = "A", true
 	pod.Annotations = map[string]string{flagsAnnotation: "--cap-add NET_RAW -m x"}
 	main := &pod.Spec.Containers[0]
-	main.Image, main.WorkingDir, main.Env = "Not An Image", "x", literal("A=", "1")
+	main.Image, main.WorkingDir, main.Env = " not an image", "x", literal("A=", "1")
 	err := refuse(pod)
 	for _, want := range []string{"metadata.name", "spec.hostNetwork", "metadata.annotations[" + flagsAnnotation + "]: --cap-add", "--memory is not a size",
 		"spec.containers[0].image", "spec.containers[0].workingDir", "spec.containers[0].env[0].name"} {

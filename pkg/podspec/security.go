@@ -16,16 +16,9 @@ import (
 // security checks the security context of a container, with that of the pod behind it.
 func (f *faults) security(pod *v1.Pod, node Node, c namedContainer) {
 	at := c.at.Child("securityContext")
-	own, shared := contexts(pod, c.Container)
+	own, _ := contexts(pod, c.Container)
 	f.id(at.Child("runAsUser"), own.RunAsUser)
 	f.id(at.Child("runAsGroup"), own.RunAsGroup)
-	if user := cmp.Or(own.RunAsUser, shared.RunAsUser); user != nil && *user == 0 && ptr.Deref(cmp.Or(own.RunAsNonRoot, shared.RunAsNonRoot), false) {
-		whose := at
-		if own.RunAsUser == nil {
-			whose = field.NewPath("spec", "securityContext")
-		}
-		f.invalid(whose.Child("runAsUser"), "0 is root, which runAsNonRoot forbids; set another user")
-	}
 	if ptr.Deref(own.Privileged, false) {
 		if !ptr.Deref(own.AllowPrivilegeEscalation, true) {
 			f.invalid(at.Child("allowPrivilegeEscalation"), "cannot be false for a privileged container")

@@ -53,7 +53,10 @@ func checkNonRoot(pod *v1.Pod, c *v1.Container, user, imageUser string) error {
 	}
 	name, _, _ := strings.Cut(cmp.Or(user, imageUser), ":")
 	uid, err := strconv.ParseInt(name, 10, 64)
+	asked := cmp.Or(own.RunAsUser, shared.RunAsUser)
 	switch {
+	case asked != nil && *asked == 0:
+		return fmt.Errorf("container %s has runAsNonRoot and runAsUser 0, which is root: set another user", c.Name)
 	case name == "" || err == nil && uid == 0:
 		return fmt.Errorf("container %s has runAsNonRoot and its image runs as root: set securityContext.runAsUser", c.Name)
 	case err != nil:

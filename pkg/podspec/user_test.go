@@ -57,4 +57,15 @@ func TestCheckNonRoot(t *testing.T) {
 			}
 		})
 	}
+	for level, edit := range map[string]func(*v1.Pod){
+		"container": withSecurity(v1.SecurityContext{RunAsUser: new(int64(0)), RunAsNonRoot: new(true)}),
+		"pod":       withPodSecurity(v1.PodSecurityContext{RunAsUser: new(int64(0)), RunAsNonRoot: new(true)}),
+	} {
+		pod := plainPod()
+		edit(pod)
+		const want = "container main has runAsNonRoot and runAsUser 0, which is root: set another user"
+		if _, err := User(pod, &pod.Spec.Containers[0], "0", "1000"); sentence(err) != want {
+			t.Errorf("of the %s: %v", level, err)
+		}
+	}
 }

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/distribution/reference"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -19,8 +18,9 @@ import (
 // container checks one container of the pod.
 func (f *faults) container(pod *v1.Pod, node Node, c namedContainer) {
 	f.label(c.at.Child("name"), c.Name)
-	if _, err := reference.ParseDockerRef(c.Image); err != nil {
-		f.invalid(c.at.Child("image"), "%s is not an image: %s", shown(c.Image), err)
+	// One that is no name of an image is for its container to tell (InvalidImageName).
+	if c.Image == "" || strings.TrimSpace(c.Image) != c.Image {
+		f.invalid(c.at.Child("image"), "%s is not an image: it must not be empty, nor begin or end with a space", shown(c.Image))
 	}
 	f.oneOf(c.at.Child("imagePullPolicy"), string(c.ImagePullPolicy), string(v1.PullAlways), string(v1.PullIfNotPresent), string(v1.PullNever), "")
 	f.process(pod, node, c)

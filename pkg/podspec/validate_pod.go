@@ -133,6 +133,8 @@ func (f *faults) podSecurity(pod *v1.Pod, node Node) {
 	for i := range shared.SupplementalGroups {
 		f.id(at.Child("supplementalGroups").Index(i), &shared.SupplementalGroups[i])
 	}
+	f.oneOf(at.Child("supplementalGroupsPolicy"), string(ptr.Deref(shared.SupplementalGroupsPolicy, "")),
+		string(v1.SupplementalGroupsPolicyMerge), string(v1.SupplementalGroupsPolicyStrict), "")
 	f.profiles(at, shared.SeccompProfile, shared.AppArmorProfile)
 	f.sysctls(shared.Sysctls, node)
 }

@@ -184,10 +184,10 @@ func TestRefuseContainers(t *testing.T) {
 	probe := &v1.Probe{ProbeHandler: v1.ProbeHandler{Exec: &v1.ExecAction{Command: []string{"true"}}}}
 	always := v1.ContainerRestartPolicyAlways
 	check(t, []refusalCase{
-		{"image", withMain(func(c *v1.Container) { c.Image = "busy box" }),
-			`spec.containers[0].image: busy box is not an image: invalid reference format`},
-		{"image in capitals", withInit(func(c *v1.Container) { c.Image = "Busybox" }),
-			`spec.initContainers[0].image: Busybox is not an image: invalid reference format: repository name (library/Busybox) must be lowercase`},
+		{"no image", withMain(func(c *v1.Container) { c.Image = "" }),
+			`spec.containers[0].image: an empty value is not an image: it must not be empty, nor begin or end with a space`},
+		{"image with a space before it", withInit(func(c *v1.Container) { c.Image = " busybox" }),
+			`spec.initContainers[0].image:  busybox is not an image: it must not be empty, nor begin or end with a space`},
 		{"pull policy", withMain(func(c *v1.Container) { c.ImagePullPolicy = "Sometimes" }),
 			`spec.containers[0].imagePullPolicy: Sometimes is none of Always, IfNotPresent, Never`},
 		{"variable's name", withMain(func(c *v1.Container) { c.Env = []v1.EnvVar{{Name: "A"}, {Name: "B=C"}} }),
@@ -285,19 +285,13 @@ func TestRefuseSecurity(t *testing.T) {
 				"spec.securityContext.runAsGroup: 2147483648 is not between 0 and 2147483647; " +
 				"spec.securityContext.fsGroup: 2147483648 is not between 0 and 2147483647; " +
 				"spec.securityContext.supplementalGroups[1]: -7 is not between 0 and 2147483647"},
-		{"root that must not be", withSecurity(v1.SecurityContext{RunAsUser: new(int64(0)), RunAsNonRoot: new(true)}),
-			"spec.containers[0].securityContext.runAsUser: 0 is root, which runAsNonRoot forbids; set another user"},
-		{"root of the pod that must not be", func(p *v1.Pod) {
-			withPodSecurity(v1.PodSecurityContext{RunAsUser: new(int64(0)), RunAsNonRoot: new(true)})(p)
-			p.Spec.Containers = append(p.Spec.Containers, v1.Container{Name: "other", Image: "busybox"})
-		}, "spec.securityContext.runAsUser: 0 is root, which runAsNonRoot forbids; set another user"},
 		{"privileged without escalation", withSecurity(v1.SecurityContext{Privileged: new(true), AllowPrivilegeEscalation: new(false)}),
 			"spec.containers[0].securityContext.allowPrivilegeEscalation: cannot be false for a privileged container; " +
 				"spec.containers[0].securityContext.privileged: privileged containers are not allowed on this node (AllowPrivilegedPods)"},
 		{"Windows options", withSecurity(v1.SecurityContext{WindowsOptions: &v1.WindowsSecurityContextOptions{HostProcess: new(true)}}),
 			"spec.containers[0].securityContext.windowsOptions: is for Windows; this node runs Linux containers only"},
-		{"strict groups", withPodSecurity(v1.PodSecurityContext{SupplementalGroupsPolicy: new(v1.SupplementalGroupsPolicyStrict)}),
-			"spec.securityContext.supplementalGroupsPolicy: Strict is not supported by this node; use Merge"},
+		{"policy of groups", withPodSecurity(v1.PodSecurityContext{SupplementalGroupsPolicy: new(v1.SupplementalGroupsPolicy("Some"))}),
+			"spec.securityContext.supplementalGroupsPolicy: Some is none of Merge, Strict"},
 		{"sysctl of the machine", withSysctl("net.ipv4.tcp_wmem", "kernel.panic"),
 			`spec.securityContext.sysctls[1].name: kernel.panic belongs to the whole machine; a pod may set kernel.shm*, kernel.msg*, kernel.sem, fs.mqueue.* and net.*`},
 		{"sysctl that begins like another", withSysctl("kernel.semaphore"),
@@ -377,6 +371,10 @@ func TestFieldsThatAreFine(t *testing.T) {
 		"full name of 64 bytes": func(p *v1.Pod) {
 			p.Spec.Hostname, p.Spec.Subdomain, p.Spec.SetHostnameAsFQDN = strings.Repeat("h", 37), "sub", new(true)
 		},
+		// What a container waits with (CreateContainerConfigError, InvalidImageName).
+		"root that must not be":  withSecurity(v1.SecurityContext{RunAsUser: new(int64(0)), RunAsNonRoot: new(true)}),
+		"image that is no name":  withMain(func(c *v1.Container) { c.Image = "busy box" }),
+		"init image in capitals": withInit(func(c *v1.Container) { c.Image = "Busybox" }),
 	} {
 		t.Run(name, func(t *testing.T) {
 			pod := plainPod()

@@ -13,6 +13,7 @@ const (
 	ReasonInitializing = "PodInitializing"
 	ReasonCrashLoop    = "CrashLoopBackOff"
 	ReasonUnknown      = "ContainerStatusUnknown"
+	ReasonConfig       = "CreateContainerConfigError"
 )
 
 // Waiting is the state of a container that waits. Reason is one of those above, or one of

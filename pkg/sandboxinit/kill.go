@@ -3,6 +3,7 @@ package sandboxinit
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"strconv"
 	"strings"
@@ -10,33 +11,93 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// killSession kills every process of a session. One that leaves its session escapes,
-// and ends with its container.
+// killRounds bounds how often the processes are listed: one may fork meanwhile.
+const killRounds = 20
+
+// killSession kills a process, its session, and what these have started, in whatever
+// session. All are stopped first, so that none starts another one while the list is read,
+// or loses its parent by the end of that. One that has left its session and whose
+// parent has ended before escapes, and ends with its container.
 func killSession(leader int) error {
-	// Again until none is left: a process may fork while the list is read.
-	for range 10 {
-		members, err := sessionMembers(leader)
+	found := map[int]bool{leader: true}
+	for range killRounds {
+		grown := false
+		members, err := descendants(found)
 		if err != nil {
 			return err
 		}
-		if len(members) == 0 {
-			return nil
+		for _, pid := range members {
+			grown = grown || !found[pid]
+			found[pid] = true
+			if err := send(pid, unix.SIGSTOP); err != nil {
+				return err
+			}
+		}
+		if !grown {
+			break
+		}
+	}
+	for range killRounds {
+		members, err := descendants(found)
+		if err != nil || len(members) == 0 {
+			return err
 		}
 		for _, pid := range members {
-			if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
-				return fmt.Errorf("kill process %d: %w", pid, err)
+			found[pid] = true
+			if err := send(pid, unix.SIGKILL); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
 }
 
-func sessionMembers(leader int) ([]int, error) {
+// send sends a signal to a process, which may have ended.
+func send(pid int, s unix.Signal) error {
+	if err := unix.Kill(pid, s); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("send signal %d to process %d: %w", s, pid, err)
+	}
+	return nil
+}
+
+// descendants lists the processes that live and are among those found, in a session that
+// one of them leads, or started by one of these.
+func descendants(found map[int]bool) ([]int, error) {
+	all, err := processes()
+	if err != nil {
+		return nil, err
+	}
+	known := maps.Clone(found)
+	for grown := true; grown; {
+		grown = false
+		for _, p := range all {
+			if !known[p.pid] && (known[p.parent] || known[p.session]) {
+				known[p.pid], grown = true, true
+			}
+		}
+	}
+	var out []int
+	for _, p := range all {
+		if known[p.pid] && p.state != "Z" {
+			out = append(out, p.pid)
+		}
+	}
+	return out, nil
+}
+
+// processStat is what is needed of /proc/PID/stat, see proc_pid_stat(5).
+type processStat struct {
+	pid, parent, session int
+	state                string
+}
+
+// processes lists those that this process sees, but for the first.
+func processes() ([]processStat, error) {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return nil, err
 	}
-	var out []int
+	var out []processStat
 	for _, entry := range entries {
 		pid, err := strconv.Atoi(entry.Name())
 		if err != nil || pid <= 1 {
@@ -46,20 +107,22 @@ func sessionMembers(leader int) ([]int, error) {
 		if err != nil {
 			continue // it ended just now
 		}
-		if state, session := parseStat(string(stat)); session == leader && state != "Z" {
-			out = append(out, pid)
-		}
+		p := parseStat(string(stat))
+		p.pid = pid
+		out = append(out, p)
 	}
 	return out, nil
 }
 
-// parseStat returns the state and the session of /proc/PID/stat, see
-// proc_pid_stat(5). The command's name before them may hold anything.
-func parseStat(stat string) (state string, session int) {
+// parseStat returns the state, the parent and the session of /proc/PID/stat. The command's
+// name before them may hold anything.
+func parseStat(stat string) processStat {
 	fields := strings.Fields(stat[strings.LastIndex(stat, ")")+1:])
 	if len(fields) < 4 {
-		return "", 0
+		return processStat{}
 	}
-	session, _ = strconv.Atoi(fields[3])
-	return fields[0], session
+	out := processStat{state: fields[0]}
+	out.parent, _ = strconv.Atoi(fields[1])
+	out.session, _ = strconv.Atoi(fields[3])
+	return out
 }

@@ -121,16 +121,24 @@ func session(t *testing.T, script string) *exec.Cmd {
 
 func members(t *testing.T, leader int) int {
 	t.Helper()
-	found, err := sessionMembers(leader)
+	all, err := processes()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return len(found)
+	n := 0
+	for _, p := range all {
+		if p.session == leader && p.state != "Z" {
+			n++
+		}
+	}
+	return n
 }
 
-// TestKillSession: all of it, those of other process groups too, and nothing else.
+// TestKillSession: all of it, those of other process groups and sessions that it has
+// started too, and nothing else.
 func TestKillSession(t *testing.T) {
-	killed := session(t, "set -m; sleep 1000 & sh -c 'sleep 1000; true' & sleep 1000")
+	away := t.TempDir() + "/away"
+	killed := session(t, "set -m; sleep 1000 & sh -c 'sleep 1000; true' & setsid sh -c 'echo $$ >"+away+"; sleep 1000 & sleep 1000' & sleep 1000")
 	other := session(t, "sleep 1000 & sleep 1000; true")
 	for _, c := range []struct {
 		leader *exec.Cmd
@@ -138,9 +146,16 @@ func TestKillSession(t *testing.T) {
 	}{{killed, 5}, {other, 3}} {
 		poll(t, "a session begins", func() bool { return members(t, c.leader.Process.Pid) >= c.size })
 	}
+	var leader int
+	poll(t, "a session of its own begins", func() bool {
+		text, _ := os.ReadFile(away)
+		leader, _ = strconv.Atoi(strings.TrimSpace(string(text)))
+		return leader > 0 && members(t, leader) == 3
+	})
 	if err := killSession(killed.Process.Pid); err != nil {
 		t.Fatal(err)
 	}
+	poll(t, "a session that was started from it has ended", func() bool { return members(t, leader) == 0 })
 	poll(t, "the session has ended", func() bool { return members(t, killed.Process.Pid) == 0 })
 	if n := members(t, other.Process.Pid); n != 3 {
 		t.Errorf("%d processes of another session are left, want 3", n)

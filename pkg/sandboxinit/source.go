@@ -9,6 +9,9 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 )
 
+// usualUmask is that of kubelet where systemd starts it.
+const usualUmask = 0o022
+
 // openTries is how often a source is opened that changes meanwhile.
 const openTries = 100
 
@@ -133,8 +136,9 @@ func hasType(mode uint32, kind string) bool {
 	return true
 }
 
-// makeFolders makes the folders that are missing, with a mode that the umask does not
-// reduce, and goes on in them.
+// makeFolders makes the folders that are missing and goes on in them. The last one has a
+// mode that the umask does not reduce. As with kubelet, those before it are reduced by the
+// usual umask, are not sticky, and have the setgid bit where the folder above them has it.
 func (w *walker) makeFolders(mode uint32) error {
 	for len(w.missing) > 0 {
 		part := w.missing[0]
@@ -146,7 +150,15 @@ func (w *walker) makeFolders(mode uint32) error {
 			return w.changed("open the folder", part, err)
 		}
 		w.push(fd, part)
-		if err := unix.Fchmod(fd, mode); err != nil {
+		own := mode
+		if len(w.missing) > 1 {
+			var stat unix.Stat_t
+			if err := unix.Fstat(fd, &stat); err != nil {
+				return err
+			}
+			own = mode&0o777&^usualUmask | stat.Mode&unix.S_ISGID
+		}
+		if err := unix.Fchmod(fd, own); err != nil {
 			return fmt.Errorf("set the mode of the folder %s: %w", part, err)
 		}
 		w.missing = w.missing[1:]

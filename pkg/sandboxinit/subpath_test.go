@@ -67,11 +67,11 @@ func TestOpenSubPath(t *testing.T) {
 	wantRefused(t, initapi.Source{Roots: rootsOf(root), Path: "f", SubPath: "x"}, initapi.KindMissing, "the volume is a file")
 }
 
-// TestSubPathModes: a folder that a subPath makes has all of the mode of the volume's
-// own, whatever the umask.
+// TestSubPathModes: the folder that a subPath names has all of the mode of the volume's
+// own, whatever the umask; those on the way to it have what kubelet leaves of that.
 func TestSubPathModes(t *testing.T) {
 	maskless(t)
-	for _, mode := range []uint32{0o777, 0o750, 0o1777, 0o2770, 0o3777} {
+	for mode, way := range map[uint32]uint32{0o777: 0o755, 0o750: 0o750, 0o1777: 0o755, 0o2770: 0o2750, 0o3777: 0o2755} {
 		t.Run(fmt.Sprintf("%o", mode), func(t *testing.T) {
 			volume := t.TempDir()
 			if err := unix.Chmod(volume, mode); err != nil {
@@ -83,10 +83,10 @@ func TestSubPathModes(t *testing.T) {
 				t.Fatal(err)
 			}
 			file.close()
-			for _, made := range []string{"a", "a/b"} {
+			for made, want := range map[string]uint32{"a": way, "a/b": mode} {
 				var stat unix.Stat_t
-				if err := unix.Stat(filepath.Join(volume, made), &stat); err != nil || stat.Mode != isDir|mode {
-					t.Errorf("%s has mode %o, %v, want %o", made, stat.Mode, err, isDir|mode)
+				if err := unix.Stat(filepath.Join(volume, made), &stat); err != nil || stat.Mode != isDir|want {
+					t.Errorf("%s has mode %o, %v, want %o", made, stat.Mode, err, isDir|want)
 				}
 			}
 		})

@@ -25,15 +25,15 @@ func TestSysctlPath(t *testing.T) {
 }
 
 func TestParseStat(t *testing.T) {
-	for stat, want := range map[string][2]string{
-		"12 (sh) S 1 12 11 0 -1 4194560":       {"S", "11"},
-		"12 (a) R 1 2) Z 7 8 9 0":              {"Z", "9"},
-		"12 (name with ) S 1 1 1) D 7 8 9 0 1": {"D", "9"},
-		"12 (sh) S 1":                          {"", "0"},
-		"":                                     {"", "0"},
+	for stat, want := range map[string]processStat{
+		"12 (sh) S 1 12 11 0 -1 4194560":       {parent: 1, session: 11, state: "S"},
+		"12 (a) R 1 2) Z 7 8 9 0":              {parent: 7, session: 9, state: "Z"},
+		"12 (name with ) S 1 1 1) D 7 8 9 0 1": {parent: 7, session: 9, state: "D"},
+		"12 (sh) S 1":                          {},
+		"":                                     {},
 	} {
-		if state, session := parseStat(stat); state != want[0] || strconv.Itoa(session) != want[1] {
-			t.Errorf("parseStat(%q) = %q, %d, want %v", stat, state, session, want)
+		if got := parseStat(stat); got != want {
+			t.Errorf("parseStat(%q) = %+v, want %+v", stat, got, want)
 		}
 	}
 }

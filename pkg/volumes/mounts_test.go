@@ -79,7 +79,7 @@ func TestMountsOfRecordedPod(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	wantTmpfs := []volumes.Tmpfs{{Volume: "mem", Path: in("emptyDirs/mem"), SizeBytes: 16 << 20, Mode: 0o777}}
+	wantTmpfs := []volumes.Tmpfs{{Volume: "mem", Path: in("emptyDirs/mem"), SizeBytes: 16 << 20, Mode: 0o1777}}
 	if diff := cmp.Diff(wantTmpfs, set.Tmpfs()); diff != "" {
 		t.Error(diff)
 	}

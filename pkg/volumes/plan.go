@@ -228,7 +228,8 @@ func (p *plan) planEmptyDir(v *volume, src *v1.EmptyDirVolumeSource) {
 	switch src.Medium {
 	case v1.StorageMediumDefault:
 	case v1.StorageMediumMemory:
-		v.memory = true
+		// Kubelet mounts it without a mode, and the kernel's default for one is this.
+		v.memory, v.mode = true, 0o777|os.ModeSticky
 	default:
 		p.refuse(v.field, "medium %s is not supported by this node; use Memory or leave it empty", src.Medium)
 	}

@@ -171,7 +171,7 @@ func TestPrepareFSGroup(t *testing.T) {
 		"configMaps/c/d/k":  `0640 0:4711 "v"`,
 		"emptyDirs":         "0700 0:0",
 		"emptyDirs/e":       "2777 0:4711",
-		"emptyDirs/m":       "2777 0:4711",
+		"emptyDirs/m":       "3777 0:4711",
 		"projected":         "0700 0:0",
 		"projected/p":       "2755 0:4711",
 		"projected/p/token": `0640 1234:4711 "T"`,
@@ -179,7 +179,7 @@ func TestPrepareFSGroup(t *testing.T) {
 	if diff := cmp.Diff(want, tree(t, root)); diff != "" {
 		t.Error(diff)
 	}
-	wantTmpfs := []volumes.Tmpfs{{Volume: "m", Path: filepath.Join(root, "emptyDirs/m"), SizeBytes: 1 << 20, Mode: 0o2777, GID: new(int64(4711))}}
+	wantTmpfs := []volumes.Tmpfs{{Volume: "m", Path: filepath.Join(root, "emptyDirs/m"), SizeBytes: 1 << 20, Mode: 0o3777, GID: new(int64(4711))}}
 	if diff := cmp.Diff(wantTmpfs, set.Tmpfs()); diff != "" {
 		t.Error(diff)
 	}

@@ -78,7 +78,7 @@ func (p *podRun) raceOnce(end time.Time) (saw string, mounts int) {
 			done := 0
 			for _, c := range status.Containers {
 				waits := c.State.Waiting
-				if c.RestartCount > 0 || c.State.Terminated != nil || waits != nil && slices.Contains([]string{"CrashLoopBackOff", "CreateContainerError"}, waits.Reason) {
+				if c.RestartCount > 0 || c.State.Terminated != nil || waits != nil && slices.Contains([]string{"CrashLoopBackOff", "CreateContainerConfigError"}, waits.Reason) {
 					done++
 				}
 			}

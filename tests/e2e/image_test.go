@@ -269,7 +269,7 @@ func TestSidecarImage(t *testing.T) {
 	long := s.run(t, pod)
 	long.waitFor("ready, by a probe over the network", func(p podStatus) bool { return p.container("c").Ready })
 	before := long.waitRunning().container("c")
-	if got, want := long.logs("c", logOptions{}), "2777 4242\n2777 4242\n"; got != want {
+	if got, want := long.logs("c", logOptions{}), "2777 4242\n3777 4242\n"; got != want {
 		t.Errorf("modes and groups of the volumes are %q, want %q", got, want)
 	}
 

@@ -131,7 +131,7 @@ func kubeSubPathEscape(t *testing.T, d kubeDaemon) {
 			named(t, pod, "c").VolumeMounts = []v1.VolumeMount{{Name: "vol", MountPath: "/in", SubPath: "link"}}
 			p := d.run(t, pod)
 			if words != "" {
-				p.waitMessage("c", `subPath "link"`, words)
+				p.waits("CreateContainerConfigError", `subPath "link"`, words)
 			} else if got := p.output(); got != "good\n" {
 				t.Errorf("log = %q", got)
 			}

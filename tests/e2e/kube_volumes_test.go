@@ -3,6 +3,8 @@
 package e2e_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
@@ -47,6 +49,35 @@ func kubeEmptyDir(t *testing.T, d kubeDaemon) {
 	request := newCreate(pod)
 	request.giveData([]v1.ConfigMap{bytesMap()}, nil, nil)
 	d.runRequest(t, request).checkLooks(looks)
+}
+
+// kubeEmptyDirModes are those of kubelet: a volume in memory is sticky, with fsGroup both have
+// the group and hand it on; the folder of a subPath is like the volume, those on the way to it
+// are not writable for others.
+func kubeEmptyDirModes(t *testing.T, d kubeDaemon) {
+	for group, want := range map[int64][]string{
+		0:    {"777 0", "1777 0", "777 0", "1777 0", "755 0", "755 0"},
+		3000: {"2777 3000", "3777 3000", "2777 3000", "3777 3000", "2755 3000", "2755 3000"},
+	} {
+		t.Run(fmt.Sprintf("fsGroup %d", group), func(t *testing.T) {
+			t.Parallel()
+			looks := map[string][]sight{"c": {{"stat -c '%a %g' /disk /mem /disksub /memsub /disk/way /mem/way", strings.Join(want, "\n")}},
+				// Of another user, who may write in both leaves.
+				"other": {{"touch /disksub/f /memsub/f && stat -c %u /disksub/f", "1234"}}}
+			pod := lookPod(looks)
+			addVolume(pod, "disk", emptyDir())
+			addVolume(pod, "mem", v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{Medium: v1.StorageMediumMemory}})
+			for _, name := range []string{"c", "other"} {
+				named(t, pod, name).VolumeMounts = []v1.VolumeMount{mount("disk", "/disk"), mount("mem", "/mem"),
+					{Name: "disk", MountPath: "/disksub", SubPath: "way/to"}, {Name: "mem", MountPath: "/memsub", SubPath: "way/to"}}
+			}
+			named(t, pod, "other").SecurityContext = &v1.SecurityContext{RunAsUser: ptr(int64(1234))}
+			if group != 0 {
+				pod.Spec.SecurityContext = &v1.PodSecurityContext{FSGroup: &group}
+			}
+			d.run(t, pod).checkLooks(looks)
+		})
+	}
 }
 
 // kubeEmptyDirPropagation: Kubernetes allows HostToContainer on every volume.

@@ -25,6 +25,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Name and password of the registry that wants them.
@@ -229,9 +231,15 @@ func buildSmall(t *testing.T, ref string, size int) {
 	t.Helper()
 	blob := make([]byte, size)
 	rand.Read(blob)
+	buildFrom(t, ref, map[string][]byte{"Dockerfile": []byte("FROM " + suite.images.busybox + "\nCOPY blob /blob\n"), "blob": blob})
+}
+
+// buildFrom builds an image of the files of its context, one of them its Dockerfile.
+func buildFrom(t *testing.T, ref string, files map[string][]byte) {
+	t.Helper()
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)
-	for name, content := range map[string][]byte{"Dockerfile": []byte("FROM " + suite.images.busybox + "\nCOPY blob /blob\n"), "blob": blob} {
+	for name, content := range files {
 		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(content))}); err != nil {
 			t.Fatal(err)
 		}
@@ -242,7 +250,18 @@ func buildSmall(t *testing.T, ref string, size int) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	suite.engine.post(t, "/build?t="+url.QueryEscape(ref), map[string]string{"Content-Type": "application/x-tar"}, &archive)
+	suite.engine.post(t, "/build?rm=1&t="+url.QueryEscape(ref), map[string]string{"Content-Type": "application/x-tar"}, &archive)
+}
+
+// builtImage builds an image of the lines of a Dockerfile upon busybox, and removes it when
+// the test is over.
+func builtImage(t *testing.T, lines ...string) string {
+	t.Helper()
+	ref := "docker-sd-test/of:" + uuid.NewString()[:8]
+	text := strings.Join(append([]string{"FROM " + suite.images.busybox}, lines...), "\n")
+	buildFrom(t, ref, map[string][]byte{"Dockerfile": []byte(text + "\n")})
+	t.Cleanup(func() { suite.engine.removeImage(t, ref) })
+	return ref
 }
 
 // publishIndex puts a list over an image, which claims to be of one platform,

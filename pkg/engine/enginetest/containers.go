@@ -61,6 +61,7 @@ type containerConfig struct {
 // hostConfig is the part of a HostConfig that matters here.
 type hostConfig struct {
 	NetworkMode string
+	GroupAdd    []string
 	Mounts      []struct {
 		Type, Source, Target string
 		ReadOnly             bool
@@ -78,6 +79,7 @@ type Container struct {
 	// Argv is the entrypoint with its arguments.
 	Argv, Env []string
 	User      string
+	GroupAdd  []string
 	// Networks that it is in.
 	Networks []string
 	Mounts   []Mount
@@ -95,7 +97,7 @@ func (c *container) alive() bool { return c.state.status == "running" || c.state
 // view is a copy of what tests may see.
 func (c *container) view() Container {
 	out := Container{ID: c.id, Name: c.name, Image: c.config.Image, Status: c.state.status, ExitCode: c.state.code,
-		Labels: maps.Clone(c.config.Labels), Argv: c.argv(), Env: slices.Clone(c.config.Env), User: c.config.User,
+		Labels: maps.Clone(c.config.Labels), Argv: c.argv(), Env: slices.Clone(c.config.Env), User: c.config.User, GroupAdd: slices.Clone(c.config.HostConfig.GroupAdd),
 		Networks: slices.Sorted(maps.Keys(c.networks))}
 	for _, m := range c.config.HostConfig.Mounts {
 		out.Mounts = append(out.Mounts, Mount{Type: m.Type, Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly})

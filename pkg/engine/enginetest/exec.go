@@ -15,8 +15,12 @@ type execution struct {
 	container *container
 	argv      []string
 	process   *Process
-	code      int
+	// pid is that of its process, 0 before that began.
+	pid, code int
 }
+
+// firstPID of those that stand for processes.
+const firstPID = 1000
 
 // createExec answers POST /containers/{id}/exec; nothing runs until it is started.
 func (e *Engine) createExec(c *container, r *http.Request) http.HandlerFunc {
@@ -60,7 +64,7 @@ func (e *Engine) startExec(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p := e.newProcess(x.container, slices.Clone(x.argv))
-	x.process = p
+	x.process, x.pid = p, firstPID+len(e.execs)
 	program := e.programOf(x.argv)
 	e.broadcast()
 	e.mu.Unlock()
@@ -104,7 +108,7 @@ func (e *Engine) inspectExec(w http.ResponseWriter, r *http.Request) {
 	x := e.execs[r.PathValue("id")]
 	var body map[string]any
 	if x != nil {
-		body = map[string]any{"ID": x.id, "ContainerID": x.container.id, "Running": x.process != nil, "ExitCode": x.code}
+		body = map[string]any{"ID": x.id, "ContainerID": x.container.id, "Pid": x.pid, "Running": x.process != nil, "ExitCode": x.code}
 	}
 	e.mu.Unlock()
 	if x == nil {

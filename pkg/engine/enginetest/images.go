@@ -21,6 +21,8 @@ type Image struct {
 	Parent          string
 	// Layers are the folders of overlay2, topmost first.
 	Layers []string
+	// Files by their absolute path, for those that are read.
+	Files map[string]string
 }
 
 // image of an engine.

@@ -29,6 +29,7 @@ func (e *Engine) router() *http.ServeMux {
 		"POST /containers/{id}/rename":   e.of(e.renameContainer),
 		"POST /containers/{id}/update":   e.of(e.updateContainer),
 		"POST /containers/{id}/wait":     e.of(e.waitContainer),
+		"GET /containers/{id}/archive":   e.of(getArchive),
 		"POST /containers/{id}/exec":     e.of(e.createExec),
 		"DELETE /containers/{id}":        e.of(e.removeContainer),
 		"POST /exec/{id}/start":          e.startExec,
