@@ -32,7 +32,7 @@ var arrows = map[string][]string{
 	"gpu/monitor":  {"gpu", "retry"},
 	"gpu/nvml":     {"gpu", "gpu/monitor", "gpu/sysfs", "retry"},
 	"gpu/sysfs":    {"gpu", "gpu/monitor"},
-	"hostnet":      {"engine"},
+	"hostnet":      {"engine", "retry"},
 	"images":       {"engine", "fault", "retry", "sandbox"},
 	"initapi":      {},
 	"initbinary":   {},

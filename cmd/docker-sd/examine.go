@@ -143,9 +143,7 @@ func (p *examination) sandboxConfig(ctx context.Context, info engine.Info, share
 // networks.
 func (p *examination) networks(ctx context.Context, parents []netip.Prefix) preflight.Line {
 	n := preflight.Networks{Parents: parents, Configured: len(p.settings.DockerNetworkSubnet) > 0, Cut: sandbox.Subnets(parents), Wanted: p.sandboxes()}
-	// Without routes nothing is known to overlap, as for the daemon.
-	n.Routes, _ = hostnet.Routes("/proc")
-	found, err := p.host.ListNetworks(ctx)
+	foreign, found, err := hostnet.Foreign(ctx, p.host, parents)
 	if err != nil {
 		return preflight.Line{Name: "networks", Verdict: preflight.Fail, Found: err.Error(), Do: "see whether the engine is well"}
 	}
@@ -159,24 +157,8 @@ func (p *examination) networks(ctx context.Context, parents []netip.Prefix) pref
 			n.Others = append(n.Others, prefix)
 		}
 	}
-	// A bridge that was named by hand has a route like any other.
-	var routes []netip.Prefix
-	for _, route := range n.Routes {
-		if !contains(n.Others, route) && !contains(n.Own, route) {
-			routes = append(routes, route)
-		}
-	}
-	n.Routes = routes
+	n.Routes = foreign
 	return n.Judge()
-}
-
-func contains(list []netip.Prefix, prefix netip.Prefix) bool {
-	for _, p := range list {
-		if p == prefix {
-			return true
-		}
-	}
-	return false
 }
 
 // dialTimeout is long for this host.

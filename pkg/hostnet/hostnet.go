@@ -8,9 +8,11 @@ import (
 	"math/bits"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/containerd/containerd/log"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 	"github.com/prometheus/procfs"
 )
 
@@ -33,9 +35,9 @@ func SandboxRanges(ctx context.Context, configured []netip.Prefix, host Engine) 
 	if len(configured) > 0 {
 		return configured
 	}
-	routes, err := foreignRoutes(ctx, host)
+	routes, _, err := Foreign(ctx, host, defaultNetworks)
 	if err != nil {
-		log.G(ctx).WithError(err).Debug("this machine's routes are not known")
+		log.G(ctx).WithError(err).Debug("which routes of this machine are not the engine's is not known")
 	}
 	chosen, ok := freeOf(routes, defaultNetworks)
 	if !ok {
@@ -56,21 +58,51 @@ func freeOf(routes, candidates []netip.Prefix) (netip.Prefix, bool) {
 	return netip.Prefix{}, false
 }
 
-// foreignRoutes are this machine's without those of the engine's own networks:
-// it refuses to overlap these itself, and sandboxes of an earlier run are among
-// them. The networks of another engine on this machine it does not know.
-func foreignRoutes(ctx context.Context, host Engine) ([]netip.Prefix, error) {
-	routes, err := Routes("/proc")
-	if err != nil {
-		return nil, err
-	}
-	networks, err := host.ListNetworks(ctx)
-	for _, network := range networks {
-		if own, err := netip.ParsePrefix(network.Subnet); err == nil {
-			routes = slices.DeleteFunc(routes, func(route netip.Prefix) bool { return route == own.Masked() })
+// looks is how often a route has to be seen without a network of the engine, and lookPause
+// the time between: a network that is made or removed has one of the two for a moment.
+const (
+	looks     = 3
+	lookPause = 200 * time.Millisecond
+)
+
+// Foreign returns the routes of this machine that overlap one of the ranges and are not
+// those of the engine's own networks, and these networks: the engine refuses to overlap
+// them itself, and sandboxes of an earlier run are among them. The networks of another
+// engine on this machine it does not know.
+func Foreign(ctx context.Context, host Engine, ranges []netip.Prefix) ([]netip.Prefix, []engine.Network, error) {
+	return foreign(ctx, host, ranges, func() ([]netip.Prefix, error) { return Routes("/proc") })
+}
+
+// foreign is Foreign with the source of the routes.
+func foreign(ctx context.Context, host Engine, ranges []netip.Prefix, read func() ([]netip.Prefix, error)) (found []netip.Prefix, networks []engine.Network, err error) {
+	for look := range looks {
+		routes, err := read()
+		if err != nil { // nothing is known to overlap
+			log.G(ctx).WithError(err).Debug("this machine's routes are not known")
+		}
+		if networks, err = host.ListNetworks(ctx); err != nil {
+			return nil, nil, err
+		}
+		seen := slices.DeleteFunc(routes, func(route netip.Prefix) bool {
+			return !slices.ContainsFunc(ranges, route.Overlaps) || slices.ContainsFunc(networks, func(n engine.Network) bool { return subnetOf(n) == route })
+		})
+		if look > 0 {
+			seen = slices.DeleteFunc(seen, func(route netip.Prefix) bool { return !slices.Contains(found, route) })
+		}
+		if found = seen; len(found) == 0 || look == looks-1 {
+			break
+		}
+		if err := retry.Pause(ctx, lookPause); err != nil {
+			return nil, nil, err
 		}
 	}
-	return routes, err
+	return found, networks, nil
+}
+
+// subnetOf is the range of a network, the zero Prefix for none.
+func subnetOf(n engine.Network) netip.Prefix {
+	own, _ := netip.ParsePrefix(n.Subnet) // one that is no prefix is equal to no route
+	return own.Masked()
 }
 
 // Routes are the networks that this machine reaches by a route of their own, as

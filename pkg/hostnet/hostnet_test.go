@@ -1,12 +1,17 @@
 package hostnet
 
 import (
+	"context"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 )
 
 // routes as the kernel of a little-endian machine prints them: a default route,
@@ -67,6 +72,57 @@ func TestFreeOf(t *testing.T) {
 			if ok != (c.want >= 0) || ok && got != defaultNetworks[c.want] {
 				t.Errorf("freeOf() = %s, %v", got, ok)
 			}
+		})
+	}
+}
+
+// changing is an engine and a machine whose networks and routes change between two looks.
+type changing struct {
+	looks []look
+	at    int
+}
+
+// look is what there is at one time.
+type look struct{ routes, networks []string }
+
+func (c *changing) ListNetworks(context.Context, ...string) (out []engine.Network, err error) {
+	for _, subnet := range c.looks[min(c.at, len(c.looks)-1)].networks {
+		out = append(out, engine.Network{Subnet: subnet})
+	}
+	c.at++
+	return out, nil
+}
+
+func (c *changing) routes() (out []netip.Prefix, err error) {
+	for _, route := range c.looks[min(c.at, len(c.looks)-1)].routes {
+		out = append(out, netip.MustParsePrefix(route))
+	}
+	return out, nil
+}
+
+// TestForeign: a network of the engine that is made or removed between two looks is not
+// taken for another's, and another's is found.
+func TestForeign(t *testing.T) {
+	const lan, own, other = "192.0.2.0/24", "10.213.0.16/28", "10.213.7.0/24"
+	for name, c := range map[string]struct {
+		looks []look
+		want  []string
+	}{
+		"nothing of the range":  {[]look{{[]string{lan}, nil}}, nil},
+		"the engine's own":      {[]look{{[]string{lan, own}, []string{"10.213.0.17/28"}}}, nil},
+		"one that is removed":   {[]look{{[]string{own}, nil}, {nil, nil}}, nil},
+		"one that is made":      {[]look{{[]string{own}, nil}, {[]string{own}, []string{own}}}, nil},
+		"another's":             {[]look{{[]string{lan, other}, []string{own}}}, []string{other}},
+		"another's and changes": {[]look{{[]string{own, other}, nil}, {[]string{other}, nil}}, []string{other}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				host := &changing{looks: c.looks}
+				got, _, err := foreign(t.Context(), host, defaultNetworks, host.routes)
+				if texts := fmt.Sprint(got); err != nil || texts != fmt.Sprint(c.want) {
+					t.Errorf("foreign() = %s, %v, want %s", texts, err, c.want)
+				}
+			})
 		})
 	}
 }
