@@ -83,7 +83,8 @@ func TestFakeIsLikeAnEngine(t *testing.T) {
 // pretend makes the engine in memory, which has programs for the commands of the table.
 func pretend(t *testing.T, image string) *enginetest.Engine {
 	e := enginetest.Start(t)
-	e.AddImage(enginetest.Image{Tags: []string{image}, Cmd: []string{"sh"}, Size: 1 << 20})
+	e.AddImage(enginetest.Image{Tags: []string{image}, Cmd: []string{"sh"}, Size: 1 << 20,
+		Files: map[string]string{"/etc/passwd": "root:x:0:0:root:/root:/bin/sh\n"}})
 	e.Program("missing", nil)
 	e.Program("cat", func(p *enginetest.Process) int { <-p.Done().Done(); return 137 }) // the first process has no signal handlers
 	e.Program("sh", func(p *enginetest.Process) int {

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -59,6 +60,13 @@ var containers = []row{
 	{"update of nothing", done(func(ctx context.Context, s *side) error {
 		return s.Update(ctx, prefix+"nothing", engine.Bounds{CPUShares: 2})
 	})},
+	{"a file", func(ctx context.Context, s *side) (any, error) {
+		text, err := engine.ReadFile(ctx, s.Client, s.ids["a"], "/etc/passwd", 4)
+		return string(text), err
+	}},
+	{"a file that is not there", func(ctx context.Context, s *side) (any, error) {
+		return engine.ReadFile(ctx, s.Client, s.ids["a"], "/etc/none", 4)
+	}},
 	{"stop", after("a", func(ctx context.Context, s *side) error { return s.Stop(ctx, s.ids["a"], 30*time.Second) })},
 	{"stop again", after("a", func(ctx context.Context, s *side) error { return s.Stop(ctx, s.ids["a"], time.Second) })},
 	{"stop of nothing", done(func(ctx context.Context, s *side) error { return s.Stop(ctx, prefix+"nothing", time.Second) })},
@@ -118,6 +126,17 @@ func exec(name string, argv ...string) run {
 	}
 }
 
+// overtime is an exec that runs out of time: whether its process is known.
+func overtime(name string) run {
+	return func(ctx context.Context, s *side) (any, error) {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		_, err := s.Exec(ctx, s.ids[name], []string{"sh", "-c", obedient}, io.Discard)
+		left := &engine.UnfinishedError{}
+		return errors.As(err, &left) && left.PID > 1, nil
+	}
+}
+
 var processes = []row{
 	{"exit code", after("talk", func(ctx context.Context, s *side) error { return finish(ctx, s, "talk", s.spec("talk", talk)) })},
 	{"logs", logs("talk", engine.LogOptions{})},
@@ -158,6 +177,7 @@ var processes = []row{
 		}
 		return exec("deaf", "true")(ctx, s)
 	}},
+	{"exec that runs out of time", overtime("deaf")},
 	{"exec that fails", exec("deaf", "sh", "-c", "exit 4")},
 	{"exec with output", exec("deaf", "sh", "-c", talk)},
 	{"exec of a command that is missing", exec("deaf", "missing")},
