@@ -1,5 +1,5 @@
 // Package gpu knows the accelerators of the host: which exist, how they are
-// connected, who holds them, and how they get into a container.
+// connected, and who holds them.
 //
 // Every device is keyed by its UUID, never by its index: indexes change when a
 // device is lost, when MIG is reconfigured and across reboots.
