@@ -8,23 +8,23 @@ package lifecycle
 type Stage string
 
 const (
-	// StageAdmitted: the pod is recorded. Its sandbox has a name and may not exist yet.
+	// StageAdmitted says that the pod is recorded. Its sandbox has a name and may not exist yet.
 	StageAdmitted Stage = "admitted"
-	// StageReplacing: the pod's sandbox was lost and another one is to take its place.
+	// StageReplacing says that the pod's sandbox was lost and another one is to take its place.
 	// Containers may run in the lost one.
 	StageReplacing Stage = "replacing"
-	// StagePlaced: containers may run in the pod's sandbox.
+	// StagePlaced says that containers may run in the pod's sandbox.
 	StagePlaced Stage = "placed"
-	// StageEnding: the pod is being ended and the record has the reason, such as a
+	// StageEnding says that the pod is being ended and the record has the reason, such as a
 	// deadline. Containers may run.
 	StageEnding Stage = "ending"
-	// StageEnded: all containers have ended and the record has how.
+	// StageEnded says that all containers have ended and the record has how.
 	StageEnded Stage = "ended"
-	// StageArchived: the logs are files, so the sandbox is not needed any more.
+	// StageArchived says that the logs are files, so the sandbox is not needed any more.
 	StageArchived Stage = "archived"
-	// StageStopping: the pod was deleted and containers may run.
+	// StageStopping says that the pod was deleted and containers may run.
 	StageStopping Stage = "stopping"
-	// StageRemoving: the pod was deleted and none of its containers runs that could be
+	// StageRemoving says that the pod was deleted and none of its containers runs that could be
 	// asked to stop.
 	StageRemoving Stage = "removing"
 )
@@ -57,29 +57,29 @@ func (s Stage) Reach(next Stage) Stage {
 type Observation string
 
 const (
-	// SeenNothing: the record is from an earlier run of docker-sd.
+	// SeenNothing says that the record is from an earlier run of docker-sd.
 	SeenNothing Observation = "nothing"
-	// SeenClaimed: this run has claimed a sandbox and has not got it yet.
+	// SeenClaimed says that this run has claimed a sandbox and has not got it yet.
 	SeenClaimed Observation = "claimed"
 	// SeenCleared is seenClaimed, and the sandbox that is replaced is gone.
 	SeenCleared Observation = "cleared"
-	// SeenOverdue: the pod's deadline passed before it got the sandbox that it claimed.
+	// SeenOverdue says that the pod's deadline passed before it got the sandbox that it claimed.
 	SeenOverdue Observation = "overdue"
-	// SeenRunning: the sandbox runs.
+	// SeenRunning says that the sandbox runs.
 	SeenRunning Observation = "running"
-	// SeenFinished: all containers have ended for good.
+	// SeenFinished says that all containers have ended for good.
 	SeenFinished Observation = "finished"
-	// SeenReason: there is a reason to end the pod, which is not in its record yet.
+	// SeenReason says that there is a reason to end the pod, which is not in its record yet.
 	SeenReason Observation = "reason"
-	// SeenStopped: the containers were stopped.
+	// SeenStopped says that the containers were stopped.
 	SeenStopped Observation = "stopped"
-	// SeenExited: the sandbox has stopped.
+	// SeenExited says that the sandbox has stopped.
 	SeenExited Observation = "exited"
-	// SeenReplaceable: the sandbox is lost, and the pod may start over in another one.
+	// SeenReplaceable says that the sandbox is lost, and the pod may start over in another one.
 	SeenReplaceable Observation = "replaceable"
-	// SeenLost: the sandbox is lost.
+	// SeenLost says that the sandbox is lost.
 	SeenLost Observation = "lost"
-	// SeenReleased: the pod has given its sandbox up.
+	// SeenReleased says that the pod has given its sandbox up.
 	SeenReleased Observation = "released"
 )
 

@@ -11,11 +11,3 @@ func plainPod() *v1.Pod {
 	pod.Spec.Containers = []v1.Container{{Name: "main", Image: "busybox:1.36"}}
 	return pod
 }
-
-// sentence is an error's text, "" for none.
-func sentence(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
-}

@@ -30,7 +30,7 @@ var mistaken = map[string]struct {
 		c := &p.Spec.Containers[0]
 		c.Env = []v1.EnvVar{{Name: "WHERE", Value: "../other"}}
 		c.VolumeMounts = []v1.VolumeMount{{Name: "vol", MountPath: "/vol", SubPathExpr: "$(WHERE)"}}
-	}, "CreateContainerConfigError", "without .."},
+	}, "CreateContainerConfigError", "no .. in it"},
 	"image in capitals": {withImage("UPPER"), "InvalidImageName", "must be lowercase"},
 	"image with spaces": {withImage("no name"), "InvalidImageName", "invalid reference"},
 }

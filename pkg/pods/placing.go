@@ -240,7 +240,7 @@ const adoptTries = 5
 func (p *pod) search(ctx context.Context) (*sandbox.Sandbox, error) {
 	most, longest := adoptTries, 10*time.Second
 	if p.record.Load().Stage == lifecycle.StageEnded {
-		most, longest = math.MaxInt, 5*time.Minute
+		most, longest = math.MaxInt, 30*time.Second
 	}
 	tries := retry.New(time.Second, longest)
 	for refused := 0; ; {

@@ -110,7 +110,7 @@ func (s *Set) open(v *volume) (initapi.Source, error) {
 // checkSubPath refuses a path that leads out of its volume.
 func checkSubPath(name string) error {
 	if path.IsAbs(name) || hasBackstep(name) || strings.ContainsRune(name, 0) {
-		return errors.New("must be relative to the volume and without ..")
+		return errors.New("must be relative to the volume and have no .. in it")
 	}
 	return nil
 }

@@ -158,7 +158,7 @@ func (f payload) addFile(at, name string, content []byte, opts fileOptions) {
 // checkKey refuses names that no key of a ConfigMap or a Secret can have.
 func checkKey(key string) error {
 	if key == "" || path.IsAbs(key) || hasBackstep(key) {
-		return fmt.Errorf("key %s must not be empty, absolute or contain ..", key)
+		return fmt.Errorf("key %s must not be empty or absolute or have .. in it", key)
 	}
 	return nil
 }

@@ -152,7 +152,7 @@ func cleanItemPath(p string) (string, error) {
 	case path.IsAbs(p):
 		return "", fmt.Errorf("path %s must be relative to the volume", p)
 	case hasBackstep(p), strings.HasPrefix(clean, ".."):
-		return "", fmt.Errorf("path %s must not contain ..", p)
+		return "", fmt.Errorf("path %s must not have .. in it", p)
 	case strings.ContainsRune(p, 0):
 		return "", fmt.Errorf("path %s contains a zero byte", p)
 	default:

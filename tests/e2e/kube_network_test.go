@@ -38,7 +38,9 @@ func kubeNames(t *testing.T, d kubeDaemon) {
 		{"name of the pod", func(*v1.PodSpec) {}, []sight{{"hostname", "$POD"}}},
 		{"hostname", func(s *v1.PodSpec) { s.Hostname = "myhost" }, []sight{{"hostname", "myhost"},
 			{"grep -c 'myhost$' /etc/hosts", "1"}}},
-		{"hostnameOverride", func(s *v1.PodSpec) { s.Hostname, s.Subdomain, s.HostnameOverride = "h", "sub", ptr("over.ride.example") },
+		{"hostnameOverride", func(s *v1.PodSpec) {
+			s.Hostname, s.Subdomain, s.HostnameOverride = "h", "sub", ptr("over.ride.example")
+		},
 			[]sight{{"hostname", "over.ride.example"}, {"grep -c '\tover.ride.example$' /etc/hosts", "1"}, {"grep -c 'h.sub' /etc/hosts", "0"}}},
 		{"subdomain", func(s *v1.PodSpec) { s.Hostname, s.Subdomain = "h", "sub" }, []sight{{"hostname", "h"},
 			{"grep -c 'h.sub.default.svc.cluster.local\th$' /etc/hosts", "1"}}},

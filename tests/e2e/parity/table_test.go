@@ -75,7 +75,7 @@ var containers = []row{
 	{"rename to its own name", done(func(ctx context.Context, s *side) error { return s.Rename(ctx, s.ids["a"], prefix+"renamed") })},
 	{"rename to a name that is taken", done(func(ctx context.Context, s *side) error {
 		if err := s.make(ctx, "other", s.spec("other", obedient)); err != nil {
-			return fmt.Errorf("make another: %s", err)
+			return fmt.Errorf("make another: %s", err) //nolint:errorlint // its class is that of another call
 		}
 		return s.Rename(ctx, s.ids["other"], prefix+"renamed")
 	})},
