@@ -43,9 +43,11 @@ func kubeLogsUntilDelete(t *testing.T, d kubeDaemon) {
 		return len(d.filesOf(t, string(p.pod.UID))) == 0
 	}, func() string { return strings.Join(d.filesOf(t, string(p.pod.UID)), ", ") })
 	for _, name := range []string{"twice", "once", "init"} {
-		if code, text := d.must(t, http.MethodGet, "/getLogs", logBody(t, p.pod, name, logOptions{})); code != http.StatusNotFound {
-			t.Errorf("log of %s after the delete was answered with %d %.100q", name, code, text)
-		}
+		var code int
+		eventually(t, runLimit, "the log of "+name+" is not found any more", func() bool { // the files go a moment before
+			code, _ = d.must(t, http.MethodGet, "/getLogs", logBody(t, p.pod, name, logOptions{}))
+			return code == http.StatusNotFound
+		}, func() string { return fmt.Sprintf("it is answered with %d", code) })
 	}
 }
 
