@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -125,7 +126,8 @@ func (p *examination) lookAtEngine(ctx context.Context, r *preflight.Report, inf
 	watch, unseen := newDiskWatch(s, info, nil, nil)
 	low, err := watch.Low()
 	r.Add(preflight.DiskWatch(len(s.Thresholds()), low, errors.Join(unseen, err)))
-	r.Add(preflight.Instance(s.Instance, known.CheckInstance(ctx)), p.networks(ctx, sandboxes.Subnets), p.firewallLine(ctx))
+	r.Add(preflight.Instance(s.Instance, known.CheckInstance(ctx)), p.networks(ctx, sandboxes.Subnets),
+		preflight.MTU(cmp.Or(sandboxes.MTU, defaultMTU), hostnet.UplinkMTU()), p.firewallLine(ctx))
 	if _, err := os.Stat(info.RootDir); err == nil {
 		space, err := preflight.SpaceAt(info.RootDir)
 		r.Add(preflight.Disk("engine disk", "the engine's data", info.RootDir, space, err))
@@ -138,6 +140,9 @@ func (p *examination) lookAtEngine(ctx context.Context, r *preflight.Report, inf
 func (p *examination) sandboxConfig(ctx context.Context, info engine.Info, shares shares) pool.Config {
 	return sandboxConfig(ctx, p.settings, p.host, info, images.Layers(images.Mode(p.settings.ImageSharing), info), shares.each)
 }
+
+// defaultMTU is the engine's.
+const defaultMTU = 1500
 
 // networks judges the ranges of the sandboxes' networks by the host's routes and the engine's
 // networks.

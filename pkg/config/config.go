@@ -101,6 +101,9 @@ type Config struct {
 	// DockerNetworkSubnet lists the IPv4 ranges that sandbox networks are cut
 	// from, /8 to /28, masked, without overlaps; empty takes a default range.
 	DockerNetworkSubnet []netip.Prefix
+	// NetworkMTU is the largest packet that sandbox networks carry, in bytes; 0 takes
+	// that of the host's uplink.
+	NetworkMTU int
 	// PodFirewall says whether pods are kept from the host, from metadata services
 	// and from each other.
 	PodFirewall PodFirewall

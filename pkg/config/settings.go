@@ -28,6 +28,7 @@ func (c *Config) settings() []setting {
 		{"DOCKER_HOST", "DOCKER_HOST", &c.DockerHost},
 		{"DOCKER_CONFIG", "DOCKER_CONFIG", &c.DockerConfig},
 		{"DockerNetworkSubnet", "", &c.DockerNetworkSubnet},
+		{"NetworkMTU", "", &c.NetworkMTU},
 		{"PodFirewall", "", (*string)(&c.PodFirewall)},
 		{"PodsMayReachHost", "", &c.PodsMayReachHost},
 		{"PodsMayReachMetadata", "", &c.PodsMayReachMetadata},

@@ -75,6 +75,7 @@ func (c Config) validateNumbers() error {
 		{"SandboxBootParallel", int64(c.SandboxBootParallel), 0, 0},
 		{"StandbySandboxes", int64(c.StandbySandboxes), -1, 0},
 		{"NetworkHolders", int64(c.NetworkHolders), -1, 0},
+		{"NetworkMTU", int64(c.NetworkMTU), 0, 65535},
 		{"ImageGCHighThresholdPercent", int64(c.ImageGCHighThresholdPercent), 1, 100},
 		{"ImageGCLowThresholdPercent", int64(c.ImageGCLowThresholdPercent), 0, 99},
 		{"MaxPods", int64(c.MaxPods), 0, 0},
@@ -160,6 +161,9 @@ func (c Config) validateEngine() error {
 	if _, _, err := c.HostPorts(); err != nil {
 		return err
 	}
+	if c.NetworkMTU > 0 && c.NetworkMTU < leastMTU {
+		return invalid("NetworkMTU", strconv.Itoa(c.NetworkMTU), "0, or 576 or more: each IPv4 network carries that")
+	}
 	for i, subnet := range c.DockerNetworkSubnet {
 		if !subnet.IsValid() || !subnet.Addr().Is4() || subnet.Bits() < 8 || subnet.Bits() > 28 {
 			return invalid("DockerNetworkSubnet", subnet.String(), subnetRule)
@@ -170,6 +174,9 @@ func (c Config) validateEngine() error {
 	}
 	return nil
 }
+
+// leastMTU is what every network carries (RFC 791).
+const leastMTU = 576
 
 func overlap(subnet, other netip.Prefix) error {
 	return invalid("DockerNetworkSubnet", subnet.String(), "free of overlaps, but overlaps "+other.String())

@@ -95,6 +95,7 @@ func TestLoad_BadValues(t *testing.T) {
 		{"taint value", "PingTaints: [{key: a, value: 'b c'}]", nil, []string{`PingTaints[0].value: "b c"`}},
 		{"taint effect", "PingTaints: [{key: a}, {key: b, effect: Never}]", nil, []string{`PingTaints[1].effect: "Never"`, "NoExecute"}},
 		{"taints are no list", "PingTaints: {key: a}", nil, []string{"PingTaints: a mapping", "list"}},
+		{"MTU", "NetworkMTU: 500", nil, []string{`NetworkMTU: "500"`, "576"}},
 		{"subnet", "DockerNetworkSubnet: [10.0.0.0]", nil, []string{`DockerNetworkSubnet: "10.0.0.0"`, "/8 to /28"}},
 		{"subnet of IPv6", "DockerNetworkSubnet: ['fd00::/16']", nil, []string{`"fd00::/16"`, "IPv4"}},
 		{"subnet too large", "DockerNetworkSubnet: [10.0.0.0/7]", nil, []string{"/8 to /28"}},

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -11,6 +12,9 @@ import (
 
 // bridgeOption is the option of a network that names its interface on the host.
 const bridgeOption = "com.docker.network.bridge.name"
+
+// mtuOption is the option of a network that bounds its packets.
+const mtuOption = "com.docker.network.driver.mtu"
 
 // networkAPI is the part of a Client for networks.
 type networkAPI struct{ *connection }
@@ -25,8 +29,12 @@ func (c networkAPI) CreateNetwork(ctx context.Context, spec NetworkSpec) error {
 	if spec.Subnet != "" {
 		options.IPAM = &network.IPAM{Config: []network.IPAMConfig{{Subnet: spec.Subnet}}}
 	}
+	options.Options = map[string]string{}
 	if spec.Bridge != "" {
-		options.Options = map[string]string{bridgeOption: spec.Bridge}
+		options.Options[bridgeOption] = spec.Bridge
+	}
+	if spec.MTU > 0 {
+		options.Options[mtuOption] = strconv.Itoa(spec.MTU)
 	}
 	if _, err := c.sdk(ctx).NetworkCreate(ctx, spec.Name, options); err != nil {
 		if strings.Contains(err.Error(), "have same bridge name") {

@@ -207,6 +207,8 @@ type NetworkSpec struct {
 	Subnet string
 	// Bridge names its interface on the host, "" for the engine's name.
 	Bridge string
+	// MTU is the largest packet that it carries, in bytes; 0 leaves that to the engine.
+	MTU    int
 	Labels map[string]string
 }
 

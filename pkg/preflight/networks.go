@@ -72,6 +72,19 @@ func (n Networks) Judge() Line {
 	return ok(name, "%s: %d networks are free, %d in use by sandboxes; up to %d are wanted%s", ranges, free, used, n.Wanted, others)
 }
 
+// MTU compares the packets of sandboxes' networks with those that the host's uplink
+// carries; 0 is one that is not known.
+func MTU(networks, uplink int) Line {
+	const name = "MTU"
+	switch {
+	case uplink == 0:
+		return ok(name, "%d bytes in the networks of sandboxes; the host has no default route", networks)
+	case networks > uplink:
+		return warn(name, "set NetworkMTU to 0 or to the uplink's", "%d bytes in the networks of sandboxes, but %d on the host's uplink: connections of pods may hang", networks, uplink)
+	}
+	return ok(name, "%d bytes in the networks of sandboxes, %d on the host's uplink", networks, uplink)
+}
+
 func list(prefixes []netip.Prefix) string {
 	var out []string
 	for _, p := range prefixes {

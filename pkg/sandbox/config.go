@@ -57,6 +57,8 @@ type Config struct {
 	// The range of an address makes no other sandbox, and the default range may be
 	// another one at each start.
 	Subnets []netip.Prefix `json:"-"`
+	// MTU of the sandboxes' networks; 0 leaves it to the engine, which takes 1500.
+	MTU int
 	// Mounts are host paths that pods may use; a running sandbox gains none.
 	Mounts []engine.Mount
 	// Resources bound a whole sandbox.

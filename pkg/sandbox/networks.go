@@ -67,7 +67,7 @@ func (n *Networks) create(ctx context.Context, name, subnet string, labels map[s
 // createIn tries a range, and then the first free one that nothing else uses: other
 // networks of the engine's are seen only by its refusal.
 func (n *Networks) createIn(ctx context.Context, subnet, name string, labels map[string]string) error {
-	spec := engine.NetworkSpec{Name: NetworkName(name), Labels: labels, Bridge: n.bridge(name)}
+	spec := engine.NetworkSpec{Name: NetworkName(name), Labels: labels, Bridge: n.bridge(name), MTU: n.config.MTU}
 	for left := n.subnets.left(); ; left-- {
 		spec.Subnet = subnet
 		err := n.host.CreateNetwork(ctx, spec)
