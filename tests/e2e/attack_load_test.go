@@ -78,7 +78,6 @@ func TestAttackNames(t *testing.T) {
 		"env with an end":  func(p *v1.Pod) { p.Spec.Containers[0].Env = []v1.EnvVar{{Name: "A", Value: "c\x00PATH=/x"}} },
 		"mount path":       func(p *v1.Pod) { p.Spec.Containers[0].VolumeMounts[0].MountPath = "/a:/b:rw" },
 		"mount up":         func(p *v1.Pod) { p.Spec.Containers[0].VolumeMounts[0].MountPath = "../../x" },
-		"image option":     func(p *v1.Pod) { p.Spec.Containers[0].Image = "--privileged" },
 		"alias lines": func(p *v1.Pod) {
 			p.Spec.HostAliases = []v1.HostAlias{{IP: "1.2.3.4", Hostnames: []string{"a\n127.0.0.1 b"}}}
 		},
@@ -101,6 +100,14 @@ func TestAttackNames(t *testing.T) {
 	if strings.Contains(d.log.String(), "\nlevel=error msg=forged") {
 		t.Error("a name is a line of the log")
 	}
+	// The API of Kubernetes takes any name of an image, so its pod waits.
+	option := newPod(shell("c", "true"))
+	option.Spec.Containers[0].Image = "--privileged"
+	waits := d.run(t, option)
+	waits.waitFor("its image has no name", func(s podStatus) bool {
+		w := s.container("c").State.Waiting
+		return w != nil && w.Reason == "InvalidImageName"
+	})
 	// The control: the same pod with names that are none of this.
 	d.run(t, withVolume(newPod(shell("c", "true")), emptyDir(), "/vol")).waitPhase(v1.PodSucceeded)
 }

@@ -79,7 +79,7 @@ func kubePreStop(t *testing.T, d kubeDaemon) {
 	}
 	p.waitRunning()
 	began := time.Now()
-	p.delete(600)
+	p.delete(20) // the hooks' server does not end by itself
 	p.waitGone()
 	for name, before := range map[string]string{"exec": "by-exec", "get": "by-get", "sleeps": ""} {
 		info, err := os.Stat(filepath.Join(dir, "term-"+name))
