@@ -1,17 +1,32 @@
 package volumes
 
 import (
-	"errors"
 	"fmt"
 	"path"
 	"path/filepath"
-	"strings"
 
 	"github.com/containerd/errdefs"
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 )
+
+// Mount is one bind mount of a container.
+type Mount struct {
+	// Source is an absolute path, valid inside the sandbox, that no pod can change.
+	Source string
+	// Open is what the sandbox's init has to open and to name, where Source is empty.
+	Open *initapi.Source
+	// Volume names the volume and what is mounted of it, for messages.
+	Volume string
+	// Target is the absolute, cleaned path in the container.
+	Target string
+	// ReadOnly is the wish of the mount, of the claim, or of the volume's kind.
+	ReadOnly bool
+	// Propagation is "", "rprivate", "rslave" or "rshared"; empty leaves the
+	// engine's default, which is rprivate.
+	Propagation string
+}
 
 // Mounts gives the bind mounts of a container, in the order of its volume mounts.
 // expand replaces $(VAR) in a subPathExpr by the container's variables.
@@ -93,24 +108,4 @@ func (v *volume) propagation(mode *v1.MountPropagationMode) string {
 	default:
 		return "rprivate"
 	}
-}
-
-// open describes a whole volume for the sandbox's init.
-func (s *Set) open(v *volume) (initapi.Source, error) {
-	switch v.kind {
-	case kindClaim:
-		return initapi.Source{Roots: []initapi.Root{root(v.path)}, Type: string(v1.HostPathDirectory)}, nil
-	case kindHostPath:
-		return s.openHostPath(v)
-	default:
-		return initapi.Source{Roots: []initapi.Root{root(s.root)}, Path: v.folder, NoCreate: true}, nil
-	}
-}
-
-// checkSubPath refuses a path that leads out of its volume.
-func checkSubPath(name string) error {
-	if path.IsAbs(name) || hasBackstep(name) || strings.ContainsRune(name, 0) {
-		return errors.New("must be relative to the volume and have no .. in it")
-	}
-	return nil
 }

@@ -62,38 +62,6 @@ func (f payload) warn(format string, args ...any) {
 	f.plan.warn(f.volume.field, format, args...)
 }
 
-// object is a ConfigMap or a Secret, reduced to its keys.
-type object struct {
-	kind, name string
-	keys       map[string][]byte
-	// sent says that the request has it.
-	sent bool
-}
-
-// configMap is what was sent of a ConfigMap.
-func (d Data) configMap(name string) object {
-	cm, sent := d.ConfigMaps[name]
-	return object{"ConfigMap", name, configMapData(cm), sent}
-}
-
-// secret is what was sent of a Secret.
-func (d Data) secret(name string) object {
-	s, sent := d.Secrets[name]
-	return object{"Secret", name, s.Data, sent}
-}
-
-// configMapData has the keys of both fields of a ConfigMap.
-func configMapData(cm v1.ConfigMap) map[string][]byte {
-	keys := maps.Clone(cm.BinaryData)
-	if keys == nil {
-		keys = map[string][]byte{}
-	}
-	for k, value := range cm.Data {
-		keys[k] = []byte(value)
-	}
-	return keys
-}
-
 // addWhole makes a volume of one object. One that was not sent is refused, unless it is
 // optional.
 func (f payload) addWhole(o object, items []v1.KeyToPath, optional *bool) {
@@ -230,3 +198,22 @@ func (p *plan) isFile(m *v1.VolumeMount) bool {
 
 // isTrue is the value of a field that means false where it is not set.
 func isTrue(b *bool) bool { return b != nil && *b }
+
+// checkMode checks the mode of a payload file.
+func checkMode(mode *int32) error {
+	if mode != nil && (*mode < 0 || *mode > 0o777) {
+		return fmt.Errorf("mode %#o is not between 0 and 0777", *mode)
+	}
+	return nil
+}
+
+// setOptions gives a file that was sent its mode and owner; it reports whether
+// there is such a file.
+func (f payload) setOptions(clean string, opts fileOptions) bool {
+	sent, ok := f.volume.files[clean]
+	if ok {
+		sent.mode, sent.uid = opts.mode, opts.uid
+		f.volume.files[clean] = sent
+	}
+	return ok
+}

@@ -118,17 +118,6 @@ func (f payload) expectFile(i int, name string) bool {
 	return true
 }
 
-// setOptions gives a file that was sent its mode and owner; it reports whether
-// there is such a file.
-func (f payload) setOptions(clean string, opts fileOptions) bool {
-	sent, ok := f.volume.files[clean]
-	if ok {
-		sent.mode, sent.uid = opts.mode, opts.uid
-		f.volume.files[clean] = sent
-	}
-	return ok
-}
-
 // commonUser is the one user that all containers run as, nil if there is none.
 func commonUser(pod *v1.Pod) *int64 {
 	var user *int64

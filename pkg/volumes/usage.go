@@ -9,6 +9,13 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/tree"
 )
 
+// Usage is an emptyDir on disk that holds more than its sizeLimit.
+type Usage struct {
+	Volume     string
+	UsedBytes  int64
+	LimitBytes int64
+}
+
 // OverLimit lists the emptyDirs on disk that hold more than their sizeLimit. As
 // for the kubelet's eviction, what counts is allocated blocks, each inode once,
 // on the volume's own file system. Volumes that cannot be measured are in the

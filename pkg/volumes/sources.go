@@ -13,40 +13,6 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 )
 
-// planHostPath refuses a path that is not below one of HostPathPrefixes.
-func (p *plan) planHostPath(v *volume, src *v1.HostPathVolumeSource) {
-	if src.Type != nil {
-		v.hostType = *src.Type
-	}
-	switch v.hostType {
-	case v1.HostPathUnset, v1.HostPathDirectoryOrCreate, v1.HostPathDirectory, v1.HostPathFileOrCreate,
-		v1.HostPathFile, v1.HostPathSocket, v1.HostPathCharDev, v1.HostPathBlockDev:
-	default:
-		p.refuse(v.field, "type %s is not one of Kubernetes", v.hostType)
-	}
-	v.path = filepath.Clean(src.Path)
-	if !filepath.IsAbs(src.Path) || hasBackstep(src.Path) {
-		p.refuse(v.field, "path %s must be absolute and without ..", src.Path)
-		return
-	}
-	for _, prefix := range p.policy.HostPathPrefixes {
-		if within(prefix, v.path) {
-			return
-		}
-	}
-	if len(p.policy.HostPathPrefixes) == 0 {
-		p.refuse(v.field, "path %s: this node allows no host paths; ask its operator to add the path to HostPathPrefixes", src.Path)
-		return
-	}
-	p.refuse(v.field, "path %s is not below a host path that this node allows; ask its operator to add it to HostPathPrefixes", src.Path)
-}
-
-// within tells whether a path is a folder or lies below it; both are absolute.
-func within(dir, p string) bool {
-	rel, err := filepath.Rel(dir, p)
-	return err == nil && filepath.IsLocal(rel)
-}
-
 // openHostPath describes a host path for the sandbox's init. The walk begins at the
 // longest of the allowed prefixes and may be led into the others.
 func (s *Set) openHostPath(v *volume) (initapi.Source, error) {
@@ -124,5 +90,42 @@ func (s *Set) private() (privateFolder, error) {
 			slices.Reverse(out.identities)
 			return out, nil
 		}
+	}
+}
+
+// Check is a volume whose source lies outside the pod's folder.
+type Check struct {
+	// Volume names it, for messages.
+	Volume string
+	Source initapi.Source
+}
+
+// Checks lists what the sandbox's init has to find, or to make, before the pod's first
+// container starts.
+func (s *Set) Checks() ([]Check, error) {
+	var out []Check
+	for _, name := range s.names {
+		v := s.volumes[name]
+		if v.kind != kindHostPath && v.kind != kindClaim {
+			continue
+		}
+		source, err := s.open(v)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", v.field, err)
+		}
+		out = append(out, Check{Volume: fmt.Sprintf("%s: path %q", v.field, v.path), Source: source})
+	}
+	return out, nil
+}
+
+// open describes a whole volume for the sandbox's init.
+func (s *Set) open(v *volume) (initapi.Source, error) {
+	switch v.kind {
+	case kindClaim:
+		return initapi.Source{Roots: []initapi.Root{root(v.path)}, Type: string(v1.HostPathDirectory)}, nil
+	case kindHostPath:
+		return s.openHostPath(v)
+	default:
+		return initapi.Source{Roots: []initapi.Root{root(s.root)}, Path: v.folder, NoCreate: true}, nil
 	}
 }

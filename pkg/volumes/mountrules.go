@@ -6,17 +6,7 @@ import (
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/validation/field"
 )
-
-// Validate refuses what this node cannot honour in the volumes and volume
-// mounts of a pod. It touches no file. The warnings, each a sentence with its field,
-// tell what the pod will miss although it is accepted, such as projected data
-// that interLink did not send (protocol 5.3).
-func Validate(pod *v1.Pod, data Data, policy Policy) (warnings []string, problems field.ErrorList) {
-	p := planPod(pod, data, policy)
-	return p.warnings, p.problems
-}
 
 // checkContainers refuses what is wrong with the volume mounts of all containers. known are
 // the names of the pod's volumes.
@@ -123,39 +113,4 @@ func (p *plan) checkRecursive(at string, m *v1.VolumeMount) {
 // privileged says whether a container asks for privileged mode.
 func privileged(c *v1.Container) bool {
 	return c.SecurityContext != nil && c.SecurityContext.Privileged != nil && *c.SecurityContext.Privileged
-}
-
-// hasBackstep says whether a path has ".." as one of its parts.
-func hasBackstep(p string) bool {
-	for part := range strings.SplitSeq(p, "/") {
-		if part == ".." {
-			return true
-		}
-	}
-	return false
-}
-
-// checkMode checks the mode of a payload file.
-func checkMode(mode *int32) error {
-	if mode != nil && (*mode < 0 || *mode > 0o777) {
-		return fmt.Errorf("mode %#o is not between 0 and 0777", *mode)
-	}
-	return nil
-}
-
-// cleanItemPath gives the cleaned form of the path of a file in a volume, by
-// the kubelet's rules: relative, without "..", and not starting with "..".
-func cleanItemPath(p string) (string, error) {
-	switch clean := path.Clean(p); {
-	case p == "", clean == ".":
-		return "", fmt.Errorf("path %s names no file", p)
-	case path.IsAbs(p):
-		return "", fmt.Errorf("path %s must be relative to the volume", p)
-	case hasBackstep(p), strings.HasPrefix(clean, ".."):
-		return "", fmt.Errorf("path %s must not have .. in it", p)
-	case strings.ContainsRune(p, 0):
-		return "", fmt.Errorf("path %s contains a zero byte", p)
-	default:
-		return clean, nil
-	}
 }

@@ -1,0 +1,20 @@
+package volumes
+
+import v1 "k8s.io/api/core/v1"
+
+// Policy is what the operator of this node allows and provides.
+type Policy struct {
+	// HostPathPrefixes are the absolute host paths that hostPath volumes may
+	// use, with everything below them. Empty refuses all hostPath volumes.
+	HostPathPrefixes []string
+	// Claims maps "namespace/claim" or "claim" to an absolute host path.
+	Claims map[string]string
+	// ClaimFallback is the host path of claims that Claims does not name.
+	// Empty refuses them.
+	ClaimFallback string
+	// Private is the folder with the data of all pods, which no hostPath volume
+	// may show; empty means the parent of the pod's own folder.
+	Private string
+	// Allocatable is what the node has for pods, for podspec.Downward.
+	Allocatable v1.ResourceList
+}
