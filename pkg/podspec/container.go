@@ -1,9 +1,6 @@
 package podspec
 
 import (
-	"fmt"
-	"slices"
-
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/utils/ptr"
 
@@ -68,36 +65,4 @@ func containerSpec(pod *v1.Pod, c *v1.Container, env Environment, node Node, pid
 	secure(&spec, pod, c, node)
 	resolver(&spec, pod)
 	return spec
-}
-
-// ContainerName is the name of a container's instance inside the sandbox (protocol 8.1).
-func ContainerName(pod *v1.Pod, container string) string {
-	return fmt.Sprintf("%s-%s-%s", pod.Namespace, pod.UID, container)
-}
-
-// PauseName is the name of the container that owns a pod's process namespace. It
-// cannot be another's: those are DNS labels.
-func PauseName(pod *v1.Pod) string { return ContainerName(pod, "_pause") }
-
-// Containers lists copies of a pod's init containers, then of its main ones, in the
-// order of the spec.
-func Containers(pod *v1.Pod) []v1.Container {
-	return slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers)
-}
-
-// FindContainer is the container of the pod with that name, nil if there is none.
-func FindContainer(pod *v1.Pod, name string) *v1.Container {
-	for _, list := range [][]v1.Container{pod.Spec.Containers, pod.Spec.InitContainers} {
-		for i := range list {
-			if list[i].Name == name {
-				return &list[i]
-			}
-		}
-	}
-	return nil
-}
-
-// IsSidecar tells a native sidecar: an init container that is kept running.
-func IsSidecar(c *v1.Container) bool {
-	return ptr.Deref(c.RestartPolicy, "") == v1.ContainerRestartPolicyAlways
 }

@@ -1,6 +1,10 @@
 package podspec
 
-import v1 "k8s.io/api/core/v1"
+import (
+	"fmt"
+
+	v1 "k8s.io/api/core/v1"
+)
 
 // Environment is a container's variables in order, each name once.
 type Environment struct {
@@ -87,4 +91,21 @@ func resolve(from *v1.EnvVarSource, c *v1.Container, about Downward) (string, bo
 		return "", false
 	}
 	return value, err == nil
+}
+
+// ExpandStrict expands a text and refuses names that are not defined: a subPathExpr with a hole in
+// it would name another folder (Kubernetes refuses it too).
+func (e Environment) ExpandStrict(s string) (string, error) {
+	var missing string
+	out := expand(s, func(name string) (string, bool) {
+		value, known := e.lookup(name)
+		if !known {
+			missing = name
+		}
+		return value, known
+	})
+	if missing != "" {
+		return "", fmt.Errorf("variable %s is not defined in the container", missing)
+	}
+	return out, nil
 }

@@ -1,9 +1,6 @@
 package podspec
 
-import (
-	"fmt"
-	"strings"
-)
+import "strings"
 
 // What Linux gives a new process: one variable or argument, and all of them.
 const (
@@ -47,21 +44,4 @@ func expand(s string, lookup func(string) (string, bool)) string {
 		}
 	}
 	return out.String()
-}
-
-// ExpandStrict expands a text and refuses names that are not defined: a subPathExpr with a hole in
-// it would name another folder (Kubernetes refuses it too).
-func (e Environment) ExpandStrict(s string) (string, error) {
-	var missing string
-	out := expand(s, func(name string) (string, bool) {
-		value, known := e.lookup(name)
-		if !known {
-			missing = name
-		}
-		return value, known
-	})
-	if missing != "" {
-		return "", fmt.Errorf("variable %s is not defined in the container", missing)
-	}
-	return out, nil
 }

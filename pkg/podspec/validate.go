@@ -1,11 +1,7 @@
 package podspec
 
 import (
-	"strings"
-
-	"github.com/google/uuid"
 	v1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
@@ -61,45 +57,4 @@ func (f *faults) identity(pod *v1.Pod) {
 	f.uid(string(pod.UID))
 	f.label(metadata.Child("namespace"), pod.Namespace)
 	f.domain(metadata.Child("name"), pod.Name)
-}
-
-// uid checks that a UID is one as Kubernetes writes it.
-func (f *faults) uid(uid string) {
-	if len(uid) != 36 || uuid.Validate(uid) != nil || strings.ToLower(uid) != uid {
-		f.invalid(field.NewPath("metadata", "uid"), "%s is not a lower-case UUID", shown(uid))
-	}
-}
-
-// label checks a name that is a part of others, by the rules of DNS.
-func (f *faults) label(at *field.Path, value string) {
-	if len(validation.IsDNS1123Label(value)) > 0 {
-		f.invalid(at, "%s is not a DNS label: lower-case letters, digits and hyphens, at most 63 characters", shown(value))
-	}
-}
-
-// domain checks a name that may have several labels.
-func (f *faults) domain(at *field.Path, value string) {
-	if len(validation.IsDNS1123Subdomain(value)) > 0 {
-		f.invalid(at, "%s is not a DNS name: lower-case letters, digits, hyphens and dots, at most 253 characters", shown(value))
-	}
-}
-
-// namedContainer is a container and where it stands in the pod.
-type namedContainer struct {
-	*v1.Container
-	at   *field.Path
-	init bool
-}
-
-// namedContainers lists a pod's containers in the order of its spec.
-func namedContainers(pod *v1.Pod) []namedContainer {
-	var out []namedContainer
-	spec := field.NewPath("spec")
-	for i := range pod.Spec.InitContainers {
-		out = append(out, namedContainer{&pod.Spec.InitContainers[i], spec.Child("initContainers").Index(i), true})
-	}
-	for i := range pod.Spec.Containers {
-		out = append(out, namedContainer{&pod.Spec.Containers[i], spec.Child("containers").Index(i), false})
-	}
-	return out
 }

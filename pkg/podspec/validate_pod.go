@@ -2,7 +2,6 @@ package podspec
 
 import (
 	"math"
-	"net/netip"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
@@ -63,13 +62,6 @@ func (f *faults) hostnameOverride(spec *v1.PodSpec) {
 	}
 	if spec.HostNetwork {
 		f.invalid(at, "cannot be set together with hostNetwork")
-	}
-}
-
-// ip checks an address without a zone.
-func (f *faults) ip(at *field.Path, value string) {
-	if ip, err := netip.ParseAddr(value); err != nil || ip.Zone() != "" {
-		f.invalid(at, "%s is not an IP address", shown(value))
 	}
 }
 
@@ -137,9 +129,4 @@ func (f *faults) podSecurity(pod *v1.Pod, node Node) {
 		string(v1.SupplementalGroupsPolicyMerge), string(v1.SupplementalGroupsPolicyStrict), "")
 	f.profiles(at, shared.SeccompProfile, shared.AppArmorProfile)
 	f.sysctls(shared.Sysctls, node)
-}
-
-// id checks a user or a group.
-func (f *faults) id(at *field.Path, id *int64) {
-	f.between(at, ptr.Deref(id, 0), 0, math.MaxInt32)
 }
