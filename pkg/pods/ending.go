@@ -136,3 +136,9 @@ func (l *life) recordEnd(ctx context.Context) lifecycle.Observation {
 	}
 	return lifecycle.SeenRunning
 }
+
+// What users read of containers that died with their sandbox.
+const (
+	lossMessage   = "the pod's sandbox stopped: it was killed, ran out of memory, or its engine was stopped"
+	rebootMessage = "the pod's sandbox stopped: its host was started again"
+)

@@ -51,19 +51,6 @@ func (l *life) place(work context.Context) lifecycle.Observation {
 	return lifecycle.SeenRunning
 }
 
-// untilDeadline ends with the pod's deadline, if it has one, or when cancel is called.
-func (p *pod) untilDeadline(ctx context.Context) (_ context.Context, cancel context.CancelFunc) {
-	if p.spec.Spec.ActiveDeadlineSeconds == nil {
-		return context.WithCancel(ctx)
-	}
-	return context.WithTimeoutCause(ctx, p.timeLeft(), errDeadline)
-}
-
-// timeLeft until the pod's deadline, which it has. It began when the pod was admitted.
-func (p *pod) timeLeft() time.Duration {
-	return time.Duration(*p.spec.Spec.ActiveDeadlineSeconds)*time.Second - p.record.Load().Age(records.Now(), time.Now())
-}
-
 // giveBack ends a pod whose deadline passed while it waited for its image or its sandbox.
 // The record names no sandbox any more before the claim is given back: the next moment
 // that sandbox may be another pod's.
@@ -175,12 +162,6 @@ func (p *pod) assign(ctx context.Context, s *sandbox.Sandbox) {
 		fault.Point("pods.place.named")
 	})
 }
-
-// What users read of containers that died with their sandbox.
-const (
-	lossMessage   = "the pod's sandbox stopped: it was killed, ran out of memory, or its engine was stopped"
-	rebootMessage = "the pod's sandbox stopped: its host was started again"
-)
 
 // find looks for the sandbox of the record for as long as the host's engine is away.
 func (l *life) find(ctx context.Context) lifecycle.Observation {

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 
+	"github.com/containerd/errdefs"
 	v1 "k8s.io/api/core/v1"
 
-	"github.com/containerd/errdefs"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/containers"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
@@ -144,4 +145,10 @@ func (p *pod) engine() (*engine.Client, error) {
 		return nil, fmt.Errorf("the sandbox of pod %s is not there: %w", p.spec.UID, errdefs.ErrUnavailable)
 	}
 	return s.Engine, nil
+}
+
+// link is where operators look for a pod's files (protocol 8.1); the files are
+// in the sandbox's folder, so that no sandbox sees another pod's.
+func (p *pod) link() string {
+	return filepath.Join(p.node.config.Dir, p.spec.Namespace+"-"+string(p.spec.UID))
 }

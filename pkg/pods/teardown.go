@@ -93,9 +93,3 @@ func (p *pod) unlink() error {
 	}
 	return nil
 }
-
-// link is where operators look for a pod's files (protocol 8.1); the files are
-// in the sandbox's folder, so that no sandbox sees another pod's.
-func (p *pod) link() string {
-	return filepath.Join(p.node.config.Dir, p.spec.Namespace+"-"+string(p.spec.UID))
-}

@@ -18,16 +18,6 @@ import (
 // measured, as often as kubelet does.
 const usagePeriod = 10 * time.Second
 
-// evicted ends a pod that used more of something than it may; at once, without its
-// grace, if a disk may be full before that is over.
-type evicted struct {
-	message string
-	atOnce  bool
-}
-
-// Error is the message of the eviction, for the pod's status.
-func (e *evicted) Error() string { return e.message }
-
 // watchUsage evicts the pod when an emptyDir outgrows its sizeLimit or a
 // container its ephemeral-storage limit. It returns when ctx ends.
 func (r *sandboxRun) watchUsage(ctx context.Context, evict context.CancelCauseFunc) {
