@@ -110,3 +110,12 @@ func (b *booter) takeHolder(ctx context.Context) (entry, bool) {
 		b.registry.set(from.name, stateLeftover) // for the sweep: a pod may be waiting
 	}
 }
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}

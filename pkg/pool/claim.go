@@ -68,15 +68,6 @@ func (p *Pool) Return(c *Claim) {
 	}
 }
 
-func closed(c <-chan struct{}) bool {
-	select {
-	case <-c:
-		return true
-	default:
-		return false
-	}
-}
-
 // Settled says that the pod has started, or never will: the sandbox that it took
 // may be replaced. It may be called more than once.
 func (c *Claim) Settled() {

@@ -4,30 +4,10 @@ package pool
 import (
 	"context"
 	"sync"
-	"time"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
-
-// Config of a pool, and of the sandboxes in it.
-type Config struct {
-	sandbox.Config
-	// Size is how many sandboxes wait ready (AVAILABLEDINDS).
-	Size int
-	// Standby is how many more are made but not started, for bursts.
-	Standby int
-	// Holders is how many networks are made ahead, for boots without a standby.
-	Holders int
-	// Parallel bounds how many boot at the same time.
-	Parallel int
-	// StrayGrace is the age from which a sandbox without an owner is removed.
-	StrayGrace time.Duration
-	// StrayDryRun has strays named in the log and left alone.
-	StrayDryRun bool
-	// Observer is told what becomes of sandboxes; nil means that nothing is.
-	Observer Observer
-}
 
 // Pool hands sandboxes out, and is what pods see of them: its parts boot, keep account,
 // refill, recover and sweep.
@@ -70,15 +50,6 @@ func New(config Config, host sandbox.Host) *Pool {
 		removal: p.removal, observer: config.Observer}
 	p.sweeper = &sweeper{finder: p.finder, remover: remover, registry: p.registry, removal: p.removal, grace: config.StrayGrace}
 	return p
-}
-
-// Stats is a moment's view of the pool.
-type Stats struct {
-	Size, Warm, Starting, Waiting, Standby, Holders int
-	// Claiming counts pods whose sandbox is being booted for them, or waits for its turn.
-	Claiming int
-	// LastError is the last failed boot's, nil after one that succeeded.
-	LastError error
 }
 
 // Stats returns how many sandboxes are in which state.

@@ -348,6 +348,9 @@ func (r *registry) takeDead(from state, dead map[string]bool) (names []string) {
 	return names
 }
 
+// sweepPeriod is how often strays are looked for while docker-sd runs.
+const sweepPeriod = time.Minute
+
 // stray returns since when a sandbox has been seen as one without an owner. Its age by
 // the wall clock counts for no more than the time between two looks: a clock that was
 // set must not make it old.

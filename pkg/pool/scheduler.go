@@ -9,6 +9,15 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
+// Stats is a moment's view of the pool.
+type Stats struct {
+	Size, Warm, Starting, Waiting, Standby, Holders int
+	// Claiming counts pods whose sandbox is being booted for them, or waits for its turn.
+	Claiming int
+	// LastError is the last failed boot's, nil after one that succeeded.
+	LastError error
+}
+
 // scheduler decides when sandboxes are booted, and for whom: pods that wait for one go
 // first, then the pool, then what is made ahead. Its lock is taken before the registry's.
 type scheduler struct {

@@ -12,9 +12,6 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
-// sweepPeriod is how often strays are looked for while docker-sd runs.
-const sweepPeriod = time.Minute
-
 // sweeper removes sandboxes that carry the labels of this docker-sd and have no owner,
 // such as one whose creation was answered after the caller had stopped listening. Young
 // ones are left: their owner may be about to claim them.
