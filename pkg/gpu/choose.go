@@ -188,13 +188,3 @@ func combinations(n, k int) int {
 	}
 	return total
 }
-
-// byPlace orders devices as the host does: by bus id, then by instance.
-func byPlace(a, b Device) int {
-	return cmp.Or(
-		cmp.Compare(a.PCIBusID, b.PCIBusID),
-		cmp.Compare(a.GPUInstanceID, b.GPUInstanceID),
-		cmp.Compare(a.ComputeInstanceID, b.ComputeInstanceID),
-		cmp.Compare(a.UUID, b.UUID),
-	)
-}

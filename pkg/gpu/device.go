@@ -6,6 +6,7 @@
 package gpu
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -62,24 +63,6 @@ func (d Device) Vendor() string {
 
 // IsMIG tells whether the device is an instance of a partitioned GPU.
 func (d Device) IsMIG() bool { return d.ParentUUID != "" }
-
-// Driver describes the driver of a vendor. Fields are empty where unknown.
-type Driver struct {
-	Vendor  string `json:"vendor"`
-	Version string `json:"version,omitempty"`
-	CUDA    string `json:"cuda,omitempty"`
-}
-
-// Inventory is what a Discoverer found in one pass.
-type Inventory struct {
-	Devices  []Device
-	Topology Topology
-	Drivers  []Driver
-	// Resources names what is reported as zero when no such device is found.
-	Resources []string
-	// Skipped has one sentence for each device that exists but cannot be used.
-	Skipped []string
-}
 
 // Devices is a set of devices by UUID.
 type Devices map[string]Device
@@ -143,4 +126,14 @@ func (s Devices) instancesOf(uuid string) []Device {
 		}
 	}
 	return list
+}
+
+// byPlace orders devices as the host does: by bus id, then by instance.
+func byPlace(a, b Device) int {
+	return cmp.Or(
+		cmp.Compare(a.PCIBusID, b.PCIBusID),
+		cmp.Compare(a.GPUInstanceID, b.GPUInstanceID),
+		cmp.Compare(a.ComputeInstanceID, b.ComputeInstanceID),
+		cmp.Compare(a.UUID, b.UUID),
+	)
 }

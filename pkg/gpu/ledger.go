@@ -56,35 +56,6 @@ func (l *Ledger) Update(inv Inventory) Changes {
 	return changes
 }
 
-// Reserve gives a pod all that it asks for, or nothing. A second call for the
-// same owner returns the same assignment, also after Claim.
-//
-// Errors: errdefs.ErrResourceExhausted with the numbers if there is not enough,
-// errdefs.ErrFailedPrecondition for a privileged container in a pod that does not
-// get every device, errdefs.ErrInvalidArgument for a wish that can never be met.
-func (l *Ledger) Reserve(owner string, req Request) (Assignment, error) {
-	if owner == "" {
-		return Assignment{}, fmt.Errorf("reserving accelerators: no owner given: %w", errdefs.ErrInvalidArgument)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if a, has := l.holdings.assigned[owner]; has {
-		return a.clone(), nil
-	}
-	a, err := l.plan(req)
-	if err != nil {
-		return Assignment{}, err
-	}
-	if err := l.allowPrivileged(req, a); err != nil {
-		return Assignment{}, err
-	}
-	if a.Empty() {
-		return Assignment{}, nil
-	}
-	l.holdings.take(owner, a)
-	return a.clone(), nil
-}
-
 // Claim marks devices as taken, from the record of a pod that was found at
 // start. The owner holds them in any case, so that nobody else gets them; the
 // error then tells what is wrong: errdefs.ErrConflict if another pod holds a
