@@ -16,17 +16,6 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
 
-// configError says that a container cannot be made as its pod describes it, because of
-// its image, its variables or what is in a volume. As with kubelet, that is no end of the
-// container: it waits, and is tried again.
-type configError struct{ err error }
-
-// Error is for the pod's owner.
-func (e *configError) Error() string { return e.err.Error() }
-
-// Unwrap gives the cause.
-func (e *configError) Unwrap() error { return e.err }
-
 // configAgain is the time between two tries, as with kubelet.
 const configAgain = 10 * time.Second
 

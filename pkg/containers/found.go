@@ -2,12 +2,15 @@ package containers
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/containerd/containerd/log"
+	"github.com/containerd/errdefs"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 )
 
@@ -52,5 +55,52 @@ func (r *runner) showFound(seen engine.Container) {
 			s.State = v1.ContainerState{Terminated: &end}
 			s.Ready, s.Started = false, new(bool)
 		}
+	})
+}
+
+// findInstance returns the instance that an earlier docker-sd left, if any.
+func (r *runner) findInstance(ctx context.Context) (engine.Container, error) {
+	if !r.resume {
+		return engine.Container{}, nil
+	}
+	r.resume = false
+	name := podspec.ContainerName(r.p.Spec, r.spec.Name)
+	if old, err := r.s.Engine.Inspect(ctx, name+previousSuffix); err == nil {
+		r.p.Statuses.SetPrevious(r.spec.Name, old.ID)
+		r.attempt = attemptOf(old) + 1
+		r.noteRestarts(&old)
+	} else if !errdefs.IsNotFound(err) {
+		return old, err
+	}
+	seen, err := r.s.Engine.Inspect(ctx, name)
+	if errdefs.IsNotFound(err) {
+		return engine.Container{}, nil
+	}
+	if err == nil {
+		r.attempt = attemptOf(seen)
+		r.noteImage(seen)
+	}
+	return seen, err
+}
+
+// attemptOf is which run of its container an instance is, from 0.
+func attemptOf(c engine.Container) int {
+	n, _ := strconv.Atoi(c.Labels[engine.LabelAttempt])
+	return n
+}
+
+// noteRestarts shows how the instance before the present one ended.
+func (r *runner) noteRestarts(old *engine.Container) {
+	end := r.terminatedState(old.State)
+	end.ContainerID = engineID(old.ID)
+	r.p.Statuses.Update(r.spec.Name, func(s *v1.ContainerStatus) {
+		s.LastTerminationState = v1.ContainerState{Terminated: &end}
+	})
+}
+
+// noteImage shows which instance and image were found.
+func (r *runner) noteImage(seen engine.Container) {
+	r.p.Statuses.Update(r.spec.Name, func(s *v1.ContainerStatus) {
+		s.ContainerID, s.ImageID, s.RestartCount = engineID(seen.ID), engineID(seen.ImageID), int32(r.attempt)
 	})
 }

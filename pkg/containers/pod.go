@@ -11,13 +11,13 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/log"
+	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/probes"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
-	v1 "k8s.io/api/core/v1"
 )
 
 // Pod is one pod whose containers are run in a sandbox. Its fields are set before the
@@ -102,5 +102,15 @@ func killLeft(ctx context.Context, s *sandbox.Sandbox, c *v1.Container, pid int)
 	defer cancel()
 	if err := s.Init.Kill(ctx, pid); err != nil && !isGone(s) {
 		log.G(ctx).WithField("container", c.Name).WithError(err).Warn("a command that ran out of time could not be killed")
+	}
+}
+
+// isGone says that a sandbox has stopped.
+func isGone(s *sandbox.Sandbox) bool {
+	select {
+	case <-s.Gone():
+		return true
+	default:
+		return false
 	}
 }

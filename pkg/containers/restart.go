@@ -7,10 +7,11 @@ import (
 
 	"github.com/containerd/containerd/log"
 	"github.com/containerd/errdefs"
+	v1 "k8s.io/api/core/v1"
+
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
-	v1 "k8s.io/api/core/v1"
 )
 
 // restarts applies the container's own rules and policy, then the pod's. A
@@ -66,9 +67,6 @@ func (r *runner) keepAsPrevious(ctx context.Context) error {
 		}
 	}
 }
-
-// previousSuffix is that of the instance before the present one.
-const previousSuffix = "-previous"
 
 // FinishedStatuses are those of main containers that have ended and will not run again
 // when the pod starts over; init containers do.

@@ -142,13 +142,3 @@ func GracePeriod(spec *v1.Pod, deletion *int64) time.Duration {
 	}
 	return time.Duration(max(seconds, 0)) * time.Second
 }
-
-// isGone says that a sandbox has stopped.
-func isGone(s *sandbox.Sandbox) bool {
-	select {
-	case <-s.Gone():
-		return true
-	default:
-		return false
-	}
-}
