@@ -2,26 +2,6 @@ package config
 
 import "strings"
 
-// Access says who may call and what calls may cost. interLink itself knows
-// neither token nor TLS on this hop (protocol 1.1), so all of it is off unless set.
-type Access struct {
-	// TokenFile (BearerTokenFile) holds the token that callers must send.
-	TokenFile string
-	// CertFile (TLSCertFile) and KeyFile (TLSKeyFile) turn on TLS, ClientCAFile
-	// (TLSClientCAFile) asks callers for certificates as well.
-	CertFile     string
-	KeyFile      string
-	ClientCAFile string
-	// AllowedHosts are names of this host under which callers may ask, beside
-	// localhost, IP addresses, those of SidecarURL and AdminAddress, and the machine's own.
-	AllowedHosts []string
-	// MaxRequests is the number of calls at once, beside followed logs.
-	MaxRequests int
-	// MaxRequestMemory bounds the bodies of all calls, in bytes, and once more
-	// what they are decoded into.
-	MaxRequestMemory int64
-}
-
 // TLS tells whether TLS is spoken on the port or socket.
 func (a Access) TLS() bool { return a.CertFile != "" }
 

@@ -319,51 +319,37 @@ type Taint struct {
 	Effect string
 }
 
-// Default returns the configuration of an empty file and an empty environment.
-func Default() Config {
-	return Config{
-		// The 2024 plugin listened on port 80 of all interfaces when the port was
-		// empty (protocol 7.2). 4000 is what every published example uses.
-		SidecarPort:    4000,
-		AdminAddress:   DefaultAdminAddress,
-		LogFormat:      LogFormatText,
-		DataRootFolder: absolute(".local/interlink/jobs/"),
-		AvailableDinds: 2,
-		GPU: GPU{
-			Strategy:    GPUStrategyAuto,
-			Sharing:     GPUSharing{Strategy: GPUSharingNone, MPSPipeDirectory: "/run/nvidia/mps/pipe", MPSShmDirectory: "/run/nvidia/mps/shm"},
-			HoldDown:    5 * time.Minute,
-			CDISpecDirs: []string{"/etc/cdi", "/var/run/cdi"},
-		},
-		FPGA: FPGA{
-			ToolsPath: "/tools/Xilinx",
-			VitisPath: "/tools/Xilinx/Vitis/2023.2",
-			XRTPath:   "/opt/xilinx/xrt",
-		},
-		Telemetry:              Telemetry{Endpoint: "localhost:4317"},
-		Instance:               "docker-sd",
-		SandboxAppArmorProfile: AppArmorAuto,
-		SandboxBootTimeout:     time.Minute,
-		PodFirewall:            PodFirewallEnabled,
-		PodsMayReachHost:       []string{},
-		AllowedUnsafeSysctls:   []string{},
-		ImageSharing:           ImageSharingAuto,
-		ImageVerification:      ImageNeverVerifyPreloaded,
-		ImageGC:                ImageGCDisabled, ImageMinimumGCAge: 2 * time.Minute, ImageGCHighThresholdPercent: 85, ImageGCLowThresholdPercent: 80,
-		HostPathPrefixes:     []string{"/cvmfs"},
-		AllowPrivilegedPods:  true,
-		MaxPods:              110,
-		EvictionHard:         map[string]string{SignalNodeAvailable: "10%", SignalNodeInodes: "5%", SignalImageAvailable: "15%"},
-		StandbySandboxes:     -1,
-		NetworkHolders:       -1,
-		Access:               Access{AllowedHosts: []string{}, MaxRequests: 1024, MaxRequestMemory: 256 << 20},
-		MaxBodyBytes:         64 << 20,
-		MaxLogFollowers:      256,
-		ContainerLogMaxSize:  100 << 20,
-		WritebackLimit:       64 << 20,
-		ContainerLogMaxFiles: 5,
-		ShutdownTimeout:      20 * time.Second,
-		StrayGracePeriod:     5 * time.Minute,
-		TombstonePeriod:      time.Hour,
-	}
+// Access says who may call and what calls may cost. interLink itself knows
+// neither token nor TLS on this hop (protocol 1.1), so all of it is off unless set.
+type Access struct {
+	// TokenFile (BearerTokenFile) holds the token that callers must send.
+	TokenFile string
+	// CertFile (TLSCertFile) and KeyFile (TLSKeyFile) turn on TLS, ClientCAFile
+	// (TLSClientCAFile) asks callers for certificates as well.
+	CertFile     string
+	KeyFile      string
+	ClientCAFile string
+	// AllowedHosts are names of this host under which callers may ask, beside
+	// localhost, IP addresses, those of SidecarURL and AdminAddress, and the machine's own.
+	AllowedHosts []string
+	// MaxRequests is the number of calls at once, beside followed logs.
+	MaxRequests int
+	// MaxRequestMemory bounds the bodies of all calls, in bytes, and once more
+	// what they are decoded into.
+	MaxRequestMemory int64
 }
+
+// SystemReserved is what sandboxes leave the host; 0 is a part of what it has.
+type SystemReserved struct {
+	MemoryBytes int64 // SystemReserved.memory
+	Pids        int   // SystemReserved.pid
+}
+
+// LogFormat is how log lines are written.
+type LogFormat string
+
+// The formats: lines for people, or one JSON object per line.
+const (
+	LogFormatText LogFormat = "text"
+	LogFormatJSON LogFormat = "json"
+)

@@ -16,66 +16,11 @@ import (
 
 const capacityRule = "a Kubernetes quantity above zero such as 4, 1500m or 64Gi"
 
-// Destinations that accept something else than their plain type does.
-type (
-	// onlyOne is a switch that is on with 1 and off with anything else
-	// (protocol 7.2). The file, where YAML has booleans, may also say true.
-	onlyOne bool
-	// byteCount is a number of bytes, written as a Kubernetes quantity.
-	byteCount int64
-	// quantity is a Kubernetes quantity, kept in canonical form.
-	quantity string
-	// textOrOff is a text that may be the word off, which without quotes is YAML's
-	// boolean false.
-	textOrOff string
-)
-
-// off is the word that switches a textOrOff off: the AdminAddress, for which operators
-// are served on the socket alone.
-const off = "off"
+const subnetRule = "an IPv4 range from /8 to /28 such as 10.200.0.0/16"
 
 // formerKeys are keys of the file that have another name by now, in lower case. A file
 // may use either name of a key, and not both.
 var formerKeys = map[string]string{"gpuheededxids": "gpucriticalxids"}
-
-// valueError says in one line which setting is wrong and what it may be.
-type valueError struct {
-	key     string
-	value   string
-	allowed string
-}
-
-func (e *valueError) Error() string {
-	return fmt.Sprintf("%s: %s is not allowed, it must be %s", e.key, e.value, e.allowed)
-}
-
-func (e *valueError) Unwrap() error { return errdefs.ErrInvalidArgument }
-
-// invalid reports value, which must be printable by %q, as wrong for key.
-func invalid(key, value, allowed string) error {
-	const longest = 100
-	shown := strconv.QuoteToASCII(value)
-	if len(value) > longest {
-		shown = strconv.QuoteToASCII(value[:longest]) + "..."
-	}
-	if confidential(key, value) {
-		shown = "the value (not shown)"
-	}
-	return &valueError{key: key, value: shown, allowed: allowed}
-}
-
-// confidential tells whether value may be a credential: by the name of its
-// key, or because an address has a user part, which can hold a password.
-func confidential(key, value string) bool {
-	lower := strings.ToLower(key)
-	for _, word := range []string{"token", "secret", "passw", "credential", "private", "apikey", "_key"} {
-		if strings.Contains(lower, word) {
-			return true
-		}
-	}
-	address := lower == "sidecarurl" || lower == "docker_host" || lower == "telemetry_endpoint"
-	return address && strings.Contains(value, "@")
-}
 
 // decoder moves JSON values to their destinations and collects warnings.
 type decoder struct {

@@ -6,20 +6,7 @@ import (
 	"strconv"
 )
 
-// DefaultAdminAddress is where operators find metrics and the status page unless
-// AdminAddress says otherwise.
-const DefaultAdminAddress = "127.0.0.1:4001"
-
 const adminRule = "HOST:PORT such as 127.0.0.1:4001, or off"
-
-// LogFormat is how log lines are written.
-type LogFormat string
-
-// The formats: lines for people, or one JSON object per line.
-const (
-	LogFormatText LogFormat = "text"
-	LogFormatJSON LogFormat = "json"
-)
 
 // Admin returns the TCP address for operators; false means that there is none.
 func (c Config) Admin() (address string, on bool) {

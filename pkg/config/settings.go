@@ -8,6 +8,24 @@ type setting struct {
 	dst any    // nil: accepted and ignored
 }
 
+// Destinations that accept something else than their plain type does.
+type (
+	// onlyOne is a switch that is on with 1 and off with anything else
+	// (protocol 7.2). The file, where YAML has booleans, may also say true.
+	onlyOne bool
+	// byteCount is a number of bytes, written as a Kubernetes quantity.
+	byteCount int64
+	// quantity is a Kubernetes quantity, kept in canonical form.
+	quantity string
+	// textOrOff is a text that may be the word off, which without quotes is YAML's
+	// boolean false.
+	textOrOff string
+)
+
+// off is the word that switches a textOrOff off: the AdminAddress, for which operators
+// are served on the socket alone.
+const off = "off"
+
 // settings lists every key and variable that is understood, in the order of config.yaml.
 // Settings that were only variables before are also keys of the file, under the same name.
 func (c *Config) settings() []setting {
@@ -145,5 +163,12 @@ func (t *Taint) settings() []setting {
 		{key: "key", dst: &t.Key},
 		{key: "value", dst: &t.Value},
 		{key: "effect", dst: &t.Effect},
+	}
+}
+
+func (s *SystemReserved) settings() []setting {
+	return []setting{
+		{key: "memory", dst: (*byteCount)(&s.MemoryBytes)},
+		{key: "pid", dst: &s.Pids},
 	}
 }

@@ -8,19 +8,6 @@ import (
 	"strings"
 )
 
-// SystemReserved is what sandboxes leave the host; 0 is a part of what it has.
-type SystemReserved struct {
-	MemoryBytes int64 // SystemReserved.memory
-	Pids        int   // SystemReserved.pid
-}
-
-func (s *SystemReserved) settings() []setting {
-	return []setting{
-		{key: "memory", dst: (*byteCount)(&s.MemoryBytes)},
-		{key: "pid", dst: &s.Pids},
-	}
-}
-
 // Signals of EvictionHard, as kubelet names them.
 const (
 	SignalNodeAvailable  = "nodefs.available"

@@ -16,8 +16,7 @@ import (
 )
 
 const (
-	subnetRule = "an IPv4 range from /8 to /28 such as 10.200.0.0/16"
-	pathRule   = "an absolute path other than /"
+	pathRule = "an absolute path other than /"
 	// maxPids is the most that kernel.pid_max can be.
 	maxPids    = 1 << 22
 	claimRule  = "names as CLAIM or NAMESPACE/CLAIM"
