@@ -159,9 +159,6 @@ func abort(ctx context.Context, out *countingWriter, err error) error {
 	panic(http.ErrAbortHandler)
 }
 
-// writeTimeout is how long a caller may leave a piece of a log unread.
-const writeTimeout = 60 * time.Second
-
 // countingWriter knows whether anything was sent; with flush it sends each
 // piece at once.
 type countingWriter struct {
@@ -224,10 +221,6 @@ func (s *Server) awaitReady(ctx context.Context) error {
 	}
 }
 
-func malformed(err error) error {
-	return fmt.Errorf("%w: %w", errdefs.ErrInvalidArgument, err)
-}
-
 // answer sends a 200 with JSON, the only answer that interLink counts as success.
 func answer(w http.ResponseWriter, value any) error {
 	body, err := json.Marshal(value)
@@ -237,12 +230,4 @@ func answer(w http.ResponseWriter, value any) error {
 	w.Header().Set("Content-Type", "application/json")
 	_, err = w.Write(body)
 	return gone(err)
-}
-
-// gone makes a failed write to the caller what it is: the caller left.
-func gone(err error) error {
-	if err != nil {
-		return fmt.Errorf("%w: %w", context.Canceled, err)
-	}
-	return nil
 }

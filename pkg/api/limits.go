@@ -3,12 +3,10 @@ package api
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -41,12 +39,19 @@ const (
 	spareConnections = 128
 )
 
-// What a JSON value of a body takes when decoded, in bytes: up to a container of
-// a pod, or a container of a pod that is polled.
+// Time limits. A caller keeps idle connections for 120 s, so ours live longer:
+// a create must not be written to a connection that we are closing (protocol 1.1).
 const (
-	createdValue = 512
-	otherValue   = 64
+	headerTimeout = 10 * time.Second
+	bodyTimeout   = 60 * time.Second
+	idleTimeout   = 150 * time.Second
+	// readyTimeout is how long a call waits for recovery; the caller gives up
+	// after 120 s.
+	readyTimeout = 100 * time.Second
 )
+
+// writeTimeout is how long a caller may leave a piece of a log unread.
+const writeTimeout = 60 * time.Second
 
 func newLimits(config Config) limits {
 	memory := max(config.MaxMemory, config.MaxBody)
@@ -54,15 +59,6 @@ func newLimits(config Config) limits {
 	return limits{config: config, followers: semaphore.NewWeighted(followers),
 		calls:  semaphore.NewWeighted(int64(max(config.MaxCalls, 1)) + followers),
 		bodies: semaphore.NewWeighted(memory), values: semaphore.NewWeighted(memory)}
-}
-
-// host checks the name under which a request asks. /healthz alone, which says no
-// more than that docker-sd runs, is answered under any.
-func (s *Server) host(r *http.Request) error {
-	if s.config.Hosts == nil {
-		return nil
-	}
-	return s.config.Hosts.Check(r)
 }
 
 // admit lets a caller in, for whom release is then due.
@@ -110,102 +106,6 @@ func wait(ctx context.Context, s *semaphore.Weighted, n int64) error {
 	return errdefs.ErrUnavailable
 }
 
-// decoded is a request's body once read; free gives its memory back.
-type decoded[T any] struct {
-	value T
-	free  func()
-}
-
-// read takes a request's body whatever the method, and decodes it. The memory
-// for both is reserved first.
-func read[T any](s *Server, w http.ResponseWriter, r *http.Request, perValue int64, decode func([]byte) (T, error)) (decoded[T], error) {
-	l := &s.limits
-	size, memory := r.ContentLength, max(l.config.MaxMemory, l.config.MaxBody)
-	if size > l.config.MaxBody {
-		return decoded[T]{}, l.tooLarge()
-	}
-	if size < 0 {
-		size = l.config.MaxBody // it does not say
-	}
-	if err := wait(r.Context(), l.bodies, size); err != nil {
-		return decoded[T]{}, l.noMemory(err)
-	}
-	buffer := buffers.Get().(*bytes.Buffer)
-	defer putBuffer(buffer)
-	if err := l.body(w, r, buffer); err != nil {
-		l.bodies.Release(size)
-		return decoded[T]{}, err
-	}
-	body := buffer.Bytes()
-	cost := int64(0)
-	for _, c := range []string{",", "[", "{"} {
-		cost += perValue * int64(bytes.Count(body, []byte(c)))
-	}
-	cost = min(cost, memory)
-	if err := wait(r.Context(), l.values, cost); err != nil {
-		l.bodies.Release(size)
-		return decoded[T]{}, l.noMemory(err)
-	}
-	out := decoded[T]{free: func() {
-		l.values.Release(cost)
-		l.bodies.Release(size)
-	}}
-	value, err := decode(body)
-	if err != nil {
-		out.free()
-		return out, malformed(err)
-	}
-	out.value = value
-	return out, nil
-}
-
-func (l *limits) tooLarge() error {
-	return fmt.Errorf("the body is larger than %d bytes (MaxBodyBytes): %w", l.config.MaxBody, &http.MaxBytesError{Limit: l.config.MaxBody})
-}
-
-func (l *limits) noMemory(err error) error {
-	return fmt.Errorf("the requests under way fill the memory that they may have (MaxRequestMemory); try again: %w", err)
-}
-
-// buffers of bodies are used again, because no decoder keeps a part of what it
-// reads. A poll of a hundred pods took half its time for the memory that it left
-// to be collected.
-var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
-
-// Sizes of buffers in bytes: what is made ready for a body that announces more,
-// and what is kept for the next one.
-const (
-	firstBuffer = 1 << 20
-	keptBuffer  = 4 << 20
-)
-
-func putBuffer(b *bytes.Buffer) {
-	if b.Cap() <= keptBuffer {
-		b.Reset()
-		buffers.Put(b)
-	}
-}
-
-// body reads within its limit of bytes and of time.
-func (l *limits) body(w http.ResponseWriter, r *http.Request, into *bytes.Buffer) error {
-	// The deadline is for the body alone: left in place, it would end a followed log.
-	control := http.NewResponseController(w)
-	if err := control.SetReadDeadline(time.Now().Add(bodyTimeout)); err != nil {
-		return fmt.Errorf("bound the reading of the body: %w", err)
-	}
-	// A body in one piece is read in one piece; MinRead is for the end.
-	into.Grow(int(min(max(r.ContentLength, 0), firstBuffer)) + bytes.MinRead)
-	_, err := into.ReadFrom(http.MaxBytesReader(w, r.Body, l.config.MaxBody))
-	tooLarge := &http.MaxBytesError{}
-	switch {
-	case errors.As(err, &tooLarge):
-		return l.tooLarge()
-	case err != nil:
-		return malformed(fmt.Errorf("read the body: %w", err))
-	}
-	return control.SetReadDeadline(time.Time{})
-}
-
 // bounded is a handler whose unread body is not waited for without end: the
 // server reads what a handler has left before it answers.
 func bounded(h http.Handler) http.Handler {
@@ -216,6 +116,14 @@ func bounded(h http.Handler) http.Handler {
 		}
 		h.ServeHTTP(w, r)
 	})
+}
+
+func (l *limits) tooLarge() error {
+	return fmt.Errorf("the body is larger than %d bytes (MaxBodyBytes): %w", l.config.MaxBody, &http.MaxBytesError{Limit: l.config.MaxBody})
+}
+
+func (l *limits) noMemory(err error) error {
+	return fmt.Errorf("the requests under way fill the memory that they may have (MaxRequestMemory); try again: %w", err)
 }
 
 // listener bounds the connections, and how long each may leave an answer unread.

@@ -4,7 +4,6 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -18,9 +17,6 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/access"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/connections"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/interlink"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podlogs"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
@@ -34,49 +30,6 @@ type Pods interface {
 	FindLogs(query podlogs.Query) (*podlogs.Source, error)
 	// Count returns how many there are; it blocks for as long as they are stuck.
 	Count() int
-}
-
-// Observer is told of calls. Its methods must not block.
-type Observer interface {
-	// Begin is told of a call; the function that it returns is called once, with the
-	// code of the answer.
-	Begin(r *http.Request, route string) (context.Context, func(code int))
-	// About is told which pod the call of ctx is about.
-	About(ctx context.Context, podUID string)
-}
-
-// unobserved is an Observer that nobody listens to.
-type unobserved struct{}
-
-func (unobserved) About(context.Context, string) {}
-func (unobserved) Begin(r *http.Request, _ string) (context.Context, func(code int)) {
-	return r.Context(), func(int) {}
-}
-
-// Config of a Server.
-type Config struct {
-	// Ping answers an empty status request; it must not block.
-	Ping func() interlink.Ping
-	// Troubles lists why this node does not work as it should, for /readyz.
-	Troubles func() []string
-	// Observer is told of calls; nil means nobody is.
-	Observer Observer
-	// MaxBody bounds a request's body in bytes.
-	MaxBody int64
-	// MaxFollowers bounds how many logs are followed at a time, MaxCalls how many
-	// other calls there are.
-	MaxFollowers, MaxCalls int
-	// MaxMemory bounds the bytes of all bodies at a time, and those of what they
-	// are decoded into; it is never less than MaxBody.
-	MaxMemory int64
-	// Authorized, if set, decides by the header of that name who may call. The
-	// health routes stay open and then say no more than whether all is well.
-	Authorized func(header string) bool
-	// Hosts, if set, are the names under which the server may be asked over TCP.
-	// Where callers have to prove who they are it says no more than that.
-	Hosts access.Hosts
-	// TLS, if set, is spoken instead of plain HTTP.
-	TLS *tls.Config
 }
 
 // Server of the four routes.
@@ -93,37 +46,6 @@ type Server struct {
 	// draining ends followed logs at shutdown; they would hold it up for ever.
 	draining context.Context
 	drain    context.CancelFunc
-}
-
-// Time limits. A caller keeps idle connections for 120 s, so ours live longer:
-// a create must not be written to a connection that we are closing (protocol 1.1).
-const (
-	headerTimeout = 10 * time.Second
-	bodyTimeout   = 60 * time.Second
-	idleTimeout   = 150 * time.Second
-	// readyTimeout is how long a call waits for recovery; the caller gives up
-	// after 120 s.
-	readyTimeout = 100 * time.Second
-)
-
-// New makes a Server that holds calls back until Ready.
-func New(config Config) *Server {
-	if config.Observer == nil {
-		config.Observer = unobserved{}
-	}
-	s := &Server{config: config, limits: newLimits(config), ready: make(chan struct{}), asking: make(chan struct{}, 1)}
-	s.draining, s.drain = context.WithCancel(context.Background())
-	mux := http.NewServeMux()
-	// Any method: interLink itself uses GET with a body and POST (protocol 1.1).
-	mux.Handle("/create", s.handle(s.create))
-	mux.Handle("/status", s.handle(s.status))
-	mux.Handle("/delete", s.handle(s.delete))
-	mux.Handle("/getLogs", s.handle(s.logs))
-	mux.HandleFunc("/healthz", s.healthz)
-	mux.HandleFunc("/readyz", s.readyz)
-	s.http = &http.Server{Handler: bounded(mux), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader}
-	connections.Watch(s.http)
-	return s
 }
 
 // Ready lets calls through to pods: those of an earlier run have been taken over. The
@@ -235,35 +157,5 @@ func (s *Server) Alive(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("the pods do not answer: %w", ctx.Err())
-	}
-}
-
-// healthz answers a process that lives: one that can take connections and, once
-// there are pods, ask them.
-func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
-	if err := s.Alive(r.Context()); err != nil {
-		return // the caller is gone
-	}
-	fmt.Fprintln(w, "ok")
-}
-
-// readyz is for people and probes; interLink does not call it.
-func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
-	// People look at it in a browser, too.
-	if err := cmp.Or(access.FromOtherSite(r), s.host(r)); err != nil {
-		http.Error(w, message(err), statusCode(err))
-		return
-	}
-	troubles := s.Troubles()
-	if len(troubles) > 0 && s.config.Authorized != nil && !s.config.Authorized(r.Header.Get("Authorization")) {
-		troubles = []string{"not ready; ask with the bearer token for the reasons"}
-	}
-	if len(troubles) == 0 {
-		fmt.Fprintln(w, "ok")
-		return
-	}
-	w.WriteHeader(http.StatusServiceUnavailable)
-	for _, trouble := range troubles {
-		fmt.Fprintln(w, trouble)
 	}
 }
