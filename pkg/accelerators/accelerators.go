@@ -5,8 +5,6 @@ package accelerators
 
 import (
 	"context"
-	"maps"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -18,8 +16,6 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/inject"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/monitor"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/nvml"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/sysfs"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
@@ -85,33 +81,6 @@ type Accelerators struct {
 	listFail bool
 }
 
-// Open loads the drivers of what is switched on, and nothing else. A GPU driver that is
-// not there counts as a host without GPUs. The ledger is filled by Refresh and Run.
-func Open(ctx context.Context, c Config, ledger *gpu.Ledger, host Host, sandboxes Pool) (*Accelerators, error) {
-	a := &Accelerators{config: c, ledger: ledger, strategy: &strategy{}, proc: "/proc", host: host, sandboxes: sandboxes,
-		cordoned: map[string]string{}, visible: map[string]string{}}
-	a.injector = inject.Injector{NVIDIA: a.strategy, Sharing: c.Sharing, MPS: c.MPS}
-	var parts []monitor.Discoverer
-	if c.GPUs {
-		nvidia, err := nvml.OpenOrNone(ctx, nvml.Options{LibraryPath: c.LibraryPath})
-		if err != nil {
-			return nil, err
-		}
-		parts = append(parts, nvidia)
-	}
-	if c.FPGAs {
-		parts = append(parts, sysfs.FPGAs("", ""))
-		a.injector.FPGATools = c.FPGATools
-	}
-	a.discoverer = monitor.Combine(parts...)
-	a.monitor = monitor.New(monitor.Config{
-		Discoverer: a.discoverer, Ledger: a.ledger, Identify: a.identify, Prepare: a.prepare,
-		HoldDown: c.HoldDown, Ignored: c.Ignored,
-	})
-	a.equip(ctx, nil)
-	return a, nil
-}
-
 // Broker gives the devices of the ledger to pods.
 func (a *Accelerators) Broker() Broker {
 	return Broker{ledger: a.ledger, injector: a.injector, off: !a.config.GPUs && !a.config.FPGAs}
@@ -151,78 +120,4 @@ func (a *Accelerators) Run(ctx context.Context) {
 	if err := a.monitor.Run(ctx); err != nil {
 		log.G(ctx).WithError(err).Error("the accelerators are not watched any more")
 	}
-}
-
-// prepare has sandboxes equipped with the devices, and cordons those that
-// could not get into a container. The ledger is told of the devices after it.
-func (a *Accelerators) prepare(ctx context.Context, devices []gpu.Device) {
-	a.settle(ctx, devices)
-	a.foreignContainers(ctx, devices)
-	usable, unusable := a.sort(devices)
-	for uuid, reason := range unusable {
-		if a.cordoned[uuid] != reason {
-			log.G(ctx).WithField("gpu", uuid).Warnf("an accelerator is not offered: %s", reason)
-		}
-		a.ledger.Cordon([]string{uuid}, reason)
-	}
-	for uuid := range a.cordoned {
-		if unusable[uuid] == "" {
-			a.ledger.Uncordon([]string{uuid})
-		}
-	}
-	a.cordoned = maps.Clone(unusable)
-	a.equip(ctx, usable)
-}
-
-// equip has new sandboxes given the devices, which must all be usable.
-func (a *Accelerators) equip(ctx context.Context, devices []gpu.Device) {
-	in, err := a.injector.Sandbox(devices)
-	if err != nil {
-		// What describes the devices has changed since they were sorted; the next pass sees it.
-		log.G(ctx).WithError(err).Warn("sandboxes cannot be equipped with the accelerators")
-		return
-	}
-	a.sandboxes.SetHardware(hardware(in))
-}
-
-// hardware puts edits into the terms of the pool.
-func hardware(in inject.Edits) sandbox.Hardware {
-	return sandbox.Hardware{Devices: in.EngineDevices(), Mounts: in.EngineMounts(), Env: in.Env, Runtime: in.Runtime, CDIDevices: in.CDIDevices}
-}
-
-// sort tells devices that a sandbox can be given from the others, with the reason.
-func (a *Accelerators) sort(devices []gpu.Device) (usable []gpu.Device, unusable map[string]string) {
-	unusable = map[string]string{}
-	if a.works(a.injector, devices) == nil {
-		return devices, unusable
-	}
-	for _, d := range devices {
-		if d.Resource == "" {
-			continue // a partitioned GPU: what counts are its instances
-		}
-		if err := a.works(a.injector, []gpu.Device{d}); err != nil {
-			unusable[d.UUID] = oneLine(err)
-			continue
-		}
-		usable = append(usable, d)
-	}
-	return usable, unusable
-}
-
-// oneLine is an error without line breaks, for a reason that administrators read in a table.
-func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
-
-// equipper is an Injector or a Strategy.
-type equipper interface {
-	Sandbox([]gpu.Device) (inject.Edits, error)
-}
-
-// works tells whether a sandbox can get the devices: an engine refuses to start
-// a container when one file that it is to be given is not there.
-func (a *Accelerators) works(e equipper, devices []gpu.Device) error {
-	in, err := e.Sandbox(devices)
-	if err != nil {
-		return err
-	}
-	return present(in)
 }
