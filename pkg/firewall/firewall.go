@@ -5,12 +5,9 @@ package firewall
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base32"
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -20,30 +17,6 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
-
-// Endpoint is a port of the host that pods may reach.
-type Endpoint struct {
-	// Address of the host's; the zero value means all of them.
-	Address netip.Addr
-	Port    uint16
-	UDP     bool
-}
-
-// Config of a Firewall.
-type Config struct {
-	// Instance names this docker-sd; its table and bridges are named after it.
-	Instance string
-	// Host are the host's ports that pods may reach; AnyHost means all of them.
-	Host    []Endpoint
-	AnyHost bool
-	// Metadata lets pods reach the metadata services of clouds.
-	Metadata bool
-	// Required has no sandbox used that the rules do not cover.
-	Required bool
-	// Resolvers are the servers that names are asked of, which pods always may;
-	// nil reads the host's resolver configuration.
-	Resolvers func() []netip.Addr
-}
 
 // Firewall is a table of nftables rules. Its mutex guards what was applied last
 // and is held while the kernel is told, which takes no I/O.
@@ -67,21 +40,6 @@ func New(config Config) *Firewall {
 	}
 	return &Firewall{config: config, failure: errors.New("they have not been made yet")}
 }
-
-// family is that of the names of sandboxes' bridges, whatever the instance.
-const family = "dsd"
-
-// code is a short digest for the names of interfaces, which have 15 bytes.
-func code(text string, length int) string {
-	sum := sha256.Sum256([]byte(text))
-	return strings.ToLower(base32.StdEncoding.EncodeToString(sum[:]))[:length]
-}
-
-// prefix is what the names of all bridges of an instance begin with.
-func prefix(instance string) string { return family + code(instance, 4) }
-
-// Table is the name of an instance's table, of the family inet.
-func Table(instance string) string { return "docker-sd-" + instance }
 
 // Bridge is the name for the host's interface of a sandbox's network. The rules
 // know it by its beginning, so that they are there before it is.

@@ -9,18 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Metadata are the addresses at which clouds give a machine its credentials and
-// user data.
-var Metadata = []netip.Prefix{
-	netip.MustParsePrefix("169.254.0.0/16"),     // link-local: AWS, Google, Azure, OpenStack, Oracle and most others
-	netip.MustParsePrefix("100.100.100.200/32"), // Alibaba
-	netip.MustParsePrefix("192.0.0.192/32"),     // Oracle, earlier
-	netip.MustParsePrefix("168.63.129.16/32"),   // Azure's agent
-	netip.MustParsePrefix("fd00:ec2::254/128"),  // AWS
-	netip.MustParsePrefix("fd20:ce::254/128"),   // Google
-	netip.MustParsePrefix("fd00:42::42/128"),    // Scaleway
-}
-
 // rule of one of the table's chains.
 type rule struct {
 	chain string
