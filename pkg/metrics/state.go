@@ -8,6 +8,8 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 )
 
+const namespace = "docker_sd"
+
 // gauge describes one that is read at a scrape.
 func gauge(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(prometheus.BuildFQName(namespace, "", name), help, labels, nil)

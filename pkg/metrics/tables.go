@@ -8,6 +8,13 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 )
 
+// quick are the buckets of what takes milliseconds to seconds, slow of what may
+// take minutes.
+var (
+	quick = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+	slow  = []float64{.05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800}
+)
+
 // timed is a step with a histogram.
 type timed struct {
 	step, name, help string
