@@ -5,7 +5,6 @@ package preflight
 
 import (
 	"fmt"
-	"slices"
 )
 
 // Verdict on one thing.
@@ -39,24 +38,4 @@ func warn(name, do, found string, args ...any) Line {
 
 func fail(name, do, found string, args ...any) Line {
 	return Line{Name: name, Verdict: Fail, Do: do, Found: fmt.Sprintf(found, args...)}
-}
-
-// Report is all that was found.
-type Report struct {
-	// OK says that no line has failed.
-	OK    bool   `json:"ok"`
-	Lines []Line `json:"checks"`
-	// Boot has the times of the sandbox that was booted, nil if none was.
-	Boot *Times `json:"boot,omitempty"`
-}
-
-// Add appends lines.
-func (r *Report) Add(lines ...Line) {
-	r.Lines = append(r.Lines, lines...)
-	r.OK = r.Count(Fail) == 0
-}
-
-// Count counts the lines with a verdict.
-func (r *Report) Count(v Verdict) int {
-	return len(slices.DeleteFunc(slices.Clone(r.Lines), func(l Line) bool { return l.Verdict != v }))
 }
