@@ -13,10 +13,6 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/connections"
 )
 
-// SocketName of the unix socket in DataRootFolder, by which programs on the host
-// find the docker-sd that runs with a configuration.
-const SocketName = "admin.sock"
-
 // Config of a Server.
 type Config struct {
 	Source Source

@@ -11,6 +11,10 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 )
 
+// SocketName of the unix socket in DataRootFolder, by which programs on the host
+// find the docker-sd that runs with a configuration.
+const SocketName = "admin.sock"
+
 // Paths of the JSON views. Each answers a GET with one JSON object.
 const (
 	PathInfo   = "/v1/info"
