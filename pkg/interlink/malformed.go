@@ -1,14 +1,40 @@
 package interlink
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
 	"strconv"
 	"strings"
 
+	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"k8s.io/apimachinery/pkg/api/resource"
 )
+
+// malformed says what is wrong with a body of a type without repeating what it
+// holds: the sentence is logged, and a value may be a secret in the wrong place.
+func malformed(err error, typ reflect.Type) error {
+	const what = "the body is not the JSON that interLink sends"
+	var (
+		syntax   *jsontext.SyntacticError
+		mismatch *json.UnmarshalTypeError
+		semantic *jsonv2.SemanticError
+	)
+	switch {
+	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &syntax):
+		return fmt.Errorf("%s: a name is given twice at %s, %d bytes in", what, placeOf(syntax.JSONPointer, typ), syntax.ByteOffset)
+	case errors.As(err, &syntax):
+		return fmt.Errorf("%s: it breaks off, or is no JSON or no UTF-8, %d bytes in, at %s", what, syntax.ByteOffset, placeOf(syntax.JSONPointer, typ))
+	case errors.As(err, &mismatch):
+		kind, _, _ := strings.Cut(mismatch.Value, " ")
+		return fmt.Errorf("%s: a %s in the place of %s is no %s", what, kind, mismatch.Field, mismatch.Type)
+	case errors.As(err, &semantic):
+		return fmt.Errorf("%s: %s is not of the kind that belongs there", what, placeOf(semantic.JSONPointer, typ))
+	}
+	return fmt.Errorf("%s: a time, a quantity or an encoded text in it cannot be read", what)
+}
 
 // placeOf describes where in a body of a type something is wrong, for the log and
 // for people: by the names of fields that Kubernetes and interLink know, and numbers.
