@@ -2,6 +2,11 @@ package site
 
 import (
 	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	v1 "k8s.io/api/core/v1"
@@ -89,4 +94,45 @@ func rules() []rbacv1.PolicyRule {
 		core([]string{"nodes"}, "create", "get"),
 		core([]string{"events"}, "create", "patch"),
 	}
+}
+
+// secretPath is where a virtual kubelet finds its TLS secret.
+const secretPath = "/etc/interlink/tls"
+
+// virtualKubelet is the configuration of a host's virtual kubelet.
+func (inv Inventory) virtualKubelet(h Host) map[string]any {
+	accelerators := []map[string]any{}
+	for _, name := range slices.Sorted(maps.Keys(h.Accelerators)) {
+		accelerators = append(accelerators, map[string]any{"ResourceType": name, "Available": h.Accelerators[name]})
+	}
+	labels := []string{}
+	for _, key := range slices.Sorted(maps.Keys(h.Labels)) {
+		labels = append(labels, key+"="+h.Labels[key])
+	}
+	taints := []map[string]any{}
+	for _, t := range h.Taints {
+		taints = append(taints, map[string]any{"Key": t.Key, "Value": t.Value, "Effect": t.Effect})
+	}
+	out := map[string]any{
+		"InterlinkURL": "http://" + bracketed(h.Address), "InterlinkPort": strconv.Itoa(h.Port),
+		"VerboseLogging": false, "ErrorsOnlyLogging": false,
+		"ServiceAccount": h.Name, "Namespace": inv.Namespace, "VKTokenFile": "/dev/null",
+		"Resources": map[string]any{"CPU": h.CPU, "Memory": h.Memory, "Pods": strconv.Itoa(h.Pods), "Accelerators": accelerators},
+		"HTTP":      map[string]any{"Insecure": inv.TLS == nil}, "KubeletHTTP": map[string]any{"Insecure": true},
+		"NodeLabels": labels, "NodeTaints": taints,
+	}
+	if inv.TLS != nil {
+		out["InterlinkURL"] = "https://" + bracketed(h.Address)
+		out["TLS"] = map[string]any{"Enabled": true, "CertFile": secretPath + "/tls.crt", "KeyFile": secretPath + "/tls.key",
+			"CACertFile": secretPath + "/ca.crt"}
+	}
+	return out
+}
+
+// bracketed writes an IPv6 address as URLs have it.
+func bracketed(address string) string {
+	if ip := net.ParseIP(address); ip != nil && strings.Contains(address, ":") {
+		return "[" + address + "]"
+	}
+	return address
 }
