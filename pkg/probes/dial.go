@@ -2,32 +2,15 @@ package probes
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"net"
 	"net/netip"
-	"strconv"
 	"strings"
 	"syscall"
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
-
-// probeTCP succeeds when the port accepts a connection.
-func (t Target) probeTCP(ctx context.Context, a *v1.TCPSocketAction) Result {
-	host, port, err := t.address(a.Host, a.Port)
-	if err != nil {
-		return unknown("%v", err)
-	}
-	conn, err := dialer(t.PodIP()).DialContext(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
-	if err != nil {
-		return failure("%v", err)
-	}
-	// The connection was made, which is all the probe asks; how it ends says nothing more.
-	_ = conn.Close()
-	return success("")
-}
 
 // address returns the host and the port of a handler. The host is the pod unless another one is named. A loopback
 // host means the loopback of the pod, where a pod of the host network has it, and never the one of this daemon.

@@ -7,70 +7,10 @@ package probes
 
 import (
 	"context"
-	"fmt"
-	"io"
-	"strings"
 	"time"
 
 	v1 "k8s.io/api/core/v1"
 )
-
-// maxMessage bounds every message, in bytes; kubelet reads as much from a probe.
-const maxMessage = 10 << 10
-
-// Target is one instance of a container and where it answers.
-type Target struct {
-	// PodIP returns the address of the pod, IPv4 or IPv6 without brackets, or "" while there is none.
-	PodIP func() string
-	// Container holds the probes and the named ports. It is read only.
-	Container *v1.Container
-	// Exec runs a command in the container, without a shell, and writes its stdout and stderr to out. The error is
-	// the engine's: it says that the command could not be run or waited for. Exec must return soon after ctx ends, and
-	// be safe for concurrent use: two probes and a hook may run at once.
-	Exec func(ctx context.Context, argv []string, out io.Writer) (exitCode int, err error)
-	// StartedAt is when this instance began to run; initialDelaySeconds counts from it. Zero means now.
-	StartedAt time.Time
-	// Started says that the startup probe of this instance has succeeded already, before a restart of the daemon.
-	// It must not run again then: it could kill a healthy container.
-	Started bool
-}
-
-// Outcome is what one probe found.
-type Outcome int
-
-const (
-	// Unknown means that the probe could not be made. Kubelet does not count it.
-	Unknown Outcome = iota
-	// Success means that the container answered as it should.
-	Success
-	// Failure means that the container answered wrongly, or not in time.
-	Failure
-)
-
-// String returns the outcome as a word for logs.
-func (o Outcome) String() string {
-	switch o {
-	case Success:
-		return "success"
-	case Failure:
-		return "failure"
-	default:
-		return "unknown"
-	}
-}
-
-// Result is the outcome of one probe. Message explains it, at most 10 KiB of valid UTF-8; of a command it is the
-// output, of the other handlers it never holds what the container answered. A success with a message is a warning.
-type Result struct {
-	Outcome Outcome
-	Message string
-}
-
-func success(warning string) Result { return Result{Success, warning} }
-
-func failure(format string, args ...any) Result { return Result{Failure, fmt.Sprintf(format, args...)} }
-
-func unknown(format string, args ...any) Result { return Result{Unknown, fmt.Sprintf(format, args...)} }
 
 // Probe makes one probe, within its timeoutSeconds (1 when unset). A timeout is a failure; a probe that was cut
 // short because ctx ended is unknown.
@@ -105,14 +45,6 @@ func (t Target) shoot(ctx context.Context, h v1.ProbeHandler) Result {
 	default:
 		return unknown("the probe has no handler: set exec, httpGet, tcpSocket or grpc")
 	}
-}
-
-// bounded makes a message safe to be stored and sent as JSON.
-func bounded(message string) string {
-	if len(message) > maxMessage {
-		message = message[:maxMessage]
-	}
-	return strings.ToValidUTF8(message, "")
 }
 
 // timing is the timing of a probe with the defaults of Kubernetes filled in. They are filled in by the API server,
