@@ -9,12 +9,19 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/containerd/containerd/log"
 	"github.com/containerd/errdefs"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"google.golang.org/grpc/credentials"
+)
+
+// Limits of the sending.
+const (
+	exportTimeout = 10 * time.Second
+	batchTimeout  = 2 * time.Second
 )
 
 // Collector is who gets the spans, by OTLP over gRPC.

@@ -43,12 +43,6 @@ type Tracer struct {
 	giveUp context.CancelFunc
 }
 
-// Limits of the sending.
-const (
-	exportTimeout = 10 * time.Second
-	batchTimeout  = 2 * time.Second
-)
-
 // New makes a Tracer. It does not wait for the collector. Errors name the
 // variable at fault.
 func New(ctx context.Context, config Config) (*Tracer, error) {
