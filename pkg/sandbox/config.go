@@ -2,9 +2,6 @@ package sandbox
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"net/netip"
 	"path/filepath"
@@ -15,15 +12,6 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 )
-
-// Host is what all parts of this package need of the host's engine.
-type Host interface {
-	MakerHost
-	NetworksHost
-	FinderHost
-	RemoverHost
-	StoreHost
-}
 
 // Config says how sandboxes are made. Fields that are left out of its JSON do not shape
 // a sandbox: see Generation.
@@ -70,15 +58,12 @@ type Config struct {
 	Calls func(engine.Call) `json:"-"`
 }
 
-// Generation is a digest of all that shapes a sandbox with this hardware. Sandboxes of
-// different generations are not exchangeable.
-func (c Config) Generation(h Hardware) string {
-	shape, err := json.Marshal([]any{c, h, engineFlags, Capabilities})
-	if err != nil {
-		panic(err) // plain structs of strings and numbers
-	}
-	sum := sha256.Sum256(shape)
-	return hex.EncodeToString(sum[:8])
+// Guard keeps what comes from sandboxes' networks from where it should not go.
+type Guard interface {
+	// Bridge names the host's interface of a sandbox's network.
+	Bridge(sandbox string) string
+	// Guarded is nil if a sandbox may use a network that was made with such an interface.
+	Guarded(ctx context.Context, bridge string) error
 }
 
 // Folder of a sandbox. Its name is short because a socket's path below it may have 107

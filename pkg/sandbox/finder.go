@@ -83,6 +83,24 @@ func containers(ctx context.Context, config Config, list func(context.Context, .
 	return slices.DeleteFunc(found, isHolder), err
 }
 
+// isHolder tells the holder of a sandbox's network from the sandbox.
+func isHolder(c engine.Container) bool {
+	_, held := c.Labels[engine.LabelHolder]
+	return held
+}
+
+// divide separates the holders of sandboxes' networks from all other containers.
+func divide(containers []engine.Container) (holders, others []engine.Container) {
+	for _, c := range containers {
+		if isHolder(c) {
+			holders = append(holders, c)
+		} else {
+			others = append(others, c)
+		}
+	}
+	return holders, others
+}
+
 // CheckInstance refuses a name that another docker-sd uses on this engine: each
 // would remove the other's sandboxes as strays.
 func (f *Finder) CheckInstance(ctx context.Context) error {

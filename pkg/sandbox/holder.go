@@ -3,9 +3,6 @@ package sandbox
 import (
 	"context"
 	"errors"
-	"fmt"
-
-	"github.com/containerd/errdefs"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
@@ -17,15 +14,6 @@ import (
 // It is made in quiet time. Of the processor time that the host's engine takes for a
 // boot, three quarters are for the network: the engine runs its own program twice to
 // make the namespace, and sets packet rules and its name server up in it.
-
-// networkOf is the network of a container that shares a holder's.
-func networkOf(holder string) string { return "container:" + holder }
-
-// isHolder tells the holder of a sandbox's network from the sandbox.
-func isHolder(c engine.Container) bool {
-	_, held := c.Labels[engine.LabelHolder]
-	return held
-}
 
 // HolderGeneration is that of a sandbox without hardware, of which a holder has none.
 func (c Config) HolderGeneration() string { return c.Generation(Hardware{}) }
@@ -57,25 +45,4 @@ func (m *Maker) MakeHolder(caller context.Context, name string) (id string, err 
 func (m *Maker) Holds(ctx context.Context, id string) error {
 	_, err := m.held(ctx, id)
 	return err
-}
-
-// held inspects a holder; its error is that of Holds.
-func (m *Maker) held(ctx context.Context, id string) (engine.Container, error) {
-	c, err := m.host.Inspect(ctx, id)
-	if err == nil && c.State.Status != engine.StatusRunning {
-		err = fmt.Errorf("the container that holds its network is %s: %w", c.State.Status, errdefs.ErrFailedPrecondition)
-	}
-	return c, err
-}
-
-// divide separates the holders of sandboxes' networks from all other containers.
-func divide(containers []engine.Container) (holders, others []engine.Container) {
-	for _, c := range containers {
-		if isHolder(c) {
-			holders = append(holders, c)
-		} else {
-			others = append(others, c)
-		}
-	}
-	return holders, others
 }

@@ -12,14 +12,6 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 )
 
-// Guard keeps what comes from sandboxes' networks from where it should not go.
-type Guard interface {
-	// Bridge names the host's interface of a sandbox's network.
-	Bridge(sandbox string) string
-	// Guarded is nil if a sandbox may use a network that was made with such an interface.
-	Guarded(ctx context.Context, bridge string) error
-}
-
 // NetworksHost is what Networks need of the host's engine.
 type NetworksHost interface {
 	CreateNetwork(context.Context, engine.NetworkSpec) error

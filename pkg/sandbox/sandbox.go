@@ -78,8 +78,6 @@ func (s *Sandbox) EngineStarted() (time.Time, error) {
 	return info.ModTime(), nil
 }
 
-func socketPath(dir string) string { return filepath.Join(dir, initapi.EngineSocket) }
-
 // primeName is no pod's container's: those have three parts.
 const primeName = "prime"
 

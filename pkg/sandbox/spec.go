@@ -1,6 +1,9 @@
 package sandbox
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"path/filepath"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
@@ -24,6 +27,17 @@ var Capabilities = []string{
 var engineFlags = []string{
 	"--bridge=none", "--iptables=false", "--ip6tables=false", "--ip-forward=false",
 	"--storage-driver=overlay2", "--live-restore", "--exec-opt=native.cgroupdriver=cgroupfs", "--log-level=warn",
+}
+
+// Generation is a digest of all that shapes a sandbox with this hardware. Sandboxes of
+// different generations are not exchangeable.
+func (c Config) Generation(h Hardware) string {
+	shape, err := json.Marshal([]any{c, h, engineFlags, Capabilities})
+	if err != nil {
+		panic(err) // plain structs of strings and numbers
+	}
+	sum := sha256.Sum256(shape)
+	return hex.EncodeToString(sum[:8])
 }
 
 // Spec is what one sandbox is made from.

@@ -1,9 +1,7 @@
 package sandbox
 
 import (
-	"bytes"
 	"context"
-	"strings"
 	"sync"
 	"time"
 
@@ -12,17 +10,6 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
-
-// lastWords are the last lines of a sandbox's log, for the error message.
-func (m *Maker) lastWords(ctx context.Context, id string) string {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	var log bytes.Buffer
-	if err := m.host.Logs(ctx, id, engine.LogOptions{Tail: 3}, &log); err != nil || log.Len() == 0 {
-		return ""
-	}
-	return ": " + strings.Join(strings.Fields(log.String()), " ")
-}
 
 // watcherHost is what a watcher needs of the host's engine.
 type watcherHost interface {
