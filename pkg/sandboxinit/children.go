@@ -5,10 +5,14 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 )
 
 // children are the processes that the init has started. It reaps them and all that is
@@ -67,5 +71,74 @@ func (c *children) reap() {
 			waiting <- status
 			delete(c.ended, pid)
 		}
+	}
+}
+
+// lookPath finds a program in PATH.
+func lookPath(name string) (string, error) {
+	if strings.Contains(name, "/") {
+		return name, nil
+	}
+	for _, dir := range append(strings.Split(os.Getenv("PATH"), ":"), "/usr/local/bin", "/usr/bin", "/usr/sbin", "/bin", "/sbin") {
+		path := dir + "/" + name
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("the sandbox image has no %s: set SandboxImage to one with a Docker engine", name)
+}
+
+// engineAgain is the pause before an engine that ended is started again.
+const engineAgain = time.Second
+
+// keep runs a program until over is closed and it has ended.
+func (c *children) keep(over <-chan struct{}, argv []string, began func(int), files ...uintptr) {
+	for {
+		pid, ended, err := c.start(argv, files...)
+		if err == nil {
+			if began != nil {
+				began(pid)
+			}
+			<-ended
+			err = errors.New("it ended")
+		}
+		select {
+		case <-over:
+			return
+		default:
+		}
+		fmt.Fprintf(os.Stderr, "docker-sd-init: %s is started again: %v\n", name(argv), err)
+		select {
+		case <-over:
+			return
+		case <-time.After(engineAgain):
+		}
+	}
+}
+
+func name(argv []string) string {
+	if argv[0] == initapi.ProgramPath {
+		return argv[2]
+	}
+	return argv[0]
+}
+
+// process is the one that runs now.
+type process struct {
+	mu  sync.Mutex
+	pid int
+}
+
+func (p *process) set(pid int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pid = pid
+}
+
+func (p *process) signal(s syscall.Signal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.pid > 0 {
+		_ = unix.Kill(p.pid, s) // it may have ended just now
 	}
 }

@@ -13,36 +13,11 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 )
-
-// The commands that the program runs itself with; those of others are in initapi.
-const (
-	commandUp     = "up"     // the first process, in its own control group namespace
-	commandEngine = "engine" // becomes dockerd, with the socket that it was handed
-)
-
-// Paths inside a sandbox that only the init knows.
-const (
-	// pinsPath holds the mount points of what was pinned.
-	pinsPath = "/run/docker-sd/pins"
-	// procPath is a mount point that is used for moments only.
-	procPath = "/run/docker-sd/proc"
-)
-
-// options of a sandbox, from the command line.
-type options struct {
-	// store says that images are shared from StorePath.
-	store bool
-	// standby leaves the engine until it is asked for.
-	standby bool
-	// engine are further arguments of dockerd.
-	engine []string
-}
 
 // Main runs the program and returns its exit code.
 func Main(args []string) int {
@@ -135,16 +110,65 @@ func becomeEngine(argv []string) error {
 	return fmt.Errorf("run %s: %w", path, unix.Exec(path, argv, env))
 }
 
-// lookPath finds a program in PATH.
-func lookPath(name string) (string, error) {
-	if strings.Contains(name, "/") {
-		return name, nil
-	}
-	for _, dir := range append(strings.Split(os.Getenv("PATH"), ":"), "/usr/local/bin", "/usr/bin", "/usr/sbin", "/bin", "/sbin") {
-		path := dir + "/" + name
-		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
-			return path, nil
+// up prepares the sandbox and keeps its engine running until it is told to end.
+func up(o options) error {
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, unix.SIGTERM, unix.SIGINT)
+	if o.store {
+		if err := privateStore(); err != nil {
+			return err
 		}
 	}
-	return "", fmt.Errorf("the sandbox image has no %s: set SandboxImage to one with a Docker engine", name)
+	if err := errors.Join(remountGroups(), shareMounts(), cleanUp()); err != nil {
+		return err
+	}
+	if err := setSysctls(map[string]string{"net.ipv6.conf.lo.disable_ipv6": "0"}); err != nil {
+		// The kernel has no IPv6, or does not let the sandbox change it.
+		fmt.Fprintln(os.Stderr, "docker-sd-init: localhost has no address ::1:", err)
+	}
+	sockets, err := openSockets()
+	if err != nil {
+		return err
+	}
+	s := &server{standby: o.standby, started: make(chan bool, 1)}
+	go s.serve(sockets.init) // for as long as the sandbox lives
+	found := newImages()
+	if o.store && !found.shared() {
+		if err := found.share(); err != nil {
+			return fmt.Errorf("share the host's images: %w", err)
+		}
+	}
+	if o.standby {
+		select {
+		case <-stop:
+			return nil
+		case current := <-s.started:
+			if err := refresh(o, found, current); err != nil {
+				return err
+			}
+		}
+	}
+	keepEngine(o, s, sockets, stop)
+	return nil
+}
+
+// refresh shares the host's images anew unless they are those that were shared.
+func refresh(o options, found images, current bool) error {
+	if current || !o.store {
+		return nil
+	}
+	if err := errors.Join(found.forget(), found.share()); err != nil {
+		return fmt.Errorf("share the host's images anew: %w", err)
+	}
+	return nil
+}
+
+// cleanUp removes what a stopped sandbox left of its engine's run, which would be taken
+// for alive.
+func cleanUp() error {
+	var problems []error
+	for _, path := range []string{"/var/run/docker", "/run/docker", "/var/run/docker.pid", "/run/docker.pid", containerdRun} {
+		problems = append(problems, os.RemoveAll(path))
+	}
+	return errors.Join(problems...)
 }

@@ -11,6 +11,14 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 )
 
+// Paths inside a sandbox that only the init knows.
+const (
+	// pinsPath holds the mount points of what was pinned.
+	pinsPath = "/run/docker-sd/pins"
+	// procPath is a mount point that is used for moments only.
+	procPath = "/run/docker-sd/proc"
+)
+
 // mountPoint is a line of /proc/self/mountinfo, see proc_pid_mountinfo(5).
 type mountPoint struct {
 	path, kind string
@@ -118,4 +126,12 @@ func mountedRoots(roots []initapi.Root) ([]initapi.Root, error) {
 		}
 	}
 	return out, nil
+}
+
+// below returns the rest of a path that is a folder or lies below it.
+func below(dir, name string) (rest string, ok bool) {
+	if name == dir {
+		return "", true
+	}
+	return strings.CutPrefix(name, strings.TrimSuffix(dir, "/")+"/")
 }

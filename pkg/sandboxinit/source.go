@@ -18,17 +18,6 @@ const openTries = 100
 // errChanged says that the tree was changed between two steps.
 var errChanged = errors.New("it changes while it is opened")
 
-// opened is a source by its descriptor, and by the name that it had.
-type opened struct {
-	fd   int
-	mode uint32 // type and permissions, see inode(7)
-	name string
-}
-
-func (o opened) close() { unix.Close(o.fd) }
-
-func (o opened) isDir() bool { return o.mode&unix.S_IFMT == unix.S_IFDIR }
-
 // open opens a source. What it returns is decided: neither its place nor its type is
 // looked up by name again.
 func open(s initapi.Source) (opened, error) {

@@ -183,14 +183,6 @@ func (w *walker) jump(target string) ([]string, error) {
 	return nil, w.outside()
 }
 
-// below returns the rest of a path that is a folder or lies below it.
-func below(dir, name string) (rest string, ok bool) {
-	if name == dir {
-		return "", true
-	}
-	return strings.CutPrefix(name, strings.TrimSuffix(dir, "/")+"/")
-}
-
 // down opens a name in the folder where the walk is.
 func (w *walker) down(part string, pending []string) ([]string, error) {
 	if len(w.fds) >= maxSteps {
