@@ -18,6 +18,9 @@ type replayed struct {
 	recent [256][]uint64
 	// back says that the stream went back and has not come to last again.
 	back [256]bool
+	// whole is the hash of the last piece of each stream if it ended its line, 0 otherwise:
+	// the pieces of one line have one stamp.
+	whole [256]uint64
 }
 
 // mostReplayed is how many pieces of a stream are told from those that come again.
@@ -34,10 +37,14 @@ func (r *replayed) has(from byte, text []byte) bool {
 	case order < 0 && slices.Contains(r.recent[from], hash):
 		r.back[from] = true
 		return true
-	case order == 0 && r.back[from]:
+	case order == 0 && (r.back[from] || r.whole[from] != 0 && r.whole[from] == maphash.Bytes(r.seed, text)):
 		return true
 	case order > 0:
 		r.back[from] = false
+	}
+	r.whole[from] = 0
+	if bytes.HasSuffix(text, []byte("\n")) {
+		r.whole[from] = maphash.Bytes(r.seed, text)
 	}
 	r.last[from] = append(last[:0], stamp...)
 	recent := r.recent[from]

@@ -139,11 +139,11 @@ func TestFollowWithoutReplays(t *testing.T) {
 	at := func(second int, text string) string { return frame(1, stamp(second)+text) }
 	errors := func(second int, text string) string { return frame(2, stamp(second)+text) }
 	body := at(1, "one\n") + errors(7, "error\n") + at(3, "three\n") + at(5, full) + at(5, "five\n") +
-		at(3, "three\n") + errors(7, "again\n") + at(5, full) + at(5, "five\n") + at(6, "six\n") +
+		at(3, "three\n") + errors(7, "again\n") + at(5, full) + at(5, "five\n") + at(6, "six\n") + at(6, "six\n") + at(6, "of the same moment\n") +
 		at(2, "set back\n") + at(4, "later\n") + at(6, "last\n")
 	client, _ := serve(t, map[string]http.HandlerFunc{"GET /containers/x/logs": func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, body) }})
 	var out bytes.Buffer
-	const want = "one\nerror\nthree\nFfive\nagain\nsix\nset back\nlater\nlast\n"
+	const want = "one\nerror\nthree\nFfive\nagain\nsix\nof the same moment\nset back\nlater\nlast\n"
 	err := client.Logs(t.Context(), "x", LogOptions{Follow: true}, &out)
 	if got := strings.ReplaceAll(out.String(), full, "F"); err != nil || got != want {
 		t.Errorf("Logs() = %v with %q, want %q", err, got, want)

@@ -36,7 +36,6 @@ var badPods = map[string]func(*v1.Pod){
 	"two containers of one name":  func(p *v1.Pod) { p.Spec.Containers = append(p.Spec.Containers, p.Spec.Containers[0]) },
 	"init of a container's name":  func(p *v1.Pod) { p.Spec.InitContainers = p.Spec.Containers },
 	"no image":                    func(p *v1.Pod) { p.Spec.Containers[0].Image = "" },
-	"image is not a name":         func(p *v1.Pod) { p.Spec.Containers[0].Image = "Not A Name" },
 	"unknown restart policy":      func(p *v1.Pod) { p.Spec.RestartPolicy = "Sometimes" },
 	"zero byte in an argument":    func(p *v1.Pod) { p.Spec.Containers[0].Args = []string{"a\x00b"} },
 	"zero byte in a variable":     func(p *v1.Pod) { p.Spec.Containers[0].Env = []v1.EnvVar{{Name: "A", Value: "\x00"}} },
