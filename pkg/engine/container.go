@@ -281,7 +281,7 @@ func (c containerAPI) waitOnce(ctx context.Context, id string) (ended bool, err 
 			// The SDK's goroutine may have the answer by now, and keeps it until it is taken.
 			select {
 			case <-done:
-			case _ = <-errs:
+			case <-errs: //nolint:errcheck // the caller has left
 			}
 		}
 	}()

@@ -60,7 +60,7 @@ func (c execAPI) Exec(ctx context.Context, id string, argv []string, out io.Writ
 	code, over, err := awaitExec(ctx, inspect, copied)
 	if !over {
 		stream.Close()
-		<-copied
+		<-copied //nolint:errcheck // what was read counts
 	}
 	switch {
 	case errors.Is(caller.Err(), context.DeadlineExceeded):
