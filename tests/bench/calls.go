@@ -71,7 +71,7 @@ const largeLog = 100_000_000
 // logs reads a pod's log by turns from the engine in its sandbox and from
 // docker-sd. It waits until the log holds want bytes.
 func (d *daemon) logs(ctx context.Context, s *sample, name string, want int64, n int) error {
-	inner, err := newCaller("sandbox", "unix://"+d.socket(s.jid))
+	inner, err := newCaller("sandbox", "unix://"+d.socket(s.sandbox))
 	if err != nil {
 		return err
 	}

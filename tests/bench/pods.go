@@ -22,8 +22,8 @@ import (
 // sample is one pod of the bench and when what happened to it.
 type sample struct {
 	pod *v1.Pod
-	// JID is the sandbox's pool name.
-	jid string
+	// sandbox is the pool name of the sandbox that it claimed.
+	sandbox string
 	// sent, answered and started are when the create was sent and answered, and
 	// when the container's own process ran.
 	sent, answered, started time.Time
@@ -59,23 +59,39 @@ func (d *daemon) create(ctx context.Context, s *sample) error {
 		return err
 	}
 	s.answered = time.Now()
-	s.jid = answer.PodJID
-	s.warm = d.claim(s.jid)
+	if s.sandbox, err = sandboxOf(d.data, string(s.pod.UID)); err != nil {
+		return err
+	}
+	s.warm = d.claim(s.sandbox)
 	return nil
 }
 
-// claim notes that a pod holds the sandbox and says whether it had been warm.
-func (d *daemon) claim(jid string) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.claimed[jid] = true
-	return d.warmSeen[jid]
+// sandboxOf reads in a pod's record which sandbox it has claimed; the record is on disk
+// before the create is answered.
+func sandboxOf(data, uid string) (string, error) {
+	file, err := os.ReadFile(filepath.Join(data, "records", uid+".json"))
+	if err != nil {
+		return "", fmt.Errorf("find the sandbox of pod %s: %w", uid, err)
+	}
+	var kept struct{ Record struct{ Sandbox string } }
+	if err := json.Unmarshal(file, &kept); err != nil {
+		return "", fmt.Errorf("find the sandbox of pod %s: %w", uid, err)
+	}
+	return kept.Record.Sandbox, nil
 }
 
-func (d *daemon) isClaimed(jid string) bool {
+// claim notes that a pod holds the sandbox and says whether it had been warm.
+func (d *daemon) claim(sandbox string) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.claimed[jid]
+	d.claimed[sandbox] = true
+	return d.warmSeen[sandbox]
+}
+
+func (d *daemon) isClaimed(sandbox string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.claimed[sandbox]
 }
 
 // start creates a pod and waits until its process runs.

@@ -219,7 +219,7 @@ func (d *daemon) takeStarts(ctx context.Context, image string, times int, before
 			return t, err
 		}
 		if d.pool > 0 && !s.warm {
-			return t, fmt.Errorf("pod %s got sandbox %s, which had not been seen warm", s.pod.UID, s.jid)
+			return t, fmt.Errorf("pod %s got sandbox %s, which had not been seen warm", s.pod.UID, s.sandbox)
 		}
 		// The replacement boots now; a delete is measured without it.
 		if err := d.awaitWarm(ctx); err != nil {
