@@ -363,3 +363,15 @@ func TestFirewall(t *testing.T) {
 		}
 	}
 }
+
+// TestMTU: packets that the uplink does not carry are a warning; smaller ones are not.
+func TestMTU(t *testing.T) {
+	for _, c := range []struct {
+		networks, uplink int
+		want             preflight.Verdict
+	}{{1500, 1500, preflight.OK}, {1380, 1450, preflight.OK}, {1500, 1450, preflight.Warn}, {1500, 0, preflight.OK}} {
+		if got := preflight.MTU(c.networks, c.uplink); got.Verdict != c.want || (got.Verdict == preflight.Warn) != strings.Contains(got.Do, "NetworkMTU") {
+			t.Errorf("MTU(%d, %d) = %+v, want %s", c.networks, c.uplink, got, c.want)
+		}
+	}
+}
