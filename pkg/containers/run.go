@@ -29,15 +29,14 @@ func (r *runner) run(ctx context.Context) (v1.ContainerStateTerminated, error) {
 		if err != nil {
 			return end, err
 		}
-		repeats := false
 		if r.init && !r.restarts(end) {
-			repeats, end = r.p.afterSandboxStopped(r.spec, r.s, end)
-		}
-		if repeats {
-			if err := r.runAgain(ctx, end); err != nil {
-				return end, err
+			var repeats bool
+			if repeats, end = r.p.afterSandboxStopped(r.spec, r.s, end); repeats {
+				if err := r.runAgain(ctx, end); err != nil {
+					return end, err
+				}
+				continue
 			}
-			continue
 		}
 		if !r.restarts(end) {
 			r.p.Statuses.Update(r.spec.Name, func(s *v1.ContainerStatus) {

@@ -74,7 +74,6 @@ func (l *life) giveBack(ctx context.Context) lifecycle.Observation {
 		}
 	}
 	fault.Point("pods.overdue.recorded")
-	l.settled()
 	l.node.sandboxes.Return(l.claim)
 	l.claim = nil
 	fault.Point("pods.overdue.returned")
