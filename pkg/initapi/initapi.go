@@ -27,6 +27,10 @@ const (
 	OpKill   = "kill"
 	// OpMeasure answers with an error beside the usage of what was seen before it.
 	OpMeasure = "measure"
+	// OpTunnel starts the tunnel of the sandbox, or changes it; the same wish again is none.
+	OpTunnel = "tunnel"
+	// OpTunnelState answers with the tunnel's state.
+	OpTunnelState = "tunnelState"
 )
 
 // Request is one call.
@@ -45,7 +49,8 @@ type Request struct {
 	// Folder of OpMeasure is a path inside the sandbox that no pod can change.
 	Folder string `json:"folder,omitempty"`
 	// PID of OpKill leads a session; it is a process id inside the sandbox.
-	PID int `json:"pid,omitempty"`
+	PID    int     `json:"pid,omitempty"`
+	Tunnel *Tunnel `json:"tunnel,omitempty"`
 }
 
 // Source is a file or folder that is opened step by step, each from the descriptor
@@ -106,6 +111,8 @@ type Answer struct {
 	// State is the answer to OpStatus, Usage that to OpMeasure.
 	State *State `json:"state,omitempty"`
 	Usage *Usage `json:"usage,omitempty"`
+	// Tunnel is the answer to OpTunnelState.
+	Tunnel *TunnelState `json:"tunnel,omitempty"`
 }
 
 // Usage of a folder with all below it on its own file system: bytes of allocated blocks,
