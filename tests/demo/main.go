@@ -4,7 +4,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -113,7 +112,7 @@ func (d *daemon) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	err := d.Stop(time.Minute)
-	engine, dialled := kit.Dial(cmp.Or(os.Getenv("DOCKER_HOST"), "unix:///var/run/docker.sock"))
+	engine, dialled := kit.HostEngine()
 	if dialled != nil {
 		return errors.Join(err, dialled)
 	}

@@ -2,6 +2,7 @@ package kit
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"time"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/firewall"
@@ -44,6 +46,11 @@ func Dial(address string) (*Caller, error) {
 			return dialer.DialContext(ctx, network, at)
 		}}
 	return &Caller{Base: "http://kit", HTTP: &http.Client{Transport: transport}}, nil
+}
+
+// HostEngine is the engine that DOCKER_HOST names, or the machine's own.
+func HostEngine() (*Caller, error) {
+	return Dial(cmp.Or(os.Getenv("DOCKER_HOST"), "unix:///var/run/docker.sock"))
 }
 
 // Unix is Dial for a socket.
@@ -123,22 +130,41 @@ func (c *Caller) JSON(ctx context.Context, method, path string, in, out any) err
 }
 
 // RemoveInstance removes all that a docker-sd has left on the host: containers, networks and
-// volumes of its engine, and the rules for the networks.
+// volumes of its engine, and the rules for the networks. What the engine is still removing is
+// waited for, as long as ctx lasts.
 func RemoveInstance(ctx context.Context, engine *Caller, instance string) error {
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		found, err := removeAll(ctx, engine, instance)
+		if found == 0 && err == nil {
+			return firewall.Remove(instance)
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(fmt.Errorf("%d objects of instance %s are left: %w", found, instance, ctx.Err()), err, firewall.Remove(instance))
+		case <-tick.C:
+		}
+	}
+}
+
+// removeAll removes what there is once, and says how much there was.
+func removeAll(ctx context.Context, engine *Caller, instance string) (found int, err error) {
 	query := "filters=" + url.QueryEscape(fmt.Sprintf(`{"label":["docker-sd.instance=%s"]}`, instance))
 	var problems []error
 	for _, kind := range []struct{ list, remove, how string }{
 		{"/containers/json?all=1&", "/containers/", "?force=1&v=1"}, {"/networks?", "/networks/", ""}} {
-		var found []struct{ ID string }
-		problems = append(problems, engine.JSON(ctx, http.MethodGet, kind.list+query, nil, &found))
-		for _, f := range found {
+		var some []struct{ ID string }
+		problems = append(problems, engine.JSON(ctx, http.MethodGet, kind.list+query, nil, &some))
+		for _, f := range some {
 			problems = append(problems, engine.JSON(ctx, http.MethodDelete, kind.remove+f.ID+kind.how, nil, nil))
 		}
+		found += len(some)
 	}
-	var found struct{ Volumes []struct{ Name string } }
-	problems = append(problems, engine.JSON(ctx, http.MethodGet, "/volumes?"+query, nil, &found))
-	for _, v := range found.Volumes {
+	var volumes struct{ Volumes []struct{ Name string } }
+	problems = append(problems, engine.JSON(ctx, http.MethodGet, "/volumes?"+query, nil, &volumes))
+	for _, v := range volumes.Volumes {
 		problems = append(problems, engine.JSON(ctx, http.MethodDelete, "/volumes/"+v.Name, nil, nil))
 	}
-	return errors.Join(append(problems, firewall.Remove(instance))...)
+	return found + len(volumes.Volumes), errors.Join(problems...)
 }
