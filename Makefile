@@ -19,7 +19,7 @@ DECODERS = api:FuzzRoutes cdi:FuzzSpec config:FuzzLoad engine:FuzzLogFrames gpu:
 	interlink:FuzzDecodeCreate interlink:FuzzDecodeDelete interlink:FuzzDecodeLogs interlink:FuzzDecodeStatus \
 	podspec:FuzzFlags pods:FuzzPod pods:FuzzStatus records:FuzzRecord sandboxinit:FuzzRequest sandboxinit:FuzzSource volumes:FuzzItemPath
 
-.PHONY: all build init test unit light integration crash soak attack modern vm package installable fuzz fuzzshort simulate simulateshort demo run bench pictures lint clean help
+.PHONY: all build init test unit light integration crash soak attack modern kube vm package installable fuzz fuzzshort simulate simulateshort demo run bench pictures lint clean help
 
 all: build ## what plain make does
 
@@ -59,6 +59,10 @@ integration: init ## the daemon against a real engine, through HTTP
 DURATION ?= 3m
 soak: init ## random pods and kills for DURATION (3m), then a search for what leaked
 	$(LAB) -- $(GO) test -tags e2e -count=1 -timeout 3h -v -run '^TestSoak$$' ./tests/e2e -soak $(DURATION)
+
+KUBE ?=
+kube: init ## what a pod may ask for, as a table; KUBE="-random 1000" runs pods made at random
+	$(LAB) -- $(GO) run ./tests/kube $(KUBE)
 
 DURATION_ATTACK ?= 5m
 attack: init ## tries to break out of pods; each race goes on for DURATION_ATTACK (5m)

@@ -22,6 +22,9 @@ const (
 	ignored
 )
 
+// String is the word of the documentation.
+func (u fieldUse) String() string { return [...]string{"honoured", "refused", "ignored"}[u] }
+
 // fieldRule says what becomes of one field, or of all that is below it.
 type fieldRule struct {
 	// path is the field's JSON name from "spec" on, with [] where a list is
@@ -159,25 +162,32 @@ var fieldRules = []fieldRule{
 	{path: "spec.containers[].tty", use: handled, text: "pkg/podspec"},
 }
 
-// FieldTable renders, in Markdown and in a fixed order, the fields of a pod that
-// this node refuses and those that it ignores. Every other field is handled as
-// Kubernetes documents it.
-func FieldTable() string {
-	var refusals, ignorances strings.Builder
+// Field is a field of a pod, and what becomes of it on this node.
+type Field struct {
+	// Path is the field's JSON name from "spec" on, with [] where a list is entered. The
+	// fields of spec.containers[] stand for those of init containers as well.
+	Path string
+	// Use is honoured, refused or ignored.
+	Use string
+	// Values are those that a refusal is for; none means every value.
+	Values []string
+	// Text is what a refusal tells its user to do, or why a field is ignored.
+	Text string
+	// Except is what an honoured field may not ask for.
+	Except string
+}
+
+// Fields is every field of a pod, in the order of the API.
+func Fields() []Field {
+	out := make([]Field, 0, len(fieldRules))
 	for _, rule := range fieldRules {
-		switch {
-		case rule.use == ignored:
-			fmt.Fprintf(&ignorances, "| `%s` | %s |\n", rule.path, rule.text)
-		case rule.use == refused && rule.only == nil:
-			fmt.Fprintf(&refusals, "| `%s` | any | %s |\n", rule.path, rule.text)
-		case rule.use == refused:
-			fmt.Fprintf(&refusals, "| `%s` | `%s` | %s |\n", rule.path, strings.Join(rule.only, "`, `"), rule.text)
-		case rule.except != "":
-			fmt.Fprintf(&refusals, "| `%s` | in part | %s |\n", rule.path, rule.except)
+		f := Field{Path: rule.path, Use: rule.use.String(), Values: rule.only, Text: rule.text, Except: rule.except}
+		if rule.use == handled {
+			f.Text = ""
 		}
+		out = append(out, f)
 	}
-	return "Refused:\n\n| Field | Value | |\n|---|---|---|\n" + refusals.String() +
-		"\nIgnored:\n\n| Field | Why |\n|---|---|\n" + ignorances.String()
+	return out
 }
 
 // fields refuses the fields that the table calls refused, wherever they are set.
