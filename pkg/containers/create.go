@@ -82,6 +82,7 @@ func (r *runner) plan(set *volumes.Set, env podspec.Environment, imageUser strin
 	if err != nil {
 		return spec, nil, err
 	}
+	spec.Resources.CgroupParent = r.p.CgroupParent
 	if spec.User, err = podspec.User(r.p.Spec, r.spec, spec.User, imageUser); err != nil {
 		return spec, nil, &configError{err}
 	}

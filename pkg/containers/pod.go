@@ -38,6 +38,9 @@ type Pod struct {
 	// PIDNamespace is what containers of a pod with shareProcessNamespace join, in the
 	// engine's words, and "" for any other pod. It is set before a container is made.
 	PIDNamespace string
+	// CgroupParent is the control group that the containers' own ones are made in, "" for
+	// the engine's own choice. It is set before a container is made.
+	CgroupParent string
 }
 
 // Owner is what containers ask and tell of the pod's life.

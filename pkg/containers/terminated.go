@@ -10,6 +10,7 @@ import (
 
 	"github.com/containerd/containerd/log"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	v1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -22,7 +23,7 @@ const oomNotice = 500 * time.Millisecond
 // on its memory. An engine that learns of the reason only after the end leaves it
 // out: one of forty on a quiet machine (20.10).
 func (r *runner) confirmOOM(ctx context.Context, id string, state engine.State) engine.State {
-	if state.ExitCode != sigkilled || state.OOMKilled || state.StartedAt.IsZero() || r.spec.Resources.Limits.Memory().IsZero() {
+	if state.ExitCode != sigkilled || state.OOMKilled || state.StartedAt.IsZero() || memoryLimit(r.p.Spec, r.spec) == "" {
 		return state
 	}
 	killed, err := r.s.Engine.RanOutOfMemory(ctx, id, state.StartedAt, oomNotice)
@@ -31,6 +32,22 @@ func (r *runner) confirmOOM(ctx context.Context, id string, state engine.State) 
 	}
 	state.OOMKilled = killed
 	return state
+}
+
+// memoryLimit is the limit of a container in words, "" if it has none. What its pod as a
+// whole may use can be the reason as well.
+func memoryLimit(pod *v1.Pod, c *v1.Container) string {
+	limit := podspec.Limit(pod, c, v1.ResourceMemory)
+	switch whole := podspec.PodLimit(pod, v1.ResourceMemory); {
+	case limit.IsZero():
+		return ""
+	case whole.IsZero():
+		return limit.String()
+	case limit.Cmp(whole) == 0:
+		return whole.String() + ", for all containers of the pod together"
+	default:
+		return limit.String() + ", and " + whole.String() + " for all containers of the pod together"
+	}
 }
 
 // sigkilled is the exit code of a process that SIGKILL ended.
@@ -59,17 +76,17 @@ func (r *runner) terminatedState(state engine.State) v1.ContainerStateTerminated
 	case state.OOMKilled && state.ExitCode != 0:
 		end.Reason = "OOMKilled"
 		end.Message = "OOMKilled: the container used more memory than it may"
-		if limit := r.spec.Resources.Limits.Memory(); !limit.IsZero() {
-			end.Message += ", its limit is " + limit.String()
+		if limit := memoryLimit(r.p.Spec, r.spec); limit != "" {
+			end.Message += ", its limit is " + limit
 		}
 	case state.Error != "":
 		end.Reason = "StartError"
 		end.Message = state.Error
-	case state.ExitCode == sigkilled && !r.spec.Resources.Limits.Memory().IsZero():
+	case state.ExitCode == sigkilled && memoryLimit(r.p.Spec, r.spec) != "":
 		// One of forty again has no such event at all.
 		end.Reason = "Error"
-		end.Message = "the container was killed (SIGKILL); if it used more memory than its limit of " +
-			r.spec.Resources.Limits.Memory().String() + ", that is why"
+		end.Message = "the container was killed (SIGKILL), perhaps because it used more memory than it may: its limit is " +
+			memoryLimit(r.p.Spec, r.spec)
 	case state.ExitCode != 0:
 		end.Reason = "Error"
 	}

@@ -77,6 +77,12 @@ func (c *Client) SetSysctls(ctx context.Context, values map[string]string) error
 	return err
 }
 
+// MakeGroup makes the control group of the pod's containers and bounds it.
+func (c *Client) MakeGroup(ctx context.Context, g Group) error {
+	_, err := c.call(ctx, Request{Op: OpGroup, Group: &g})
+	return err
+}
+
 // Kill ends a process, its session and what these have started, at once.
 func (c *Client) Kill(ctx context.Context, pid int) error {
 	_, err := c.call(ctx, Request{Op: OpKill, PID: pid})

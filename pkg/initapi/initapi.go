@@ -31,6 +31,8 @@ const (
 	OpTunnel = "tunnel"
 	// OpTunnelState answers with the tunnel's state.
 	OpTunnelState = "tunnelState"
+	// OpGroup makes the control group of the pod's containers, or bounds it anew.
+	OpGroup = "group"
 )
 
 // Request is one call.
@@ -51,6 +53,17 @@ type Request struct {
 	// PID of OpKill leads a session; it is a process id inside the sandbox.
 	PID    int     `json:"pid,omitempty"`
 	Tunnel *Tunnel `json:"tunnel,omitempty"`
+	Group  *Group  `json:"group,omitempty"`
+}
+
+// GroupPath is the control group of the pod's containers, where OpGroup has made it, as
+// the engine names the parent of a container's group.
+const GroupPath = "/pod"
+
+// Group bounds all containers of the pod together; zero is no bound.
+type Group struct {
+	MemoryBytes int64 `json:"memoryBytes,omitempty"`
+	NanoCPUs    int64 `json:"nanoCPUs,omitempty"`
 }
 
 // Source is a file or folder that is opened step by step, each from the descriptor

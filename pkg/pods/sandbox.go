@@ -24,6 +24,12 @@ func (r *sandboxRun) fitSandbox(ctx context.Context) error {
 	if err := r.setSysctls(ctx); err != nil {
 		return err
 	}
+	if bounds, needed := podspec.GroupBounds(r.p.spec); needed {
+		if err := r.stay.Init.MakeGroup(ctx, initapi.Group{MemoryBytes: bounds.MemoryBytes, NanoCPUs: bounds.NanoCPUs}); err != nil {
+			return fmt.Errorf("spec.resources.limits: %w", err)
+		}
+		r.p.containers.CgroupParent = initapi.GroupPath
+	}
 	share := r.p.spec.Spec.ShareProcessNamespace
 	if share == nil || !*share {
 		return nil

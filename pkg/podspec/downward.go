@@ -98,7 +98,8 @@ func lines(m map[string]string) string {
 
 // Resource gives a limit or a request in units of the divisor, rounded up; the units
 // are cores and bytes where there is no divisor. An unset limit of CPU, memory or
-// storage is what the node has for pods, and an unset request is 0. own is the
+// storage is that of the pod as a whole, or what the node has for pods, and an unset
+// request is 0. own is the
 // container that asks, nil for a volume, which has to name one. The error says
 // which part of the reference has no answer.
 func (d Downward) Resource(ref *v1.ResourceFieldSelector, own *v1.Container) (string, error) {
@@ -116,7 +117,7 @@ func (d Downward) Resource(ref *v1.ResourceFieldSelector, own *v1.Container) (st
 	}
 	amount := c.Resources.Requests[name]
 	if kind == "limits" {
-		if amount = c.Resources.Limits[name]; amount.IsZero() {
+		if amount = Limit(d.Pod, c, name); amount.IsZero() {
 			amount = d.Allocatable[name]
 		}
 	}

@@ -23,15 +23,15 @@ const (
 // containerResources: limits in millicores and bytes, requests as weights, and
 // the OOM killer's preference by QoS class, all by kubelet's formulas.
 func containerResources(pod *v1.Pod, c *v1.Container) engine.Resources {
-	limits, requests := c.Resources.Limits, c.Resources.Requests
+	cpu, memory := Limit(pod, c, v1.ResourceCPU), Limit(pod, c, v1.ResourceMemory)
 	r := engine.Resources{
-		NanoCPUs:    limits.Cpu().MilliValue() * 1e6,
-		MemoryBytes: limits.Memory().Value(),
+		NanoCPUs:    cpu.MilliValue() * 1e6,
+		MemoryBytes: memory.Value(),
 		OOMScoreAdj: oomScore(pod, c),
 	}
-	milli := requests.Cpu().MilliValue()
+	milli := c.Resources.Requests.Cpu().MilliValue()
 	if milli == 0 {
-		milli = limits.Cpu().MilliValue()
+		milli = cpu.MilliValue()
 	}
 	// A container without a CPU request gets the least weight, as in kubelet.
 	r.CPUShares = cpuShares(milli)
@@ -65,13 +65,26 @@ func oomScore(pod *v1.Pod, c *v1.Container) int {
 	case guaranteed(pod):
 		return 0
 	}
-	return int(min(max(1000-1000*memory/nodeMemory, 3), 999))
+	return int(min(max(1000-1000*(memory+unclaimedMemory(pod))/nodeMemory, 3), 999))
+}
+
+// lists are the lists of resources that say which class a pod is of: those of the pod as a
+// whole where it has any, and otherwise those of each container, limits and then requests.
+func lists(pod *v1.Pod) [][2]v1.ResourceList {
+	if resource.IsPodLevelResourcesSet(pod) {
+		return [][2]v1.ResourceList{{pod.Spec.Resources.Limits, pod.Spec.Resources.Requests}}
+	}
+	var out [][2]v1.ResourceList
+	for _, c := range Containers(pod) {
+		out = append(out, [2]v1.ResourceList{c.Resources.Limits, c.Resources.Requests})
+	}
+	return out
 }
 
 // bestEffort is the class of a pod that asks for no CPU and no memory.
 func bestEffort(pod *v1.Pod) bool {
-	for _, c := range Containers(pod) {
-		for _, list := range []v1.ResourceList{c.Resources.Limits, c.Resources.Requests} {
+	for _, both := range lists(pod) {
+		for _, list := range both {
 			if !list.Cpu().IsZero() || !list.Memory().IsZero() {
 				return false
 			}
@@ -80,13 +93,13 @@ func bestEffort(pod *v1.Pod) bool {
 	return true
 }
 
-// guaranteed is the class of a pod whose containers all have limits of CPU and memory
-// that are also their requests.
+// guaranteed is the class of a pod that has limits of CPU and memory which are also its
+// requests, or whose containers all have.
 func guaranteed(pod *v1.Pod) bool {
-	for _, c := range Containers(pod) {
+	for _, both := range lists(pod) {
 		for _, name := range []v1.ResourceName{v1.ResourceCPU, v1.ResourceMemory} {
-			limit, limited := c.Resources.Limits[name]
-			request, requested := c.Resources.Requests[name]
+			limit, limited := both[0][name]
+			request, requested := both[1][name]
 			if !limited || limit.IsZero() || requested && limit.Cmp(request) != 0 {
 				return false
 			}
@@ -97,18 +110,18 @@ func guaranteed(pod *v1.Pod) bool {
 
 // Bounds of a pod's sandbox are the pod's as Kubernetes sums them up: all main containers
 // and sidecars together, or an init container with the sidecars before it, whichever is
-// more; and with them what the sandbox itself takes. Memory is bounded where every
-// container is.
+// more; or those of the pod as a whole, where it has such; and with them what the sandbox
+// itself takes. Memory is bounded where the pod or every container is.
 //
 // There is no quota of CPU time. Each container has its own, and one around them all
 // would hold up the engine inside with them, so that probes come late and logs wait.
 // The weight does for the others what a quota would.
 func Bounds(pod *v1.Pod) engine.Bounds {
-	requests := resource.PodRequests(withCPURequests(pod), resource.PodResourcesOptions{ExcludeOverhead: true})
+	requests := resource.PodRequests(withRequests(pod), resource.PodResourcesOptions{ExcludeOverhead: true})
 	out := engine.Bounds{CPUShares: cpuShares(min(requests.Cpu().MilliValue(), maxCPUs*1000) + engineMilliCPUs)}
 	containers := Containers(pod)
 	for _, c := range containers {
-		if c.Resources.Limits.Memory().IsZero() {
+		if limit := Limit(pod, &c, v1.ResourceMemory); limit.IsZero() {
 			return out
 		}
 	}
@@ -117,23 +130,5 @@ func Bounds(pod *v1.Pod) engine.Bounds {
 		return out // no host has it
 	}
 	out.MemoryBytes = limits.Memory().Value() + engineMemory + containerMemory*int64(len(containers))
-	return out
-}
-
-// withCPURequests is a pod in which a container that has a limit and no request
-// requests its limit, as API servers fill it in.
-func withCPURequests(pod *v1.Pod) *v1.Pod {
-	out := pod.DeepCopy()
-	for _, list := range [][]v1.Container{out.Spec.InitContainers, out.Spec.Containers} {
-		for i := range list {
-			r := &list[i].Resources
-			if limit, limited := r.Limits[v1.ResourceCPU]; limited && r.Requests.Cpu().IsZero() {
-				if r.Requests == nil {
-					r.Requests = v1.ResourceList{}
-				}
-				r.Requests[v1.ResourceCPU] = limit
-			}
-		}
-	}
 	return out
 }

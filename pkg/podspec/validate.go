@@ -14,6 +14,7 @@ func Validate(pod *v1.Pod, node Node) field.ErrorList {
 	f.identity(pod)
 	f.fields(pod)
 	f.pod(pod)
+	wholePod{f}.resources(pod)
 	f.dns(pod)
 	f.podSecurity(pod, node)
 	seen := map[string]bool{}

@@ -132,8 +132,6 @@ func TestRefuseFieldsOfThePod(t *testing.T) {
 			"spec.runtimeClassName: is not supported by this node; leave it out, devices come with the resources that a container asks for"},
 		{"resource claims", func(p *v1.Pod) { p.Spec.ResourceClaims = []v1.PodResourceClaim{{Name: "gpu"}} },
 			"spec.resourceClaims: dynamic resource allocation is not supported by this node; ask for devices in resources.limits"},
-		{"resources of the pod", func(p *v1.Pod) { p.Spec.Resources = &v1.ResourceRequirements{Limits: amounts("cpu", "1")} },
-			"spec.resources: resources of the pod as a whole are not supported by this node; set them on its containers"},
 		{"negative grace", func(p *v1.Pod) { p.Spec.TerminationGracePeriodSeconds = new(int64(-1)) },
 			"spec.terminationGracePeriodSeconds: -1 is not between 0 and 2147483647"},
 		{"endless grace", func(p *v1.Pod) { p.Spec.TerminationGracePeriodSeconds = new(int64(1) << 40) },

@@ -21,23 +21,28 @@ const minMemory = 6 << 20
 
 // resources checks the limits and requests of a container.
 func (f *faults) resources(c *v1.Container, at *field.Path) {
+	f.amounts(c.Resources, at)
+}
+
+// amounts checks limits and requests, of a container or of a pod as a whole.
+func (f *faults) amounts(r v1.ResourceRequirements, at *field.Path) {
 	for _, list := range []struct {
 		name   string
 		values v1.ResourceList
-	}{{"limits", c.Resources.Limits}, {"requests", c.Resources.Requests}} {
+	}{{"limits", r.Limits}, {"requests", r.Requests}} {
 		for _, name := range slices.Sorted(maps.Keys(list.values)) {
 			f.quantity(at.Child(list.name, string(name)), name, list.values[name])
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(c.Resources.Requests)) {
-		request := c.Resources.Requests[name]
-		limit, limited := c.Resources.Limits[name]
+	for _, name := range slices.Sorted(maps.Keys(r.Requests)) {
+		request := r.Requests[name]
+		limit, limited := r.Limits[name]
 		// Devices, which have a domain, must be equal, and pkg/gpu says so.
 		if limited && request.Cmp(limit) > 0 && !strings.Contains(string(name), "/") {
 			f.invalid(at.Child("requests", string(name)), "%s is more than the limit of %s", request.String(), limit.String())
 		}
 	}
-	memory, limited := c.Resources.Limits[v1.ResourceMemory]
+	memory, limited := r.Limits[v1.ResourceMemory]
 	if limited && memory.Sign() > 0 && memory.Value() < minMemory {
 		f.invalid(at.Child("limits", "memory"), "%s is less than the 6Mi that a container needs", memory.String())
 	}

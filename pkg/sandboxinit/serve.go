@@ -112,6 +112,8 @@ func (s *server) do(r initapi.Request, answer *initapi.Answer) error {
 		return err
 	case r.Op == initapi.OpKill && r.PID > 1:
 		return killSession(r.PID)
+	case r.Op == initapi.OpGroup && r.Group != nil:
+		return makeGroup(*r.Group)
 	}
 	return &initapi.Error{Kind: initapi.KindUnknown, Message: fmt.Sprintf("this sandbox knows no operation %q with these fields", r.Op)}
 }

@@ -69,6 +69,8 @@ var kubeTests = []struct {
 	{"resolver", kubeResolver},
 	{"hostPort", kubeHostPort},
 	{"resources", kubeResources},
+	{"resources of the pod", kubePodResources},
+	{"memory of the pod", kubePodMemory},
 	{"sandbox bounds", kubeSandboxBounds},
 	{"logs until delete", kubeLogsUntilDelete},
 	{"many lines", kubeManyLines},
