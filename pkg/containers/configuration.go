@@ -47,7 +47,7 @@ func (p *Pod) awaitMains(ctx context.Context, mains []*runner) error {
 	for {
 		wrong := ""
 		for _, r := range mains {
-			if p.Owner.FinishedBefore(r.spec.Name) == nil && r.showMistake(ctx) {
+			if p.finishedBefore(r.spec.Name) == nil && r.showMistake(ctx) {
 				wrong = cmp.Or(wrong, r.spec.Name)
 			}
 		}

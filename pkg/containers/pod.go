@@ -41,6 +41,11 @@ type Pod struct {
 	// CgroupParent is the control group that the containers' own ones are made in, "" for
 	// the engine's own choice. It is set before a container is made.
 	CgroupParent string
+
+	// restartAll ends the present run of all containers, see Everything. again says that
+	// it is not the first in the pod's sandbox.
+	restartAll context.CancelCauseFunc
+	again      bool
 }
 
 // Owner is what containers ask and tell of the pod's life.

@@ -2,7 +2,6 @@ package containers
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/containerd/containerd/log"
@@ -17,13 +16,8 @@ import (
 // restarts applies the container's own rules and policy, then the pod's. A
 // native sidecar always runs again, an init container only after a failure.
 func (r *runner) restarts(end v1.ContainerStateTerminated) bool {
-	for _, rule := range r.spec.RestartPolicyRules {
-		if codes := rule.ExitCodes; rule.Action == v1.ContainerRestartRuleActionRestart && codes != nil {
-			listed := slices.Contains(codes.Values, end.ExitCode)
-			if listed == (codes.Operator == v1.ContainerRestartRuleOnExitCodesOpIn) {
-				return true
-			}
-		}
+	if action(r.spec, end.ExitCode) != "" {
+		return true
 	}
 	policy := r.p.Spec.Spec.RestartPolicy
 	if r.spec.RestartPolicy != nil {

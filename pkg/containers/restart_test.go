@@ -49,3 +49,23 @@ func TestTrap4WeRestart(t *testing.T) {
 		})
 	}
 }
+
+// TestFirstRuleThatIsForACode decides, and a container for which all are restarted runs
+// again itself.
+func TestFirstRuleThatIsForACode(t *testing.T) {
+	all := restartOn(v1.ContainerRestartRuleOnExitCodesOpNotIn, 0, 3)
+	all.Action = v1.ContainerRestartRuleActionRestartAllContainers
+	pod := plainPod()
+	pod.Spec.RestartPolicy = v1.RestartPolicyNever
+	c := &pod.Spec.Containers[0]
+	c.RestartPolicyRules = []v1.ContainerRestartRule{restartOn(v1.ContainerRestartRuleOnExitCodesOpIn, 3, 4), all, {Action: all.Action}}
+	for code, want := range map[int32]struct{ all, again bool }{0: {}, 3: {again: true}, 4: {again: true}, 5: {true, true}} {
+		end := v1.ContainerStateTerminated{ExitCode: code}
+		if got := restartsAll(c, end); got != want.all {
+			t.Errorf("%d restarts all: %t", code, got)
+		}
+		if got := podFor(pod).runner(c, nil, nil).restarts(end); got != want.again {
+			t.Errorf("%d restarts: %t", code, got)
+		}
+	}
+}

@@ -20,7 +20,7 @@ import (
 // alone, because ctx ended.
 func (r *runner) run(ctx context.Context) (v1.ContainerStateTerminated, error) {
 	delays := RestartDelays{}
-	if end := r.p.Owner.FinishedBefore(r.spec.Name); end != nil {
+	if end := r.p.finishedBefore(r.spec.Name); end != nil {
 		r.p.Statuses.MarkFinished(r.spec.Name)
 		return *end, nil
 	}
@@ -28,6 +28,9 @@ func (r *runner) run(ctx context.Context) (v1.ContainerStateTerminated, error) {
 		end, err := r.runOnce(ctx)
 		if err != nil {
 			return end, err
+		}
+		if restartsAll(r.spec, end) {
+			return end, r.p.askForAll(ctx, r.spec.Name, end)
 		}
 		if r.init && !r.restarts(end) {
 			var repeats bool

@@ -18,7 +18,8 @@ type runner struct {
 	set     *Volumes
 	init    bool
 	attempt int
-	// resume says that an instance may exist from before a restart of docker-sd.
+	// resume says that an instance may exist from before a restart of docker-sd, or of all
+	// containers.
 	resume bool
 	// made says that this docker-sd made the instance, unsure that the engine died
 	// while it was told to start it.
@@ -33,7 +34,7 @@ type runner struct {
 // runner returns the runner of a container of the pod. s and set are nil where only the
 // container's rules are asked for.
 func (p *Pod) runner(c *v1.Container, s *Stay, set *Volumes) *runner {
-	r := &runner{p: p, spec: c, s: s, set: set, resume: s != nil && s.Found}
+	r := &runner{p: p, spec: c, s: s, set: set, resume: s != nil && (s.Found || p.again)}
 	if s != nil && s.Again {
 		statuses, _ := p.Statuses.Snapshot()
 		r.attempt = int(statuses[c.Name].RestartCount) + 1

@@ -42,6 +42,32 @@ func (r *sandboxRun) serve(ctx context.Context) error {
 	} else if err := r.volumes.Fill(r.makeReady(ctx)); err != nil {
 		return causeOr(ctx, err)
 	}
+	return r.rounds(ctx)
+}
+
+// rounds runs all containers, and once more whenever the end of one of them asks for that.
+func (r *sandboxRun) rounds(ctx context.Context) error {
+	all := r.p.containers.Everything(r.stay)
+	why, err := all.Interrupted(ctx)
+	for err == nil {
+		if why != nil {
+			if err = all.Again(ctx, why); err != nil {
+				break
+			}
+		}
+		round, cancel := all.Round(ctx)
+		err = r.round(round)
+		cancel(nil)
+		if ctx.Err() != nil || !errors.As(err, &why) {
+			break
+		}
+		err = nil
+	}
+	return causeOr(ctx, err)
+}
+
+// round runs all containers to their ends. ctx ends when they are to be started again.
+func (r *sandboxRun) round(ctx context.Context) error {
 	// Sidecars live until the main containers have ended, not longer.
 	var sidecars sync.WaitGroup
 	defer sidecars.Wait()

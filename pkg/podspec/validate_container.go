@@ -188,9 +188,8 @@ func (f *faults) restarts(c namedContainer) {
 		f.invalid(rules, "has %d entries, %d are possible", n, maxRestartRules)
 	}
 	for i, rule := range c.RestartPolicyRules {
-		if rule.Action != v1.ContainerRestartRuleActionRestartAllContainers { // which has its own refusal
-			f.oneOf(rules.Index(i).Child("action"), string(rule.Action), string(v1.ContainerRestartRuleActionRestart))
-		}
+		f.oneOf(rules.Index(i).Child("action"), string(rule.Action),
+			string(v1.ContainerRestartRuleActionRestart), string(v1.ContainerRestartRuleActionRestartAllContainers))
 		at, codes := rules.Index(i).Child("exitCodes"), rule.ExitCodes
 		if codes == nil {
 			f.invalid(at, "must be set")

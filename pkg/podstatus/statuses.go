@@ -83,6 +83,15 @@ func (s *Statuses) MarkFinished(container string) {
 	s.broadcast()
 }
 
+// Reopen changes the status of a container that may have been marked as finished and will
+// run again; edit must not block.
+func (s *Statuses) Reopen(container string, edit func(*v1.ContainerStatus)) {
+	s.mu.Lock()
+	delete(s.finished, container)
+	s.mu.Unlock()
+	s.Update(container, edit)
+}
+
 // MarkEnded marks the pod as ended; ending twice is harmless.
 func (s *Statuses) MarkEnded() {
 	s.mu.Lock()

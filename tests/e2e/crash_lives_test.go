@@ -240,6 +240,35 @@ func podRestarts(c *crashRun) {
 	c.gone(p)
 }
 
+// podRestartsWhole is the life of a pod of which one container has all restarted once.
+func podRestartsWhole(c *crashRun) {
+	script := func(name, then string) string {
+		return "echo " + name + " >>/marks/" + name + "; n=$(wc -l </marks/" + name + "); echo run $n; " + then
+	}
+	init, other := shell("init", script("init", "true")), shell("other", script("other", "test $n -ge 2 || sleep 100000"))
+	main := restartsAllOn(shell("main", script("main", "until test -e /marks/other; do usleep 20000; done; test $n -ge 2 || exit 42")), 42)
+	c.arm(c.point())
+	p := c.create(c.pod([]v1.Container{init}, []v1.Container{other, main}))
+	c.died(c.point())
+	c.resume()
+	c.find(p)
+	seen := p.waitPhase(v1.PodSucceeded)
+	for _, status := range append(seen.Containers, seen.InitContainers...) {
+		if status.RestartCount != 1 {
+			c.t.Errorf("restartCount of %s = %d, want 1", status.Name, status.RestartCount)
+		}
+		if got := p.logs(status.Name, logOptions{}); got != "run 2\n" {
+			c.t.Errorf("log of %s = %q", status.Name, got)
+		}
+		if got := p.logs(status.Name, logOptions{Previous: true}); got != "run 1\n" {
+			c.t.Errorf("previous log of %s = %q", status.Name, got)
+		}
+	}
+	c.checkMarks(map[string]int{"init": 2, "other": 2, "main": 2})
+	p.delete(5)
+	c.gone(p)
+}
+
 // sandboxIsLost is the life of a pod whose sandbox somebody removes. Its policy is
 // Always, so it starts over in another.
 func sandboxIsLost(c *crashRun) {

@@ -46,6 +46,7 @@ var kubeTests = []struct {
 	{"sidecar restarts", kubeSidecarRestarts},
 	{"restart back-off", kubeBackOff},
 	{"container restart rules", kubeRestartRules},
+	{"restart of all containers", kubeRestartAll},
 	{"postStart", kubePostStart},
 	{"failed postStart", kubeFailedPostStart},
 	{"preStop", kubePreStop},
