@@ -11,7 +11,6 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
@@ -114,7 +113,13 @@ func (r *runner) mistake(ctx context.Context) error {
 	if err != nil {
 		return nil // it is told by the container itself
 	}
-	_, _, err = r.plan(set, podspec.NewEnvironment(r.p.Spec, r.spec, r.p.Node, r.s.IP), user)
+	env, err := environment(ctx, r, set)
+	switch {
+	case err != nil && mayCome(r.p.Spec, r.spec):
+		return nil
+	case err == nil:
+		_, _, err = r.plan(set, env, user)
+	}
 	if wrong := (&configError{}); errors.As(err, &wrong) {
 		return wrong
 	}

@@ -40,7 +40,10 @@ func (r *runner) create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	env := podspec.NewEnvironment(r.p.Spec, r.spec, r.p.Node, r.s.IP)
+	env, err := environment(ctx, r, set)
+	if err != nil {
+		return "", err
+	}
 	if len(env.Skipped) > 0 && r.attempt == 0 {
 		log.G(ctx).WithField("container", r.spec.Name).WithField("names", env.Skipped).
 			Warn("variables without a value were left out: their source was not resolved")

@@ -84,9 +84,9 @@ func (p *Pod) Explain(message string) {
 }
 
 // target is where a container's probes and hooks find it. Their commands may refer to
-// the variables of the container, as its own command may.
+// the variables of the container, as its own command may, but for those from files.
 func (p *Pod) target(s *sandbox.Sandbox, c *v1.Container, id string) probes.Target {
-	env := podspec.NewEnvironment(p.Spec, c, p.Node, s.IP)
+	env := podspec.NewEnvironment(p.Spec, c, p.Node, s.IP, nil)
 	return probes.Target{
 		PodIP:     func() string { return s.IP },
 		Container: c,

@@ -10,7 +10,6 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 	v1 "k8s.io/api/core/v1"
@@ -153,7 +152,11 @@ func (r *runner) mountAgain(ctx context.Context) error {
 	if err != nil || r.made {
 		return err
 	}
-	_, planned, err := r.plan(set, podspec.NewEnvironment(r.p.Spec, r.spec, r.p.Node, r.s.IP), unknownUser)
+	env, err := environment(ctx, r, set)
+	if err != nil {
+		return err
+	}
+	_, planned, err := r.plan(set, env, unknownUser)
 	if err == nil {
 		_, err = r.mounts(ctx, planned)
 	}

@@ -59,6 +59,13 @@ func (c *Client) Pin(ctx context.Context, place string, source Source) (string, 
 	return answer.Path, err
 }
 
+// Read returns what is in a file of a volume, the source's SubPath, that has at most so
+// many bytes. ErrFailedPrecondition says that it is not there.
+func (c *Client) Read(ctx context.Context, source Source, most int64) ([]byte, error) {
+	answer, err := c.call(ctx, Request{Op: OpRead, Source: &source, Limit: most})
+	return answer.Data, err
+}
+
 // Tmpfs mounts a file system in memory.
 func (c *Client) Tmpfs(ctx context.Context, t Tmpfs) error {
 	_, err := c.call(ctx, Request{Op: OpTmpfs, Tmpfs: &t})

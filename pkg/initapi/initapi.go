@@ -31,6 +31,8 @@ const (
 	OpTunnel = "tunnel"
 	// OpTunnelState answers with the tunnel's state.
 	OpTunnelState = "tunnelState"
+	// OpRead answers with what is in a file.
+	OpRead = "read"
 	// OpGroup makes the control group of the pod's containers, or bounds it anew.
 	OpGroup = "group"
 )
@@ -41,7 +43,7 @@ type Request struct {
 	Op      string `json:"op"`
 	// Current, of OpStart, says that the host's images are those that the standby shares.
 	Current bool `json:"current,omitempty"`
-	// Source is what OpCheck and OpPin open.
+	// Source is what OpCheck, OpPin and OpRead open.
 	Source *Source `json:"source,omitempty"`
 	// Place names the private mount point of OpPin: CONTAINER/NUMBER.
 	Place  string            `json:"place,omitempty"`
@@ -54,6 +56,8 @@ type Request struct {
 	PID    int     `json:"pid,omitempty"`
 	Tunnel *Tunnel `json:"tunnel,omitempty"`
 	Group  *Group  `json:"group,omitempty"`
+	// Limit of OpRead in bytes: a file that has more is an error.
+	Limit int64 `json:"limit,omitempty"`
 }
 
 // GroupPath is the control group of the pod's containers, where OpGroup has made it, as
@@ -126,6 +130,8 @@ type Answer struct {
 	Usage *Usage `json:"usage,omitempty"`
 	// Tunnel is the answer to OpTunnelState.
 	Tunnel *TunnelState `json:"tunnel,omitempty"`
+	// Data is the answer to OpRead.
+	Data []byte `json:"data,omitempty"`
 }
 
 // Usage of a folder with all below it on its own file system: bytes of allocated blocks,

@@ -120,7 +120,7 @@ func FuzzPod(f *testing.F) {
 			if path := p.logs.Path(c.Name, false); filepath.Dir(path) != "/data/archive/"+string(pod.UID) {
 				t.Fatalf("log at %s", path)
 			}
-			env := podspec.NewEnvironment(pod, &c, config.Node, "10.0.0.2")
+			env := podspec.NewEnvironment(pod, &c, config.Node, "10.0.0.2", nil)
 			spec, err := podspec.Container(pod, &c, env, config.Node, "")
 			if err != nil {
 				t.Fatalf("validated, and then: %v", err)

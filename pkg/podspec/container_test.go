@@ -127,7 +127,7 @@ func TestContainerSpec(t *testing.T) {
 			c.edit(pod)
 			c.want(&want)
 			main := &pod.Spec.Containers[0]
-			got := containerSpec(pod, main, NewEnvironment(pod, main, testNode, testIP), testNode, testPID)
+			got := containerSpec(pod, main, NewEnvironment(pod, main, testNode, testIP, nil), testNode, testPID)
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
@@ -185,7 +185,7 @@ func TestRecordedPod(t *testing.T) {
 		t.Errorf("refused: %v", err)
 	}
 	main := &pod.Spec.Containers[0]
-	got := containerSpec(pod, main, NewEnvironment(pod, main, testNode, testIP), testNode, testPID)
+	got := containerSpec(pod, main, NewEnvironment(pod, main, testNode, testIP, nil), testNode, testPID)
 	want := plainSpec()
 	want.Name = pod.Namespace + "-" + string(pod.UID) + "-main"
 	want.Hostname = "myhost"

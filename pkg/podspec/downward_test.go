@@ -28,7 +28,7 @@ func TestUnsetLimits(t *testing.T) {
 		t.Run(c.resource+" "+c.divisor, func(t *testing.T) {
 			variable := resourceVar("V", "", c.resource, c.divisor)
 			main.Env = []v1.EnvVar{variable}
-			env := NewEnvironment(pod, main, node, testIP)
+			env := NewEnvironment(pod, main, node, testIP, nil)
 			if got, known := env.lookup("V"); !known || got != c.want {
 				t.Errorf("variable: %q, want %q", got, c.want)
 			}

@@ -21,13 +21,20 @@ type Environment struct {
 // Values are final and stay as they are: the Virtual Kubelet has expanded them, and sends
 // them in any order (protocol 5.1). Only where node.ExpandValues says that it does not,
 // $(NAME) in a value refers to variables earlier in the list, as in kubelet. What
-// the Virtual Kubelet left unresolved is resolved from the pod where it can be.
-func NewEnvironment(pod *v1.Pod, c *v1.Container, node Node, podIP string) Environment {
+// the Virtual Kubelet left unresolved is resolved from the pod where it can be, or from
+// files, which is the caller's to read.
+func NewEnvironment(pod *v1.Pod, c *v1.Container, node Node, podIP string, files FileValues) Environment {
 	env := Environment{values: map[string]string{}}
 	about := Downward{Pod: pod, IP: podIP, Allocatable: node.Allocatable}
-	for _, variable := range c.Env {
+	for i, variable := range c.Env {
 		value := variable.Value
 		switch {
+		case variable.ValueFrom != nil && variable.ValueFrom.FileKeyRef != nil:
+			read, known := files[i]
+			if !known {
+				continue
+			}
+			value = read
 		case variable.ValueFrom == nil && node.ExpandValues:
 			value = expand(value, env.lookup)
 		case variable.ValueFrom != nil:
@@ -50,6 +57,9 @@ func NewEnvironment(pod *v1.Pod, c *v1.Container, node Node, podIP string) Envir
 	}
 	return env
 }
+
+// TooLong is the first variable that no process could get, "" if there is none.
+func (e Environment) TooLong() string { return e.long }
 
 // lookup gives the value of a variable, false if there is none of that name.
 func (e Environment) lookup(name string) (string, bool) {

@@ -44,7 +44,7 @@ func TestValuesAreFinal(t *testing.T) {
 		want = append(want, name+"="+value)
 	}
 	main.Command, main.Args = []string{"$(B)"}, []string{"$(C)", "$$(A)", "$(A)"}
-	spec, err := Container(pod, main, NewEnvironment(pod, main, testNode, testIP), testNode, "")
+	spec, err := Container(pod, main, NewEnvironment(pod, main, testNode, testIP, nil), testNode, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +80,7 @@ func TestEnvironmentOfValues(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			pod := plainPod()
 			pod.Spec.Containers[0].Env = c.in
-			env := NewEnvironment(pod, &pod.Spec.Containers[0], expanding, "10.0.0.2")
+			env := NewEnvironment(pod, &pod.Spec.Containers[0], expanding, "10.0.0.2", nil)
 			if diff := cmp.Diff(c.want, env.list()); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
@@ -104,7 +104,7 @@ func TestEnvironmentLeavesOutWhatNobodyResolved(t *testing.T) {
 		{Name: "NOTHING", ValueFrom: &v1.EnvVarSource{}},
 		{Name: "B", Value: "$(A)$(CM)"},
 	}
-	env := NewEnvironment(pod, &pod.Spec.Containers[0], expanding, "10.0.0.2")
+	env := NewEnvironment(pod, &pod.Spec.Containers[0], expanding, "10.0.0.2", nil)
 	if diff := cmp.Diff([]string{"A=a", "B=a$(CM)"}, env.list()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -138,7 +138,7 @@ func TestEnvironmentOfPodFields(t *testing.T) {
 	} {
 		t.Run(path, func(t *testing.T) {
 			c := v1.Container{Env: append(literal("A", "a"), fieldVar("V", path))}
-			got := NewEnvironment(pod, &c, testNode, "10.0.0.2")
+			got := NewEnvironment(pod, &c, testNode, "10.0.0.2", nil)
 			if diff := cmp.Diff([]string{"A=a", "V=" + want}, got.list()); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
@@ -146,7 +146,7 @@ func TestEnvironmentOfPodFields(t *testing.T) {
 	}
 	for _, path := range []string{"", "metadata", "metadata.labels['", "metadata.labels['']x", "status.podIP.x"} {
 		t.Run("no field "+path, func(t *testing.T) {
-			got := NewEnvironment(pod, &v1.Container{Env: []v1.EnvVar{fieldVar("V", path)}}, testNode, "10.0.0.2")
+			got := NewEnvironment(pod, &v1.Container{Env: []v1.EnvVar{fieldVar("V", path)}}, testNode, "10.0.0.2", nil)
 			if diff := cmp.Diff([]string{"V"}, got.Skipped); diff != "" || len(got.list()) > 0 {
 				t.Errorf("got %v, skipped %v", got.list(), got.Skipped)
 			}
@@ -156,7 +156,7 @@ func TestEnvironmentOfPodFields(t *testing.T) {
 
 func TestEnvironmentBeforeTheAddressIsKnown(t *testing.T) {
 	c := v1.Container{Env: []v1.EnvVar{fieldVar("IP", "status.podIP"), fieldVar("HOST", "status.hostIP")}}
-	if got := NewEnvironment(plainPod(), &c, testNode, "").Skipped; !cmp.Equal(got, []string{"IP", "HOST"}) {
+	if got := NewEnvironment(plainPod(), &c, testNode, "", nil).Skipped; !cmp.Equal(got, []string{"IP", "HOST"}) {
 		t.Errorf("skipped %v", got)
 	}
 }
@@ -185,7 +185,7 @@ func TestEnvironmentOfResources(t *testing.T) {
 		"request that is not set is none": {resourceVar("V", "init", "requests.memory", ""), "0"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := NewEnvironment(pod, &v1.Container{Name: "main", Resources: pod.Spec.Containers[0].Resources, Env: []v1.EnvVar{c.variable}}, testNode, "")
+			got := NewEnvironment(pod, &v1.Container{Name: "main", Resources: pod.Spec.Containers[0].Resources, Env: []v1.EnvVar{c.variable}}, testNode, "", nil)
 			if diff := cmp.Diff([]string{"V=" + c.want}, got.list()); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
@@ -197,7 +197,7 @@ func TestEnvironmentOfResources(t *testing.T) {
 		"no kind":           resourceVar("V", "", "cpu", ""),
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := NewEnvironment(pod, &v1.Container{Name: "main", Env: []v1.EnvVar{variable}}, testNode, "")
+			got := NewEnvironment(pod, &v1.Container{Name: "main", Env: []v1.EnvVar{variable}}, testNode, "", nil)
 			if len(got.list()) > 0 || !cmp.Equal(got.Skipped, []string{"V"}) {
 				t.Errorf("got %v, skipped %v", got.list(), got.Skipped)
 			}
@@ -206,7 +206,7 @@ func TestEnvironmentOfResources(t *testing.T) {
 }
 
 func TestExpandAllKeepsNoCommand(t *testing.T) {
-	env := NewEnvironment(plainPod(), &v1.Container{Env: literal("A", "two words")}, testNode, "")
+	env := NewEnvironment(plainPod(), &v1.Container{Env: literal("A", "two words")}, testNode, "", nil)
 	if got := env.Expand(nil); got != nil {
 		t.Errorf("got %v for no command, which must leave the image's", got)
 	}

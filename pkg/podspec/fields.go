@@ -126,7 +126,7 @@ var fieldRules = []fieldRule{
 		text: "the Virtual Kubelet has resolved it; a variable that arrives unresolved is left out, with a warning in the log"},
 	{path: "spec.containers[].env[].valueFrom.secretKeyRef", use: ignored,
 		text: "the Virtual Kubelet has resolved it; a variable that arrives unresolved is left out, with a warning in the log"},
-	{path: "spec.containers[].env[].valueFrom.fileKeyRef", use: refused, text: "is not supported by this node; read the file in the command of the container"},
+	{path: "spec.containers[].env[].valueFrom.fileKeyRef", use: handled, text: "pkg/podspec, pkg/containers"},
 	{path: "spec.containers[].resources.limits", use: handled, text: "pkg/podspec, pkg/gpu", except: "hugepages-*, memory below 6Mi"},
 	{path: "spec.containers[].resources.requests", use: handled, text: "pkg/podspec, pkg/gpu", except: "hugepages-*, more than the limit"},
 	{path: "spec.containers[].resources.claims", use: refused, text: "dynamic resource allocation is not supported by this node; ask for devices in resources.limits"},

@@ -24,6 +24,7 @@ func (f *faults) container(pod *v1.Pod, node Node, c namedContainer) {
 	}
 	f.oneOf(c.at.Child("imagePullPolicy"), string(c.ImagePullPolicy), string(v1.PullAlways), string(v1.PullIfNotPresent), string(v1.PullNever), "")
 	f.process(pod, node, c)
+	f.fileKeys(pod, c)
 	f.oneOf(c.at.Child("terminationMessagePolicy"), string(c.TerminationMessagePolicy),
 		string(v1.TerminationMessageReadFile), string(v1.TerminationMessageFallbackToLogsOnError), "")
 	if file := c.TerminationMessagePath; file != "" && (!path.IsAbs(file) || path.Clean(file) != file || file == "/") {
@@ -86,7 +87,7 @@ func wordsOf(c namedContainer) []words {
 // of references can stand for gigabytes.
 func (f *faults) sizes(pod *v1.Pod, node Node, c namedContainer) {
 	const rule = "longer than Linux allows: 128 KiB for one variable or argument, 6 MiB for all of a container"
-	env := NewEnvironment(pod, c.Container, node, "")
+	env := NewEnvironment(pod, c.Container, node, "", nil)
 	if env.long != "" {
 		f.invalid(c.at.Child("env"), "%s makes them "+rule, shown(env.long))
 		return

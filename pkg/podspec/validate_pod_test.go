@@ -194,7 +194,9 @@ func TestRefuseContainers(t *testing.T) {
 			`spec.containers[0].env[0].name: A\nB must be printable ASCII without an equals sign`},
 		{"variable from a file", withMain(func(c *v1.Container) {
 			c.Env = []v1.EnvVar{{Name: "A"}, {Name: "B", ValueFrom: &v1.EnvVarSource{FileKeyRef: &v1.FileKeySelector{VolumeName: "v"}}}}
-		}), "spec.containers[0].env[1].valueFrom.fileKeyRef: is not supported by this node; read the file in the command of the container"},
+		}), "spec.containers[0].env[1].valueFrom.fileKeyRef.volumeName: v is not an emptyDir volume of the pod; " +
+			"spec.containers[0].env[1].valueFrom.fileKeyRef.path: an empty value is not a relative path without ..; " +
+			"spec.containers[0].env[1].valueFrom.fileKeyRef.key: an empty value must be printable ASCII without an equals sign"},
 		{"message policy", withMain(func(c *v1.Container) { c.TerminationMessagePolicy = "Logs" }),
 			`spec.containers[0].terminationMessagePolicy: Logs is none of File, FallbackToLogsOnError`},
 		{"message path", withMain(func(c *v1.Container) { c.TerminationMessagePath = "message" }),

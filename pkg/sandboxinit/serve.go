@@ -112,6 +112,10 @@ func (s *server) do(r initapi.Request, answer *initapi.Answer) error {
 		return err
 	case r.Op == initapi.OpKill && r.PID > 1:
 		return killSession(r.PID)
+	case r.Op == initapi.OpRead && r.Source != nil:
+		var err error
+		answer.Data, err = read(*r.Source, r.Limit)
+		return err
 	case r.Op == initapi.OpGroup && r.Group != nil:
 		return makeGroup(*r.Group)
 	}

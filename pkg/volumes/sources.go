@@ -118,6 +118,16 @@ func (s *Set) Checks() ([]Check, error) {
 	return out, nil
 }
 
+// File describes a file in an emptyDir of the pod for the sandbox's init. false says that
+// no container mounts the volume, so that nothing is in it.
+func (s *Set) File(name, path string) (initapi.Source, bool) {
+	v, ok := s.volumes[name]
+	if !ok || v.kind != kindEmptyDir {
+		return initapi.Source{}, false
+	}
+	return initapi.Source{Roots: []initapi.Root{root(s.root)}, Path: v.folder, NoCreate: true, SubPath: path}, true
+}
+
 // open describes a whole volume for the sandbox's init.
 func (s *Set) open(v *volume) (initapi.Source, error) {
 	switch v.kind {

@@ -35,6 +35,8 @@ var kubeTests = []struct {
 	{"emptyDir propagation", kubeEmptyDirPropagation},
 	{"configMap and secret", kubePayloads},
 	{"projected and downwardAPI", kubeProjected},
+	{"variables from files", kubeEnvFile},
+	{"mistakes of files of variables", kubeEnvFileMistakes},
 	{"secrets on the host", kubeSecretsOnHost},
 	{"hostPath types", kubeHostPathTypes},
 	{"hostPath mistakes", kubeHostPathMistakes},
