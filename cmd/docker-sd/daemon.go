@@ -359,7 +359,7 @@ func (d *daemon) podsConfig(info engine.Info) pods.Config {
 	return pods.Config{Dir: s.DataRootFolder, MaxPods: s.MaxPods, Tombstones: s.TombstonePeriod, Volumes: policy,
 		Node: podspec.Node{PrivilegedSandbox: s.SandboxPrivileged, AllowPrivileged: s.AllowPrivilegedPods, Capabilities: sandbox.Capabilities,
 			TrustAnnotations: s.TrustedAnnotationFlags, ExpandValues: s.ExpandEnvironmentValues, UnsafeSysctls: s.AllowedUnsafeSysctls,
-			HostNetworkIsSandbox: s.HostNetworkIsSandbox, CPUs: info.CPUs, Allocatable: policy.Allocatable,
+			HostNetworkIsSandbox: s.HostNetworkIsSandbox, SeccompRoot: s.SeccompProfileRoot, CPUs: info.CPUs, Allocatable: policy.Allocatable,
 			Log: engine.LogLimits{MaxBytes: s.ContainerLogMaxSize, MaxFiles: s.ContainerLogMaxFiles}},
 		Measure: measure, Observer: d.observer.tell}
 }

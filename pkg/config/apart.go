@@ -38,6 +38,9 @@ func (c Config) Places() []Place {
 	if network, address := c.Listen(); network == "unix" {
 		out = append(out, Place{address, "docker-sd's own socket"})
 	}
+	if c.SeccompProfileRoot != "" {
+		out = append(out, Place{c.SeccompProfileRoot, "the seccomp profiles that pods may name"})
+	}
 	for _, file := range []string{c.Access.TokenFile, c.Access.KeyFile} {
 		if file != "" {
 			out = append(out, Place{file, "a secret of docker-sd's own"})

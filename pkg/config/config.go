@@ -177,6 +177,9 @@ type Config struct {
 	// AllowedUnsafeSysctls are names of sysctls, or patterns that end with *, that pods
 	// may set beside the safe ones.
 	AllowedUnsafeSysctls []string
+	// SeccompProfileRoot is the folder of the profiles that pods may name (type Localhost);
+	// absolute and cleaned, or "" for none.
+	SeccompProfileRoot string
 	// HostNetworkIsSandbox lets hostNetwork mean the network of the pod's sandbox.
 	HostNetworkIsSandbox bool
 	// ExpandEnvironmentValues expands $(NAME) in values of variables, for a Virtual

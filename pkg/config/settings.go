@@ -94,6 +94,7 @@ func (c *Config) settings() []setting {
 		{"AllowPrivilegedPods", "", &c.AllowPrivilegedPods},
 		{"TrustedAnnotationFlags", "", &c.TrustedAnnotationFlags},
 		{"AllowedUnsafeSysctls", "", &c.AllowedUnsafeSysctls},
+		{"SeccompProfileRoot", "", &c.SeccompProfileRoot},
 		{"HostNetworkIsSandbox", "", &c.HostNetworkIsSandbox},
 		{"ExpandEnvironmentValues", "", &c.ExpandEnvironmentValues},
 		{"MaxPods", "", &c.MaxPods},

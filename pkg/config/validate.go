@@ -228,6 +228,9 @@ func (c Config) validatePaths() error {
 	if c.GPU.LibraryPath != "" {
 		entries = append(entries, entry{"GPULibraryPath", c.GPU.LibraryPath})
 	}
+	if c.SeccompProfileRoot != "" {
+		entries = append(entries, entry{"SeccompProfileRoot", c.SeccompProfileRoot})
+	}
 	for _, path := range c.GPU.CDISpecDirs {
 		entries = append(entries, entry{"CDISpecDirs", path})
 	}

@@ -27,7 +27,7 @@ func (r *runner) awaitConfigured(ctx context.Context, wrong *configError) error 
 	}
 	r.resume, r.refetch = true, true
 	r.p.Statuses.Update(r.spec.Name, func(s *v1.ContainerStatus) {
-		s.State = podstatus.Waiting(podstatus.ReasonConfig, wrong.Error())
+		s.State = podstatus.Waiting(cmp.Or(wrong.reason, podstatus.ReasonConfig), wrong.Error())
 	})
 	return retry.Pause(ctx, configAgain)
 }

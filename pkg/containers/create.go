@@ -20,7 +20,11 @@ import (
 // configError says that a container cannot be made as its pod describes it, because of
 // its image, its variables or what is in a volume. As with kubelet, that is no end of the
 // container: it waits, and is tried again.
-type configError struct{ err error }
+type configError struct {
+	err error
+	// reason is kubelet's word for it, "" for that of a mistake in the configuration.
+	reason string
+}
 
 // Error is for the pod's owner.
 func (e *configError) Error() string { return e.err.Error() }
@@ -57,6 +61,9 @@ func (r *runner) create(ctx context.Context) (string, error) {
 	if err := r.completeGroups(ctx, &spec, image); err != nil {
 		return "", err
 	}
+	if err := confine(&spec, r.p.Spec, r.spec, r.p.Node.SeccompRoot); err != nil {
+		return "", err
+	}
 	if spec.Mounts, err = r.mounts(ctx, planned); err != nil {
 		return "", err
 	}
@@ -87,11 +94,11 @@ func (r *runner) plan(set *volumes.Set, env podspec.Environment, imageUser strin
 	}
 	spec.Resources.CgroupParent = r.p.CgroupParent
 	if spec.User, err = podspec.User(r.p.Spec, r.spec, spec.User, imageUser); err != nil {
-		return spec, nil, &configError{err}
+		return spec, nil, &configError{err: err}
 	}
 	planned, err := set.Mounts(r.spec, env.ExpandStrict)
 	if errdefs.IsInvalidArgument(err) {
-		err = &configError{err}
+		err = &configError{err: err}
 	}
 	return spec, planned, err
 }
@@ -108,7 +115,7 @@ func (r *runner) mounts(ctx context.Context, planned []volumes.Mount) ([]engine.
 			if m.Source, err = r.s.Init.Pin(ctx, place, *m.Open); err != nil {
 				err = fmt.Errorf("container %q volumeMounts[%d] %q: %s %w", r.spec.Name, i, m.Target, m.Volume, err)
 				if m.Open.SubPath != "" && !errdefs.IsUnavailable(err) {
-					err = &configError{err}
+					err = &configError{err: err}
 				}
 				return nil, err
 			}

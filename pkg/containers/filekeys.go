@@ -21,7 +21,7 @@ func environment(ctx context.Context, r *runner, set *volumes.Set) (podspec.Envi
 	}
 	env := podspec.NewEnvironment(r.p.Spec, r.spec, r.p.Node, r.s.IP, files)
 	if len(files) > 0 && env.TooLong() != "" {
-		return env, &configError{fmt.Errorf("container %s: variable %s makes the variables longer than Linux allows", r.spec.Name, env.TooLong())}
+		return env, &configError{err: fmt.Errorf("container %s: variable %s makes the variables longer than Linux allows", r.spec.Name, env.TooLong())}
 	}
 	return env, nil
 }
@@ -45,7 +45,7 @@ func fileValues(ctx context.Context, r *runner, set *volumes.Set) (podspec.FileV
 		case errdefs.IsUnavailable(err) || ctx.Err() != nil:
 			return nil, err
 		case ref.Optional == nil || !*ref.Optional || !errdefs.IsFailedPrecondition(err):
-			return nil, &configError{fmt.Errorf("container %s: variable %s: file %s of volume %s %w", r.spec.Name, variable.Name, ref.Path, ref.VolumeName, err)}
+			return nil, &configError{err: fmt.Errorf("container %s: variable %s: file %s of volume %s %w", r.spec.Name, variable.Name, ref.Path, ref.VolumeName, err)}
 		}
 	}
 	return out, nil

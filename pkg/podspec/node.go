@@ -22,6 +22,8 @@ type Node struct {
 	// UnsafeSysctls that pods may set beside the safe ones: names, or patterns that end
 	// with *. None that belongs to the whole machine is allowed by them.
 	UnsafeSysctls []string
+	// SeccompRoot is the folder of seccomp profiles of type Localhost, "" if there are none.
+	SeccompRoot string
 	// HostNetworkIsSandbox lets hostNetwork mean the network of the pod's sandbox.
 	HostNetworkIsSandbox bool
 	// ExpandValues expands $(NAME) in the values of variables: the operator says that his

@@ -2,6 +2,7 @@ package podspec
 
 import (
 	"cmp"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,17 +38,43 @@ func (f *faults) security(pod *v1.Pod, node Node, c namedContainer) {
 	if ptr.Deref(own.ProcMount, "") == v1.UnmaskedProcMount && !node.PrivilegedSandbox {
 		f.forbid(at.Child("procMount"), "Unmasked would let the container write the kernel settings of this host")
 	}
-	f.profiles(at, own.SeccompProfile, own.AppArmorProfile)
+	f.profiles(at, own.SeccompProfile, own.AppArmorProfile, node)
 }
 
-// profiles refuses profiles that are files of a node.
-func (f *faults) profiles(at *field.Path, seccomp *v1.SeccompProfile, apparmor *v1.AppArmorProfile) {
-	if seccomp != nil && seccomp.Type == v1.SeccompProfileTypeLocalhost {
-		f.forbid(at.Child("seccompProfile"), "Localhost profiles are not available on this node")
+// profiles checks profiles that are files of a node.
+func (f *faults) profiles(at *field.Path, seccomp *v1.SeccompProfile, apparmor *v1.AppArmorProfile, node Node) {
+	if seccomp != nil {
+		checkSeccomp(f, at.Child("seccompProfile"), seccomp, node)
 	}
 	if apparmor != nil && apparmor.Type == v1.AppArmorProfileTypeLocalhost {
-		f.forbid(at.Child("appArmorProfile"), "Localhost profiles are not available on this node")
+		f.forbid(at.Child("appArmorProfile"), "Localhost is not possible on this node: the engine of a sandbox has no AppArmor, "+
+			"and the operator chooses the profile of the sandbox")
 	}
+}
+
+// checkSeccomp checks a seccomp profile as the Kubernetes API does.
+func checkSeccomp(f *faults, at *field.Path, profile *v1.SeccompProfile, node Node) {
+	name, at := ptr.Deref(profile.LocalhostProfile, ""), at.Child("localhostProfile")
+	switch {
+	case profile.Type != v1.SeccompProfileTypeLocalhost && profile.LocalhostProfile != nil:
+		f.invalid(at, "can be set with type Localhost only")
+	case profile.Type != v1.SeccompProfileTypeLocalhost:
+	case node.SeccompRoot == "":
+		f.forbid(at, "this node has no profiles of its own: ask its operator for SeccompProfileRoot")
+	case name == "" || path.IsAbs(name) || slices.Contains(strings.Split(name, "/"), "..") || strings.ContainsRune(name, 0):
+		f.invalid(at, "%s is not a relative path without ..", shown(name))
+	}
+}
+
+// SeccompFile is the profile of type Localhost that a container has, below the node's
+// folder of them, "" if it has none. As with kubelet, a privileged container has none.
+func SeccompFile(pod *v1.Pod, c *v1.Container) string {
+	own, shared := contexts(pod, c)
+	profile := cmp.Or(own.SeccompProfile, shared.SeccompProfile)
+	if profile == nil || profile.Type != v1.SeccompProfileTypeLocalhost || ptr.Deref(own.Privileged, false) {
+		return ""
+	}
+	return ptr.Deref(profile.LocalhostProfile, "")
 }
 
 // secure applies the pod's and the container's security context; the

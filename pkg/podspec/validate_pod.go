@@ -127,6 +127,6 @@ func (f *faults) podSecurity(pod *v1.Pod, node Node) {
 	}
 	f.oneOf(at.Child("supplementalGroupsPolicy"), string(ptr.Deref(shared.SupplementalGroupsPolicy, "")),
 		string(v1.SupplementalGroupsPolicyMerge), string(v1.SupplementalGroupsPolicyStrict), "")
-	f.profiles(at, shared.SeccompProfile, shared.AppArmorProfile)
+	f.profiles(at, shared.SeccompProfile, shared.AppArmorProfile, node)
 	f.sysctls(shared.Sysctls, node)
 }

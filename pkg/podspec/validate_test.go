@@ -108,11 +108,11 @@ func TestValidateSecurity(t *testing.T) {
 			withSecurity(v1.SecurityContext{Capabilities: &v1.Capabilities{Add: []v1.Capability{"SYS_PTRACE"}}})(p)
 		}, "spec.containers[0].securityContext.capabilities.add[0]: SYS_PTRACE is not available on this node"},
 		{"seccomp of the pod", withPodSecurity(v1.PodSecurityContext{SeccompProfile: local}),
-			"spec.securityContext.seccompProfile: Localhost profiles are not available on this node"},
+			"spec.securityContext.seccompProfile.localhostProfile: this node has no profiles of its own: ask its operator for SeccompProfileRoot"},
 		{"seccomp of an init container", withInit(func(c *v1.Container) { c.SecurityContext = &v1.SecurityContext{SeccompProfile: local} }),
-			"spec.initContainers[0].securityContext.seccompProfile: Localhost profiles are not available on this node"},
+			"spec.initContainers[0].securityContext.seccompProfile.localhostProfile: this node has no profiles of its own: ask its operator for SeccompProfileRoot"},
 		{"AppArmor", withSecurity(v1.SecurityContext{AppArmorProfile: &v1.AppArmorProfile{Type: v1.AppArmorProfileTypeLocalhost}}),
-			"spec.containers[0].securityContext.appArmorProfile: Localhost profiles are not available on this node"},
+			"spec.containers[0].securityContext.appArmorProfile: Localhost is not possible on this node: the engine of a sandbox has no AppArmor, and the operator chooses the profile of the sandbox"},
 	})
 }
 
@@ -149,5 +149,31 @@ func TestRefusalsAreSteady(t *testing.T) {
 				t.Errorf("%d sentences, one would do:\n%s", len(different), strings.Join(different, "\n"))
 			}
 		})
+	}
+}
+
+// TestLocalhostProfiles: where the node has a folder of them, a name has to stay below it.
+func TestLocalhostProfiles(t *testing.T) {
+	node := testNode
+	node.SeccompRoot = "/profiles"
+	const at = "spec.containers[0].securityContext.seccompProfile.localhostProfile: "
+	for _, c := range []struct {
+		kind v1.SeccompProfileType
+		name *string
+		want string
+	}{
+		{"Localhost", new("a/b.json"), ""},
+		{"Localhost", nil, at + "an empty value is not a relative path without .."},
+		{"Localhost", new(""), at + "an empty value is not a relative path without .."},
+		{"Localhost", new("/etc/x"), at + "/etc/x is not a relative path without .."},
+		{"Localhost", new("a/../../x"), at + "a/../../x is not a relative path without .."},
+		{"RuntimeDefault", new("a"), at + "can be set with type Localhost only"},
+		{"RuntimeDefault", nil, ""},
+	} {
+		pod := plainPod()
+		withSecurity(v1.SecurityContext{SeccompProfile: &v1.SeccompProfile{Type: c.kind, LocalhostProfile: c.name}})(pod)
+		if err := Refusal(Validate(pod, node)); sentence(err) != c.want {
+			t.Errorf("got %v, want %s", err, c.want)
+		}
 	}
 }

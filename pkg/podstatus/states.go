@@ -14,6 +14,7 @@ const (
 	ReasonCrashLoop    = "CrashLoopBackOff"
 	ReasonUnknown      = "ContainerStatusUnknown"
 	ReasonConfig       = "CreateContainerConfigError"
+	ReasonCreate       = "CreateContainerError"
 )
 
 // Waiting is the state of a container that waits. Reason is one of those above, or one of

@@ -66,6 +66,7 @@ var kubeTests = []struct {
 	{"configuration mistakes", kubeMistakes},
 	{"configuration mistake that is mended", kubeMendedMistake},
 	{"capabilities and filters", kubeCapabilities},
+	{"seccomp profiles of the node", kubeSeccompProfiles},
 	{"privileged is bounded", kubePrivileged},
 	{"sysctls", kubeSysctls},
 	{"names", kubeNames},
@@ -96,6 +97,7 @@ func TestKube(t *testing.T) {
 	if err := os.Mkdir(claim, 0o755); err != nil {
 		t.Fatal(err)
 	}
+	d.settings["SeccompProfileRoot"] = filepath.Join(d.dir, profilesFolder)
 	d.settings["PersistentVolumeClaims"] = map[string]string{"default/named": claim, "anywhere": claim}
 	if err := d.writeConfig(); err != nil {
 		t.Fatal(err)
