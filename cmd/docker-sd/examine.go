@@ -248,6 +248,9 @@ func (p *examination) hostPaths(info engine.Info) []preflight.Line {
 	for _, path := range outermost(paths) {
 		lines = append(lines, preflight.HostPath(path, why[path], propagation(path) != ""))
 	}
+	if root := p.settings.SeccompProfileRoot; root != "" {
+		lines = append(lines, preflight.Profiles(root))
+	}
 	return lines
 }
 

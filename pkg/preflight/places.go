@@ -223,6 +223,16 @@ func TrustedFlags() Line {
 		"TrustedAnnotationFlags is on: every user who may create a pod may take capabilities, root and real-time priority in its sandbox, whatever Pod Security Admission says")
 }
 
+// Profiles judges the folder of seccomp profiles that pods may name.
+func Profiles(path string) Line {
+	const name = "seccomp profiles"
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return warn(name, "make the folder, or leave SeccompProfileRoot out", "SeccompProfileRoot cannot be read, containers with a profile of type Localhost wait: %v", err)
+	}
+	return ok(name, "%s has %d entries", path, len(entries))
+}
+
 // HostPath judges a folder of the host that pods may use.
 func HostPath(path, why string, shared bool) Line {
 	const name = "host path"

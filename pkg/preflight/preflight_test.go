@@ -262,9 +262,11 @@ func TestPort(t *testing.T) {
 
 func TestHostPath(t *testing.T) {
 	holds(t, map[string]judged{
-		"there":      {preflight.HostPath(t.TempDir(), "HostPathPrefixes", true), preflight.OK, "is there"},
-		"not shared": {preflight.HostPath(t.TempDir(), "HostPathPrefixes", false), preflight.Warn, "later does not show"},
-		"missing":    {preflight.HostPath("/not/there", "HostPathPrefixes", true), preflight.Warn, "are refused"},
+		"there":       {preflight.HostPath(t.TempDir(), "HostPathPrefixes", true), preflight.OK, "is there"},
+		"not shared":  {preflight.HostPath(t.TempDir(), "HostPathPrefixes", false), preflight.Warn, "later does not show"},
+		"profiles":    {preflight.Profiles(t.TempDir()), preflight.OK, "0 entries"},
+		"no profiles": {preflight.Profiles("/none/such"), preflight.Warn, "cannot be read"},
+		"missing":     {preflight.HostPath("/not/there", "HostPathPrefixes", true), preflight.Warn, "are refused"},
 	})
 }
 
