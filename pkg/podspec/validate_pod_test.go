@@ -131,7 +131,7 @@ func TestRefuseFieldsOfThePod(t *testing.T) {
 		{"runtime class", func(p *v1.Pod) { p.Spec.RuntimeClassName = new("nvidia") },
 			"spec.runtimeClassName: is not supported by this node; leave it out, devices come with the resources that a container asks for"},
 		{"resource claims", func(p *v1.Pod) { p.Spec.ResourceClaims = []v1.PodResourceClaim{{Name: "gpu"}} },
-			"spec.resourceClaims: dynamic resource allocation is not supported by this node; ask for devices in resources.limits"},
+			"spec.resourceClaims: is not possible on this node: interLink does not send the devices that were allocated to a claim; ask for devices in resources.limits"},
 		{"negative grace", func(p *v1.Pod) { p.Spec.TerminationGracePeriodSeconds = new(int64(-1)) },
 			"spec.terminationGracePeriodSeconds: -1 is not between 0 and 2147483647"},
 		{"endless grace", func(p *v1.Pod) { p.Spec.TerminationGracePeriodSeconds = new(int64(1) << 40) },
@@ -315,7 +315,7 @@ func TestRefuseResources(t *testing.T) {
 		{"what is no resource", withResources(nil, amounts("gpu", "1")),
 			"spec.containers[0].resources.requests.gpu: is not a resource of a container; there are cpu, memory, ephemeral-storage and devices"},
 		{"claims", withMain(func(c *v1.Container) { c.Resources.Claims = []v1.ResourceClaim{{Name: "gpu"}} }),
-			"spec.containers[0].resources.claims: dynamic resource allocation is not supported by this node; ask for devices in resources.limits"},
+			"spec.containers[0].resources.claims: is not possible on this node: interLink does not send the devices that were allocated to a claim; ask for devices in resources.limits"},
 	})
 }
 

@@ -54,7 +54,7 @@ func (f *faults) quantity(at *field.Path, name v1.ResourceName, q resource.Quant
 	case q.Sign() < 0:
 		f.invalid(at, "%s is negative", q.String())
 	case strings.HasPrefix(string(name), v1.ResourceHugePagesPrefix) && !q.IsZero():
-		f.forbid(at, "huge pages are not supported by this node")
+		f.forbid(at, "sandboxes of this node have no huge pages; leave it out")
 	case name == v1.ResourceCPU && q.CmpInt64(maxCPUs) > 0,
 		(name == v1.ResourceMemory || name == v1.ResourceEphemeralStorage) && q.CmpInt64(maxBytes) > 0:
 		f.invalid(at, "%s is more than any machine has", q.String())

@@ -45,7 +45,7 @@ func TestValidatePod(t *testing.T) {
 		{"working directory", withMain(func(c *v1.Container) { c.WorkingDir = "srv" }), `spec.containers[0].workingDir: srv is not an absolute path`},
 		{"negative amount", withResources(amounts("memory", "-1Gi"), nil), "spec.containers[0].resources.limits.memory: -1Gi is negative"},
 		{"negative request", withResources(nil, amounts("cpu", "-1")), "spec.containers[0].resources.requests.cpu: -1 is negative"},
-		{"huge pages", withResources(amounts("hugepages-2Mi", "4Mi"), nil), "spec.containers[0].resources.limits.hugepages-2Mi: huge pages are not supported by this node"},
+		{"huge pages", withResources(amounts("hugepages-2Mi", "4Mi"), nil), "spec.containers[0].resources.limits.hugepages-2Mi: sandboxes of this node have no huge pages; leave it out"},
 		{"too little memory", withResources(amounts("memory", "5Mi"), nil), "spec.containers[0].resources.limits.memory: 5Mi is less than the 6Mi that a container needs"},
 		{"memory in thousandths", withResources(amounts("memory", "512m"), nil), "spec.containers[0].resources.limits.memory: 512m is less than the 6Mi that a container needs"},
 		{"probe without a handler", withMain(func(c *v1.Container) { c.LivenessProbe = &v1.Probe{} }),
