@@ -119,12 +119,11 @@ func (c containerAPI) readLog(ctx context.Context, id string, options LogOptions
 	}
 	defer stream.Close()
 	silence.rest()
-	if options.Follow {
-		err = read(stream)
-	} else {
-		err = read(&gathered{Reader: owed{stream, silence}})
+	var source io.Reader = stream
+	if !options.Follow {
+		source = owed{stream, silence}
 	}
-	if err != nil {
+	if err := read(source); err != nil {
 		return fmt.Errorf("read container log: %w", silent(ctx, err))
 	}
 	return nil
