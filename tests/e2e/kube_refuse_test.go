@@ -26,7 +26,10 @@ var invalidPods = []struct {
 	{"windows", func(p *v1.Pod, _ *v1.Container) { p.Spec.OS = &v1.PodOS{Name: v1.Windows} }, []string{"spec.os.name", "Linux"}},
 	{"ephemeral containers", func(p *v1.Pod, _ *v1.Container) { p.Spec.EphemeralContainers = []v1.EphemeralContainer{{}} }, []string{"spec.ephemeralContainers"}},
 	{"resource claims", func(p *v1.Pod, _ *v1.Container) { p.Spec.ResourceClaims = []v1.PodResourceClaim{{Name: "x"}} }, []string{"spec.resourceClaims"}},
-	{"pod resources", func(p *v1.Pod, _ *v1.Container) { p.Spec.Resources = ptr(limits("1", "")) }, []string{"spec.resources"}},
+	{"pod resources", func(p *v1.Pod, _ *v1.Container) {
+		p.Spec.Resources = ptr(limits("1", ""))
+		p.Spec.Resources.Requests = limits("2", "").Requests
+	}, []string{"spec.resources.requests"}},
 	{"restart policy", func(p *v1.Pod, _ *v1.Container) { p.Spec.RestartPolicy = "Maybe" }, []string{"spec.restartPolicy", "Maybe"}},
 	{"grace period", func(p *v1.Pod, _ *v1.Container) { p.Spec.TerminationGracePeriodSeconds = ptr(int64(-1)) }, []string{"spec.terminationGracePeriodSeconds"}},
 	{"deadline", func(p *v1.Pod, _ *v1.Container) { p.Spec.ActiveDeadlineSeconds = ptr(int64(0)) }, []string{"spec.activeDeadlineSeconds"}},
