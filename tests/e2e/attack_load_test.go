@@ -105,7 +105,7 @@ func TestAttackNames(t *testing.T) {
 	option.Spec.Containers[0].Image = "--privileged"
 	waits := d.run(t, option)
 	waits.waitFor("its image has no name", func(s podStatus) bool {
-		w := s.container("c").State.Waiting
+		w := s.Container("c").State.Waiting
 		return w != nil && w.Reason == "InvalidImageName"
 	})
 	// The control: the same pod with names that are none of this.

@@ -188,12 +188,12 @@ func TestAttackSources(t *testing.T) {
 			pod := withVolume(newPod(attacker(t, "c", "cwd")), emptyDir(), "/vol")
 			change(pod)
 			request := newCreate(pod)
-			request.giveData([]v1.ConfigMap{bytesMap()}, nil, nil)
+			request.GiveData([]v1.ConfigMap{bytesMap()}, nil, nil)
 			code, text := d.must(t, http.MethodPost, "/create", encode(t, request))
 			if code == http.StatusOK {
 				p := d.created(t, pod, code, text)
 				p.waitFor("an end, or a container that cannot be made", func(s podStatus) bool {
-					return p.pod.Status.Phase == v1.PodSucceeded || p.pod.Status.Phase == v1.PodFailed || cannotBeMade(s.container("c"))
+					return p.pod.Status.Phase == v1.PodSucceeded || p.pod.Status.Phase == v1.PodFailed || cannotBeMade(s.Container("c"))
 				})
 			} else if code != http.StatusBadRequest {
 				t.Errorf("%d: %s", code, text)
@@ -249,7 +249,7 @@ func TestAttackFiles(t *testing.T) {
 				return false
 			}
 		}
-		return s.container("c").State.Running != nil
+		return s.Container("c").State.Running != nil
 	})
 	// A docker-sd that starts looks at all of it again.
 	if err := d.kill(); err != nil {
@@ -259,7 +259,7 @@ func TestAttackFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.waitReady(t)
-	p.waitFor("it runs", func(s podStatus) bool { return s.container("c").State.Running != nil })
+	p.waitFor("it runs", func(s podStatus) bool { return s.Container("c").State.Running != nil })
 	for line := range strings.Lines(d.log.String()) {
 		if strings.HasPrefix(line, "level=error msg=\"forged\"") {
 			t.Errorf("a name of a file is a line of the log: %s", line)

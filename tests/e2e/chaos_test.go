@@ -63,7 +63,7 @@ func TestHostStoreIsOutOfReach(t *testing.T) {
 	// The host drops the image while the pods run; their layers stay.
 	suite.engine.call(t.Context(), http.MethodDelete, "/images/"+ref+"?force=1", nil)
 	for _, p := range pods {
-		if p.waitRunning().container("c").RestartCount != 0 {
+		if p.waitRunning().Container("c").RestartCount != 0 {
 			t.Error("a pod did not live through it")
 		}
 	}

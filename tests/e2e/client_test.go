@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"testing"
-	"time"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/tests/kit"
 	v1 "k8s.io/api/core/v1"
@@ -46,69 +45,24 @@ func encode(t *testing.T, value any) []byte {
 	return body
 }
 
-// createRequest is the body of /create today; a list of one is that of 2024.
-type createRequest struct {
-	Pod       *v1.Pod         `json:"pod"`
-	Container []containerData `json:"container"`
-	JobConfig struct{}        `json:"jobConfig"`
-}
+// The types of the protocol are those of all programs that speak it.
+type (
+	createRequest = kit.CreateRequest
+	createAnswer  = kit.CreateAnswer
+	podStatus     = kit.PodStatus
+	logOptions    = kit.LogOptions
+)
 
-type containerData struct {
-	Name       string         `json:"name"`
-	ConfigMaps []v1.ConfigMap `json:"configMaps"`
-	Projected  []v1.ConfigMap `json:"projectedvolumemaps"`
-	Secrets    []v1.Secret    `json:"secrets"`
-	EmptyDirs  []string       `json:"emptyDirs"`
-}
+func newCreate(pod *v1.Pod) createRequest { return kit.NewCreate(pod) }
 
-func newCreate(pod *v1.Pod) createRequest {
-	request := createRequest{Pod: pod}
-	for _, list := range [][]v1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
-		for _, c := range list {
-			request.Container = append(request.Container, containerData{Name: c.Name})
-		}
-	}
-	return request
-}
-
-type createAnswer struct{ PodUID, PodJID string }
-
-// decodeCreate reads an answer as the Virtual Kubelet does: anything but one
-// object with the pod's own UID fails the pod (protocol 1.4).
+// decodeCreate fails the test where the Virtual Kubelet would fail the pod.
 func decodeCreate(t *testing.T, pod *v1.Pod, code int, text string) createAnswer {
 	t.Helper()
-	if code != http.StatusOK {
-		t.Fatalf("create was answered with %d: %s", code, text)
-	}
-	var answer createAnswer
-	if err := json.Unmarshal([]byte(text), &answer); err != nil {
-		t.Fatalf("create was answered with %q: %v", text, err)
-	}
-	if answer.PodUID != string(pod.UID) || answer.PodJID == "" {
-		t.Fatalf("create of %s was answered with %q", pod.UID, text)
+	answer, err := kit.DecodeCreate(pod, code, text)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return answer
-}
-
-// podStatus is one entry of the status answer (protocol 2.1).
-type podStatus struct {
-	Name           string               `json:"name"`
-	UID            string               `json:"UID"`
-	Namespace      string               `json:"namespace"`
-	JID            string               `json:"JID"`
-	Containers     []v1.ContainerStatus `json:"containers"`
-	InitContainers []v1.ContainerStatus `json:"initContainers"`
-}
-
-func (s podStatus) container(name string) v1.ContainerStatus {
-	for _, list := range [][]v1.ContainerStatus{s.Containers, s.InitContainers} {
-		for _, c := range list {
-			if c.Name == name {
-				return c
-			}
-		}
-	}
-	return v1.ContainerStatus{}
 }
 
 // poll asks for several pods in one call.
@@ -125,24 +79,11 @@ func (c *client) poll(t *testing.T, pods ...*v1.Pod) []podStatus {
 	return out
 }
 
-// logRequest is the body of /getLogs (protocol 3.1).
-type logRequest struct {
-	Namespace, PodUID, PodName, ContainerName string
-	Opts                                      logOptions
-}
-
-type logOptions struct {
-	Tail         int
-	Bytes        int
-	Timestamps   bool
-	Follow       bool
-	Previous     bool
-	SinceSeconds int
-	SinceTime    time.Time
-}
-
 func logBody(t *testing.T, pod *v1.Pod, container string, opts logOptions) []byte {
 	t.Helper()
-	return encode(t, logRequest{Namespace: pod.Namespace, PodUID: string(pod.UID), PodName: pod.Name,
-		ContainerName: container, Opts: opts})
+	body, err := kit.LogBody(pod, container, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
 }

@@ -65,7 +65,7 @@ func engineDiesToo(c *crashRun) {
 	}
 	c.resume()
 	c.find(p)
-	end := p.waitPhase(v1.PodFailed).container("main").State.Terminated
+	end := p.waitPhase(v1.PodFailed).Container("main").State.Terminated
 	if end.ExitCode != 128 || !strings.Contains(end.Message, "whether it ran is not known") {
 		c.t.Errorf("end = %+v", end)
 	}
@@ -226,7 +226,7 @@ func podRestarts(c *crashRun) {
 	c.resume()
 	c.find(p)
 	seen := p.waitPhase(v1.PodSucceeded)
-	if got := seen.container("main").RestartCount; got != 1 {
+	if got := seen.Container("main").RestartCount; got != 1 {
 		c.t.Errorf("restartCount = %d, want 1", got)
 	}
 	c.checkMarks(map[string]int{"main": 2})
@@ -342,7 +342,7 @@ func podIsOverdue(c *crashRun) {
 	c.died(c.point())
 	c.resume()
 	c.find(p)
-	end := p.waitPhase(v1.PodFailed).container("main").State.Terminated
+	end := p.waitPhase(v1.PodFailed).Container("main").State.Terminated
 	if end.ExitCode != 137 || !strings.Contains(end.Message, "DeadlineExceeded") {
 		c.t.Errorf("end = %+v", end)
 	}
@@ -368,7 +368,7 @@ func podWaitsTooLong(c *crashRun) {
 	c.died(c.point())
 	c.resume()
 	c.find(p)
-	if end := p.waitPhase(v1.PodFailed).container("main").State.Terminated; end.ExitCode != 137 || !strings.Contains(end.Message, "DeadlineExceeded") {
+	if end := p.waitPhase(v1.PodFailed).Container("main").State.Terminated; end.ExitCode != 137 || !strings.Contains(end.Message, "DeadlineExceeded") {
 		c.t.Errorf("end = %+v", end)
 	}
 	p.delete(5)

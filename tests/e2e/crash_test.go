@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/kit"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -181,7 +182,7 @@ func (c *crashRun) find(p *podRun) {
 	if len(answer) != 1 {
 		c.t.Fatalf("status of the pod has %d entries", len(answer))
 	}
-	if err := checkStatus(p.pod, answer[0]); err != nil {
+	if err := kit.CheckStatus(p.pod, answer[0]); err != nil {
 		c.t.Fatalf("status breaks a rule of the Virtual Kubelet: %v", err)
 	}
 	for _, s := range answer[0].Containers {

@@ -117,7 +117,7 @@ func TestDataFolderFails(t *testing.T) {
 					return strings.Contains(encodeText(t, s), c.reason)
 				})
 			}
-			if got := living.status().container("c"); got.State.Running == nil || got.RestartCount != 0 {
+			if got := living.status().Container("c"); got.State.Running == nil || got.RestartCount != 0 {
 				t.Errorf("the pod that ran is %+v", got)
 			}
 			if got := living.logs("c", logOptions{}); got != "before\n" {
@@ -155,7 +155,7 @@ func TestDataFolderFails(t *testing.T) {
 
 // again says that the only container runs for a second time.
 func again(s podStatus) bool {
-	return s.container("c").State.Running != nil && s.container("c").LastTerminationState.Terminated != nil
+	return s.Container("c").State.Running != nil && s.Container("c").LastTerminationState.Terminated != nil
 }
 
 func encodeText(t *testing.T, value any) string { return string(encode(t, value)) }

@@ -106,7 +106,7 @@ func fillsTheDisk(t *testing.T, mebibytes int) {
 		t.Errorf("the log of the evicted pod is %q", got)
 	}
 	d.waitReady(t)
-	if got := reserved.status().container("c"); got.State.Running == nil || got.RestartCount != 0 {
+	if got := reserved.status().Container("c"); got.State.Running == nil || got.RestartCount != 0 {
 		t.Errorf("the pod that uses what it requested is %+v", got)
 	}
 	// It does not come back with docker-sd.
@@ -118,7 +118,7 @@ func fillsTheDisk(t *testing.T, mebibytes int) {
 	}
 	d.waitReady(t)
 	greedy.waitMessage("c", "Evicted", "was using ")
-	if got := reserved.status().container("c"); got.State.Running == nil {
+	if got := reserved.status().Container("c"); got.State.Running == nil {
 		t.Errorf("the pod that uses what it requested is %+v", got)
 	}
 }
@@ -137,7 +137,7 @@ func TestContainerThatFillsTheDisk(t *testing.T) {
 	modest := d.run(t, newPod(shell("c", "echo one >/small; "+untilStopped)))
 	greedy := d.run(t, newPod(shell("c", "for i in $(seq 30); do dd if=/dev/zero of=/large$i bs=1M count=100; sync; sleep 1; done; "+untilStopped)))
 	greedy.waitMessage("c", "Evicted", "The node was low on resource: ephemeral-storage.", "Container c was using ", ", request is 0, has larger consumption of ephemeral-storage.")
-	if got := modest.status().container("c"); got.State.Running == nil {
+	if got := modest.status().Container("c"); got.State.Running == nil {
 		t.Errorf("the modest pod is %+v", got)
 	}
 }

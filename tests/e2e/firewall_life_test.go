@@ -195,7 +195,7 @@ func TestFirewallCannotBeMade(t *testing.T) {
 			eventually(t, runLimit, "the log says why no sandbox is made", func() bool {
 				return strings.Contains(d.log.String(), "boot sandbox") && strings.Contains(d.log.String(), "nothing keeps pods from this host: ")
 			}, nil)
-			if p.status().container("c").State.Terminated != nil {
+			if p.status().Container("c").State.Terminated != nil {
 				t.Error("the pod has run")
 			}
 		})

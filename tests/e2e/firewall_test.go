@@ -242,7 +242,7 @@ func TestPodFirewall(t *testing.T) {
 			n.Ports = []v1.ContainerPort{{ContainerPort: 80, HostPort: int32(port), Protocol: v1.ProtocolTCP}}
 			n.ReadinessProbe = &v1.Probe{ProbeHandler: v1.ProbeHandler{HTTPGet: &v1.HTTPGetAction{Port: intstr.FromInt32(80)}}, PeriodSeconds: 1}
 			neighbour := d.run(t, newPod(n))
-			neighbour.waitFor("ready", func(s podStatus) bool { return s.container("c").Ready })
+			neighbour.waitFor("ready", func(s podStatus) bool { return s.Container("c").Ready })
 			passOn(t, neighbour.bridgeOf())
 			if got := fetch(t, port); got != "neighbour\n" {
 				t.Errorf("the published port gives %q", got)

@@ -213,7 +213,7 @@ func TestGPU_Faults(t *testing.T) {
 	seen := p.status()
 	healths := map[v1.ResourceID]v1.ResourceHealthStatus{}
 	message := ""
-	for _, r := range seen.container("c").AllocatedResourcesStatus {
+	for _, r := range seen.Container("c").AllocatedResourcesStatus {
 		for _, h := range r.Resources {
 			healths[h.ResourceID] = h.Health
 			if h.Message != nil {
@@ -225,7 +225,7 @@ func TestGPU_Faults(t *testing.T) {
 	if diff := cmp.Diff(want, healths); diff != "" || message != trouble {
 		t.Errorf("message %q; devices in the status (-want +got):\n%s", message, diff)
 	}
-	if seen.container("c").State.Running == nil || seen.container("other").AllocatedResourcesStatus != nil {
+	if seen.Container("c").State.Running == nil || seen.Container("other").AllocatedResourcesStatus != nil {
 		t.Errorf("status = %s", encode(t, seen))
 	}
 
@@ -234,14 +234,14 @@ func TestGPU_Faults(t *testing.T) {
 		t.Fatal(err)
 	}
 	ended := p.waitPhase(v1.PodFailed)
-	if got := ended.container("c").State.Terminated.Message; !strings.Contains(got, trouble) {
+	if got := ended.Container("c").State.Terminated.Message; !strings.Contains(got, trouble) {
 		t.Errorf("message of the end = %q, want the fault in it", got)
 	}
-	if got := ended.container("other").State.Terminated.Message; strings.Contains(got, trouble) {
+	if got := ended.Container("other").State.Terminated.Message; strings.Contains(got, trouble) {
 		t.Errorf("message of a container without GPUs = %q", got)
 	}
 	d.waitTotal(t, 3)
-	again := p.status().container("c").State.Terminated.Message
+	again := p.status().Container("c").State.Terminated.Message
 	if !strings.Contains(again, trouble) || strings.Count(again, "XID") != 1 {
 		t.Errorf("message after the hold-down = %q, want the fault once", again)
 	}

@@ -148,8 +148,8 @@ func TestHolderIsKilled(t *testing.T) {
 		}
 	}
 	seen := always.waitFor("the pod runs again", func(s podStatus) bool {
-		return s.container("c").State.Running != nil && s.container("c").RestartCount == 1
-	}).container("c")
+		return s.Container("c").State.Running != nil && s.Container("c").RestartCount == 1
+	}).Container("c")
 	if end := seen.LastTerminationState.Terminated; end == nil || end.ExitCode != 137 || !strings.Contains(end.Message, "sandbox stopped") {
 		t.Errorf("Always: it ended before with %+v", end)
 	}
@@ -157,7 +157,7 @@ func TestHolderIsKilled(t *testing.T) {
 	if again := always.sandbox(); again.ID != box.ID {
 		t.Errorf("the pod is in sandbox %s, was in %s", again.ID, box.ID)
 	}
-	if end := never.waitPhase(v1.PodFailed).container("c").State.Terminated; end.ExitCode != 137 || !strings.Contains(end.Message, "sandbox stopped") {
+	if end := never.waitPhase(v1.PodFailed).Container("c").State.Terminated; end.ExitCode != 137 || !strings.Contains(end.Message, "sandbox stopped") {
 		t.Errorf("Never: end = %+v", end)
 	}
 	if err := suite.engine.removeContainer(t.Context(), d.holderOf(t, always.sandbox()).ID); err != nil {
@@ -169,7 +169,7 @@ func TestHolderIsKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 		found = slices.DeleteFunc(found, hostContainer.holder)
-		return len(found) == 1 && found[0].ID != box.ID && always.status().container("c").State.Running != nil
+		return len(found) == 1 && found[0].ID != box.ID && always.status().Container("c").State.Running != nil
 	}, d.log.String)
 	for _, p := range []*podRun{always, never} {
 		p.delete(0)

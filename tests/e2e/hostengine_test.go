@@ -232,7 +232,7 @@ func (o *outages) isNotNoticed(t *testing.T) {
 	t.Helper()
 	before := map[*podRun]v1.ContainerStatus{}
 	for _, p := range []*podRun{o.always, o.onFailure, o.never} {
-		before[p] = p.waitRunning().container("c")
+		before[p] = p.waitRunning().Container("c")
 	}
 	o.d.waitMadeAhead(t, o.pool, o.holders)
 	t.Log("with live-restore")
@@ -240,7 +240,7 @@ func (o *outages) isNotNoticed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for p, was := range before {
-		if got := p.status().container("c"); got.State.Running == nil || got.ContainerID != was.ContainerID {
+		if got := p.status().Container("c"); got.State.Running == nil || got.ContainerID != was.ContainerID {
 			t.Errorf("while the engine is away: %+v", got)
 		}
 		p.waitLog("c", "1\n")
@@ -253,7 +253,7 @@ func (o *outages) isNotNoticed(t *testing.T) {
 	waits.delete(0)
 	waits.waitGone()
 	for p, was := range before {
-		got := p.status().container("c")
+		got := p.status().Container("c")
 		if got.State.Running == nil || got.ContainerID != was.ContainerID || got.RestartCount != 0 {
 			t.Errorf("after the engine was away: %+v", got)
 		}
@@ -263,21 +263,21 @@ func (o *outages) isNotNoticed(t *testing.T) {
 // endsAll restarts the engine without live-restore, which ends all containers.
 func (o *outages) endsAll(t *testing.T, args []string) {
 	t.Helper()
-	runs := o.always.status().container("c").RestartCount
+	runs := o.always.status().Container("c").RestartCount
 	// An engine 20.10 that ends while it makes or removes a network panics at its
 	// next start, and at each after that.
 	o.d.waitMadeAhead(t, o.pool, o.holders)
 	o.e.restart(t, args...)
 	for _, p := range []*podRun{o.always, o.onFailure} {
 		got := p.waitFor("the pod runs again", func(s podStatus) bool {
-			return s.container("c").State.Running != nil && s.container("c").RestartCount > runs
-		}).container("c")
+			return s.Container("c").State.Running != nil && s.Container("c").RestartCount > runs
+		}).Container("c")
 		if end := got.LastTerminationState.Terminated; end == nil || end.ExitCode != 137 || !strings.Contains(end.Message, "sandbox stopped") {
 			t.Errorf("it ended before with %+v", end)
 		}
 		p.waitLog("c", fmt.Sprintf("%d\n", runs+2)) // its volume is the same
 	}
-	if end := o.never.waitPhase(v1.PodFailed).container("c").State.Terminated; end.ExitCode != 137 || !strings.Contains(end.Message, "sandbox stopped") {
+	if end := o.never.waitPhase(v1.PodFailed).Container("c").State.Terminated; end.ExitCode != 137 || !strings.Contains(end.Message, "sandbox stopped") {
 		t.Errorf("Never: end = %+v", end)
 	}
 	// Docker-sd may have found its sandbox while the engine was still ending all.

@@ -267,8 +267,8 @@ func TestSidecarImage(t *testing.T) {
 	pod.Spec.Volumes = []v1.Volume{{Name: "vol", VolumeSource: emptyDir()},
 		{Name: "mem", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{Medium: v1.StorageMediumMemory}}}}
 	long := s.run(t, pod)
-	long.waitFor("ready, by a probe over the network", func(p podStatus) bool { return p.container("c").Ready })
-	before := long.waitRunning().container("c")
+	long.waitFor("ready, by a probe over the network", func(p podStatus) bool { return p.Container("c").Ready })
+	before := long.waitRunning().Container("c")
 	if got, want := long.logs("c", logOptions{}), "2777 4242\n3777 4242\n"; got != want {
 		t.Errorf("modes and groups of the volumes are %q, want %q", got, want)
 	}
@@ -279,7 +279,7 @@ func TestSidecarImage(t *testing.T) {
 		t.Fatalf("after its restart the container is %q", got.Status)
 	}
 	s.waitUp()
-	after := long.waitRunning().container("c")
+	after := long.waitRunning().Container("c")
 	if after.ContainerID != before.ContainerID || after.RestartCount != 0 {
 		t.Errorf("the container was %s and is %s, restarted %d times", before.ContainerID, after.ContainerID, after.RestartCount)
 	}

@@ -77,7 +77,7 @@ func TestInitContainerIsTriedAgain(t *testing.T) {
 	pod.Spec.RestartPolicy = v1.RestartPolicyOnFailure
 	p := sharedDaemon(t).run(t, withVolume(pod, emptyDir(), "/vol"))
 	seen := p.waitPhase(v1.PodSucceeded)
-	if got := seen.container("flaky"); got.RestartCount != 1 {
+	if got := seen.Container("flaky"); got.RestartCount != 1 {
 		t.Errorf("restartCount = %d, want 1", got.RestartCount)
 	}
 }

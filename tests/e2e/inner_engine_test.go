@@ -52,16 +52,16 @@ func TestInnerEngineIsKilled(t *testing.T) {
 	t.Parallel()
 	d := ownDaemon(t, 0, map[string]any{"StandbySandboxes": 0})
 	p, dir := d.beating(t)
-	before := p.status().container("c")
+	before := p.status().Container("c")
 	d.tell(t, syscall.SIGKILL)
 	at := count(t, dir)
 	eventually(t, runLimit, "the container goes on", func() bool { return count(t, dir) != at }, nil)
 	eventually(t, runLimit, "there is another engine", func() bool { return len(d.innerEngines(t.Errorf)) == 1 }, nil)
-	if now := p.waitRunning().container("c"); now.ContainerID != before.ContainerID || now.RestartCount != 0 {
+	if now := p.waitRunning().Container("c"); now.ContainerID != before.ContainerID || now.RestartCount != 0 {
 		t.Errorf("another container: %+v, before it was %+v", now, before)
 	}
 	touch(t, filepath.Join(dir, "stop"))
-	if end := p.waitPhase(v1.PodFailed).container("c").State.Terminated; end.ExitCode != 5 {
+	if end := p.waitPhase(v1.PodFailed).Container("c").State.Terminated; end.ExitCode != 5 {
 		t.Errorf("end = %+v, want code 5", end)
 	}
 }
@@ -72,7 +72,7 @@ func TestInnerEngineHangs(t *testing.T) {
 	d := ownDaemon(t, 0, map[string]any{"StandbySandboxes": 0})
 	p, _ := d.beating(t)
 	d.tell(t, syscall.SIGSTOP)
-	if got := p.status().container("c"); got.State.Running == nil {
+	if got := p.status().Container("c"); got.State.Running == nil {
 		t.Errorf("status = %+v", got)
 	}
 	if got := d.run(t, newPod(shell("c", "echo works"))).output(); got != "works\n" {
@@ -106,7 +106,7 @@ func TestHungSandboxIsNotLeftRunning(t *testing.T) {
 	at := ""
 	p.waitFor("the pod is given up", func(s podStatus) bool {
 		at = count(t, dir)
-		return s.container("c").State.Terminated != nil
+		return s.Container("c").State.Terminated != nil
 	})
 	<-time.After(time.Second) // twenty beats
 	if now := count(t, dir); now != at {

@@ -76,7 +76,7 @@ func kubeExactness(t *testing.T, d kubeDaemon) {
 	addVolume(pod, "map", configMap("exact"))
 	addVolume(pod, "secret", v1.VolumeSource{Secret: secret("exact")})
 	request := newCreate(pod)
-	request.giveData([]v1.ConfigMap{inMap}, nil, []v1.Secret{inSecret})
+	request.GiveData([]v1.ConfigMap{inMap}, nil, []v1.Secret{inSecret})
 	p := d.runRequest(t, request)
 	p.waitPhase(v1.PodSucceeded)
 	for _, name := range []string{"args", "command"} {

@@ -28,7 +28,7 @@ func kubeFullPod(t *testing.T, d kubeDaemon) {
 	if p.pod.Status.Phase != v1.PodRunning {
 		t.Errorf("phase = %s", p.pod.Status.Phase)
 	}
-	if got := p.status().container("main"); !got.Ready || got.Started == nil || !*got.Started {
+	if got := p.status().Container("main"); !got.Ready || got.Started == nil || !*got.Started {
 		t.Errorf("main = %+v", got)
 	}
 	if got := fetch(t, 18080); got != "served\n" {

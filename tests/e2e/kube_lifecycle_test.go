@@ -31,8 +31,8 @@ func kubeFailedInit(t *testing.T, d kubeDaemon) {
 		t.Errorf("inits listed (-want +got):\n%s", diff)
 	}
 	for _, name := range []string{"a", "b", "fails"} {
-		if end := seen.container(name).State.Terminated; end == nil || end.ExitCode != 7 {
-			t.Errorf("%s = %+v, want exit code 7", name, seen.container(name).State)
+		if end := seen.Container(name).State.Terminated; end == nil || end.ExitCode != 7 {
+			t.Errorf("%s = %+v, want exit code 7", name, seen.Container(name).State)
 		}
 	}
 	entries, err := os.ReadDir(dir)
@@ -122,14 +122,14 @@ func kubeBackOff(t *testing.T, d kubeDaemon) {
 			pod.Spec.RestartPolicy = policy
 			p := d.run(t, pod)
 			p.waitFor("back-off of 10 s", func(s podStatus) bool {
-				w := s.container("c").State.Waiting
-				return w != nil && w.Reason == "CrashLoopBackOff" && strings.Contains(w.Message, "10s") && s.container("c").RestartCount == 1
+				w := s.Container("c").State.Waiting
+				return w != nil && w.Reason == "CrashLoopBackOff" && strings.Contains(w.Message, "10s") && s.Container("c").RestartCount == 1
 			})
 			backedOff := time.Now()
 			seen := p.waitFor("the second restart and its back-off of 20 s", func(s podStatus) bool {
-				w := s.container("c").State.Waiting
-				return s.container("c").RestartCount == 2 && w != nil && strings.Contains(w.Message, "20s")
-			}).container("c")
+				w := s.Container("c").State.Waiting
+				return s.Container("c").RestartCount == 2 && w != nil && strings.Contains(w.Message, "20s")
+			}).Container("c")
 			if took := time.Since(backedOff); took < 9*time.Second {
 				t.Errorf("the back-off took %s", took)
 			}
@@ -162,7 +162,7 @@ func kubeRestartRules(t *testing.T, d kubeDaemon) {
 	p := d.run(t, withVolume(newPod(onFailure, in, notIn, not, plain), emptyDir(), "/vol"))
 	seen := p.waitPhase(v1.PodFailed)
 	for name, want := range map[string][3]int32{"onfailure": {0, 1, 1}, "in": {0, 1, 42}, "notin": {0, 1, 5}, "not": {3, 0, 0}, "plain": {6, 0, 0}} {
-		c := seen.container(name)
+		c := seen.Container(name)
 		last := int32(0)
 		if end := c.LastTerminationState.Terminated; end != nil {
 			last = end.ExitCode
@@ -189,7 +189,7 @@ func kubeDeadlineWhileWaiting(t *testing.T, d kubeDaemon) {
 	pod.Spec.Containers[0].Image = "127.0.0.1:1/no/such:image"
 	pod.Spec.ActiveDeadlineSeconds = ptr(int64(2))
 	p := d.run(t, pod)
-	end := p.waitPhase(v1.PodFailed).container("c").State.Terminated
+	end := p.waitPhase(v1.PodFailed).Container("c").State.Terminated
 	if end.ExitCode != 137 || !strings.Contains(end.Message, "DeadlineExceeded") {
 		t.Errorf("it ended with %+v", end)
 	}
@@ -219,11 +219,11 @@ func kubeTerminationMessages(t *testing.T, d kubeDaemon) {
 	// Each of the seven has its share of 12 KiB.
 	for name, want := range map[string]string{"written": "it is done", "stranger": "fine", "long": strings.Repeat("x", 12<<10/7),
 		"fallback": tail.String(), "quiet": "", "file": "chosen", "nofallback": ""} {
-		if got := seen.container(name).State.Terminated.Message; got != want {
+		if got := seen.Container(name).State.Terminated.Message; got != want {
 			t.Errorf("message of %s = %.300q, want %.300q", name, got, want)
 		}
 	}
-	if got := d.run(t, newPod(long)).waitPhase(v1.PodSucceeded).container("long").State.Terminated.Message; got != strings.Repeat("x", 4096) {
+	if got := d.run(t, newPod(long)).waitPhase(v1.PodSucceeded).Container("long").State.Terminated.Message; got != strings.Repeat("x", 4096) {
 		t.Errorf("a message alone in its pod has %d bytes, want 4096", len(got))
 	}
 }

@@ -62,14 +62,14 @@ func kubeMistakes(t *testing.T, d kubeDaemon) {
 			p := d.run(t, pod)
 			p.waits(mistake.reason, mistake.words...)
 			seen := p.waitFor("the init container has ended and the other one is held back", func(s podStatus) bool {
-				w := s.container("other").State.Waiting
+				w := s.Container("other").State.Waiting
 				return s.InitContainers[0].State.Terminated != nil && w != nil && strings.Contains(w.Message, "container c")
 			})
 			if phase := p.pod.Status.Phase; phase != v1.PodPending {
 				t.Errorf("the pod is %s", phase)
 			}
-			if seen.container("other").ContainerID != "" {
-				t.Errorf("the other container: %+v", seen.container("other"))
+			if seen.Container("other").ContainerID != "" {
+				t.Errorf("the other container: %+v", seen.Container("other"))
 			}
 			if end := seen.InitContainers[0].State.Terminated; end.ExitCode != 0 {
 				t.Errorf("the init container: %+v", seen.InitContainers[0].State)
@@ -105,7 +105,7 @@ func kubeMendedMistake(t *testing.T, d kubeDaemon) {
 	if got := p.output(); got != "mended\n" {
 		t.Errorf("log = %q", got)
 	}
-	if n := p.status().container("c").RestartCount; n != 0 {
+	if n := p.status().Container("c").RestartCount; n != 0 {
 		t.Errorf("%d restarts", n)
 	}
 }

@@ -91,7 +91,7 @@ func kubeVolumeOfTheImage(t *testing.T, d kubeDaemon) {
 	pod.Spec.RestartPolicy = v1.RestartPolicyOnFailure
 	p := d.run(t, pod)
 	p.waitFor("two runs", func(s podStatus) bool {
-		c := s.container("c")
+		c := s.Container("c")
 		return c.RestartCount == 1 && c.State.Waiting != nil && c.LastTerminationState.Terminated != nil
 	})
 	for _, previous := range []bool{true, false} {
@@ -109,9 +109,9 @@ func kubeScriptWithCRLF(t *testing.T, d kubeDaemon) {
 	cm := bytesMap()
 	cm.Data["script"] = "#!/bin/sh\r\necho no\r\n"
 	request := newCreate(pod)
-	request.giveData([]v1.ConfigMap{cm}, nil, nil)
+	request.GiveData([]v1.ConfigMap{cm}, nil, nil)
 	p := d.runRequest(t, request)
-	if end := p.waitPhase(v1.PodFailed).container("c").State.Terminated; end.ExitCode == 0 {
+	if end := p.waitPhase(v1.PodFailed).Container("c").State.Terminated; end.ExitCode == 0 {
 		t.Errorf("it ended with %+v", end)
 	}
 	if got := p.logs("c", logOptions{}); !strings.Contains(got, "/cm/script: no such file or directory") {

@@ -70,16 +70,16 @@ func kubePodMemory(t *testing.T, d kubeDaemon) {
 		}
 	}
 	seen := p.waitFor("one of them is killed", func(s podStatus) bool {
-		return s.container("a").State.Terminated != nil || s.container("b").State.Terminated != nil
+		return s.Container("a").State.Terminated != nil || s.Container("b").State.Terminated != nil
 	})
-	end := seen.container("a").State.Terminated
+	end := seen.Container("a").State.Terminated
 	if end == nil {
-		end = seen.container("b").State.Terminated
+		end = seen.Container("b").State.Terminated
 	}
 	if end.ExitCode != 137 || !strings.Contains(end.Message, "64Mi, for all containers of the pod together") {
 		t.Errorf("it ended with %+v", end)
 	}
-	if a, b := seen.container("a").State.Running, seen.container("b").State.Running; a == nil && b == nil {
+	if a, b := seen.Container("a").State.Running, seen.Container("b").State.Running; a == nil && b == nil {
 		t.Error("both were killed where one of them fits")
 	}
 }

@@ -42,15 +42,15 @@ func kubeLivenessRestarts(t *testing.T, d kubeDaemon) {
 	pod := newPod(c)
 	pod.Spec.RestartPolicy = v1.RestartPolicyAlways
 	p := d.run(t, withVolume(pod, hostDir(dir), "/vol"))
-	p.waitFor("started", func(s podStatus) bool { return s.container("c").Started != nil && *s.container("c").Started })
-	if got := p.status().container("c"); got.RestartCount != 0 {
+	p.waitFor("started", func(s podStatus) bool { return s.Container("c").Started != nil && *s.Container("c").Started })
+	if got := p.status().Container("c"); got.RestartCount != 0 {
 		t.Errorf("the container was restarted while it started: %+v", got)
 	}
 	touch(t, filepath.Join(dir, "sick"))
 	seen := p.waitFor("the restart", func(s podStatus) bool {
-		return s.container("c").RestartCount == 1 && s.container("c").State.Running != nil
+		return s.Container("c").RestartCount == 1 && s.Container("c").State.Running != nil
 	})
-	last := seen.container("c").LastTerminationState.Terminated
+	last := seen.Container("c").LastTerminationState.Terminated
 	if last == nil || last.ExitCode != 3 || !strings.Contains(last.Message, "liveness") || !strings.Contains(last.Message, "unwell") {
 		t.Errorf("lastState = %+v", last)
 	}
@@ -112,16 +112,16 @@ func kubeReadiness(t *testing.T, d kubeDaemon) {
 	p := d.run(t, withVolume(newPod(exec, get, socket, shell("plain", untilStopped)), hostDir(dir), "/vol"))
 	p.waitFor("nobody is ready but the one without a probe", func(s podStatus) bool {
 		for _, name := range names {
-			if waitingReason(s, name) != "NotReady" || s.container(name).Ready {
+			if waitingReason(s, name) != "NotReady" || s.Container(name).Ready {
 				return false
 			}
 		}
-		return s.container("plain").State.Running != nil && s.container("plain").Ready
+		return s.Container("plain").State.Running != nil && s.Container("plain").Ready
 	})
 	touch(t, filepath.Join(dir, "go"))
 	ready := func(s podStatus) bool {
 		for _, name := range names {
-			if c := s.container(name); c.State.Running == nil || !c.Ready {
+			if c := s.Container(name); c.State.Running == nil || !c.Ready {
 				return false
 			}
 		}
@@ -132,7 +132,7 @@ func kubeReadiness(t *testing.T, d kubeDaemon) {
 		t.Fatal(err)
 	}
 	seen := p.waitFor("one is not ready any more", func(s podStatus) bool { return waitingReason(s, "exec") == "NotReady" })
-	if got := seen.container("get"); got.State.Running == nil || !got.Ready || got.RestartCount != 0 {
+	if got := seen.Container("get"); got.State.Running == nil || !got.Ready || got.RestartCount != 0 {
 		t.Errorf("the others: %+v", got)
 	}
 	touch(t, filepath.Join(dir, "go"))
@@ -174,10 +174,10 @@ func kubeCommandsOutOfTime(t *testing.T, d kubeDaemon) {
 	if most > 4 {
 		t.Errorf("%d processes of probes were seen together", most)
 	}
-	p.waitFor("ready", func(s podStatus) bool { return s.container("leaves").Ready })
+	p.waitFor("ready", func(s podStatus) bool { return s.Container("leaves").Ready })
 	eventually(t, runLimit, "the child of a probe that has succeeded is left", func() bool { return read("leaves") == "1" }, func() string { return read("leaves") })
 	for _, name := range []string{"slow", "leaves"} {
-		if c := p.status().container(name); c.RestartCount != 0 {
+		if c := p.status().Container(name); c.RestartCount != 0 {
 			t.Errorf("container %s was restarted", name)
 		}
 	}

@@ -157,7 +157,7 @@ func TestKubeRefusals(t *testing.T) {
 		pod := newPod(shell("c", "true"))
 		c.edit(pod, &pod.Spec.Containers[0])
 		request := newCreate(pod)
-		request.giveData([]v1.ConfigMap{bytesMap()}, nil, []v1.Secret{loginSecret()})
+		request.GiveData([]v1.ConfigMap{bytesMap()}, nil, []v1.Secret{loginSecret()})
 		code, text := d.must(t, http.MethodPost, "/create", encode(t, request))
 		if code == http.StatusOK {
 			d.created(t, pod, code, text) // to be deleted at the end

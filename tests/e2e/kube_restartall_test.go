@@ -68,11 +68,11 @@ func kubeRestartAll(t *testing.T, d kubeDaemon) {
 	// The second time it waits as any other restart does, and a delete does not.
 	p := d.run(t, newPod(restartsAllOn(shell("main", "exit 42"), 42), shell("other", untilStopped)))
 	seen := p.waitFor("back-off of 10 s", func(s podStatus) bool {
-		w := s.container("other").State.Waiting
+		w := s.Container("other").State.Waiting
 		return w != nil && w.Reason == "CrashLoopBackOff" && w.Message == "back-off 10s restarting all containers: container main ended with 42"
 	})
-	if end := seen.container("other").LastTerminationState.Terminated; end == nil || seen.container("other").RestartCount != 1 {
-		t.Errorf("the other container: %+v", seen.container("other"))
+	if end := seen.Container("other").LastTerminationState.Terminated; end == nil || seen.Container("other").RestartCount != 1 {
+		t.Errorf("the other container: %+v", seen.Container("other"))
 	}
 	p.delete(0)
 	p.waitGone()

@@ -34,7 +34,7 @@ func kubeUsers(t *testing.T, d kubeDaemon) {
 	pod.Spec.Volumes[3].Secret.DefaultMode = ptr(int32(0o400))
 	named(t, pod, "pod").VolumeMounts = []v1.VolumeMount{mount("disk", "/disk"), mount("mem", "/mem"), mount("cm", "/cm"), mount("sec", "/sec")}
 	request := newCreate(pod)
-	request.giveData([]v1.ConfigMap{bytesMap()}, nil, []v1.Secret{loginSecret()})
+	request.GiveData([]v1.ConfigMap{bytesMap()}, nil, []v1.Secret{loginSecret()})
 	d.runRequest(t, request).checkLooks(looks)
 }
 

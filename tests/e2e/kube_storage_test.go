@@ -51,7 +51,7 @@ func kubeSecretsOnHost(t *testing.T, d kubeDaemon) {
 	pod.Spec.Containers[0].Env = []v1.EnvVar{{Name: "PASS", Value: marker}}
 	pod = withVolume(pod, v1.VolumeSource{Secret: secret("login")}, "/vol")
 	request := newCreate(pod)
-	request.giveData(nil, nil, []v1.Secret{value})
+	request.GiveData(nil, nil, []v1.Secret{value})
 	p := d.runRequest(t, request)
 	p.waitRunning()
 	found := filesWith(t, d.data(), marker)

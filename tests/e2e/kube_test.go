@@ -182,13 +182,6 @@ func addVolume(pod *v1.Pod, name string, source v1.VolumeSource) {
 // mount is one with nothing but a path.
 func mount(volume, at string) v1.VolumeMount { return v1.VolumeMount{Name: volume, MountPath: at} }
 
-// giveData puts the same objects into the data of every container.
-func (r *createRequest) giveData(configMaps, projected []v1.ConfigMap, secrets []v1.Secret) {
-	for i := range r.Container {
-		r.Container[i].ConfigMaps, r.Container[i].Projected, r.Container[i].Secrets = configMaps, projected, secrets
-	}
-}
-
 func ptr[T any](value T) *T { return &value }
 
 // hostFolder makes a folder of the test's own for a hostPath volume that
@@ -215,7 +208,7 @@ func waitFile(t *testing.T, path string) {
 // container that ended.
 func (p *podRun) waitMessage(container string, words ...string) v1.ContainerStateTerminated {
 	p.t.Helper()
-	end := p.waitPhase(v1.PodFailed).container(container).State.Terminated
+	end := p.waitPhase(v1.PodFailed).Container(container).State.Terminated
 	if end == nil {
 		p.t.Fatalf("container %s has not ended", container)
 	}

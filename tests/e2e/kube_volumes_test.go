@@ -47,7 +47,7 @@ func kubeEmptyDir(t *testing.T, d kubeDaemon) {
 		mount("cm", "/etc/app"), mount("shared", "/etc/app/cache")}
 	named(t, pod, "two").VolumeMounts = []v1.VolumeMount{mount("shared", "/elsewhere"), mount("mem", "/mem2")}
 	request := newCreate(pod)
-	request.giveData([]v1.ConfigMap{bytesMap()}, nil, nil)
+	request.GiveData([]v1.ConfigMap{bytesMap()}, nil, nil)
 	d.runRequest(t, request).checkLooks(looks)
 }
 
@@ -158,7 +158,7 @@ func kubePayloads(t *testing.T, d kubeDaemon) {
 	named(t, pod, "init").VolumeMounts = []v1.VolumeMount{mount("all", "/init")}
 	request := newCreate(pod)
 	// Once per mount, as interLink sends them (protocol 1.3).
-	request.giveData([]v1.ConfigMap{bytesMap(), bytesMap(), bytesMap()}, nil, []v1.Secret{loginSecret(), loginSecret()})
+	request.GiveData([]v1.ConfigMap{bytesMap(), bytesMap(), bytesMap()}, nil, []v1.Secret{loginSecret(), loginSecret()})
 	p := d.runRequest(t, request)
 	p.checkLooks(looks)
 	if got := p.logs("init", logOptions{}); got != "k=v" {
@@ -212,7 +212,7 @@ func kubeProjected(t *testing.T, d kubeDaemon) {
 		ResourceFieldRef: amount("disk", "limits.ephemeral-storage", "1Mi").ResourceFieldRef}})
 	named(t, pod, "main").VolumeMounts = []v1.VolumeMount{mount("down", "/down"), mount("proj", "/proj"), mount("sec", "/sec")}
 	request := newCreate(pod)
-	request.giveData(nil, []v1.ConfigMap{
+	request.GiveData(nil, []v1.ConfigMap{
 		{ObjectMeta: metav1.ObjectMeta{Name: "proj"}, Data: map[string]string{"cfg/deep/a": "alpha\n", "ns": "default", "token": "token"}},
 		{ObjectMeta: metav1.ObjectMeta{Name: "down"}, Data: map[string]string{"labels": "app=\"x\"\ntier=\"1\"\n"}},
 	}, []v1.Secret{loginSecret()})

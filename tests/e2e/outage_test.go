@@ -39,7 +39,7 @@ func TestEngineHangs(t *testing.T) {
 			}
 		})
 		quickly(t, "status", func() {
-			if s := living.status(); s.container("c").State.Running == nil {
+			if s := living.status(); s.Container("c").State.Running == nil {
 				t.Fatalf("the pod is %+v", s)
 			}
 			for _, p := range more {
@@ -65,7 +65,7 @@ func TestEngineHangs(t *testing.T) {
 		}
 	}
 	leaving.waitGone()
-	if got := living.status().container("c"); got.State.Running == nil || got.RestartCount != 0 {
+	if got := living.status().Container("c"); got.State.Running == nil || got.RestartCount != 0 {
 		t.Errorf("the pod that ran is %+v", got)
 	}
 }
@@ -90,10 +90,10 @@ func TestStopWhileEngineHangs(t *testing.T) {
 	t.Parallel()
 	d, f := behindFlaky(t, 0, nil)
 	living := d.run(t, newPod(shell("c", untilStopped)))
-	before := living.waitRunning().container("c")
+	before := living.waitRunning().Container("c")
 	f.hang()
 	starting := d.run(t, newPod(shell("c", "echo ran")))
-	starting.waitFor("the pod waits", func(s podStatus) bool { return s.container("c").State.Waiting != nil })
+	starting.waitFor("the pod waits", func(s podStatus) bool { return s.Container("c").State.Waiting != nil })
 	if err := d.stop(); err != nil { // within a minute
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestStopWhileEngineHangs(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.waitReady(t)
-	if got := living.waitRunning().container("c"); got.ContainerID != before.ContainerID {
+	if got := living.waitRunning().Container("c"); got.ContainerID != before.ContainerID {
 		t.Errorf("another container: %+v, before it was %+v", got, before)
 	}
 	if got := starting.output(); got != "ran\n" {
@@ -120,7 +120,7 @@ func TestEngineBreaksOff(t *testing.T) {
 	always := newPod(shell("c", untilStopped))
 	always.Spec.RestartPolicy = v1.RestartPolicyAlways
 	victim := d.run(t, always)
-	before := living.waitRunning().container("c")
+	before := living.waitRunning().Container("c")
 	victim.waitRunning()
 	d.waitWarmBeside(t, 1)
 	for range 5 {
@@ -139,16 +139,16 @@ func TestEngineBreaksOff(t *testing.T) {
 	}
 	f.heal()
 	again := victim.waitFor("the pod whose sandbox was killed runs again", func(s podStatus) bool {
-		c := s.container("c")
+		c := s.Container("c")
 		return c.State.Running != nil && c.LastTerminationState.Terminated != nil
-	}).container("c")
+	}).Container("c")
 	if end := again.LastTerminationState.Terminated; !strings.Contains(end.Message, "sandbox") || end.ExitCode == 0 {
 		t.Errorf("it ended before with %+v", end)
 	}
 	if got := created.output(); got != "ran\n" {
 		t.Errorf("log = %q", got)
 	}
-	if got := living.status().container("c"); got.ContainerID != before.ContainerID || got.RestartCount != 0 {
+	if got := living.status().Container("c"); got.ContainerID != before.ContainerID || got.RestartCount != 0 {
 		t.Errorf("another container: %+v, before it was %+v", got, before)
 	}
 	if got := living.logs("c", logOptions{}); got != "before\n" {

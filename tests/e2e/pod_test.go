@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/kit"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -292,13 +293,13 @@ func (p *podRun) status() podStatus {
 		answer = p.d.poll(p.t, p.pod)
 		return len(answer) == 1
 	}, nil)
-	if err := checkStatus(p.pod, answer[0]); err != nil {
+	if err := kit.CheckStatus(p.pod, answer[0]); err != nil {
 		p.t.Fatalf("status breaks a rule of the Virtual Kubelet: %v\n%s", err, encode(p.t, answer[0]))
 	}
 	if answer[0].JID != p.jid {
 		p.t.Fatalf("status has JID %q, create answered %q", answer[0].JID, p.jid)
 	}
-	p.pod.Status.Phase = phaseOf(p.pod.Status.Phase, answer[0])
+	p.pod.Status.Phase = kit.PhaseOf(p.pod.Status.Phase, answer[0])
 	return answer[0]
 }
 

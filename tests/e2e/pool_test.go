@@ -189,13 +189,13 @@ func TestSandboxOfAPodDies(t *testing.T) {
 			}
 			var end *v1.ContainerStateTerminated
 			if policy == v1.RestartPolicyNever {
-				end = p.waitPhase(v1.PodFailed).container("c").State.Terminated
+				end = p.waitPhase(v1.PodFailed).Container("c").State.Terminated
 			} else {
 				again := p.waitFor("the container runs again", func(s podStatus) bool {
-					c := s.container("c")
+					c := s.Container("c")
 					return c.State.Running != nil && c.LastTerminationState.Terminated != nil
 				})
-				end = again.container("c").LastTerminationState.Terminated
+				end = again.Container("c").LastTerminationState.Terminated
 			}
 			if end.ExitCode == 0 || !strings.Contains(end.Message, "sandbox") {
 				t.Errorf("end = %+v", end)
@@ -220,14 +220,14 @@ func TestInitsAfterTheSandboxDied(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := p.waitFor("the container runs again", func(s podStatus) bool {
-		c := s.container("c")
+		c := s.Container("c")
 		return c.State.Running != nil && c.RestartCount == 1
 	})
 	p.waitLog("c", "prepared\n")
-	if got := again.container("init"); got.RestartCount != 1 || got.State.Terminated == nil || got.State.Terminated.ExitCode != 0 {
+	if got := again.Container("init"); got.RestartCount != 1 || got.State.Terminated == nil || got.State.Terminated.ExitCode != 0 {
 		t.Errorf("the init container: %+v", got)
 	}
-	told := again.container("c").LastTerminationState.Terminated
+	told := again.Container("c").LastTerminationState.Terminated
 	if told == nil || told.ExitCode != 137 || !strings.Contains(told.Message, "the pod's sandbox stopped") || told.FinishedAt.Sub(died) > 5*time.Second {
 		t.Errorf("the container ended with %+v, its sandbox was killed at %s", told, died)
 	}
@@ -238,7 +238,7 @@ func TestInitsAfterTheSandboxDied(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.waitReady(t)
-	if got := p.waitRunning().container("c").LastTerminationState.Terminated; got == nil || !reflect.DeepEqual(*got, *told) {
+	if got := p.waitRunning().Container("c").LastTerminationState.Terminated; got == nil || !reflect.DeepEqual(*got, *told) {
 		t.Errorf("after a restart of docker-sd the last end is %+v, it was %+v", got, told)
 	}
 }
@@ -258,7 +258,7 @@ func TestPortThatTheHostUses(t *testing.T) {
 	c.Ports = []v1.ContainerPort{{ContainerPort: 80, HostPort: int32(held.Addr().(*net.TCPAddr).Port)}}
 	p := d.run(t, newPod(c))
 	p.waitFor("the pod says why it waits", func(s podStatus) bool {
-		w := s.container("c").State.Waiting
+		w := s.Container("c").State.Waiting
 		return w != nil && strings.Contains(w.Message, "address already in use")
 	})
 	if code, text := d.must(t, http.MethodGet, "/readyz", nil); code != http.StatusOK {

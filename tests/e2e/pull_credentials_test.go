@@ -45,7 +45,7 @@ func (p *podRun) waits(reason string, words ...string) {
 	p.t.Helper()
 	seen := p.waitFor(reason, func(s podStatus) bool { return waitingReason(s, "c") == reason })
 	for _, want := range words {
-		if message := seen.container("c").State.Waiting.Message; !strings.Contains(message, want) {
+		if message := seen.Container("c").State.Waiting.Message; !strings.Contains(message, want) {
 			p.t.Errorf("message = %q, it lacks %q", message, want)
 		}
 	}

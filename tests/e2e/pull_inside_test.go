@@ -38,7 +38,7 @@ func TestSandboxPulls(t *testing.T) {
 	if got := p.output(); got != "hello\n" {
 		t.Errorf("log = %q", got)
 	}
-	if id := p.status().container("c").ImageID; !strings.HasSuffix(id, image.digest) {
+	if id := p.status().Container("c").ImageID; !strings.HasSuffix(id, image.digest) {
 		t.Errorf("imageID = %q", id)
 	}
 	if f.count(http.MethodGet, "/blobs/") == 0 {
@@ -50,7 +50,7 @@ func TestSandboxPulls(t *testing.T) {
 	next()
 	refused := d.run(t, newPod(from(image.ref, v1.PullIfNotPresent)))
 	seen := refused.waitFor("ErrImagePull", func(s podStatus) bool { return waitingReason(s, "c") == "ErrImagePull" })
-	if message := seen.container("c").State.Waiting.Message; !strings.Contains(message, "no basic auth credentials") {
+	if message := seen.Container("c").State.Waiting.Message; !strings.Contains(message, "no basic auth credentials") {
 		t.Errorf("message = %q", message)
 	}
 	if suite.engine.hasImage(t, image.ref) {

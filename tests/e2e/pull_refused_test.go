@@ -76,7 +76,7 @@ func TestPullRefused(t *testing.T) {
 				again++
 			}
 		}
-		return again == len(refusals) && s.container("half").State.Terminated != nil
+		return again == len(refusals) && s.Container("half").State.Terminated != nil
 	})
 	for name := range refusals {
 		if !reasons[name]["ErrImagePull"] || !reasons[name]["ImagePullBackOff"] || delays[name][0] != "10s" || delays[name][1] != "20s" {

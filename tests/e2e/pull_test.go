@@ -59,7 +59,7 @@ func TestPullByNameAndPolicy(t *testing.T) {
 			if got := p.output(); got != "hello\n" {
 				t.Errorf("log = %q", got)
 			}
-			if id := p.status().container("c").ImageID; !strings.HasPrefix(id, "docker-pullable://"+bare+"@sha256:") {
+			if id := p.status().Container("c").ImageID; !strings.HasPrefix(id, "docker-pullable://"+bare+"@sha256:") {
 				t.Errorf("imageID = %q", id)
 			}
 			asked, fetched := f.count("", "/manifests/") > 0, f.count("GET", "/blobs/") > 0
@@ -81,7 +81,7 @@ func TestPullByNameAndPolicy(t *testing.T) {
 	t.Run("another platform only", func(t *testing.T) {
 		p := d.run(t, newPod(from(alien, v1.PullIfNotPresent)))
 		seen := p.waitFor("ErrImagePull", func(s podStatus) bool { return waitingReason(s, "c") == "ErrImagePull" })
-		if message := seen.container("c").State.Waiting.Message; !strings.Contains(message, "no matching manifest for linux/"+runtime.GOARCH) {
+		if message := seen.Container("c").State.Waiting.Message; !strings.Contains(message, "no matching manifest for linux/"+runtime.GOARCH) {
 			t.Errorf("message = %q", message)
 		}
 	})
@@ -125,7 +125,7 @@ func TestPullIsCutOff(t *testing.T) {
 	d := ownDaemon(t, 1, nil)
 	p := d.run(t, newPod(from(image.ref, v1.PullIfNotPresent)))
 	p.waitFor("how far the pull is", func(s podStatus) bool {
-		w := s.container("c").State.Waiting
+		w := s.Container("c").State.Waiting
 		return w != nil && w.Reason == "ContainerCreating" && strings.Contains(w.Message, "pulling image "+image.ref+": ") &&
 			strings.Contains(w.Message, "B of 6.")
 	})
@@ -211,7 +211,7 @@ func TestPullIsGivenUp(t *testing.T) {
 	first, second := d.run(t, newPod(from(image.ref, v1.PullIfNotPresent))), d.run(t, newPod(from(image.ref, v1.PullIfNotPresent)))
 	for _, p := range []*podRun{first, second} {
 		p.waitFor("the pull is under way", func(s podStatus) bool {
-			w := s.container("c").State.Waiting
+			w := s.Container("c").State.Waiting
 			return w != nil && strings.Contains(w.Message, "B of 8.")
 		})
 	}
@@ -297,7 +297,7 @@ func TestPullCredentials(t *testing.T) {
 		return func(t *testing.T) {
 			p := d.run(t, newPod(from(image.ref, policy)))
 			seen := p.waitFor("ErrImagePull", func(s podStatus) bool { return waitingReason(s, "c") == "ErrImagePull" })
-			if message := seen.container("c").State.Waiting.Message; !strings.Contains(message, image.ref) || !strings.Contains(message, "no basic auth credentials") {
+			if message := seen.Container("c").State.Waiting.Message; !strings.Contains(message, image.ref) || !strings.Contains(message, "no basic auth credentials") {
 				t.Errorf("message = %q", message)
 			}
 		}

@@ -28,7 +28,7 @@ func markedPod(script string) (*v1.Pod, createRequest) {
 	configMaps, secrets := bytesMap(), loginSecret()
 	configMaps.Data = map[string]string{"a.txt": "MARK-config"}
 	secrets.Data = map[string][]byte{"user": []byte("MARK-secret")}
-	request.giveData([]v1.ConfigMap{configMaps}, nil, []v1.Secret{secrets})
+	request.GiveData([]v1.ConfigMap{configMaps}, nil, []v1.Secret{secrets})
 	return pod, request
 }
 
@@ -99,7 +99,7 @@ func TestLogIsDiscreet(t *testing.T) {
 	}
 	for _, p := range runs {
 		p.waitFor("an end or a refusal to start", func(s podStatus) bool {
-			state := s.container("c").State
+			state := s.Container("c").State
 			return state.Terminated != nil || state.Waiting != nil && state.Waiting.Reason == "ErrImageNeverPull"
 		})
 		_, _ = d.must(t, http.MethodGet, "/getLogs", logBody(t, p.pod, "c", logOptions{Tail: 5}))

@@ -47,7 +47,7 @@ func testHostReboots(t *testing.T, holders int) {
 	wiped.Spec.RestartPolicy = v1.RestartPolicyAlways
 	lost := d.run(t, wiped)
 	for _, p := range pods {
-		p.waitFor("it runs", func(s podStatus) bool { return s.container("c").State.Running != nil })
+		p.waitFor("it runs", func(s podStatus) bool { return s.Container("c").State.Running != nil })
 		p.sandbox()
 	}
 	lost.waitRunning()
@@ -59,23 +59,23 @@ func testHostReboots(t *testing.T, holders int) {
 	d.crashWithHost(t, gone)
 	d.waitReady(t)
 	for _, policy := range policies[:2] {
-		seen := pods[policy].waitFor("the pod runs again", func(s podStatus) bool { return s.container("c").State.Running != nil }).container("c")
+		seen := pods[policy].waitFor("the pod runs again", func(s podStatus) bool { return s.Container("c").State.Running != nil }).Container("c")
 		if end := seen.LastTerminationState.Terminated; end == nil || end.ExitCode == 0 || !strings.Contains(end.Message, "host was started again") {
 			t.Errorf("%s: it ended before with %+v", policy, end)
 		}
 		pods[policy].waitLog("c", "2\n") // its volume is the same
 	}
-	if done := pods[v1.RestartPolicyOnFailure].status().container("done"); done.RestartCount != 0 || done.State.Terminated == nil || done.State.Terminated.Message != "" {
+	if done := pods[v1.RestartPolicyOnFailure].status().Container("done"); done.RestartCount != 0 || done.State.Terminated == nil || done.State.Terminated.Message != "" {
 		t.Errorf("the container that had succeeded is %+v", done)
 	}
-	end := pods[v1.RestartPolicyNever].waitPhase(v1.PodFailed).container("c").State.Terminated
+	end := pods[v1.RestartPolicyNever].waitPhase(v1.PodFailed).Container("c").State.Terminated
 	if end.ExitCode != 137 || !strings.Contains(end.Message, "host was started again") {
 		t.Errorf("Never: end = %+v", end)
 	}
 	if got := pods[v1.RestartPolicyNever].logs("c", logOptions{}); got != "1\n" {
 		t.Errorf("Never: log = %q", got)
 	}
-	lost.waitFor("the pod whose sandbox is gone runs again", func(s podStatus) bool { return s.container("c").State.Running != nil })
+	lost.waitFor("the pod whose sandbox is gone runs again", func(s podStatus) bool { return s.Container("c").State.Running != nil })
 	lost.waitLog("c", "wiped\n")
 	for _, p := range pods {
 		p.delete(0)

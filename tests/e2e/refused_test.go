@@ -137,8 +137,8 @@ func TestDoneStaysDone(t *testing.T) {
 	pod.Spec.RestartPolicy = v1.RestartPolicyOnFailure
 	p := d.run(t, withVolume(pod, hostDir(dir), "/vol"))
 	halfDone := func(s podStatus) bool {
-		end := s.container("done").State.Terminated
-		return end != nil && end.ExitCode == 0 && s.container("goes-on").State.Running != nil
+		end := s.Container("done").State.Terminated
+		return end != nil && end.ExitCode == 0 && s.Container("goes-on").State.Running != nil
 	}
 	p.waitFor("one ended, one runs", halfDone)
 	if err := suite.engine.removeContainer(t.Context(), p.sandbox().ID); err != nil {

@@ -24,12 +24,12 @@ func TestRestartAlways(t *testing.T) {
 			backedOff := false
 			seen := p.waitFor("the second restart", func(s podStatus) bool {
 				backedOff = backedOff || waitingReason(s, "c") == "CrashLoopBackOff"
-				return s.container("c").RestartCount >= 2
+				return s.Container("c").RestartCount >= 2
 			})
 			if !backedOff {
 				t.Error("CrashLoopBackOff was never seen")
 			}
-			last := seen.container("c").LastTerminationState.Terminated
+			last := seen.Container("c").LastTerminationState.Terminated
 			if want := map[string]int32{"exit 0": 0, "exit 9": 9}[script]; last == nil || last.ExitCode != want {
 				t.Errorf("lastState = %+v, want exit code %d", last, want)
 			}
@@ -43,7 +43,7 @@ func TestRestartOnFailure(t *testing.T) {
 	pod.Spec.RestartPolicy = v1.RestartPolicyOnFailure
 	p := sharedDaemon(t).run(t, withVolume(pod, emptyDir(), "/vol"))
 	p.waitFor("the second run's back-off", func(s podStatus) bool {
-		w := s.container("c").State.Waiting
+		w := s.Container("c").State.Waiting
 		// The first is without a pause.
 		return w != nil && w.Reason == "CrashLoopBackOff" && strings.Contains(w.Message, "10s")
 	})
@@ -52,10 +52,10 @@ func TestRestartOnFailure(t *testing.T) {
 		t.Errorf("log between two runs = %q", got)
 	}
 	seen := p.waitPhase(v1.PodSucceeded)
-	if got := seen.container("c").RestartCount; got != 2 {
+	if got := seen.Container("c").RestartCount; got != 2 {
 		t.Errorf("restartCount = %d, want 2", got)
 	}
-	if got := seen.container("once").RestartCount; got != 0 {
+	if got := seen.Container("once").RestartCount; got != 0 {
 		t.Errorf("restartCount of one that succeeded = %d", got)
 	}
 	if got := p.logs("c", logOptions{}); got != "attempt 3\n" {
@@ -78,9 +78,9 @@ func TestNoRestartAfterSuccess(t *testing.T) {
 	pod.Spec.RestartPolicy = v1.RestartPolicyOnFailure
 	p := sharedDaemon(t).run(t, pod)
 	seen := p.waitFor("one ended, one runs", func(s podStatus) bool {
-		return s.container("done").State.Terminated != nil && s.container("goes-on").State.Running != nil
+		return s.Container("done").State.Terminated != nil && s.Container("goes-on").State.Running != nil
 	})
-	if got := seen.container("done"); got.State.Terminated.ExitCode != 0 || got.RestartCount != 0 {
+	if got := seen.Container("done"); got.State.Terminated.ExitCode != 0 || got.RestartCount != 0 {
 		t.Errorf("done = %+v", got)
 	}
 	if p.pod.Status.Phase != v1.PodRunning {

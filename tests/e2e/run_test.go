@@ -24,7 +24,7 @@ func TestHelloWorld(t *testing.T) {
 			pod := newPod(hello)
 			code, text := d.must(t, http.MethodPost, "/create", encode(t, wrap(newCreate(pod))))
 			p := d.created(t, pod, code, text)
-			seen := p.waitPhase(v1.PodSucceeded).container("hello")
+			seen := p.waitPhase(v1.PodSucceeded).Container("hello")
 			if got := p.logs("hello", logOptions{}); got != "hello world\n" {
 				t.Errorf("log = %q", got)
 			}

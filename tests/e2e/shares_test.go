@@ -221,7 +221,7 @@ func TestSumIsBounded(t *testing.T) {
 // killed says that the pod's container, or its sandbox, was killed.
 func (p *podRun) killed() bool {
 	p.t.Helper()
-	s := p.status().container("c").State
+	s := p.status().Container("c").State
 	return s.Terminated != nil && s.Terminated.ExitCode != 0
 }
 

@@ -124,15 +124,15 @@ func (s *soak) wantEnd(p *soakPod) {
 		if last, err = s.status(p); err != nil {
 			return err
 		}
-		if last.container("c").State.Terminated == nil {
-			return fmt.Errorf("it is %+v", last.container("c").State)
+		if last.Container("c").State.Terminated == nil {
+			return fmt.Errorf("it is %+v", last.Container("c").State)
 		}
 		return nil
 	})
 	if s.t.Failed() || p.disturbed.Load() {
 		return
 	}
-	end := last.container("c").State.Terminated
+	end := last.Container("c").State.Terminated
 	// An engine that dies while it starts a container leaves it unknown whether that
 	// ran; it is not run again, and ends as one that could not be started. Of one that
 	// ended meanwhile the next engine says 255.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/kit"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -36,7 +37,7 @@ func TestStatusOfManyPods(t *testing.T) {
 		t.Errorf("%d entries, a deleted pod among them: %t", len(answer), there)
 	}
 	for _, pod := range []*v1.Pod{pending, annotated, phased, running.pod} {
-		if err := checkStatus(pod, answer[string(pod.UID)]); err != nil {
+		if err := kit.CheckStatus(pod, answer[string(pod.UID)]); err != nil {
 			t.Error(err)
 		}
 	}
@@ -66,7 +67,7 @@ func TestStatusBeforeCreate(t *testing.T) {
 	t.Parallel()
 	d := sharedDaemon(t)
 	pod := newPod(shell("c", "echo ran"))
-	if err := checkStatus(pod, d.poll(t, pod)[0]); err != nil {
+	if err := kit.CheckStatus(pod, d.poll(t, pod)[0]); err != nil {
 		t.Fatal(err)
 	}
 	if got := d.run(t, pod).output(); got != "ran\n" {
@@ -83,7 +84,7 @@ func TestStatusOfLocalContainers(t *testing.T) {
 	p := sharedDaemon(t).run(t, pod)
 	p.pod.Spec.Containers = append(p.pod.Spec.Containers, shell("theirs", "true"))
 	p.waitFor("the local container is shown as ended", func(s podStatus) bool {
-		ours, theirs := s.container("ours").State, s.container("theirs").State
+		ours, theirs := s.Container("ours").State, s.Container("theirs").State
 		if ours.Terminated == nil && theirs.Running == nil || ours.Running != nil && theirs.Terminated != nil {
 			t.Fatalf("ours is %+v, theirs %+v", ours, theirs)
 		}

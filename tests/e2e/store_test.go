@@ -130,7 +130,7 @@ func TestCopiedImageIsUsedAgain(t *testing.T) {
 	if got := p.logs("c", logOptions{}); got != value+"\n" {
 		t.Errorf("log %q, want %q", got, value)
 	}
-	if n := d.count("copying image", image); n != 1 || seen.container("c").RestartCount != 1 {
+	if n := d.count("copying image", image); n != 1 || seen.Container("c").RestartCount != 1 {
 		t.Errorf("%d copies for %s", n, fmt.Sprint(seen))
 	}
 }

@@ -25,7 +25,7 @@ func TestManyPodsOutliveAKill(t *testing.T) {
 	}
 	before := make([]v1.ContainerStatus, n)
 	for i, p := range runs {
-		before[i] = p.waitRunning().container("c")
+		before[i] = p.waitRunning().Container("c")
 	}
 	if err := d.kill(); err != nil {
 		t.Fatal(err)
@@ -36,7 +36,7 @@ func TestManyPodsOutliveAKill(t *testing.T) {
 	}
 	d.waitReady(t)
 	for i, s := range d.poll(t, pods...) {
-		now := s.container("c")
+		now := s.Container("c")
 		if now.ContainerID != before[i].ContainerID || now.RestartCount != 0 || now.State.Running == nil {
 			t.Errorf("pod %d is %+v, before it was %+v", i, now, before[i])
 		}

@@ -42,17 +42,17 @@ func outlive(t *testing.T, d *daemon, end func(*daemon) error) {
 	living := d.run(t, withVolume(newPod(shell("c", "echo before; "+tick), shell("done", "echo done; exit 3")), hostDir(dir), "/vol"))
 	ended := d.run(t, newPod(shell("c", "echo ended")))
 	ended.waitPhase(v1.PodSucceeded)
-	endedBefore := ended.status().container("c")
+	endedBefore := ended.status().Container("c")
 	restarting := newPod(shell("c", "echo again; exit 1"))
 	restarting.Spec.RestartPolicy = v1.RestartPolicyAlways
 	crashing := d.run(t, restarting)
-	crashing.waitFor("the first restart", func(s podStatus) bool { return s.container("c").RestartCount >= 1 })
+	crashing.waitFor("the first restart", func(s podStatus) bool { return s.Container("c").RestartCount >= 1 })
 	deleted := d.run(t, newPod(shell("c", untilStopped)))
 	deleted.delete(0)
 	deleted.waitGone()
 	before := living.waitFor("one runs, one ended", func(s podStatus) bool {
-		return s.container("c").State.Running != nil && s.container("done").State.Terminated != nil
-	}).container("c")
+		return s.Container("c").State.Running != nil && s.Container("done").State.Terminated != nil
+	}).Container("c")
 
 	if err := end(d); err != nil {
 		t.Fatal(err)
@@ -66,20 +66,20 @@ func outlive(t *testing.T, d *daemon, end func(*daemon) error) {
 	d.waitReady(t)
 
 	// No answer on the way may show the living pod as anything but running.
-	seen := living.waitFor("the container is taken over", func(s podStatus) bool { return s.container("c").State.Running != nil })
-	after := seen.container("c")
+	seen := living.waitFor("the container is taken over", func(s podStatus) bool { return s.Container("c").State.Running != nil })
+	after := seen.Container("c")
 	if after.ContainerID != before.ContainerID || !after.State.Running.StartedAt.Equal(&before.State.Running.StartedAt) {
 		t.Errorf("another container: %+v, before it was %+v", after, before)
 	}
 	living.waitFor("the ended container is taken over", func(s podStatus) bool {
-		done := s.container("done").State.Terminated
+		done := s.Container("done").State.Terminated
 		return done != nil && done.ExitCode == 3
 	})
 	if got := living.logs("c", logOptions{}); got != "before\n" {
 		t.Errorf("log = %q", got)
 	}
 	ended.waitFor("the ended pod is taken over", func(s podStatus) bool {
-		end := s.container("c").State.Terminated
+		end := s.Container("c").State.Terminated
 		return end != nil && end.ExitCode == 0 && end.FinishedAt.Equal(&endedBefore.State.Terminated.FinishedAt)
 	})
 	eventually(t, runLimit, "the ended pod's log is there", func() bool { return ended.logs("c", logOptions{}) == "ended\n" }, nil)
@@ -89,9 +89,9 @@ func outlive(t *testing.T, d *daemon, end func(*daemon) error) {
 	if code, _ := d.must(t, http.MethodPost, "/create", encode(t, newCreate(deleted.pod))); code != http.StatusConflict {
 		t.Errorf("create of a pod that was deleted before was answered with %d", code)
 	}
-	crashing.waitFor("another restart", func(s podStatus) bool { return s.container("c").RestartCount >= 2 })
+	crashing.waitFor("another restart", func(s podStatus) bool { return s.Container("c").RestartCount >= 2 })
 	touch(t, filepath.Join(dir, "stop"))
-	if got := living.waitPhase(v1.PodFailed).container("c").State.Terminated.ExitCode; got != 5 {
+	if got := living.waitPhase(v1.PodFailed).Container("c").State.Terminated.ExitCode; got != 5 {
 		t.Errorf("exit code after the restart = %d, want 5", got)
 	}
 }
@@ -241,7 +241,7 @@ func TestLostWhileAway(t *testing.T) {
 	p := d.run(t, newPod(shell("c", untilStopped)))
 	p.waitRunning()
 	d.loseSandboxes(t)
-	end := p.waitPhase(v1.PodFailed).container("c").State.Terminated
+	end := p.waitPhase(v1.PodFailed).Container("c").State.Terminated
 	if end.ExitCode != 137 || end.Reason != "ContainerStatusUnknown" || end.Message == "" {
 		t.Errorf("end = %+v", end)
 	}
@@ -255,9 +255,9 @@ func TestLostWhileAwayStartsOver(t *testing.T) {
 	pod := newPod(shell("c", untilStopped))
 	pod.Spec.RestartPolicy = v1.RestartPolicyAlways
 	p := d.run(t, pod)
-	before := p.waitRunning().container("c")
+	before := p.waitRunning().Container("c")
 	d.loseSandboxes(t)
-	after := p.waitRunning().container("c")
+	after := p.waitRunning().Container("c")
 	if after.ContainerID == before.ContainerID || after.RestartCount != 1 {
 		t.Errorf("container %+v, before it was %+v", after, before)
 	}

@@ -99,7 +99,7 @@ func TestWebPagesReachNoPod(t *testing.T) {
 	t.Cleanup(other.Close)
 	otherPort := other.Listener.Addr().(*net.TCPAddr).Port
 	victim := d.run(t, newPod(shell("c", "echo MARK-of-the-victim; "+untilStopped)))
-	victim.waitFor("the container runs", func(s podStatus) bool { return s.container("c").State.Running != nil })
+	victim.waitFor("the container runs", func(s podStatus) bool { return s.Container("c").State.Running != nil })
 	_, request := markedPod("true")
 	create, wanted := string(encode(t, request)), request.Pod.UID
 	remove, logs := string(encode(t, victim.pod)), string(logBody(t, victim.pod, "c", logOptions{}))
@@ -156,7 +156,7 @@ func TestWebPagesReachNoPod(t *testing.T) {
 	if strings.Contains(d.log.String(), string(wanted)) {
 		t.Errorf("the pod of a page was seen:\n%s", d.log.About(string(wanted)))
 	}
-	if state := victim.status().container("c").State; state.Running == nil {
+	if state := victim.status().Container("c").State; state.Running == nil {
 		t.Errorf("the container is in state %+v after the attacks", state)
 	}
 	// The very bodies are good ones.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/kit"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -172,7 +173,7 @@ func TestRecordings(t *testing.T) {
 // sinceRecorded: the recording asks for lines since a day that this machine's
 // clock may not have reached.
 func sinceRecorded(t *testing.T, d *daemon, code int, text string) {
-	var request logRequest
+	var request kit.LogRequest
 	if err := json.Unmarshal(readRecording(t, d, "getlogs-since-time").Body, &request); err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +194,7 @@ func stamped(t *testing.T, d *daemon, code int, text string) {
 
 func restarts(t *testing.T, d *daemon, code int, text string) {
 	p := d.created(t, recordedPod(t, d, "create-restart-always"), code, text)
-	p.waitFor("the first restart", func(s podStatus) bool { return s.container("c").RestartCount == 1 })
+	p.waitFor("the first restart", func(s podStatus) bool { return s.Container("c").RestartCount == 1 })
 }
 
 // fullPod has every kind of volume, an init container, a native sidecar, a

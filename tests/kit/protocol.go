@@ -100,12 +100,15 @@ type LogOptions struct {
 	SinceTime    time.Time
 }
 
-// LogBody is the body of /getLogs (protocol 3.1).
+// LogRequest is the body of /getLogs (protocol 3.1).
+type LogRequest struct {
+	Namespace, PodUID, PodName, ContainerName string
+	Opts                                      LogOptions
+}
+
+// LogBody is the body of /getLogs for a container.
 func LogBody(pod *v1.Pod, container string, opts LogOptions) ([]byte, error) {
-	return json.Marshal(struct {
-		Namespace, PodUID, PodName, ContainerName string
-		Opts                                      LogOptions
-	}{pod.Namespace, string(pod.UID), pod.Name, container, opts})
+	return json.Marshal(LogRequest{pod.Namespace, string(pod.UID), pod.Name, container, opts})
 }
 
 // Poll asks for several pods in one call.

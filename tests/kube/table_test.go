@@ -168,8 +168,8 @@ func TestFieldTableInDocs(t *testing.T) {
 	}
 }
 
-// TestRandomPods: what a number stands for does not change, the API's rules accept what must
-// run, and each part of a refusal is met in some pod.
+// TestRandomPods: a number always stands for the same pod, most pods are to run, and the parts
+// of refusals and of containers are met.
 func TestRandomPods(t *testing.T) {
 	refusals, fields, accepted := map[string]bool{}, map[string]bool{}, 0
 	for i := range 1000 {

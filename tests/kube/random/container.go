@@ -147,7 +147,7 @@ func (b box) payload() {
 	}
 	b.mount(b.c, name, source, v1.VolumeMount{MountPath: "/payload", ReadOnly: b.chance(50)})
 	b.show("cat /payload/in/"+key, value)
-	// With a group, files get the group's right to read.
+	// Every mode here lets the group read, so a group of the pod changes none.
 	b.show("stat -Lc %a /payload/in/"+key, fmt.Sprintf("%o", mode))
 	b.show("test -e /payload/other || echo only; touch /payload/x 2>/dev/null || echo refused", "only\nrefused")
 }

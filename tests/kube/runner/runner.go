@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -208,7 +209,7 @@ func wrongEnd(name string, got *v1.ContainerStateTerminated, want cases.End) err
 
 func (p *pod) missingInLogs(ctx context.Context) error {
 	var problems []error
-	for _, name := range sorted(p.c.See) {
+	for _, name := range slices.Sorted(maps.Keys(p.c.See)) {
 		text, err := p.logs(ctx, name)
 		if err != nil {
 			return err
@@ -218,7 +219,7 @@ func (p *pod) missingInLogs(ctx context.Context) error {
 			problems = append(problems, fmt.Errorf("container %s: %s", name, m))
 		}
 	}
-	for _, name := range sorted(p.c.Logs) {
+	for _, name := range slices.Sorted(maps.Keys(p.c.Logs)) {
 		text, err := p.logs(ctx, name)
 		if err != nil {
 			return err
@@ -278,13 +279,4 @@ func (p *pod) states() string {
 		}
 	}
 	return strings.Join(out, "; ")
-}
-
-func sorted[T any](m map[string]T) []string {
-	var out []string
-	for key := range m {
-		out = append(out, key)
-	}
-	slices.Sort(out)
-	return out
 }
