@@ -23,7 +23,7 @@ const configAgain = 10 * time.Second
 // error, which may hold the value of a variable.
 func (r *runner) awaitConfigured(ctx context.Context, wrong *configError) error {
 	if !r.refetch {
-		log.G(ctx).Warn("container waits: its configuration cannot be carried out, its status says why")
+		log.G(ctx).Warn("container waits: it cannot be made as its pod describes it, its status says why")
 	}
 	r.resume, r.refetch = true, true
 	r.p.Statuses.Update(r.spec.Name, func(s *v1.ContainerStatus) {

@@ -18,8 +18,8 @@ import (
 )
 
 // configError says that a container cannot be made as its pod describes it, because of
-// its image, its variables or what is in a volume. As with kubelet, that is no end of the
-// container: it waits, and is tried again.
+// its image, its variables, what is in a volume, or because its engine refuses. As with
+// kubelet, that is no end of the container: it waits, and is tried again.
 type configError struct {
 	err error
 	// reason is kubelet's word for it, "" for that of a mistake in the configuration.
@@ -33,7 +33,7 @@ func (e *configError) Error() string { return e.err.Error() }
 func (e *configError) Unwrap() error { return e.err }
 
 // create makes the container's next instance. It waits for the image as long
-// as it takes; every other refusal is final for this run.
+// as it takes; with every other refusal the container waits for the next try.
 func (r *runner) create(ctx context.Context) (string, error) {
 	image, err := r.image(ctx)
 	if err != nil {

@@ -82,14 +82,16 @@ func (r *runner) runOnce(ctx context.Context) (v1.ContainerStateTerminated, erro
 		if err == nil || ctx.Err() != nil {
 			return end, err
 		}
-		if wrong := (&configError{}); errors.As(err, &wrong) {
+		wrong := &configError{}
+		if !errors.As(err, &wrong) && !errdefs.IsUnavailable(err) {
+			// What the engine refuses is no end either: with kubelet the container waits.
+			wrong = &configError{err, podstatus.ReasonCreate}
+		}
+		if wrong.err != nil {
 			if err := r.awaitConfigured(ctx, wrong); err != nil {
 				return end, err
 			}
 			continue
-		}
-		if !errdefs.IsUnavailable(err) {
-			return r.terminatedState(engine.State{ExitCode: 128, Error: err.Error(), FinishedAt: time.Now()}), nil
 		}
 		// The sandbox's engine is away: it restarts by itself, or the sandbox ends.
 		r.resume = true
@@ -119,7 +121,7 @@ func (r *runner) tryOnce(ctx context.Context) (v1.ContainerStateTerminated, erro
 	adopted := seen.State.Alive()
 	if !adopted && r.mayHaveRun(seen) {
 		r.p.Statuses.SetInstance(r.spec.Name, seen.ID)
-		return r.terminatedState(engine.State{ExitCode: 128, FinishedAt: time.Now(),
+		return r.terminatedState(engine.State{ExitCode: startRefused, FinishedAt: time.Now(),
 			Error: "the sandbox's engine died while it started the container; whether it ran is not known, so it is not started again"}), nil
 	}
 	if !adopted {
@@ -163,6 +165,10 @@ func (r *runner) mountAgain(ctx context.Context) error {
 	return err
 }
 
+// startRefused is the exit code of a container that its engine could not start, as with
+// kubelet.
+const startRefused = 128
+
 // startFailed turns the engine's refusal to start into an end of the container:
 // a start error must not leave a pod waiting (protocol 9.15).
 func (r *runner) startFailed(ctx context.Context, id string, cause error) (v1.ContainerStateTerminated, error) {
@@ -177,11 +183,9 @@ func (r *runner) startFailed(ctx context.Context, id string, cause error) (v1.Co
 	if seen.State.Alive() {
 		return r.watch(ctx, seen, false) // it started after all, only the answer was lost
 	}
+	// The engine has 126 or 127 for some; kubelet knows one code for all of them.
 	state := seen.State
-	state.Error, state.FinishedAt = cause.Error(), time.Now()
-	if state.ExitCode == 0 {
-		state.ExitCode = 128
-	}
+	state.ExitCode, state.Error, state.FinishedAt = startRefused, cause.Error(), time.Now()
 	return r.terminatedState(state), nil
 }
 

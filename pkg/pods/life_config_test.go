@@ -9,7 +9,9 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine/enginetest"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox/sandboxtest"
 )
 
 // mistaken are pods of which one container can never start, with why it waits.
@@ -140,4 +142,46 @@ func TestGroupsOfTheImage(t *testing.T) {
 		}
 		n.delete(p, nil)
 	}
+}
+
+// TestContainerThatTheEngineRefuses waits with kubelet's reason, the other one runs, and the
+// pod can be deleted.
+func TestContainerThatTheEngineRefuses(t *testing.T) {
+	n := newNode(t, func(n *node) { n.size = 0 })
+	p := newPod(func(p *v1.Pod) { p.Spec.Containers = append(p.Spec.Containers, container("other", "serve")) })
+	n.host.InjectInside(enginetest.Fault{Call: "POST /containers/create", Status: 400, Message: "no such thing"})
+	n.create(p)
+	name := ""
+	r := n.await(p, "with one container that waits and one that runs", func(r podstatus.Report) bool {
+		for _, c := range r.Containers {
+			if isWaiting(c.Name, "CreateContainerError")(r) {
+				name = c.Name
+			}
+		}
+		return name != "" && (isRunning("main")(r) || isRunning("other")(r))
+	})
+	if w := statusOf(r, name).State.Waiting; !strings.Contains(w.Message, "no such thing") {
+		t.Errorf("%s waits with %q", name, w.Message)
+	}
+	n.delete(p, nil)
+}
+
+// TestVolumeThatCannotBeSetUp: the pod is Pending and says why, and runs once it can be.
+func TestVolumeThatCannotBeSetUp(t *testing.T) {
+	n := newNode(t)
+	p := newPod(func(p *v1.Pod) {
+		p.Spec.Volumes = []v1.Volume{{Name: "vol", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{Medium: v1.StorageMediumMemory}}}}
+		p.Spec.Containers[0].VolumeMounts = []v1.VolumeMount{{Name: "vol", MountPath: "/vol"}}
+	})
+	n.host.Each(func(s *sandboxtest.Sandbox) { s.Init.Refuse(initapi.OpTmpfs, initapi.KindFailed, "no memory") })
+	n.create(p)
+	n.await(p, "waiting", func(r podstatus.Report) bool {
+		w := statusOf(r, "main").State.Waiting
+		return w != nil && w.Reason == "ContainerCreating" && strings.Contains(w.Message, "no memory")
+	})
+	if phase := n.view(p).Phase; phase != podstatus.PhasePending {
+		t.Errorf("the pod is %s", phase)
+	}
+	n.awaitRunning(p, "main")
+	n.delete(p, nil)
 }

@@ -213,7 +213,7 @@ func TestStartThatIsRefused(t *testing.T) {
 	n.host.InnerProgram("missing", nil)
 	p := newPod(running("missing"))
 	n.create(p)
-	if end := n.awaitEnd(p, "main"); end.ExitCode != 127 || end.Reason != "StartError" || !strings.Contains(end.Message, "not found in $PATH") {
+	if end := n.awaitEnd(p, "main"); end.ExitCode != 128 || end.Reason != "StartError" || !strings.Contains(end.Message, "not found in $PATH") {
 		t.Errorf("it ended with %+v", end)
 	}
 	n.delete(p, nil)

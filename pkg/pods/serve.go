@@ -99,17 +99,37 @@ func (r *sandboxRun) makeReady(ctx context.Context) (*volumes.Set, error) {
 	return set, err
 }
 
-// prepareUntil tries again where another try may help: when an engine is away,
-// and whenever the pod runs already, which a full disk must not end.
+// volumeError says that a volume could not be set up. As with kubelet, the pod waits, says
+// why, and the volume is tried again.
+type volumeError struct{ err error }
+
+// Error is for the pod's owner.
+func (e *volumeError) Error() string { return e.err.Error() }
+
+// Unwrap gives the cause.
+func (e *volumeError) Unwrap() error { return e.err }
+
+// prepareUntil tries again where another try may help: when an engine is away, when a
+// volume is not as its pod wants it, and whenever the pod runs already, which a full disk
+// must not end.
 func (r *sandboxRun) prepareUntil(ctx context.Context) (*volumes.Set, error) {
-	tries := retry.New(time.Second, 30*time.Second)
+	tries, explained := retry.New(time.Second, 30*time.Second), false
 	for {
 		set, err := r.prepare(ctx)
-		if err == nil || ctx.Err() != nil || !r.stay.Found && !errdefs.IsUnavailable(err) {
+		volume := &volumeError{}
+		fault := errors.As(err, &volume) && !errdefs.IsUnavailable(err)
+		if err == nil || ctx.Err() != nil || !r.stay.Found && !errdefs.IsUnavailable(err) && !fault {
 			if err == nil {
 				tries.Succeeded(ctx, "the pod's volumes are ready")
 			}
+			if err == nil && explained {
+				r.p.containers.Explain("")
+			}
 			return set, err
+		}
+		if fault {
+			r.p.containers.Explain(volume.Error())
+			explained = true
 		}
 		if err := tries.Failed(ctx, "the pod's volumes could not be made ready, trying again", err); err != nil {
 			return nil, err
@@ -137,6 +157,18 @@ func (r *sandboxRun) bound(cancel context.CancelCauseFunc) (stop func()) {
 
 // prepare makes the pod's volumes and the files that kubelet manages.
 func (r *sandboxRun) prepare(ctx context.Context) (*volumes.Set, error) {
+	set, err := r.setUp(ctx)
+	if err != nil {
+		return nil, &volumeError{err}
+	}
+	if err := r.fitSandbox(ctx); err != nil {
+		return nil, err
+	}
+	return set, containers.WriteManagedFiles(r.p.spec, r.stay.Sandbox)
+}
+
+// setUp makes the pod's volumes.
+func (r *sandboxRun) setUp(ctx context.Context) (*volumes.Set, error) {
 	data := r.p.record.Load().Data
 	set, err := volumes.Prepare(r.stay.PodDir(), r.p.spec, data, r.p.node.config.Volumes)
 	if err != nil {
@@ -162,10 +194,7 @@ func (r *sandboxRun) prepare(ctx context.Context) (*volumes.Set, error) {
 			return nil, fmt.Errorf("%s %w", check.Volume, err)
 		}
 	}
-	if err := r.fitSandbox(ctx); err != nil {
-		return nil, err
-	}
-	return set, containers.WriteManagedFiles(r.p.spec, r.stay.Sandbox)
+	return set, nil
 }
 
 // initialize runs the init containers, as a step of the pod's start.

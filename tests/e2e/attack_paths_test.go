@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -69,8 +70,11 @@ func TestAttackImages(t *testing.T) {
 func (d *daemon) endsInside(t *testing.T, pod *v1.Pod) {
 	t.Helper()
 	p := d.run(t, pod)
-	status := p.waitFor("an end", func(podStatus) bool {
-		return p.pod.Status.Phase == v1.PodSucceeded || p.pod.Status.Phase == v1.PodFailed
+	status := p.waitFor("an end, or a refusal to make it", func(s podStatus) bool {
+		return p.pod.Status.Phase == v1.PodSucceeded || p.pod.Status.Phase == v1.PodFailed ||
+			!slices.ContainsFunc(s.Containers, func(c v1.ContainerStatus) bool {
+				return c.State.Terminated == nil && waitingReason(s, c.Name) != "CreateContainerError"
+			})
 	})
 	for _, c := range status.Containers {
 		code, text := d.must(t, http.MethodGet, "/getLogs", logBody(t, p.pod, c.Name, logOptions{}))

@@ -71,14 +71,12 @@ func (p *podRun) raceOnce(end time.Time) (saw string, mounts int) {
 	p.t.Helper()
 	round := time.Now().Add(min(15*time.Second, max(time.Until(end), time.Second)))
 	for {
-		// A pod whose volume is refused shows its containers as ended, whatever their
-		// restart policy, which the rules of other tests do not allow.
 		for _, status := range p.d.poll(p.t, p.pod) {
 			saw, mounts = p.sightings(status), mounted(status)
 			done := 0
 			for _, c := range status.Containers {
 				waits := c.State.Waiting
-				if c.RestartCount > 0 || c.State.Terminated != nil || waits != nil && slices.Contains([]string{"CrashLoopBackOff", "CreateContainerConfigError"}, waits.Reason) {
+				if c.RestartCount > 0 || c.State.Terminated != nil || waits != nil && slices.Contains([]string{"CrashLoopBackOff", "CreateContainerConfigError", "CreateContainerError"}, waits.Reason) {
 					done++
 				}
 			}

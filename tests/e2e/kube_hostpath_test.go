@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -112,12 +113,61 @@ func kubeHostPathMistakes(t *testing.T, d kubeDaemon) {
 		t.Run(c.path+" as "+string(c.kind), func(t *testing.T) {
 			t.Parallel()
 			pod := withVolume(newPod(shell("c", "true")), hostPathOf(filepath.Join(dir, c.path), c.kind), "/vol")
-			d.run(t, pod).waitMessage("c", "vol (hostPath)", c.words)
+			p := d.run(t, pod)
+			p.waitsToBeMade("vol (hostPath)", c.words)
+			if phase := p.pod.Status.Phase; phase != v1.PodPending {
+				t.Errorf("the pod is %s", phase)
+			}
 			if entries, err := os.ReadDir(outside); err != nil || len(entries) > 0 {
 				t.Errorf("outside the prefix: %v, %v", entries, err)
 			}
 		})
 	}
+}
+
+// waitsToBeMade waits until container c is not made yet for a reason with these words.
+func (p *podRun) waitsToBeMade(words ...string) {
+	p.t.Helper()
+	p.waitFor("it is not made: "+strings.Join(words, ", "), func(s podStatus) bool {
+		w := s.container("c").State.Waiting
+		return w != nil && w.Reason == "ContainerCreating" && !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(w.Message, word) })
+	})
+}
+
+// kubeVolumeThatComesLater: what a volume lacks may come yet, and the pod then runs as if
+// it had been there.
+func kubeVolumeThatComesLater(t *testing.T, d kubeDaemon) {
+	path := filepath.Join(d.hostFolder(t, "later"), "folder")
+	pod := withInits(withVolume(newPod(shell("c", "cat /vol/f")), hostPathOf(path, v1.HostPathDirectory), "/vol"), shell("first", "true"))
+	p := d.run(t, pod)
+	p.waitFor("it says what it waits for", func(s podStatus) bool {
+		w := s.container("c").State.Waiting
+		return w != nil && strings.Contains(w.Message, "does not exist") && s.InitContainers[0].ContainerID == ""
+	})
+	if err := os.Mkdir(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(path, "f"), []byte("came\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.output(); got != "came\n" {
+		t.Errorf("log = %q", got)
+	}
+}
+
+// kubeRefusedByEngine: a container that its engine does not make waits, the others run, and
+// the pod can be deleted.
+func kubeRefusedByEngine(t *testing.T, d kubeDaemon) {
+	bad := shell("c", "true")
+	bad.Lifecycle = &v1.Lifecycle{StopSignal: ptr(v1.Signal("SIGNONE"))}
+	p := d.run(t, newPod(bad, shell("other", "echo ran")))
+	p.waits("CreateContainerError", "SIGNONE")
+	p.waitFor("the other one has run", func(s podStatus) bool { return s.container("other").State.Terminated != nil })
+	if phase := p.pod.Status.Phase; phase == v1.PodSucceeded || phase == v1.PodFailed {
+		t.Errorf("the pod is %s", phase)
+	}
+	p.delete(30)
+	p.waitGone()
 }
 
 // kubeSubPathEscape: a link that a container made leads nowhere but below its volume.

@@ -40,6 +40,8 @@ var kubeTests = []struct {
 	{"secrets on the host", kubeSecretsOnHost},
 	{"hostPath types", kubeHostPathTypes},
 	{"hostPath mistakes", kubeHostPathMistakes},
+	{"volume that comes later", kubeVolumeThatComesLater},
+	{"container that the engine refuses", kubeRefusedByEngine},
 	{"subPath escape", kubeSubPathEscape},
 	{"claims", kubeClaims},
 	{"failed init", kubeFailedInit},
