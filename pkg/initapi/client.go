@@ -66,6 +66,22 @@ func (c *Client) Read(ctx context.Context, source Source, most int64) ([]byte, e
 	return answer.Data, err
 }
 
+// HasImage says whether the volume of that name shows its image.
+func (c *Client) HasImage(ctx context.Context, volume string) (bool, error) {
+	_, err := c.call(ctx, Request{Op: OpImage, Image: &Image{Volume: volume}})
+	if errdefs.IsFailedPrecondition(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// MountImage has a volume show an image, by the folders of its layers in the engine's
+// store, the topmost first. A volume that shows one already is left as it is.
+func (c *Client) MountImage(ctx context.Context, volume string, layers []string) error {
+	_, err := c.call(ctx, Request{Op: OpImage, Image: &Image{Volume: volume, Mount: true, Layers: layers}})
+	return err
+}
+
 // Tmpfs mounts a file system in memory.
 func (c *Client) Tmpfs(ctx context.Context, t Tmpfs) error {
 	_, err := c.call(ctx, Request{Op: OpTmpfs, Tmpfs: &t})

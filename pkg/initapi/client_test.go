@@ -77,6 +77,13 @@ func TestCalls(t *testing.T) {
 			`{"op":"pin","place":"c/1","source":{"roots":[]}}`, `{"path":"/pins/c/1"}`, "/pins/c/1"},
 		"tmpfs": {func(ctx context.Context, c *Client) (any, error) { return nil, c.Tmpfs(ctx, tmpfs) },
 			`{"op":"tmpfs","tmpfs":{"path":"/m","sizeBytes":1,"mode":1023,"gid":7}}`, `{}`, nil},
+		"has image": {func(ctx context.Context, c *Client) (any, error) { return c.HasImage(ctx, "v") },
+			`{"op":"image","image":{"volume":"v"}}`, `{}`, true},
+		"has no image": {func(ctx context.Context, c *Client) (any, error) { return c.HasImage(ctx, "v") },
+			`{"op":"image","image":{"volume":"v"}}`, `{"error":{"kind":"missing","message":"is not mounted yet"}}`, false},
+		"image": {func(ctx context.Context, c *Client) (any, error) {
+			return nil, c.MountImage(ctx, "v", []string{"top", "base"})
+		}, `{"op":"image","image":{"volume":"v","mount":true,"layers":["top","base"]}}`, `{}`, nil},
 		"shm": {func(ctx context.Context, c *Client) (any, error) { return nil, c.ResizeShm(ctx, 5) },
 			`{"op":"shm","shm":5}`, `{}`, nil},
 		"sysctl": {func(ctx context.Context, c *Client) (any, error) {

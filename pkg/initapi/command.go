@@ -8,6 +8,8 @@ const (
 	FolderPath = "/run/docker-sd/folder"
 	// StorePath is where the image store is mounted that is shared.
 	StorePath = "/run/docker-sd/store"
+	// ImagesPath holds the mount points of volumes that show images.
+	ImagesPath = "/run/docker-sd/images"
 	// DataPath is the data root of the engine.
 	DataPath = "/var/lib/docker"
 )

@@ -27,6 +27,8 @@ const (
 	OpKill   = "kill"
 	// OpMeasure answers with an error beside the usage of what was seen before it.
 	OpMeasure = "measure"
+	// OpImage mounts the layers of an image at the place of a volume, once.
+	OpImage = "image"
 	// OpTunnel starts the tunnel of the sandbox, or changes it; the same wish again is none.
 	OpTunnel = "tunnel"
 	// OpTunnelState answers with the tunnel's state.
@@ -58,6 +60,7 @@ type Request struct {
 	Group  *Group  `json:"group,omitempty"`
 	// Limit of OpRead in bytes: a file that has more is an error.
 	Limit int64 `json:"limit,omitempty"`
+	Image  *Image  `json:"image,omitempty"`
 }
 
 // GroupPath is the control group of the pod's containers, where OpGroup has made it, as
@@ -68,6 +71,18 @@ const GroupPath = "/pod"
 type Group struct {
 	MemoryBytes int64 `json:"memoryBytes,omitempty"`
 	NanoCPUs    int64 `json:"nanoCPUs,omitempty"`
+}
+
+// Image is a volume that shows an image, read-only. One that is mounted already is left
+// as it is.
+type Image struct {
+	// Volume is the name of the volume, and of its mount point below ImagesPath.
+	Volume string `json:"volume"`
+	// Mount says that it is to be mounted; otherwise the call only asks whether it is.
+	Mount bool `json:"mount,omitempty"`
+	// Layers are the folders of the image's layers in the store of the sandbox's engine,
+	// the topmost first.
+	Layers []string `json:"layers,omitempty"`
 }
 
 // Source is a file or folder that is opened step by step, each from the descriptor
@@ -85,6 +100,9 @@ type Source struct {
 	// SubPath is walked from what Path leads to, and not out of it. A folder that is
 	// missing is made with the mode of the volume's own.
 	SubPath string `json:"subPath,omitempty"`
+	// AsRoot has links of the volume followed as if the volume were the whole file
+	// system, as those of an image are meant.
+	AsRoot bool `json:"asRoot,omitempty"`
 	// Private is a folder that no source may show: its own identity last, those of the
 	// folders above it before.
 	Private []Identity `json:"private,omitempty"`

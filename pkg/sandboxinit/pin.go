@@ -41,11 +41,13 @@ func pin(place string, s initapi.Source) (string, error) {
 // placePath is the mount point of a place: CONTAINER/NUMBER.
 func placePath(place string) (string, error) {
 	container, number, found := strings.Cut(place, "/")
-	plain := func(s string) bool {
-		return s != "" && s != "." && s != ".." && !strings.ContainsAny(s, "/\x00")
-	}
 	if !found || !plain(container) || !plain(number) {
 		return "", &initapi.Error{Kind: initapi.KindInvalid, Message: "the place must be CONTAINER/NUMBER"}
 	}
 	return filepath.Join(pinsPath, container, number), nil
+}
+
+// plain says that a name is one step of a path.
+func plain(name string) bool {
+	return name != "" && name != "." && name != ".." && !strings.ContainsAny(name, "/\x00")
 }

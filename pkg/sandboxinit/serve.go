@@ -98,6 +98,10 @@ func (s *server) do(r initapi.Request, answer *initapi.Answer) error {
 		path, err := pin(r.Place, *r.Source)
 		answer.Path = path
 		return err
+	case r.Op == initapi.OpImage && r.Image != nil:
+		s.pinning.Lock()
+		defer s.pinning.Unlock()
+		return mountImage(*r.Image)
 	case r.Op == initapi.OpTmpfs && r.Tmpfs != nil:
 		s.pinning.Lock()
 		defer s.pinning.Unlock()

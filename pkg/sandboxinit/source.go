@@ -64,6 +64,7 @@ func openSubPath(volume opened, s initapi.Source) (opened, error) {
 		return opened{}, err
 	}
 	defer w.close()
+	w.asRoot = s.AsRoot
 	if err := w.walk(s.SubPath); err != nil {
 		return opened{}, err
 	}
@@ -131,7 +132,11 @@ func hasType(mode uint32, kind string) bool {
 func (w *walker) makeFolders(mode uint32) error {
 	for len(w.missing) > 0 {
 		part := w.missing[0]
-		if err := unix.Mkdirat(w.top(), part, 0o700); err != nil {
+		err := unix.Mkdirat(w.top(), part, 0o700)
+		if errors.Is(err, unix.EROFS) {
+			return &initapi.Error{Kind: initapi.KindMissing, Message: "does not exist, and the volume is read-only"}
+		}
+		if err != nil {
 			return w.changed("make the folder", part, err)
 		}
 		fd, err := unix.Openat(w.top(), part, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)

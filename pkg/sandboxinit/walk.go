@@ -45,6 +45,8 @@ type walker struct {
 	parts []string
 	// missing is the rest of the path from where nothing is.
 	missing []string
+	// asRoot says that the folder where the walk began is taken for the root.
+	asRoot bool
 	// links that were followed. The last afterLinks names of the path are not theirs.
 	links, afterLinks int
 }
@@ -158,6 +160,9 @@ func (w *walker) up(pending []string) ([]string, error) {
 		w.pop()
 		return pending, nil
 	}
+	if w.asRoot {
+		return pending, nil
+	}
 	return w.jump(path.Join(path.Dir(w.names[0]), strings.Join(pending, "/")))
 }
 
@@ -173,7 +178,11 @@ func (w *walker) jump(target string) ([]string, error) {
 		}
 	}
 	if len(w.roots) == 0 {
-		if rest, ok := below(w.names[0], target); ok {
+		from := w.names[0]
+		if w.asRoot {
+			from = "/"
+		}
+		if rest, ok := below(from, target); ok {
 			for len(w.fds) > 1 {
 				w.pop()
 			}
