@@ -101,9 +101,15 @@ func (r *runner) showMistake(ctx context.Context) bool {
 // where nothing is or where the image that would tell is not there. It is a configError, or
 // a PullError of a name that is none.
 func (r *runner) mistake(ctx context.Context) error {
-	image, err := r.p.Images.known(ctx, r.spec, r.refetch)
+	image, err := r.p.Images.known(ctx, r.p.Images.want(r.spec), r.refetch)
 	if invalid := (&images.PullError{}); errors.As(err, &invalid) && invalid.Reason == images.ReasonInvalid {
 		return invalid
+	}
+	for _, v := range imageVolumes(r.p.Spec, r.spec) {
+		_, err := r.p.Images.known(ctx, r.p.Images.wantVolume(v), r.refetch)
+		if invalid := (&images.PullError{}); errors.As(err, &invalid) && invalid.Reason == images.ReasonInvalid {
+			return invalid
+		}
 	}
 	user := image.User
 	if err != nil || image.ID == "" {
@@ -129,10 +135,9 @@ func (r *runner) mistake(ctx context.Context) error {
 // unknownUser stands for the user of an image that is not there: nothing is wrong with it.
 const unknownUser = "1"
 
-// known is what the host has of a container's image; an empty one, and an error, say that
+// known is what the host has of an image; an empty one, and an error, say that
 // nothing is known. With again the image is brought anew, as its pull policy says.
-func (i *Images) known(ctx context.Context, c *v1.Container, again bool) (engine.Image, error) {
-	want := i.want(c)
+func (i *Images) known(ctx context.Context, want images.Want, again bool) (engine.Image, error) {
 	switch {
 	case again:
 		return i.Source.OnHost(ctx, want)
@@ -140,8 +145,8 @@ func (i *Images) known(ctx context.Context, c *v1.Container, again bool) (engine
 		want.Policy = v1.PullNever
 		return i.Source.OnHost(ctx, want)
 	}
-	if failure := i.missing[c.Image]; failure != nil {
+	if failure := i.missing[want.Ref]; failure != nil {
 		return engine.Image{}, failure
 	}
-	return i.onHost[c.Image], nil
+	return i.onHost[want.Ref], nil
 }

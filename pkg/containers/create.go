@@ -35,7 +35,7 @@ func (e *configError) Unwrap() error { return e.err }
 // create makes the container's next instance. It waits for the image as long
 // as it takes; with every other refusal the container waits for the next try.
 func (r *runner) create(ctx context.Context) (string, error) {
-	image, err := r.image(ctx)
+	image, err := r.image(ctx, r.p.Images.want(r.spec))
 	if err != nil {
 		return "", err
 	}
@@ -106,6 +106,9 @@ func (r *runner) plan(set *volumes.Set, env podspec.Environment, imageUser strin
 // mounts are the container's volumes, opened and pinned, and the files that kubelet
 // manages. A subPath that cannot be opened is a configError.
 func (r *runner) mounts(ctx context.Context, planned []volumes.Mount) ([]engine.Mount, error) {
+	if err := (imageMounts{r}).mount(ctx); err != nil {
+		return nil, err
+	}
 	var err error
 	hosts := engine.Mount{Source: hostsPath(r.s.Sandbox), Target: "/etc/hosts"}
 	out := []engine.Mount{}
@@ -137,19 +140,19 @@ func (r *runner) mounts(ctx context.Context, planned []volumes.Mount) ([]engine.
 	return out, nil
 }
 
-// image is the container's, usable in the sandbox.
-func (r *runner) image(ctx context.Context) (images.Image, error) {
-	if image, found := r.p.Images.found[r.spec.Image]; found && r.attempt == 0 && !r.refetch {
+// image makes an image that the container needs usable in the sandbox.
+func (r *runner) image(ctx context.Context, want images.Want) (images.Image, error) {
+	if image, found := r.p.Images.found[want.Ref]; found && r.attempt == 0 && !r.refetch {
 		return image, nil
 	}
 	var image images.Image
 	asked := false
 	err := r.p.Images.untilPulled(ctx, r.spec, func() (err error) {
-		if failure := r.p.Images.missing[r.spec.Image]; failure != nil && r.attempt == 0 && !asked && !r.refetch {
+		if failure := r.p.Images.missing[want.Ref]; failure != nil && r.attempt == 0 && !asked && !r.refetch {
 			asked = true
 			return failure
 		}
-		image, err = r.p.Images.Source.Ensure(ctx, r.s.Sandbox, r.p.Images.want(r.spec))
+		image, err = r.p.Images.Source.Ensure(ctx, r.s.Sandbox, want)
 		return err
 	})
 	return image, err

@@ -18,6 +18,9 @@ import (
 // docker-sd, so that status and logs are right from the first poll on.
 // living says that the pod has not ended, so that statuses are taken from the engine.
 func (p *Pod) FindInstances(ctx context.Context, s *Stay, living bool) {
+	if living {
+		p.holdFound(ctx, s)
+	}
 	for _, list := range [][]v1.Container{p.Spec.Spec.InitContainers, p.Spec.Spec.Containers} {
 		for i := range list {
 			r := p.runner(&list[i], s, nil)

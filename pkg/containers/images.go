@@ -48,22 +48,57 @@ type Images struct {
 	missing map[string]*images.PullError
 }
 
-// want is a container's image as its engine and registry understand it. The API
-// server sets a policy on every pod; an empty one gets what is harmless.
-func (i *Images) want(c *v1.Container) images.Want {
-	return images.Want{Ref: c.Image, Policy: cmp.Or(c.ImagePullPolicy, v1.PullIfNotPresent),
-		Keys: images.KeysOf(i.Secrets),
-		Tell: func(message string) { i.showPull(c.Image, message) }}
+// want is a container's image as its engine and registry understand it.
+func (i *Images) want(c *v1.Container) images.Want { return i.wantOf(c.Image, c.ImagePullPolicy) }
+
+// wantOf is an image as its engine and registry understand it. The API server sets a
+// policy on every pod; an empty one gets what is harmless.
+func (i *Images) wantOf(ref string, policy v1.PullPolicy) images.Want {
+	return images.Want{Ref: ref, Policy: cmp.Or(policy, v1.PullIfNotPresent), Keys: images.KeysOf(i.Secrets),
+		Tell: func(message string) { i.showPull(ref, message) }}
+}
+
+// needed is an image of the pod and the containers that wait for it.
+type needed struct {
+	want       images.Want
+	containers []string
+}
+
+// needs are the images of the pod's containers, then those of its volumes, each once.
+func (i *Images) needs() []*needed {
+	var out []*needed
+	byRef := map[string]*needed{}
+	add := func(want images.Want, container string) {
+		n := byRef[want.Ref]
+		if n == nil {
+			n = &needed{want: want}
+			byRef[want.Ref], out = n, append(out, n)
+		}
+		n.containers = append(n.containers, container)
+	}
+	all := podspec.Containers(i.Spec)
+	for c := range all {
+		add(i.want(&all[c]), all[c].Name)
+	}
+	for c := range all {
+		for _, v := range imageVolumes(i.Spec, &all[c]) {
+			add(i.wantVolume(v), all[c].Name)
+		}
+	}
+	return out
 }
 
 // showPull tells people what containers wait for that have not run because of
-// their image.
+// an image.
 func (i *Images) showPull(ref, message string) {
-	for _, c := range podspec.Containers(i.Spec) {
-		if c.Image != ref {
-			continue
+	var waiting []string
+	for _, n := range i.needs() {
+		if n.want.Ref == ref {
+			waiting = n.containers
 		}
-		i.Statuses.Update(c.Name, func(s *v1.ContainerStatus) {
+	}
+	for _, name := range waiting {
+		i.Statuses.Update(name, func(s *v1.ContainerStatus) {
 			w := s.State.Waiting
 			switch {
 			case w == nil || w.Reason == podstatus.ReasonCrashLoop || w.Reason == podstatus.ReasonConfig:
@@ -89,24 +124,19 @@ func (i *Images) Fetch(ctx context.Context) {
 	i.onHost, i.missing = map[string]engine.Image{}, map[string]*images.PullError{}
 	ctx, done := i.Observer.Step(ctx, StepPull)
 	defer done(nil) // a container tells that its image cannot be had
-	asked := map[string]bool{}
-	for _, c := range podspec.Containers(i.Spec) {
-		if asked[c.Image] {
-			continue
-		}
-		asked[c.Image] = true
+	for _, n := range i.needs() {
 		pulls.Go(func() {
-			image, err := i.Source.OnHost(ctx, i.want(&c))
+			image, err := i.Source.OnHost(ctx, n.want)
 			mu.Lock()
 			defer mu.Unlock()
 			failure := &images.PullError{}
 			switch {
 			case err == nil:
-				i.onHost[c.Image] = image
-				i.showPull(c.Image, "")
+				i.onHost[n.want.Ref] = image
+				i.showPull(n.want.Ref, "")
 			case errors.As(err, &failure):
-				i.missing[c.Image] = failure
-				i.showWaiting(c.Name, failure.Reason, failure.Error())
+				i.missing[n.want.Ref] = failure
+				i.showWaiting(n.containers[0], failure.Reason, failure.Error())
 			}
 		})
 	}

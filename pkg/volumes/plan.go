@@ -17,6 +17,7 @@ const (
 	kindEmptyDir    = "emptyDir"
 	kindHostPath    = "hostPath"
 	kindClaim       = "persistentVolumeClaim"
+	kindImage       = "image"
 )
 
 // payloadFolders hold the volumes whose content the create brings, below the pod's folder.

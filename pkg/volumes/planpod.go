@@ -12,7 +12,7 @@ import (
 )
 
 // supportedKinds names the kinds of volume to users.
-const supportedKinds = "emptyDir, configMap, secret, projected, downwardAPI, hostPath and persistentVolumeClaim are"
+const supportedKinds = "emptyDir, configMap, secret, projected, downwardAPI, hostPath, persistentVolumeClaim and image are"
 
 // planPod decides everything that can be decided without touching a file.
 func planPod(pod *v1.Pod, data Data, policy Policy) *plan {
@@ -84,6 +84,8 @@ func (p *plan) planVolume(at string, src *v1.Volume, mounted bool) {
 		p.planHostPath(v, src.HostPath)
 	case kindClaim:
 		p.planClaim(v, src.PersistentVolumeClaim)
+	case kindImage:
+		p.planImage(v, src.Image)
 	default:
 		p.refuse(v.field, "not supported by this node; %s", supportedKinds)
 	}
@@ -92,7 +94,7 @@ func (p *plan) planVolume(at string, src *v1.Volume, mounted bool) {
 // supported says whether this node has the kind of volume.
 func supported(kind string) bool {
 	switch kind {
-	case kindConfigMap, kindSecret, kindProjected, kindDownwardAPI, kindEmptyDir, kindHostPath, kindClaim:
+	case kindConfigMap, kindSecret, kindProjected, kindDownwardAPI, kindEmptyDir, kindHostPath, kindClaim, kindImage:
 		return true
 	}
 	return false
@@ -157,6 +159,20 @@ func (p *plan) planClaim(v *volume, src *v1.PersistentVolumeClaimVolumeSource) {
 	}
 	if v.path = p.policy.ClaimFallback; v.path == "" {
 		p.refuse(v.field, "claim %s has no path on this node; ask its operator to add %s to PersistentVolumeClaims", src.ClaimName, full)
+	}
+}
+
+// planImage has the rules of the Kubernetes API. Whether the image can be had is seen when
+// a container needs it.
+func (p *plan) planImage(v *volume, src *v1.ImageVolumeSource) {
+	v.readOnly = true
+	if src.Reference == "" {
+		p.refuse(v.field, "needs a reference, the name of an image")
+	}
+	switch src.PullPolicy {
+	case "", v1.PullAlways, v1.PullNever, v1.PullIfNotPresent:
+	default:
+		p.refuse(v.field, "pullPolicy %s is none of Always, Never and IfNotPresent", src.PullPolicy)
 	}
 }
 

@@ -135,6 +135,9 @@ func (s *Set) open(v *volume) (initapi.Source, error) {
 		return initapi.Source{Roots: []initapi.Root{root(v.path)}, Type: string(v1.HostPathDirectory)}, nil
 	case kindHostPath:
 		return s.openHostPath(v)
+	case kindImage:
+		// Where the sandbox's init shows the image.
+		return initapi.Source{Roots: []initapi.Root{{Path: filepath.Join(initapi.ImagesPath, v.name)}}, NoCreate: true, AsRoot: true}, nil
 	default:
 		return initapi.Source{Roots: []initapi.Root{root(s.root)}, Path: v.folder, NoCreate: true}, nil
 	}

@@ -70,7 +70,7 @@ func Prepare(root string, pod *v1.Pod, data Data, policy Policy) (*Set, error) {
 // prepare makes the folder and the files of a volume, if they are the pod's own.
 func (s *Set) prepare(dir *os.Root, v *volume) error {
 	switch v.kind {
-	case kindHostPath, kindClaim:
+	case kindHostPath, kindClaim, kindImage:
 		return nil
 	case kindEmptyDir:
 		return makeEmptyDir(dir, v)

@@ -22,13 +22,14 @@ func (c *crashRun) pod(inits, mains []v1.Container) *v1.Pod {
 	pod.Spec.Volumes = []v1.Volume{
 		{Name: "marks", VolumeSource: hostDir(c.folder())},
 		{Name: "memory", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{Medium: v1.StorageMediumMemory}}},
+		{Name: "image", VolumeSource: imageVolume(suite.images.busybox)},
 	}
 	if c.gpus > 0 {
 		mains[0] = withGPUs(mains[0], c.gpus)
 	}
 	for _, list := range [][]v1.Container{inits, mains} {
 		for i := range list {
-			list[i].VolumeMounts = []v1.VolumeMount{{Name: "marks", MountPath: "/marks"}, {Name: "memory", MountPath: "/memory"}}
+			list[i].VolumeMounts = []v1.VolumeMount{{Name: "marks", MountPath: "/marks"}, {Name: "memory", MountPath: "/memory"}, {Name: "image", MountPath: "/image"}}
 		}
 	}
 	return pod

@@ -1,0 +1,36 @@
+//go:build e2e
+
+package e2e_test
+
+import "testing"
+
+// storageTests are run by TestStorage, some at a time, on one daemon.
+var storageTests = []struct {
+	name string
+	run  func(*testing.T, *daemon)
+}{
+	{"image", storageImages},
+	{"image of many layers", storageManyLayers},
+	{"image is not copied", storageImageCopiesNothing},
+	{"image that cannot be had", storageImageMissing},
+	{"image mistakes", storageImageMistakes},
+	{"image escape", storageImageEscape},
+}
+
+// TestStorage runs pods with volumes whose content is not of the pod's own folder.
+func TestStorage(t *testing.T) {
+	t.Parallel()
+	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": 2})
+	if err := d.start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("together", func(t *testing.T) {
+		for _, test := range storageTests {
+			t.Run(test.name, func(t *testing.T) {
+				t.Parallel()
+				test.run(t, d)
+			})
+		}
+	})
+	t.Run("image over a restart", func(t *testing.T) { storageImageTakenOver(t, d) })
+}
