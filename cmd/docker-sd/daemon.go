@@ -84,6 +84,11 @@ func newDaemon(ctx context.Context, settings config.Config) (_ *daemon, err erro
 		return nil, err
 	}
 	opened = append(opened, d.lock.Close)
+	if root := settings.Storage.Root; root != "" {
+		if err = os.MkdirAll(root, 0o700); err != nil {
+			return nil, fmt.Errorf("make PersistentVolumeRoot: %w", err)
+		}
+	}
 	if d.listener, err = api.Listen(settings.Listen()); err != nil {
 		return nil, err
 	}
@@ -356,7 +361,8 @@ func (d *daemon) podsConfig(info engine.Info) pods.Config {
 	if s.PersistentVolumeClaimsToCVMFS {
 		policy.ClaimFallback = cvmfs
 	}
-	return pods.Config{Dir: s.DataRootFolder, MaxPods: s.MaxPods, Tombstones: s.TombstonePeriod, Volumes: policy,
+	policy.ClaimRoot = s.Storage.Root
+	return pods.Config{DeleteClaims: s.Storage.Reclaim == config.ReclaimDelete, Dir: s.DataRootFolder, MaxPods: s.MaxPods, Tombstones: s.TombstonePeriod, Volumes: policy,
 		Node: podspec.Node{PrivilegedSandbox: s.SandboxPrivileged, AllowPrivileged: s.AllowPrivilegedPods, Capabilities: sandbox.Capabilities,
 			TrustAnnotations: s.TrustedAnnotationFlags, ExpandValues: s.ExpandEnvironmentValues, UnsafeSysctls: s.AllowedUnsafeSysctls,
 			HostNetworkIsSandbox: s.HostNetworkIsSandbox, SeccompRoot: s.SeccompProfileRoot, CPUs: info.CPUs, Allocatable: policy.Allocatable,

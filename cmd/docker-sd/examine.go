@@ -251,6 +251,10 @@ func (p *examination) hostPaths(info engine.Info) []preflight.Line {
 	if root := p.settings.SeccompProfileRoot; root != "" {
 		lines = append(lines, preflight.Profiles(root))
 	}
+	if root := p.settings.Storage.Root; root != "" {
+		space, err := preflight.SpaceAt(root)
+		lines = append(lines, preflight.Claims(root, p.settings.Storage.Reclaim == config.ReclaimDelete, space, err))
+	}
 	return lines
 }
 

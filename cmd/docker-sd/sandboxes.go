@@ -60,6 +60,9 @@ func hostMounts(ctx context.Context, s config.Config) []engine.Mount {
 	if s.PersistentVolumeClaimsToCVMFS {
 		paths = append(paths, cvmfs)
 	}
+	if s.Storage.Root != "" {
+		paths = append(paths, s.Storage.Root)
+	}
 	var out []engine.Mount
 	for _, path := range outermost(paths) {
 		if _, err := os.Stat(path); err != nil {

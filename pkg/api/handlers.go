@@ -32,6 +32,7 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) error {
 	var data volumes.Data
 	for _, c := range append(request.Containers, request.InitContainers...) {
 		data.Add(c.ConfigMaps, c.Projected, c.Secrets)
+		data.AddClaims(c.Claims, c.Volumes)
 	}
 	// An admitted pod lives on when its caller hangs up.
 	jid, err := s.pods.Create(context.WithoutCancel(r.Context()), &request.Pod, data)

@@ -69,6 +69,9 @@ func (c Config) CheckApart(places []Place) error {
 	for _, claim := range slices.Sorted(maps.Keys(c.PersistentVolumeClaims)) {
 		problems = append(problems, check("PersistentVolumeClaims."+claim, c.PersistentVolumeClaims[claim]))
 	}
+	if c.Storage.Root != "" {
+		problems = append(problems, check("PersistentVolumeRoot", c.Storage.Root))
+	}
 	return errors.Join(problems...)
 }
 

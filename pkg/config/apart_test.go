@@ -52,8 +52,9 @@ func TestCheckApart(t *testing.T) {
 			for key, set := range map[string]func(){
 				"HostPathPrefixes":                func() { settings.HostPathPrefixes = []string{c.path} },
 				"PersistentVolumeClaims.training": func() { settings.PersistentVolumeClaims = map[string]string{"training": c.path} },
+				"PersistentVolumeRoot":            func() { settings.Storage.Root = c.path },
 			} {
-				settings.HostPathPrefixes, settings.PersistentVolumeClaims = nil, nil
+				settings.HostPathPrefixes, settings.PersistentVolumeClaims, settings.Storage.Root = nil, nil, ""
 				set()
 				err := settings.CheckApart(places)
 				if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), key)) {

@@ -169,6 +169,8 @@ type Config struct {
 	// PersistentVolumeClaimsToCVMFS maps every claim without an entry to /cvmfs,
 	// the stopgap of the 2024 plugin (protocol 8.1).
 	PersistentVolumeClaimsToCVMFS bool
+	// Storage is where claims are that nothing else stands for.
+	Storage Storage
 	// AllowPrivilegedPods honours securityContext.privileged within the sandbox.
 	AllowPrivilegedPods bool
 	// TrustedAnnotationFlags honours flags in docker-options.vk.io/flags that grant

@@ -128,6 +128,7 @@ func (c *Config) clean() {
 	for claim, path := range c.PersistentVolumeClaims {
 		c.PersistentVolumeClaims[claim] = cleanPath(path)
 	}
+	c.Storage.Root = cleanPath(c.Storage.Root)
 	for i, prefix := range c.DockerNetworkSubnet {
 		c.DockerNetworkSubnet[i] = prefix.Masked()
 	}

@@ -91,6 +91,8 @@ func (c *Config) settings() []setting {
 		{"HostPathPrefixes", "", &c.HostPathPrefixes},
 		{"PersistentVolumeClaims", "", &c.PersistentVolumeClaims},
 		{"PersistentVolumeClaimsToCVMFS", "", &c.PersistentVolumeClaimsToCVMFS},
+		{"PersistentVolumeRoot", "", &c.Storage.Root},
+		{"PersistentVolumeReclaim", "", (*string)(&c.Storage.Reclaim)},
 		{"AllowPrivilegedPods", "", &c.AllowPrivilegedPods},
 		{"TrustedAnnotationFlags", "", &c.TrustedAnnotationFlags},
 		{"AllowedUnsafeSysctls", "", &c.AllowedUnsafeSysctls},

@@ -37,6 +37,7 @@ func (c Config) Validate() error {
 		c.validateGPU(),
 		c.validatePaths(),
 		c.validateSeparation(),
+		c.validateStorage(),
 		c.validateTelemetry(),
 		c.validateObserve(),
 		c.validateAccess(),
@@ -237,6 +238,9 @@ func (c Config) validatePaths() error {
 	for _, path := range c.HostPathPrefixes {
 		entries = append(entries, entry{"HostPathPrefixes", path})
 	}
+	if c.Storage.Root != "" {
+		entries = append(entries, entry{"PersistentVolumeRoot", c.Storage.Root})
+	}
 	for _, claim := range slices.Sorted(maps.Keys(c.PersistentVolumeClaims)) {
 		if !validClaim(claim) {
 			return invalid("PersistentVolumeClaims", claim, claimRule)
@@ -283,6 +287,9 @@ func (c Config) validateSeparation() error {
 		if err := check("PersistentVolumeClaims", path); err != nil {
 			return err
 		}
+	}
+	if c.Storage.Root != "" {
+		return check("PersistentVolumeRoot", c.Storage.Root)
 	}
 	return nil
 }

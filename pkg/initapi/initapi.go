@@ -59,8 +59,8 @@ type Request struct {
 	Tunnel *Tunnel `json:"tunnel,omitempty"`
 	Group  *Group  `json:"group,omitempty"`
 	// Limit of OpRead in bytes: a file that has more is an error.
-	Limit int64 `json:"limit,omitempty"`
-	Image  *Image  `json:"image,omitempty"`
+	Limit int64  `json:"limit,omitempty"`
+	Image *Image `json:"image,omitempty"`
 }
 
 // GroupPath is the control group of the pod's containers, where OpGroup has made it, as

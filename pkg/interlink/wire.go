@@ -32,6 +32,9 @@ type ContainerData struct {
 	// Projected are projected volumes rendered as ConfigMaps named after the volume.
 	Projected []v1.ConfigMap `json:"projectedvolumemaps"`
 	Secrets   []v1.Secret    `json:"secrets"`
+	// Claims, and the volumes that they are bound to, come from interLinks that send them.
+	Claims  []v1.PersistentVolumeClaim `json:"persistentVolumeClaims,omitempty"`
+	Volumes []v1.PersistentVolume      `json:"persistentVolumes,omitempty"`
 }
 
 // CreateAnswer is one object in every version of interLink; anything else makes

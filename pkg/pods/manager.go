@@ -16,6 +16,8 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podlogs"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes/persistent"
 )
 
 // Manager keeps the pods. Its mutex guards the maps, never an engine call or a
@@ -44,7 +46,7 @@ func New(config Config, sandboxes Sandboxes, images Images, accelerators Acceler
 	}
 	life, end := context.WithCancelCause(context.Background())
 	return &Manager{shared: &shared{config: config, store: records.New(config.Dir), sandboxes: sandboxes, images: images,
-		accelerators: accelerators, life: life}, end: end,
+		accelerators: accelerators, claims: claimKeeper(config), life: life}, end: end,
 		pods: map[types.UID]*pod{}, tombstones: map[types.UID]time.Time{}, asked: map[types.UID]time.Time{}}
 }
 
@@ -63,6 +65,7 @@ func (m *Manager) newPod(spec *v1.Pod) *pod {
 // podOf makes the pod of a record, which does not run yet.
 func (m *Manager) podOf(r *records.Record) *pod {
 	spec := r.Pod
+	m.claims.Use(string(spec.UID), volumes.ClaimFolders(spec))
 	p := &pod{statuses: podstatus.New(spec), node: m.shared, spec: spec, admitted: make(chan struct{}), adopted: make(chan struct{}), located: make(chan struct{}),
 		done: make(chan struct{}), released: make(chan struct{}), start: make(chan struct{})}
 	p.logs = podlogs.New(m.config.Dir, spec, p.statuses, p.logsKept, p.engine, p.done)
@@ -96,6 +99,7 @@ func (m *Manager) drop(p *pod) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.pods, p.spec.UID)
+	m.claims.Forget(string(p.spec.UID), volumes.ClaimFolders(p.spec))
 }
 
 // resume makes the pod of a record, which does not run yet.
@@ -103,4 +107,12 @@ func (m *Manager) resume(r *records.Record) *pod {
 	p := m.podOf(r)
 	close(p.admitted)
 	return p
+}
+
+// claimKeeper is the keeper of the folders of claims.
+func claimKeeper(config Config) *persistent.Keeper {
+	if !config.DeleteClaims {
+		return &persistent.Keeper{}
+	}
+	return &persistent.Keeper{Root: config.Volumes.ClaimRoot}
 }

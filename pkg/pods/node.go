@@ -14,6 +14,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes/persistent"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -70,6 +71,9 @@ type Config struct {
 	// Tombstones is how long a deleted UID is refused (protocol 1.4).
 	Tombstones time.Duration
 	Volumes    volumes.Policy
+	// DeleteClaims says that the folder of a claim below Volumes.ClaimRoot goes with the
+	// last pod that mounts it.
+	DeleteClaims bool
 	// Node is what a container's spec may hold here.
 	Node podspec.Node
 	// Measure sums up a folder below a root, without leaving it; with an error it is
@@ -86,6 +90,7 @@ type shared struct {
 	sandboxes    Sandboxes
 	images       Images
 	accelerators Accelerators
+	claims       *persistent.Keeper
 
 	// life ends when docker-sd shuts down.
 	life context.Context

@@ -12,6 +12,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
 // adoptTimeout bounds how long calls are held back for pods that are slow to be
@@ -62,6 +63,9 @@ func (m *Manager) Recover(ctx context.Context, keep func(sandboxes map[string]bo
 			claimed[r.Sandbox] = true
 		}
 		problems = errors.Join(problems, m.claimRefused(uid, r, copies))
+		if r.Pod != nil {
+			m.claims.Use(string(uid), volumes.ClaimFolders(r.Pod))
+		}
 	}
 	for _, r := range kept {
 		if r.Sandbox != "" {

@@ -169,6 +169,9 @@ func (r *sandboxRun) prepare(ctx context.Context) (*volumes.Set, error) {
 
 // setUp makes the pod's volumes.
 func (r *sandboxRun) setUp(ctx context.Context) (*volumes.Set, error) {
+	if err := r.p.node.claims.Await(ctx, volumes.ClaimFolders(r.p.spec)); err != nil {
+		return nil, err
+	}
 	data := r.p.record.Load().Data
 	set, err := volumes.Prepare(r.stay.PodDir(), r.p.spec, data, r.p.node.config.Volumes)
 	if err != nil {

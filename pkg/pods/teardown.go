@@ -12,6 +12,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
 // erase removes all that the pod ever had, and tries again until it is gone: the caller
@@ -53,6 +54,11 @@ func (p *pod) eraseOnce(ctx context.Context) error {
 	if err := errors.Join(problems...); err != nil {
 		return err
 	}
+	// Nothing of the pod runs any more.
+	if err := p.node.claims.Release(ctx, string(p.spec.UID), volumes.ClaimFolders(p.spec)); err != nil {
+		return err
+	}
+	fault.Point("pods.delete.reclaimed")
 	// The record goes last: it brings the next run back to this.
 	if err := p.node.store.RemoveDevices(p.spec.UID); err != nil {
 		return err

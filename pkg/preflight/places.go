@@ -244,3 +244,20 @@ func HostPath(path, why string, shared bool) Line {
 	}
 	return ok(name, "%s (%s) is there", path, why)
 }
+
+// Claims judges the folder that has one for each persistent volume claim. docker-sd makes
+// it when it starts.
+func Claims(root string, deleted bool, space Space, err error) Line {
+	const name = "claims"
+	if err != nil {
+		return fail(name, "see whether the disk is mounted, or name another folder in PersistentVolumeRoot", "the disk of %s cannot be asked: %v", root, err)
+	}
+	free := units.BytesSize(float64(space.FreeBytes))
+	if info, err := os.Lstat(root); err == nil && !info.IsDir() {
+		return fail(name, "name a folder in PersistentVolumeRoot", "%s is not a folder", root)
+	}
+	if deleted {
+		return warn(name, "set PersistentVolumeReclaim to retain if users keep data in claims", "claims have folders below %s, with %s free; the data of a claim is deleted with the last pod that mounts it", root, free)
+	}
+	return ok(name, "claims have folders below %s, with %s free; they are kept", root, free)
+}

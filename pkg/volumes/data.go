@@ -2,6 +2,7 @@ package volumes
 
 import (
 	"maps"
+	"slices"
 
 	v1 "k8s.io/api/core/v1"
 )
@@ -16,6 +17,10 @@ type Data struct {
 	// Projected holds projected and downwardAPI volumes by volume name. The
 	// keys of an entry are paths relative to the volume.
 	Projected map[string]v1.ConfigMap `json:"projected,omitempty"`
+	// Claims by their own name; all are of the pod's namespace.
+	Claims map[string]v1.PersistentVolumeClaim `json:"claims,omitempty"`
+	// Volumes are persistent volumes by their own name.
+	Volumes map[string]v1.PersistentVolume `json:"volumes,omitempty"`
 }
 
 // Add merges the lists of one container of a create request. Entries are taken
@@ -30,6 +35,31 @@ func (d *Data) Add(configMaps, projected []v1.ConfigMap, secrets []v1.Secret) {
 	for _, s := range secrets {
 		put(&d.Secrets, s.Name, s)
 	}
+}
+
+// AddClaims merges the persistent volume claims of one container of a create request, and
+// the volumes that they are bound to.
+func (d *Data) AddClaims(claims []v1.PersistentVolumeClaim, volumes []v1.PersistentVolume) {
+	for _, c := range claims {
+		put(&d.Claims, c.Name, c)
+	}
+	for _, v := range volumes {
+		put(&d.Volumes, v.Name, v)
+	}
+}
+
+// bound is the volume that a claim of a namespace is bound to, nil if none was sent.
+func (d Data) bound(namespace, claim string) *v1.PersistentVolume {
+	if v, sent := d.Volumes[d.Claims[claim].Spec.VolumeName]; sent {
+		return &v
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.Volumes)) {
+		v := d.Volumes[name]
+		if ref := v.Spec.ClaimRef; ref != nil && ref.Name == claim && ref.Namespace == namespace {
+			return &v
+		}
+	}
+	return nil
 }
 
 // put sets an entry of a map that may not exist yet.

@@ -36,7 +36,7 @@ type volume struct {
 	field string // how messages name it: spec.volumes[0] data (emptyDir)
 
 	folder string // below the pod's folder; empty for hostPath and claims
-	gid    *int64 // fsGroup, nil for hostPath and claims
+	gid    *int64 // fsGroup, nil for hostPath and claims without a folder of their own
 
 	files   map[string]file // payload kinds, by cleaned relative path
 	targets []target        // payload kinds: places where other volumes are mounted
@@ -46,6 +46,7 @@ type volume struct {
 	limit  int64       // emptyDir, bytes, 0 is none
 
 	path     string // hostPath and claims
+	claim    string // claims with a folder of their own: below the policy's root
 	hostType v1.HostPathType
 	readOnly bool // whatever the mounts say
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 
 	v1 "k8s.io/api/core/v1"
@@ -47,7 +46,8 @@ func planPod(pod *v1.Pod, data Data, policy Policy) *plan {
 // with a warning where it would have been refused: its container may be one
 // that stays in the cluster, and no data is sent for it (protocol 1.3 and 6.1).
 func (p *plan) planVolume(at string, src *v1.Volume, mounted bool) {
-	kinds := sources(src.VolumeSource)
+	// By the names of the JSON, so that kinds added to Kubernetes later are named as well.
+	kinds := setFields(src.VolumeSource)
 	if len(kinds) != 1 {
 		if mounted {
 			p.refuse(at, "needs exactly one source, found %d that this node knows (%s)", len(kinds), strings.Join(kinds, ", "))
@@ -100,20 +100,6 @@ func supported(kind string) bool {
 	return false
 }
 
-// sources names the fields of a volume source that are set, as the pod's JSON
-// does, so that kinds added to Kubernetes later are named as well.
-func sources(src v1.VolumeSource) []string {
-	var names []string
-	value := reflect.ValueOf(src)
-	for i := range value.NumField() {
-		if !value.Field(i).IsNil() {
-			name, _, _ := strings.Cut(value.Type().Field(i).Tag.Get("json"), ",")
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
 // planEmptyDir decides the mode, the limit and the medium of an emptyDir.
 func (p *plan) planEmptyDir(v *volume, src *v1.EmptyDirVolumeSource) {
 	v.folder = "emptyDirs/" + v.name
@@ -141,24 +127,6 @@ func (p *plan) planEmptyDir(v *volume, src *v1.EmptyDirVolumeSource) {
 		if *src.Mode&0o1000 != 0 {
 			v.mode |= os.ModeSticky
 		}
-	}
-}
-
-// planClaim looks a claim up by namespace and name, then by name alone, then
-// takes the fallback (protocol 8.1: any claim means /cvmfs, kept behind
-// configuration; protocol 8.2).
-func (p *plan) planClaim(v *volume, src *v1.PersistentVolumeClaimVolumeSource) {
-	full := p.pod.Namespace + "/" + src.ClaimName
-	v.readOnly = src.ReadOnly
-	var ok bool
-	if v.path, ok = p.policy.Claims[full]; ok {
-		return
-	}
-	if v.path, ok = p.policy.Claims[src.ClaimName]; ok {
-		return
-	}
-	if v.path = p.policy.ClaimFallback; v.path == "" {
-		p.refuse(v.field, "claim %s has no path on this node; ask its operator to add %s to PersistentVolumeClaims", src.ClaimName, full)
 	}
 }
 

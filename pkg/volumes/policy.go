@@ -12,6 +12,9 @@ type Policy struct {
 	// ClaimFallback is the host path of claims that Claims does not name.
 	// Empty refuses them.
 	ClaimFallback string
+	// ClaimRoot is the folder that has one for each claim that nothing else stands for; ""
+	// is none. It is not set beside ClaimFallback.
+	ClaimRoot string
 	// Private is the folder with the data of all pods, which no hostPath volume
 	// may show; empty means the parent of the pod's own folder.
 	Private string

@@ -132,6 +132,9 @@ func (s *Set) File(name, path string) (initapi.Source, bool) {
 func (s *Set) open(v *volume) (initapi.Source, error) {
 	switch v.kind {
 	case kindClaim:
+		if v.claim != "" {
+			return initapi.Source{Roots: []initapi.Root{root(s.policy.ClaimRoot)}, Path: v.claim, NoCreate: true, Type: string(v1.HostPathDirectory)}, nil
+		}
 		return initapi.Source{Roots: []initapi.Root{root(v.path)}, Type: string(v1.HostPathDirectory)}, nil
 	case kindHostPath:
 		return s.openHostPath(v)

@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes/persistent"
 )
 
 // Set is the prepared volumes of one pod. It is safe for concurrent use.
@@ -70,7 +71,12 @@ func Prepare(root string, pod *v1.Pod, data Data, policy Policy) (*Set, error) {
 // prepare makes the folder and the files of a volume, if they are the pod's own.
 func (s *Set) prepare(dir *os.Root, v *volume) error {
 	switch v.kind {
-	case kindHostPath, kindClaim, kindImage:
+	case kindClaim:
+		if v.claim != "" {
+			return persistent.Make(s.policy.ClaimRoot, v.claim, v.gid)
+		}
+		return nil
+	case kindHostPath, kindImage:
 		return nil
 	case kindEmptyDir:
 		return makeEmptyDir(dir, v)

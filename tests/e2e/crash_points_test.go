@@ -90,6 +90,7 @@ var crashes = []crash{
 	{at: "pods.delete.destroyed", life: podIsDeleted},
 	{at: "pods.delete.unlinked", life: podIsDeleted},
 	{at: "pods.delete.unarchived", life: podIsDeleted},
+	{at: "pods.delete.reclaimed", life: podIsDeleted},
 	{at: "pods.delete.erased", life: podIsDeleted, gpus: 1},
 	{at: "pods.delete.released", life: podIsDeleted, gpus: 1},
 	{at: "pods.regain.destroyed", life: sandboxIsLost},

@@ -2,7 +2,10 @@
 
 package e2e_test
 
-import "testing"
+import (
+	"path/filepath"
+	"testing"
+)
 
 // storageTests are run by TestStorage, some at a time, on one daemon.
 var storageTests = []struct {
@@ -15,12 +18,21 @@ var storageTests = []struct {
 	{"image that cannot be had", storageImageMissing},
 	{"image mistakes", storageImageMistakes},
 	{"image escape", storageImageEscape},
+	{"claims", storageClaims},
+	{"claims with fsGroup", storageClaimGroup},
+	{"bound claims", storageBound},
+	{"bound claims that are refused", storageBoundRefused},
+	{"claim escape", storageClaimEscape},
 }
 
 // TestStorage runs pods with volumes whose content is not of the pod's own folder.
 func TestStorage(t *testing.T) {
 	t.Parallel()
 	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": 2})
+	d.settings["PersistentVolumeRoot"] = d.claims()
+	if err := d.writeConfig(); err != nil {
+		t.Fatal(err)
+	}
 	if err := d.start(); err != nil {
 		t.Fatal(err)
 	}
@@ -33,4 +45,8 @@ func TestStorage(t *testing.T) {
 		}
 	})
 	t.Run("image over a restart", func(t *testing.T) { storageImageTakenOver(t, d) })
+	t.Run("claims over a restart", func(t *testing.T) { storageClaimsTakenOver(t, d) })
 }
+
+// claims is the folder of the claims.
+func (d *daemon) claims() string { return filepath.Join(d.dir, "claims") }

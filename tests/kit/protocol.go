@@ -28,6 +28,9 @@ type ContainerData struct {
 	Projected  []v1.ConfigMap `json:"projectedvolumemaps"`
 	Secrets    []v1.Secret    `json:"secrets"`
 	EmptyDirs  []string       `json:"emptyDirs"`
+	// Claims and Volumes are of a branch of interLink (protocol 1.3).
+	Claims  []v1.PersistentVolumeClaim `json:"persistentVolumeClaims,omitempty"`
+	Volumes []v1.PersistentVolume      `json:"persistentVolumes,omitempty"`
 }
 
 // NewCreate has an entry without objects for each container.
