@@ -53,8 +53,9 @@ var arrows = map[string][]string{
 	"site":               {},
 	"tracing":            {},
 	"tree":               {},
-	"volumes":            {"initapi", "podspec", "tree", "volumes/persistent"},
+	"volumes":            {"initapi", "podspec", "tree", "volumes/persistent", "volumes/nfs"},
 	"volumes/persistent": {"tree"},
+	"volumes/nfs":        {"initapi"},
 	"writeback":          {"retry"},
 
 	// For tests only.

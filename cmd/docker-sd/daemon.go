@@ -362,6 +362,9 @@ func (d *daemon) podsConfig(info engine.Info) pods.Config {
 		policy.ClaimFallback = cvmfs
 	}
 	policy.ClaimRoot = s.Storage.Root
+	if policy.NFSServers = s.Storage.NFSServers; len(policy.NFSServers) > 0 && !hasNFS() {
+		policy.NFSTrouble = "this node's kernel has no NFS client; ask its operator to load the kernel's module nfs"
+	}
 	return pods.Config{DeleteClaims: s.Storage.Reclaim == config.ReclaimDelete, Dir: s.DataRootFolder, MaxPods: s.MaxPods, Tombstones: s.TombstonePeriod, Volumes: policy,
 		Node: podspec.Node{PrivilegedSandbox: s.SandboxPrivileged, AllowPrivileged: s.AllowPrivilegedPods, Capabilities: sandbox.Capabilities,
 			TrustAnnotations: s.TrustedAnnotationFlags, ExpandValues: s.ExpandEnvironmentValues, UnsafeSysctls: s.AllowedUnsafeSysctls,

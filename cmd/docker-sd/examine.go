@@ -251,6 +251,9 @@ func (p *examination) hostPaths(info engine.Info) []preflight.Line {
 	if root := p.settings.SeccompProfileRoot; root != "" {
 		lines = append(lines, preflight.Profiles(root))
 	}
+	if servers := p.settings.Storage.NFSServers; len(servers) > 0 {
+		lines = append(lines, preflight.NFS(servers, hasNFS(), p.settings.PodFirewall == config.PodFirewallDisabled))
+	}
 	if root := p.settings.Storage.Root; root != "" {
 		space, err := preflight.SpaceAt(root)
 		lines = append(lines, preflight.Claims(root, p.settings.Storage.Reclaim == config.ReclaimDelete, space, err))

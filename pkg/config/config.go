@@ -169,7 +169,7 @@ type Config struct {
 	// PersistentVolumeClaimsToCVMFS maps every claim without an entry to /cvmfs,
 	// the stopgap of the 2024 plugin (protocol 8.1).
 	PersistentVolumeClaimsToCVMFS bool
-	// Storage is where claims are that nothing else stands for.
+	// Storage is where claims are that nothing else stands for, and NFS servers for pods.
 	Storage Storage
 	// AllowPrivilegedPods honours securityContext.privileged within the sandbox.
 	AllowPrivilegedPods bool

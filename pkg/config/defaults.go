@@ -38,7 +38,7 @@ func Default() Config {
 		ImageVerification:      ImageNeverVerifyPreloaded,
 		ImageGC:                ImageGCDisabled, ImageMinimumGCAge: 2 * time.Minute, ImageGCHighThresholdPercent: 85, ImageGCLowThresholdPercent: 80,
 		HostPathPrefixes:     []string{"/cvmfs"},
-		Storage:              Storage{Reclaim: ReclaimRetain},
+		Storage:              Storage{Reclaim: ReclaimRetain, NFSServers: []string{}},
 		AllowPrivilegedPods:  true,
 		MaxPods:              110,
 		EvictionHard:         map[string]string{SignalNodeAvailable: "10%", SignalNodeInodes: "5%", SignalImageAvailable: "15%"},

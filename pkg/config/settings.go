@@ -93,6 +93,7 @@ func (c *Config) settings() []setting {
 		{"PersistentVolumeClaimsToCVMFS", "", &c.PersistentVolumeClaimsToCVMFS},
 		{"PersistentVolumeRoot", "", &c.Storage.Root},
 		{"PersistentVolumeReclaim", "", (*string)(&c.Storage.Reclaim)},
+		{"NFSServers", "", &c.Storage.NFSServers},
 		{"AllowPrivilegedPods", "", &c.AllowPrivilegedPods},
 		{"TrustedAnnotationFlags", "", &c.TrustedAnnotationFlags},
 		{"AllowedUnsafeSysctls", "", &c.AllowedUnsafeSysctls},

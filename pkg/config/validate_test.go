@@ -59,6 +59,8 @@ func TestLoad_BadValues(t *testing.T) {
 		{"root of claims that pods see", "HostPathPrefixes: [/srv]\nPersistentVolumeRoot: /srv/claims", nil, []string{"PersistentVolumeRoot", "apart from HostPathPrefixes", "/srv"}},
 		{"root of claims above what pods see", "HostPathPrefixes: [/srv/claims/a]\nPersistentVolumeRoot: /srv/claims", nil, []string{"PersistentVolumeRoot", "/srv/claims/a"}},
 		{"root of claims and cvmfs", "PersistentVolumeRoot: /srv/claims\nPersistentVolumeClaimsToCVMFS: true", nil, []string{"PersistentVolumeRoot", "PersistentVolumeClaimsToCVMFS"}},
+		{"NFS server", "NFSServers: ['nfs.example.org:/data']", nil, []string{"NFSServers", "nfs.example.org:/data", "192.0.2.0/24"}},
+		{"range of NFS servers", "NFSServers: [192.0.2.0/33]", nil, []string{"NFSServers", "192.0.2.0/33"}},
 		{"reclaim", "PersistentVolumeReclaim: recycle", nil, []string{`"recycle"`, "retain or delete"}},
 		{"claims are no mapping", "PersistentVolumeClaims: [a]", nil, []string{"PersistentVolumeClaims: this list", "mapping"}},
 		{"GPU strategy", "GPUStrategy: magic", nil, []string{`GPUStrategy: "magic"`, "nvidia-runtime"}},

@@ -169,6 +169,8 @@ func classOf(kind Kind) error {
 		return class{errdefs.ErrInvalidArgument}
 	case KindMissing:
 		return class{errdefs.ErrFailedPrecondition}
+	case KindAway:
+		return class{errdefs.ErrUnavailable}
 	case KindUnknown:
 		return class{errdefs.ErrNotImplemented}
 	}

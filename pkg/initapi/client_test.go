@@ -84,6 +84,9 @@ func TestCalls(t *testing.T) {
 		"image": {func(ctx context.Context, c *Client) (any, error) {
 			return nil, c.MountImage(ctx, "v", []string{"top", "base"})
 		}, `{"op":"image","image":{"volume":"v","mount":true,"layers":["top","base"]}}`, `{}`, nil},
+		"nfs": {func(ctx context.Context, c *Client) (any, error) {
+			return nil, c.MountNFS(ctx, NFS{Name: "n", Server: "s", Path: "/d", ReadOnly: true, Flags: []string{"noexec"}, Options: "soft"})
+		}, `{"op":"nfs","nfs":{"name":"n","server":"s","path":"/d","readOnly":true,"flags":["noexec"],"options":"soft"}}`, `{}`, nil},
 		"shm": {func(ctx context.Context, c *Client) (any, error) { return nil, c.ResizeShm(ctx, 5) },
 			`{"op":"shm","shm":5}`, `{}`, nil},
 		"sysctl": {func(ctx context.Context, c *Client) (any, error) {
@@ -126,6 +129,7 @@ func TestErrorClasses(t *testing.T) {
 		KindOutside: errdefs.IsInvalidArgument,
 		KindMissing: errdefs.IsFailedPrecondition,
 		KindUnknown: errdefs.IsNotImplemented,
+		KindAway:    errdefs.IsUnavailable,
 		KindFailed:  errdefs.IsUnknown,
 		"of later":  errdefs.IsUnknown,
 	} {
@@ -135,7 +139,7 @@ func TestErrorClasses(t *testing.T) {
 				_, _ = io.Copy(io.Discard, conn) // what was sent is read before the connection ends
 			})
 			_, err := client.Pin(t.Context(), "c/1", Source{})
-			if !is(err) || errdefs.IsUnavailable(err) {
+			if !is(err) || errdefs.IsUnavailable(err) != (kind == KindAway) {
 				t.Errorf("kind %s is %v", kind, err)
 			}
 			var known *Error

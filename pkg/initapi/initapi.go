@@ -61,6 +61,7 @@ type Request struct {
 	// Limit of OpRead in bytes: a file that has more is an error.
 	Limit int64  `json:"limit,omitempty"`
 	Image *Image `json:"image,omitempty"`
+	NFS   *NFS   `json:"nfs,omitempty"`
 }
 
 // GroupPath is the control group of the pod's containers, where OpGroup has made it, as
@@ -180,6 +181,8 @@ const (
 	KindMissing Kind = "missing"
 	// KindUnknown is an operation that this init does not know.
 	KindUnknown Kind = "unknown"
+	// KindAway is what another host refused or has not answered. Trying again may help.
+	KindAway Kind = "away"
 	// KindFailed is what the kernel refused.
 	KindFailed Kind = "failed"
 )

@@ -127,8 +127,12 @@ func (r *sandboxRun) prepareUntil(ctx context.Context) (*volumes.Set, error) {
 			}
 			return set, err
 		}
-		if fault {
+		switch {
+		case fault:
 			r.p.containers.Explain(volume.Error())
+			explained = true
+		case !r.stay.Found:
+			r.p.containers.Explain("waiting for its volumes: " + err.Error())
 			explained = true
 		}
 		if err := tries.Failed(ctx, "the pod's volumes could not be made ready, trying again", err); err != nil {
@@ -187,6 +191,11 @@ func (r *sandboxRun) setUp(ctx context.Context) (*volumes.Set, error) {
 			return nil, fmt.Errorf("volume %q: %w", tmpfs.Volume, err)
 		}
 		fault.Point("pods.volumes.mounted")
+	}
+	for _, export := range set.Exports() {
+		if err := r.stay.Init.MountNFS(ctx, export.NFS); err != nil {
+			return nil, fmt.Errorf("%s: %w", export.Volume, err)
+		}
 	}
 	checks, err := set.Checks()
 	if err != nil {

@@ -261,3 +261,17 @@ func Claims(root string, deleted bool, space Space, err error) Line {
 	}
 	return ok(name, "claims have folders below %s, with %s free; they are kept", root, free)
 }
+
+// NFS judges whether pods can mount from the servers that the operator has named. open says
+// that nothing keeps pods from this host.
+func NFS(servers []string, client, open bool) Line {
+	const name = "nfs"
+	list := strings.Join(servers, ", ")
+	switch {
+	case !client:
+		return fail(name, "load the kernel's module nfs, or empty NFSServers", "pods may mount from %s, and this kernel has no NFS client: nfs volumes are refused", list)
+	case open:
+		return warn(name, "set PodFirewall to enabled", "pods may mount from %s; without a firewall also what this host serves to itself", list)
+	}
+	return ok(name, "pods may mount from %s, and the kernel has an NFS client", list)
+}

@@ -130,7 +130,7 @@ func up(o options) error {
 	if err != nil {
 		return err
 	}
-	s := &server{standby: o.standby, started: make(chan bool, 1)}
+	s := &server{standby: o.standby, started: make(chan bool, 1), exports: exports{mount: unix.Mount}}
 	go s.serve(sockets.init) // for as long as the sandbox lives
 	found := newImages()
 	if o.store && !found.shared() {

@@ -31,6 +31,7 @@ type server struct {
 	// pinning is held while a place is mounted: a place may be asked for again while
 	// the first request for it is still under way.
 	pinning sync.Mutex
+	exports exports
 }
 
 func (s *server) serve(listener net.Listener) {
@@ -102,6 +103,8 @@ func (s *server) do(r initapi.Request, answer *initapi.Answer) error {
 		s.pinning.Lock()
 		defer s.pinning.Unlock()
 		return mountImage(*r.Image)
+	case r.Op == initapi.OpNFS && r.NFS != nil:
+		return s.exports.add(*r.NFS)
 	case r.Op == initapi.OpTmpfs && r.Tmpfs != nil:
 		s.pinning.Lock()
 		defer s.pinning.Unlock()

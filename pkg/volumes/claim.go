@@ -62,8 +62,11 @@ func (p *plan) planBound(v *volume, bound *v1.PersistentVolume, claim string) {
 	case source.Local != nil:
 		v.kind = kindHostPath
 		p.planHostPath(v, &v1.HostPathVolumeSource{Path: source.Local.Path, Type: new(v1.HostPathDirectory)})
+	case source.NFS != nil:
+		v.kind = kindNFS
+		p.planNFS(v, source.NFS, bound.Spec.MountOptions)
 	default:
-		p.refuse(v.field, "a volume of kind %s is not supported by this node; hostPath and local are, or its operator adds %s to PersistentVolumeClaims",
+		p.refuse(v.field, "a volume of kind %s is not supported by this node; nfs, hostPath and local are, or its operator adds %s to PersistentVolumeClaims",
 			strings.Join(setFields(source), ", "), claim)
 	}
 }

@@ -77,6 +77,10 @@ func (s *Set) mount(m *v1.VolumeMount, expand func(string) (string, error)) (Mou
 		out.Source = filepath.Join(s.root, v.folder)
 		return out, nil
 	}
+	if v.export != nil && subPath == "" {
+		out.Source = exportPath(v)
+		return out, nil
+	}
 	source, err := s.open(v)
 	source.SubPath = subPath
 	out.Open = &source

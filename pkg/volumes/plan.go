@@ -6,6 +6,8 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 )
 
 // The kinds of volume, by the name of their field in the pod.
@@ -18,6 +20,7 @@ const (
 	kindHostPath    = "hostPath"
 	kindClaim       = "persistentVolumeClaim"
 	kindImage       = "image"
+	kindNFS         = "nfs"
 )
 
 // payloadFolders hold the volumes whose content the create brings, below the pod's folder.
@@ -48,7 +51,8 @@ type volume struct {
 	path     string // hostPath and claims
 	claim    string // claims with a folder of their own: below the policy's root
 	hostType v1.HostPathType
-	readOnly bool // whatever the mounts say
+	export   *initapi.NFS // nfs
+	readOnly bool         // whatever the mounts say
 }
 
 // file is one file of a configMap, secret, projected or downwardAPI volume.

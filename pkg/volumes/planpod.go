@@ -11,7 +11,7 @@ import (
 )
 
 // supportedKinds names the kinds of volume to users.
-const supportedKinds = "emptyDir, configMap, secret, projected, downwardAPI, hostPath, persistentVolumeClaim and image are"
+const supportedKinds = "emptyDir, configMap, secret, projected, downwardAPI, hostPath, persistentVolumeClaim, image and nfs are"
 
 // planPod decides everything that can be decided without touching a file.
 func planPod(pod *v1.Pod, data Data, policy Policy) *plan {
@@ -86,6 +86,8 @@ func (p *plan) planVolume(at string, src *v1.Volume, mounted bool) {
 		p.planClaim(v, src.PersistentVolumeClaim)
 	case kindImage:
 		p.planImage(v, src.Image)
+	case kindNFS:
+		p.planNFS(v, src.NFS, nil)
 	default:
 		p.refuse(v.field, "not supported by this node; %s", supportedKinds)
 	}
@@ -94,7 +96,7 @@ func (p *plan) planVolume(at string, src *v1.Volume, mounted bool) {
 // supported says whether this node has the kind of volume.
 func supported(kind string) bool {
 	switch kind {
-	case kindConfigMap, kindSecret, kindProjected, kindDownwardAPI, kindEmptyDir, kindHostPath, kindClaim, kindImage:
+	case kindConfigMap, kindSecret, kindProjected, kindDownwardAPI, kindEmptyDir, kindHostPath, kindClaim, kindImage, kindNFS:
 		return true
 	}
 	return false

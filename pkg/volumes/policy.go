@@ -15,6 +15,11 @@ type Policy struct {
 	// ClaimRoot is the folder that has one for each claim that nothing else stands for; ""
 	// is none. It is not set beside ClaimFallback.
 	ClaimRoot string
+	// NFSServers are the names, addresses and ranges of addresses of NFS servers that pods
+	// may mount from; none refuses all nfs volumes. NFSTrouble says why this node cannot
+	// mount from any, "" that it can.
+	NFSServers []string
+	NFSTrouble string
 	// Private is the folder with the data of all pods, which no hostPath volume
 	// may show; empty means the parent of the pod's own folder.
 	Private string

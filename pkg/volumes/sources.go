@@ -141,6 +141,8 @@ func (s *Set) open(v *volume) (initapi.Source, error) {
 	case kindImage:
 		// Where the sandbox's init shows the image.
 		return initapi.Source{Roots: []initapi.Root{{Path: filepath.Join(initapi.ImagesPath, v.name)}}, NoCreate: true, AsRoot: true}, nil
+	case kindNFS:
+		return initapi.Source{Roots: []initapi.Root{{Path: exportPath(v)}}, NoCreate: true}, nil
 	default:
 		return initapi.Source{Roots: []initapi.Root{root(s.root)}, Path: v.folder, NoCreate: true}, nil
 	}

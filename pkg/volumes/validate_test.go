@@ -40,11 +40,10 @@ func TestValidateVolumes(t *testing.T) {
 		vols []v1.Volume
 		want string
 	}{
-		{"nfs", []v1.Volume{emptyDir("a"), volume("b", v1.VolumeSource{NFS: &v1.NFSVolumeSource{}})}, `spec.volumes[1] b (nfs): not supported by this node; emptyDir, configMap, `},
+		{"first of a kind that is none", []v1.Volume{emptyDir("a"), volume("b", v1.VolumeSource{AzureDisk: &v1.AzureDiskVolumeSource{}})}, `spec.volumes[1] b (azureDisk): not supported by this node; emptyDir, configMap, `},
 		{"csi", []v1.Volume{volume("b", v1.VolumeSource{CSI: &v1.CSIVolumeSource{}})}, `(csi): not supported`},
 		{"iscsi", []v1.Volume{volume("b", v1.VolumeSource{ISCSI: &v1.ISCSIVolumeSource{}})}, `(iscsi): not supported`},
 		{"ephemeral", []v1.Volume{volume("b", v1.VolumeSource{Ephemeral: &v1.EphemeralVolumeSource{}})}, `(ephemeral): not supported`},
-		{"disk of a cloud", []v1.Volume{volume("b", v1.VolumeSource{AzureDisk: &v1.AzureDiskVolumeSource{}})}, `(azureDisk): not supported`},
 		{"image without a name", []v1.Volume{volume("b", v1.VolumeSource{Image: &v1.ImageVolumeSource{}})}, `(image): needs a reference`},
 		{"image with a policy that is none", []v1.Volume{volume("b", v1.VolumeSource{Image: &v1.ImageVolumeSource{Reference: "a:1", PullPolicy: "Often"}})}, `pullPolicy Often is none of Always`},
 		{"no source", []v1.Volume{volume("b", v1.VolumeSource{})}, `spec.volumes[0] b: needs exactly one source, found 0`},
@@ -167,7 +166,7 @@ func TestValidateWarns(t *testing.T) {
 	ca := v1.VolumeProjection{ConfigMap: &v1.ConfigMapProjection{
 		LocalObjectReference: v1.LocalObjectReference{Name: "ca"}, Items: []v1.KeyToPath{{Key: "ca.crt", Path: "ca.crt"}}}}
 	unmounted := podWith()
-	unmounted.Spec.Volumes = []v1.Volume{volume("n", v1.VolumeSource{NFS: &v1.NFSVolumeSource{}}), configMap("a", "gone")}
+	unmounted.Spec.Volumes = []v1.Volume{volume("n", v1.VolumeSource{AzureDisk: &v1.AzureDiskVolumeSource{}}), configMap("a", "gone")}
 	sent := volumes.Data{Projected: map[string]v1.ConfigMap{"p": configMapObject("p", map[string]string{"x": "y"})}}
 	tests := []struct {
 		name string
@@ -183,7 +182,7 @@ func TestValidateWarns(t *testing.T) {
 			`spec.volumes[0] p (projected): sources[0] ConfigMap ca: not all its items were sent; their files are missing`,
 			`spec.volumes[0] p (projected): sources[1]: file token was not sent; it is missing`}},
 		{"not mounted", unmounted, volumes.Data{}, []string{
-			`spec.volumes[0] n (nfs): not supported by this node; ignored, because no container mounts it`}},
+			`spec.volumes[0] n (azureDisk): not supported by this node; ignored, because no container mounts it`}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -76,7 +76,7 @@ func (s *Set) prepare(dir *os.Root, v *volume) error {
 			return persistent.Make(s.policy.ClaimRoot, v.claim, v.gid)
 		}
 		return nil
-	case kindHostPath, kindImage:
+	case kindHostPath, kindImage, kindNFS:
 		return nil
 	case kindEmptyDir:
 		return makeEmptyDir(dir, v)

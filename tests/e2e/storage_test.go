@@ -23,6 +23,8 @@ var storageTests = []struct {
 	{"bound claims", storageBound},
 	{"bound claims that are refused", storageBoundRefused},
 	{"claim escape", storageClaimEscape},
+	{"nfs by default", storageNFSRefused},
+	{"nfs inside a sandbox", storageNFSInside},
 }
 
 // TestStorage runs pods with volumes whose content is not of the pod's own folder.

@@ -131,7 +131,11 @@ func (r *run) do(request initapi.Request) initapi.Answer {
 		out.Path = filepath.Join(Pins, request.Place)
 	case initapi.OpMeasure:
 		out.Usage = &usage
-	case initapi.OpCheck, initapi.OpTmpfs, initapi.OpShm, initapi.OpSysctl, initapi.OpKill, initapi.OpGroup:
+	case initapi.OpImage:
+		if !request.Image.Mount {
+			out.Error = &initapi.Error{Kind: initapi.KindMissing, Message: "is not mounted yet"}
+		}
+	case initapi.OpCheck, initapi.OpNFS, initapi.OpTmpfs, initapi.OpShm, initapi.OpSysctl, initapi.OpKill, initapi.OpGroup:
 	default:
 		i.t.Errorf("the init was asked for %s", request.Op)
 		out.Error = &initapi.Error{Kind: initapi.KindUnknown, Message: "this init cannot do that"}
