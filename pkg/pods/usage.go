@@ -46,7 +46,7 @@ func (r *sandboxRun) watchUsage(ctx context.Context, evict context.CancelCauseFu
 // limitsStorage says that the pod has a limit that watchUsage has to hold.
 func limitsStorage(pod *v1.Pod) bool {
 	for _, v := range pod.Spec.Volumes {
-		if v.EmptyDir != nil && v.EmptyDir.SizeLimit != nil {
+		if v.EmptyDir != nil && v.EmptyDir.SizeLimit != nil || v.Ephemeral != nil {
 			return true
 		}
 	}
@@ -62,19 +62,24 @@ func limitsStorage(pod *v1.Pod) bool {
 func (r *sandboxRun) overUsage(ctx context.Context, set *volumes.Set) string {
 	over, err := set.OverLimit(ctx)
 	if err != nil && ctx.Err() == nil {
-		log.G(ctx).WithError(err).Warn("the size of an emptyDir could not be measured")
+		log.G(ctx).WithError(err).Warn("the size of a volume could not be measured")
 	}
 	for _, volume := range over {
-		return fmt.Sprintf("Usage of EmptyDir volume %q exceeds the limit %q", volume.Volume,
+		kind := "EmptyDir"
+		if volume.Ephemeral {
+			kind = "ephemeral"
+		}
+		return fmt.Sprintf("Usage of %s volume %q exceeds the limit %q", kind, volume.Volume,
 			quantity.NewQuantity(volume.LimitBytes, quantity.BinarySI))
 	}
-	return r.overEphemeral(ctx)
+	return r.overEphemeral(ctx, set)
 }
 
 // overEphemeral holds the limits of ephemeral storage as kubelet does: each container's own
 // for its log and what it writes to its file system, and their sum for these of all
-// containers together with the volumes that are on disk. It says which is exceeded.
-func (r *sandboxRun) overEphemeral(ctx context.Context) string {
+// containers together with the volumes that are on disk and not a claim's. It says which is
+// exceeded.
+func (r *sandboxRun) overEphemeral(ctx context.Context, set *volumes.Set) string {
 	limits := resource.PodLimits(r.p.spec, resource.PodResourcesOptions{})
 	sum := limits.StorageEphemeral()
 	if sum.IsZero() {
@@ -83,6 +88,11 @@ func (r *sandboxRun) overEphemeral(ctx context.Context) string {
 	ctx, cancel := context.WithTimeout(ctx, measureLimit)
 	defer cancel()
 	total := r.p.measure(ctx, r.stay.Dir, ".").Bytes
+	claimed, err := set.EphemeralBytes(ctx)
+	if err != nil && ctx.Err() == nil {
+		log.G(ctx).WithError(err).Warn("the size of an ephemeral volume could not be measured")
+	}
+	total -= claimed
 	for _, c := range r.p.containerUsers(ctx, r.stay.Sandbox) {
 		total += c.Used
 		limit := podspec.FindContainer(r.p.spec, c.Name).Resources.Limits.StorageEphemeral()

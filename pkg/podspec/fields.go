@@ -44,7 +44,7 @@ type fieldRule struct {
 // Kubernetes adds cannot go unnoticed. Validate acts on the refused ones.
 var fieldRules = []fieldRule{
 	{path: "spec.volumes", use: handled, text: "pkg/volumes",
-		except: "kinds other than emptyDir, configMap, secret, projected, downwardAPI, hostPath, persistentVolumeClaim, image and nfs; host paths, claims and NFS servers that the operator did not allow"},
+		except: "kinds other than emptyDir, configMap, secret, projected, downwardAPI, hostPath, persistentVolumeClaim, ephemeral, image and nfs; host paths, claims and NFS servers that the operator did not allow"},
 	{path: "spec.initContainers", use: handled, text: "pkg/pods; their fields as those of spec.containers[]",
 		except: "probes and lifecycle of an init container that is not a sidecar"},
 	{path: "spec.ephemeralContainers", use: refused, text: "is not supported by this node; add a container to the pod"},

@@ -21,6 +21,7 @@ const (
 	kindClaim       = "persistentVolumeClaim"
 	kindImage       = "image"
 	kindNFS         = "nfs"
+	kindEphemeral   = "ephemeral"
 )
 
 // payloadFolders hold the volumes whose content the create brings, below the pod's folder.
@@ -44,9 +45,9 @@ type volume struct {
 	files   map[string]file // payload kinds, by cleaned relative path
 	targets []target        // payload kinds: places where other volumes are mounted
 
-	mode   os.FileMode // emptyDir
+	mode   os.FileMode // emptyDir and ephemeral
 	memory bool        // emptyDir of medium Memory
-	limit  int64       // emptyDir, bytes, 0 is none
+	limit  int64       // emptyDir and ephemeral, bytes, 0 is none
 
 	path     string // hostPath and claims
 	claim    string // claims with a folder of their own: below the policy's root
@@ -74,7 +75,7 @@ type target struct {
 // writable.
 func (v *volume) dirMode() os.FileMode {
 	mode, group := os.FileMode(0o755), os.FileMode(0o550)
-	if v.kind == kindEmptyDir {
+	if v.isScratch() {
 		mode, group = v.mode, 0o770
 	}
 	if v.gid != nil {
@@ -82,6 +83,9 @@ func (v *volume) dirMode() os.FileMode {
 	}
 	return mode
 }
+
+// isScratch says that the volume is an empty folder of the pod's own.
+func (v *volume) isScratch() bool { return v.kind == kindEmptyDir || v.kind == kindEphemeral }
 
 // fileMode is the mode of one payload file: with an fsGroup the kubelet adds
 // 0440 to the files of read-only volumes.

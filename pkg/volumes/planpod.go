@@ -11,7 +11,7 @@ import (
 )
 
 // supportedKinds names the kinds of volume to users.
-const supportedKinds = "emptyDir, configMap, secret, projected, downwardAPI, hostPath, persistentVolumeClaim, image and nfs are"
+const supportedKinds = "emptyDir, configMap, secret, projected, downwardAPI, hostPath, persistentVolumeClaim, ephemeral, image and nfs are"
 
 // planPod decides everything that can be decided without touching a file.
 func planPod(pod *v1.Pod, data Data, policy Policy) *plan {
@@ -84,6 +84,8 @@ func (p *plan) planVolume(at string, src *v1.Volume, mounted bool) {
 		p.planHostPath(v, src.HostPath)
 	case kindClaim:
 		p.planClaim(v, src.PersistentVolumeClaim)
+	case kindEphemeral:
+		p.planEphemeral(v, src.Ephemeral)
 	case kindImage:
 		p.planImage(v, src.Image)
 	case kindNFS:
@@ -96,7 +98,7 @@ func (p *plan) planVolume(at string, src *v1.Volume, mounted bool) {
 // supported says whether this node has the kind of volume.
 func supported(kind string) bool {
 	switch kind {
-	case kindConfigMap, kindSecret, kindProjected, kindDownwardAPI, kindEmptyDir, kindHostPath, kindClaim, kindImage, kindNFS:
+	case kindConfigMap, kindSecret, kindProjected, kindDownwardAPI, kindEmptyDir, kindHostPath, kindClaim, kindEphemeral, kindImage, kindNFS:
 		return true
 	}
 	return false

@@ -9,14 +9,18 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/tree"
 )
 
-// Usage is an emptyDir on disk that holds more than its sizeLimit.
+// Usage is an emptyDir on disk that holds more than its sizeLimit, or an ephemeral volume
+// that holds more than its claim asks for.
 type Usage struct {
-	Volume     string
+	Volume string
+	// Ephemeral says that it is no emptyDir.
+	Ephemeral  bool
 	UsedBytes  int64
 	LimitBytes int64
 }
 
-// OverLimit lists the emptyDirs on disk that hold more than their sizeLimit. As
+// OverLimit lists the emptyDirs on disk, and the ephemeral volumes, that hold more than
+// their limit. As
 // for the kubelet's eviction, what counts is allocated blocks, each inode once,
 // on the volume's own file system. Volumes that cannot be measured are in the
 // error; all that were seen to hold too much are in the list. It reads every folder of the volumes;
@@ -26,15 +30,15 @@ func (s *Set) OverLimit(ctx context.Context) ([]Usage, error) {
 	var errs []error
 	for _, name := range s.names {
 		v := s.volumes[name]
-		if v.kind != kindEmptyDir || v.memory || v.limit <= 0 {
+		if !v.isScratch() || v.memory || v.limit <= 0 {
 			continue
 		}
 		used, err := s.usage(ctx, v)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("measure emptyDir %q: %w", v.name, err))
+			errs = append(errs, fmt.Errorf("measure %s %q: %w", v.kind, v.name, err))
 		}
 		if used > v.limit {
-			over = append(over, Usage{Volume: v.name, UsedBytes: used, LimitBytes: v.limit})
+			over = append(over, Usage{Volume: v.name, Ephemeral: v.kind == kindEphemeral, UsedBytes: used, LimitBytes: v.limit})
 		}
 	}
 	return over, errors.Join(errs...)

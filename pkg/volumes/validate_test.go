@@ -43,7 +43,6 @@ func TestValidateVolumes(t *testing.T) {
 		{"first of a kind that is none", []v1.Volume{emptyDir("a"), volume("b", v1.VolumeSource{AzureDisk: &v1.AzureDiskVolumeSource{}})}, `spec.volumes[1] b (azureDisk): not supported by this node; emptyDir, configMap, `},
 		{"csi", []v1.Volume{volume("b", v1.VolumeSource{CSI: &v1.CSIVolumeSource{}})}, `(csi): not supported`},
 		{"iscsi", []v1.Volume{volume("b", v1.VolumeSource{ISCSI: &v1.ISCSIVolumeSource{}})}, `(iscsi): not supported`},
-		{"ephemeral", []v1.Volume{volume("b", v1.VolumeSource{Ephemeral: &v1.EphemeralVolumeSource{}})}, `(ephemeral): not supported`},
 		{"image without a name", []v1.Volume{volume("b", v1.VolumeSource{Image: &v1.ImageVolumeSource{}})}, `(image): needs a reference`},
 		{"image with a policy that is none", []v1.Volume{volume("b", v1.VolumeSource{Image: &v1.ImageVolumeSource{Reference: "a:1", PullPolicy: "Often"}})}, `pullPolicy Often is none of Always`},
 		{"no source", []v1.Volume{volume("b", v1.VolumeSource{})}, `spec.volumes[0] b: needs exactly one source, found 0`},

@@ -8,7 +8,7 @@
 // The rules are those of the kubelet, on the data that interLink sends
 // (docs/interlink-protocol.md 5.2). Below the pod's folder (protocol 8.1):
 //
-//	configMaps/<volume>  secrets/<volume>  projected/<volume>  emptyDirs/<volume>
+//	configMaps/<volume>  secrets/<volume>  projected/<volume>  emptyDirs/<volume>  ephemeral/<volume>
 package volumes
 
 import (
@@ -78,7 +78,7 @@ func (s *Set) prepare(dir *os.Root, v *volume) error {
 		return nil
 	case kindHostPath, kindImage, kindNFS:
 		return nil
-	case kindEmptyDir:
+	case kindEmptyDir, kindEphemeral:
 		return makeEmptyDir(dir, v)
 	default:
 		return writePayload(dir, v)

@@ -24,6 +24,8 @@ var storageTests = []struct {
 	{"bound claims that are refused", storageBoundRefused},
 	{"claim escape", storageClaimEscape},
 	{"nfs by default", storageNFSRefused},
+	{"ephemeral", storageEphemeral},
+	{"ephemeral eviction", storageEphemeralEviction},
 	{"nfs inside a sandbox", storageNFSInside},
 }
 
