@@ -173,6 +173,9 @@ type Config struct {
 	Storage Storage
 	// AllowPrivilegedPods honours securityContext.privileged within the sandbox.
 	AllowPrivilegedPods bool
+	// PrivilegedPodsMayMount gives privileged containers SYS_ADMIN, and with it what the
+	// root of their sandbox can do.
+	PrivilegedPodsMayMount bool
 	// TrustedAnnotationFlags honours flags in docker-options.vk.io/flags that grant
 	// something, too (protocol 6.1).
 	TrustedAnnotationFlags bool

@@ -134,7 +134,7 @@ var fieldRules = []fieldRule{
 	{path: "spec.containers[].restartPolicy", use: handled, text: "pkg/pods, pkg/podspec"},
 	{path: "spec.containers[].restartPolicyRules[].action", use: handled, text: "pkg/containers"},
 	{path: "spec.containers[].restartPolicyRules[].exitCodes", use: handled, text: "pkg/pods"},
-	{path: "spec.containers[].volumeMounts", use: handled, text: "pkg/volumes", except: "bindMountOptions, mountPropagation Bidirectional, recursiveReadOnly Enabled of a hostPath or a claim"},
+	{path: "spec.containers[].volumeMounts", use: handled, text: "pkg/volumes", except: "bindMountOptions; mountPropagation Bidirectional of a container that is not privileged; recursiveReadOnly Enabled of a hostPath, a claim, or a volume that a container mounts Bidirectional"},
 	{path: "spec.containers[].volumeDevices", use: refused, text: "is not supported by this node; use volumeMounts"},
 	{path: "spec.containers[].livenessProbe", use: handled, text: "pkg/probes"},
 	{path: "spec.containers[].readinessProbe", use: handled, text: "pkg/probes, pkg/pods"},

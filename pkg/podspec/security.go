@@ -31,7 +31,7 @@ func (f *faults) security(pod *v1.Pod, node Node, c namedContainer) {
 	if own.Capabilities != nil && !node.PrivilegedSandbox {
 		for i, wanted := range own.Capabilities.Add {
 			if name := capability(wanted); name != "ALL" && !slices.Contains(node.capabilities(pod), name) {
-				f.forbid(at.Child("capabilities", "add").Index(i), "%s is not available on this node", shown(name))
+				f.forbid(at.Child("capabilities", "add").Index(i), "%s is not available on this node%s", shown(name), instead(name))
 			}
 		}
 	}
@@ -118,12 +118,23 @@ func privilege(spec *engine.Spec, pod *v1.Pod, node Node) {
 	spec.SecurityOpt = append(spec.SecurityOpt, "seccomp=unconfined", "apparmor=unconfined")
 }
 
+// instead says what to do about a capability that is not available.
+func instead(name string) string {
+	if name != sysAdmin {
+		return ""
+	}
+	return "; FUSE file systems are mounted below an emptyDir without it, and for other mounts ask the operator of this node for PrivilegedPodsMayMount"
+}
+
+// sysAdmin is the capability to mount, among much else.
+const sysAdmin = "SYS_ADMIN"
+
 // capabilities are those that a container may have: those of a sandbox without what leads
 // out of it. A process that may mount can mount /proc anew and write the host's kernel
 // settings, and one that may trace the sandbox's engine is that engine.
 func (n Node) capabilities(pod *v1.Pod) []string {
 	return slices.DeleteFunc(slices.Clone(n.Capabilities), func(name string) bool {
-		return name == "SYS_ADMIN" || name == "SYS_PTRACE" && pod.Spec.HostPID
+		return name == sysAdmin && !n.MayMount || name == "SYS_PTRACE" && pod.Spec.HostPID
 	})
 }
 

@@ -9,7 +9,6 @@ import (
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
-	"k8s.io/utils/ptr"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/probes"
@@ -33,12 +32,6 @@ func (f *faults) container(pod *v1.Pod, node Node, c namedContainer) {
 	f.ports(c)
 	f.resources(c.Container, c.at.Child("resources"))
 	f.restarts(c)
-	for i, m := range c.VolumeMounts {
-		if ptr.Deref(m.MountPropagation, "") == v1.MountPropagationBidirectional {
-			f.forbid(c.at.Child("volumeMounts").Index(i).Child("mountPropagation"),
-				"Bidirectional is not supported by this node: a pod does not mount into its host")
-		}
-	}
 	f.security(pod, node, c)
 	if c.init && !IsSidecar(c.Container) {
 		f.plainInit(c)

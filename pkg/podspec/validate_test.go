@@ -102,7 +102,8 @@ func TestValidateSecurity(t *testing.T) {
 		{"capability", withSecurity(v1.SecurityContext{Capabilities: &v1.Capabilities{Add: []v1.Capability{"KILL", "CAP_SYS_MODULE"}}}),
 			"spec.containers[0].securityContext.capabilities.add[1]: SYS_MODULE is not available on this node"},
 		{"capability to mount", withSecurity(v1.SecurityContext{Capabilities: &v1.Capabilities{Add: []v1.Capability{"sys_admin"}}}),
-			"spec.containers[0].securityContext.capabilities.add[0]: SYS_ADMIN is not available on this node"},
+			"spec.containers[0].securityContext.capabilities.add[0]: SYS_ADMIN is not available on this node; FUSE file systems are mounted below an emptyDir without it, " +
+				"and for other mounts ask the operator of this node for PrivilegedPodsMayMount"},
 		{"capability to trace the sandbox", func(p *v1.Pod) {
 			p.Spec.HostPID = true
 			withSecurity(v1.SecurityContext{Capabilities: &v1.Capabilities{Add: []v1.Capability{"SYS_PTRACE"}}})(p)

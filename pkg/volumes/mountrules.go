@@ -85,10 +85,11 @@ func (p *plan) checkMountOptions(at string, c *v1.Container, m *v1.VolumeMount) 
 	}
 }
 
-// checkRecursive has the rules of the Kubernetes API for recursiveReadOnly. Nobody mounts
-// below a volume that is a folder of the pod, so there a read-only mount is read-only
-// all the way down. What the host mounts below its own folders is out of reach of older
-// engines: IfPossible allows that, and Enabled is refused.
+// checkRecursive has the rules of the Kubernetes API for recursiveReadOnly. Below a volume
+// that is a folder of the pod nothing is mounted unless a container has it Bidirectional,
+// so there a read-only mount is read-only all the way down. What is mounted below others,
+// by the host or by that container, is out of reach of older engines: IfPossible allows
+// that, and Enabled is refused.
 func (p *plan) checkRecursive(at string, m *v1.VolumeMount) {
 	if m.RecursiveReadOnly == nil || *m.RecursiveReadOnly == v1.RecursiveReadOnlyDisabled {
 		return
@@ -108,6 +109,21 @@ func (p *plan) checkRecursive(at string, m *v1.VolumeMount) {
 	if mode == v1.RecursiveReadOnlyEnabled && v != nil && (v.kind == kindHostPath || v.kind == kindClaim) {
 		p.refuse(at, "recursiveReadOnly Enabled is not supported by this node for a %s; use IfPossible", v.kind)
 	}
+	if mode == v1.RecursiveReadOnlyEnabled && p.isMountedInto(m.Name) {
+		p.refuse(at, "recursiveReadOnly Enabled is not supported by this node for a volume that a container mounts Bidirectional; use IfPossible")
+	}
+}
+
+// isMountedInto says whether a container may mount below a volume so that others see it.
+func (p *plan) isMountedInto(volume string) bool {
+	for _, c := range containers(p.pod) {
+		for _, m := range c.VolumeMounts {
+			if m.Name == volume && m.MountPropagation != nil && *m.MountPropagation == v1.MountPropagationBidirectional {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // privileged says whether a container asks for privileged mode.

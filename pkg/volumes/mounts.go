@@ -99,11 +99,13 @@ func (v *volume) describe(subPath string) string {
 	return text
 }
 
-// propagation is as asked, for volumes that the host may mount into; the others
-// are folders of the pod, where nobody mounts.
+// propagation is as asked, within the pod's sandbox: the sandbox's own mounts of host
+// paths receive what the host mounts and send nothing back, and its folder is the
+// host's to nobody. Volumes whose content came with the pod are none to mount into.
 func (v *volume) propagation(mode *v1.MountPropagationMode) string {
+	mountable := v.kind == kindEmptyDir || v.kind == kindHostPath || v.kind == kindClaim
 	switch {
-	case mode == nil, v.kind != kindHostPath && v.kind != kindClaim:
+	case mode == nil || !mountable:
 		return ""
 	case *mode == v1.MountPropagationHostToContainer:
 		return "rslave"

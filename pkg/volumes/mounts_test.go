@@ -107,9 +107,9 @@ func TestMountsPropagationAndReadOnly(t *testing.T) {
 	open := &initapi.Source{Roots: []initapi.Root{{Path: claim}}, Type: "Directory"}
 	title := `volume "c" path "` + claim + `"`
 	want := []volumes.Mount{
-		{Source: e, Target: "/none", ReadOnly: true, Volume: `volume "e"`},
-		{Source: e, Target: "/slave", Volume: `volume "e"`},
-		{Source: e, Target: "/shared", Volume: `volume "e"`},
+		{Source: e, Target: "/none", ReadOnly: true, Propagation: "rprivate", Volume: `volume "e"`},
+		{Source: e, Target: "/slave", Propagation: "rslave", Volume: `volume "e"`},
+		{Source: e, Target: "/shared", Propagation: "rshared", Volume: `volume "e"`},
 		{Open: open, Target: "/claim", ReadOnly: true, Volume: title},
 		{Open: open, Target: "/claim-slave", ReadOnly: true, Propagation: "rslave", Volume: title},
 		{Open: open, Target: "/claim-none", ReadOnly: true, Propagation: "rprivate", Volume: title},

@@ -215,17 +215,21 @@ func TestRecursiveReadOnly(t *testing.T) {
 		{"claim", v1.RecursiveReadOnlyEnabled, true, nil, "recursiveReadOnly Enabled is not supported by this node for a persistentVolumeClaim; use IfPossible"},
 		{"empty", v1.RecursiveReadOnlyIfPossible, false, nil, "recursiveReadOnly IfPossible needs readOnly"},
 		{"empty", v1.RecursiveReadOnlyEnabled, true, new(v1.MountPropagationHostToContainer), "recursiveReadOnly Enabled needs mountPropagation None"},
+		{"shared", v1.RecursiveReadOnlyIfPossible, true, nil, ""},
+		{"shared", v1.RecursiveReadOnlyEnabled, true, nil, "recursiveReadOnly Enabled is not supported by this node for a volume that a container mounts Bidirectional; use IfPossible"},
 		{"empty", "Always", true, nil, "recursiveReadOnly Always is none of Disabled, IfPossible and Enabled"},
 	} {
-		pod := podWith(emptyDir("empty"), hostPathVolume("host", "/data", ""),
+		pod := podWith(emptyDir("empty"), emptyDir("shared"), hostPathVolume("host", "/data", ""),
 			volume("claim", v1.VolumeSource{PersistentVolumeClaim: &v1.PersistentVolumeClaimVolumeSource{ClaimName: "c"}}))
 		main := &pod.Spec.Containers[0]
 		main.VolumeMounts = append(main.VolumeMounts, v1.VolumeMount{Name: c.volume, MountPath: "/x",
 			ReadOnly: c.readOnly, RecursiveReadOnly: &c.mode, MountPropagation: c.propagation})
+		pod.Spec.InitContainers = append(pod.Spec.InitContainers, v1.Container{Name: "mounter", SecurityContext: &v1.SecurityContext{Privileged: new(true)},
+			VolumeMounts: []v1.VolumeMount{{Name: "shared", MountPath: "/x", MountPropagation: new(v1.MountPropagationBidirectional)}}})
 		_, err := validate(pod, volumes.Data{}, policy)
 		want := ""
 		if c.want != "" {
-			want = "spec.containers[0] main volumeMounts[3] /x: " + c.want
+			want = "spec.containers[0] main volumeMounts[4] /x: " + c.want
 		}
 		if got := fmt.Sprint(err); got != want && (err != nil || want != "") {
 			t.Errorf("%s, %s: got %v, want %q", c.volume, c.mode, err, want)
