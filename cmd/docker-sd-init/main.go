@@ -8,4 +8,4 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandboxinit"
 )
 
-func main() { os.Exit(sandboxinit.Main(os.Args[1:])) }
+func main() { os.Exit(sandboxinit.Main(os.Args)) }

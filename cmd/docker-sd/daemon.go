@@ -357,7 +357,7 @@ func (d *daemon) followImages(ctx context.Context, arrived func()) {
 func (d *daemon) podsConfig(info engine.Info) pods.Config {
 	s := d.settings
 	policy := volumes.Policy{HostPathPrefixes: s.HostPathPrefixes, Claims: s.PersistentVolumeClaims, Private: s.DataRootFolder,
-		Allocatable: d.node.allocatable()}
+		Allocatable: d.node.allocatable(), Fuse: hasFuse(s)}
 	if s.PersistentVolumeClaimsToCVMFS {
 		policy.ClaimFallback = cvmfs
 	}
@@ -366,7 +366,7 @@ func (d *daemon) podsConfig(info engine.Info) pods.Config {
 		policy.NFSTrouble = "this node's kernel has no NFS client; ask its operator to load the kernel's module nfs"
 	}
 	return pods.Config{DeleteClaims: s.Storage.Reclaim == config.ReclaimDelete, Dir: s.DataRootFolder, MaxPods: s.MaxPods, Tombstones: s.TombstonePeriod, Volumes: policy,
-		Node: podspec.Node{PrivilegedSandbox: s.SandboxPrivileged, AllowPrivileged: s.AllowPrivilegedPods, MayMount: s.PrivilegedPodsMayMount, Capabilities: sandbox.Capabilities,
+		Node: podspec.Node{PrivilegedSandbox: s.SandboxPrivileged, AllowPrivileged: s.AllowPrivilegedPods, Fuse: hasFuse(s), MayMount: s.PrivilegedPodsMayMount, Capabilities: sandbox.Capabilities,
 			TrustAnnotations: s.TrustedAnnotationFlags, ExpandValues: s.ExpandEnvironmentValues, UnsafeSysctls: s.AllowedUnsafeSysctls,
 			HostNetworkIsSandbox: s.HostNetworkIsSandbox, SeccompRoot: s.SeccompProfileRoot, CPUs: info.CPUs, Allocatable: policy.Allocatable,
 			Log: engine.LogLimits{MaxBytes: s.ContainerLogMaxSize, MaxFiles: s.ContainerLogMaxFiles}},

@@ -15,6 +15,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/hostnet"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
@@ -32,11 +33,18 @@ func sandboxConfig(ctx context.Context, s config.Config, host hostnet.Engine, in
 		BootTimeout: s.SandboxBootTimeout, RemoveFolder: volumes.Remove,
 		Privileged: s.SandboxPrivileged, AppArmor: sandbox.AppArmorFor(os.DirFS("/"), s.AppArmorProfile()),
 		Store: sharing.Root, StoreVolume: volume, Subnets: hostnet.SandboxRanges(ctx, s.DockerNetworkSubnet, host), Mounts: hostMounts(ctx, s),
-		MTU: cmp.Or(s.NetworkMTU, hostnet.UplinkMTU()), Resources: limits,
+		MTU: cmp.Or(s.NetworkMTU, hostnet.UplinkMTU()), Resources: limits, Fuse: hasFuse(s),
 	}
 	each.Confine(info)
 	return pool.Config{Config: each, Size: s.AvailableDinds, Standby: s.Standbys(), Holders: s.Holders(), Parallel: s.BootParallel(),
 		StrayGrace: s.StrayGracePeriod, StrayDryRun: s.StrayDryRun}
+}
+
+// hasFuse says whether sandboxes have /dev/fuse. An engine makes no container with a device
+// that the host does not have.
+func hasFuse(s config.Config) bool {
+	info, err := os.Stat(initapi.FuseDevice)
+	return s.FuseMounts && err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // imagesConfig is how images get into sandboxes that share what sharing says; changed is

@@ -173,6 +173,8 @@ type Config struct {
 	Storage Storage
 	// AllowPrivilegedPods honours securityContext.privileged within the sandbox.
 	AllowPrivilegedPods bool
+	// FuseMounts lets containers mount FUSE file systems over emptyDirs of their pod.
+	FuseMounts bool
 	// PrivilegedPodsMayMount gives privileged containers SYS_ADMIN, and with it what the
 	// root of their sandbox can do.
 	PrivilegedPodsMayMount bool

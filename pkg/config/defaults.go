@@ -40,6 +40,7 @@ func Default() Config {
 		HostPathPrefixes:     []string{"/cvmfs"},
 		Storage:              Storage{Reclaim: ReclaimRetain, NFSServers: []string{}},
 		AllowPrivilegedPods:  true,
+		FuseMounts:           true,
 		MaxPods:              110,
 		EvictionHard:         map[string]string{SignalNodeAvailable: "10%", SignalNodeInodes: "5%", SignalImageAvailable: "15%"},
 		StandbySandboxes:     -1,

@@ -95,6 +95,7 @@ func (c *Config) settings() []setting {
 		{"PersistentVolumeReclaim", "", (*string)(&c.Storage.Reclaim)},
 		{"NFSServers", "", &c.Storage.NFSServers},
 		{"AllowPrivilegedPods", "", &c.AllowPrivilegedPods},
+		{"FuseMounts", "", &c.FuseMounts},
 		{"PrivilegedPodsMayMount", "", &c.PrivilegedPodsMayMount},
 		{"TrustedAnnotationFlags", "", &c.TrustedAnnotationFlags},
 		{"AllowedUnsafeSysctls", "", &c.AllowedUnsafeSysctls},

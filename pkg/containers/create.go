@@ -64,9 +64,14 @@ func (r *runner) create(ctx context.Context) (string, error) {
 	if err := confine(&spec, r.p.Spec, r.spec, r.p.Node.SeccompRoot); err != nil {
 		return "", err
 	}
-	if spec.Mounts, err = r.mounts(ctx, planned); err != nil {
+	access, err := r.p.fuseAccess(ctx, r.s.Sandbox, r.spec, set, planned)
+	if err != nil {
 		return "", err
 	}
+	if spec.Mounts, err = r.mounts(ctx, planned, access); err != nil {
+		return "", err
+	}
+	spec.Devices = append(spec.Devices, access.devices...)
 	if err := r.p.Owner.Inject(r.spec.Name, image.Env, &spec); err != nil {
 		return "", err
 	}
@@ -105,7 +110,7 @@ func (r *runner) plan(set *volumes.Set, env podspec.Environment, imageUser strin
 
 // mounts are the container's volumes, opened and pinned, and the files that kubelet
 // manages. A subPath that cannot be opened is a configError.
-func (r *runner) mounts(ctx context.Context, planned []volumes.Mount) ([]engine.Mount, error) {
+func (r *runner) mounts(ctx context.Context, planned []volumes.Mount, access fuseAccess) ([]engine.Mount, error) {
 	if err := (imageMounts{r}).mount(ctx); err != nil {
 		return nil, err
 	}
@@ -113,6 +118,9 @@ func (r *runner) mounts(ctx context.Context, planned []volumes.Mount) ([]engine.
 	hosts := engine.Mount{Source: hostsPath(r.s.Sandbox), Target: "/etc/hosts"}
 	out := []engine.Mount{}
 	for i, m := range planned {
+		if m.Fuse {
+			m.Source = access.source
+		}
 		if m.Open != nil {
 			place := fmt.Sprintf("%s/%d", r.spec.Name, i)
 			if m.Source, err = r.s.Init.Pin(ctx, place, *m.Open); err != nil {
@@ -137,7 +145,7 @@ func (r *runner) mounts(ctx context.Context, planned []volumes.Mount) ([]engine.
 		}
 		out = append(out, engine.Mount{Source: messagePath(r.s.Sandbox, r.spec.Name), Target: path})
 	}
-	return out, nil
+	return access.addTo(out), nil
 }
 
 // image makes an image that the container needs usable in the sandbox.

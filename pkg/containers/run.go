@@ -159,8 +159,12 @@ func (r *runner) mountAgain(ctx context.Context) error {
 		return err
 	}
 	_, planned, err := r.plan(set, env, unknownUser)
+	if err != nil {
+		return err
+	}
+	access, err := r.p.fuseAccess(ctx, r.s.Sandbox, r.spec, set, planned)
 	if err == nil {
-		_, err = r.mounts(ctx, planned)
+		_, err = r.mounts(ctx, planned, access)
 	}
 	return err
 }

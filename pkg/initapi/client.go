@@ -112,6 +112,26 @@ func (c *Client) Kill(ctx context.Context, pid int) error {
 	return err
 }
 
+// Fuse lets containers mount FUSE file systems over the emptyDirs in a folder of the
+// sandbox. It returns nil where the sandbox cannot.
+func (c *Client) Fuse(ctx context.Context, folder string) (*Fuse, error) {
+	answer, err := c.call(ctx, Request{Op: OpFuse, Fuse: folder})
+	return answer.Fuse, err
+}
+
+// EndFuse ends all FUSE file systems of the sandbox.
+func (c *Client) EndFuse(ctx context.Context) error {
+	_, err := c.call(ctx, Request{Op: OpEndFuse})
+	return err
+}
+
+// GroupOOM has the kernel kill all of a container where it kills one of its processes for
+// memory.
+func (c *Client) GroupOOM(ctx context.Context, container string) error {
+	_, err := c.call(ctx, Request{Op: OpGroupOOM, Container: container})
+	return err
+}
+
 // Measure sums up a folder of the sandbox. With an error the usage is that of what was
 // seen.
 func (c *Client) Measure(ctx context.Context, folder string) (Usage, error) {

@@ -14,6 +14,18 @@ const (
 	DataPath = "/var/lib/docker"
 )
 
+// FuseDevice is what programs that serve a FUSE file system open.
+const FuseDevice = "/dev/fuse"
+
+// FuseSocket is the socket of a Fuse in a container: below /dev, where nothing of the image
+// or of a volume is.
+const FuseSocket = "/dev/docker-sd-fuse"
+
+// FusePrograms are the paths in a container at which libraries look for fusermount.
+func FusePrograms() []string {
+	return []string{"/usr/bin/fusermount3", "/usr/bin/fusermount", "/bin/fusermount3", "/bin/fusermount"}
+}
+
 // EngineSocket is the name of the engine's socket in the sandbox's folder.
 const EngineSocket = "docker.sock"
 

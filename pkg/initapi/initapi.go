@@ -25,6 +25,13 @@ const (
 	OpShm    = "shm"
 	OpSysctl = "sysctl"
 	OpKill   = "kill"
+	// OpFuse lets containers mount FUSE file systems, and answers with what they need for it.
+	OpFuse = "fuse"
+	// OpEndFuse ends all FUSE file systems of the sandbox, and lets no others be mounted.
+	OpEndFuse = "endFuse"
+	// OpGroupOOM has the kernel kill all of a container where it kills one of its processes
+	// for memory; without control groups of version 2 it does nothing.
+	OpGroupOOM = "groupOOM"
 	// OpMeasure answers with an error beside the usage of what was seen before it.
 	OpMeasure = "measure"
 	// OpImage mounts the layers of an image at the place of a volume, once.
@@ -54,6 +61,10 @@ type Request struct {
 	Sysctl map[string]string `json:"sysctl,omitempty"`
 	// Folder of OpMeasure is a path inside the sandbox that no pod can change.
 	Folder string `json:"folder,omitempty"`
+	// Fuse of OpFuse is a folder of the sandbox with the pod's emptyDirs in it.
+	Fuse string `json:"fuse,omitempty"`
+	// Container of OpGroupOOM is the id of a container that runs.
+	Container string `json:"container,omitempty"`
 	// PID of OpKill leads a session; it is a process id inside the sandbox.
 	PID    int     `json:"pid,omitempty"`
 	Tunnel *Tunnel `json:"tunnel,omitempty"`
@@ -147,10 +158,20 @@ type Answer struct {
 	// State is the answer to OpStatus, Usage that to OpMeasure.
 	State *State `json:"state,omitempty"`
 	Usage *Usage `json:"usage,omitempty"`
+	// Fuse is the answer to OpFuse, nil where the sandbox has no /dev/fuse.
+	Fuse *Fuse `json:"fuse,omitempty"`
 	// Tunnel is the answer to OpTunnelState.
 	Tunnel *TunnelState `json:"tunnel,omitempty"`
 	// Data is the answer to OpRead.
 	Data []byte `json:"data,omitempty"`
+}
+
+// Fuse is what a container needs to mount FUSE file systems, by paths in the sandbox.
+type Fuse struct {
+	// Program is fusermount, to be mounted at the FusePrograms of a container.
+	Program string `json:"program"`
+	// Socket is where it asks, to be mounted at FuseSocket.
+	Socket string `json:"socket"`
 }
 
 // Usage of a folder with all below it on its own file system: bytes of allocated blocks,

@@ -14,6 +14,8 @@ type Node struct {
 	// PrivilegedSandbox says that a sandbox holds every capability itself, and
 	// AllowPrivileged that pods may have privileged containers.
 	PrivilegedSandbox, AllowPrivileged bool
+	// Fuse lets containers mount FUSE file systems: see WantsFuse.
+	Fuse bool
 	// MayMount lets containers have SYS_ADMIN, and gives it to privileged ones.
 	MayMount bool
 	// Capabilities that a sandbox holds otherwise, without the prefix CAP_.

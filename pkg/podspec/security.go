@@ -118,6 +118,22 @@ func privilege(spec *engine.Spec, pod *v1.Pod, node Node) {
 	spec.SecurityOpt = append(spec.SecurityOpt, "seccomp=unconfined", "apparmor=unconfined")
 }
 
+// WantsFuse says whether a container gets what it needs to mount FUSE file systems without
+// asking for it: a privileged one has all devices with kubelet, too. In a privileged
+// sandbox it really has.
+func WantsFuse(c *v1.Container, node Node) bool {
+	return node.Fuse && !node.PrivilegedSandbox && isPrivileged(c)
+}
+
+// MayMount says whether a container can mount by itself.
+func MayMount(c *v1.Container, node Node) bool {
+	return isPrivileged(c) && (node.MayMount || node.PrivilegedSandbox)
+}
+
+func isPrivileged(c *v1.Container) bool {
+	return c.SecurityContext != nil && ptr.Deref(c.SecurityContext.Privileged, false)
+}
+
 // instead says what to do about a capability that is not available.
 func instead(name string) string {
 	if name != sysAdmin {

@@ -49,6 +49,8 @@ type Config struct {
 	MTU int
 	// Mounts are host paths that pods may use; a running sandbox gains none.
 	Mounts []engine.Mount
+	// Fuse gives sandboxes /dev/fuse, which the host has.
+	Fuse bool
 	// Resources bound a whole sandbox.
 	Resources engine.Resources
 	// Guard of the sandboxes' networks; nil means that there is none.

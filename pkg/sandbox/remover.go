@@ -7,12 +7,14 @@ import (
 	"path/filepath"
 	"regexp"
 	"sync"
+	"time"
 
 	"github.com/containerd/containerd/log"
 	"github.com/containerd/errdefs"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 )
 
 // RemoverHost is what a Remover needs of the host's engine.
@@ -53,6 +55,7 @@ func (r *Remover) remove(ctx context.Context, name string) error {
 	problems := []error{err}
 	// What holds its network goes after what is in it.
 	holders, others := divide(found)
+	r.endFuse(ctx, name)
 	for _, container := range others {
 		problems = append(problems, r.host.Remove(ctx, container.ID))
 	}
@@ -69,6 +72,20 @@ func (r *Remover) remove(ctx context.Context, name string) error {
 		_ = r.RemoveVolumes(ctx)
 	}
 	return r.networks.remove(ctx, name)
+}
+
+// fuseTime bounds the end of a sandbox's FUSE file systems.
+const fuseTime = 5 * time.Second
+
+// endFuse ends the FUSE file systems of a sandbox that runs: an engine waits for ever for
+// the end of a process that waits for its own file system.
+func (r *Remover) endFuse(ctx context.Context, name string) {
+	ctx, cancel := context.WithTimeout(ctx, fuseTime)
+	defer cancel()
+	err := initapi.NewClient(r.config.Folder(name)).EndFuse(ctx)
+	if err != nil && !errdefs.IsUnavailable(err) && !errdefs.IsNotImplemented(err) {
+		log.G(ctx).WithField("sandbox", name).WithError(err).Warn("FUSE file systems of a sandbox could not be ended")
+	}
 }
 
 // Destroy removes a sandbox's container, network and folder, whichever of them exist.

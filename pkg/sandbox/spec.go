@@ -97,6 +97,9 @@ func (c Config) containerSpec(s Spec, standby bool, labels map[string]string) en
 		}
 	}
 	spec.Mounts = append(spec.Mounts, c.Mounts...)
+	if c.Fuse && !c.Privileged { // a privileged one has every device
+		spec.Devices = append(spec.Devices, engine.Device{Host: initapi.FuseDevice, Container: initapi.FuseDevice, Permissions: "rw"})
+	}
 	s.Hardware.apply(&spec)
 	return spec
 }

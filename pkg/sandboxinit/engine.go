@@ -17,7 +17,7 @@ func keepEngine(o options, s *server, socks sockets, stop <-chan os.Signal) {
 	// first container. 300 saves nothing more and takes 1 MB more; 100 takes 3 MB less,
 	// and the boot a fifth longer.
 	_ = os.Setenv("GOGC", "200") // fails for no name like this
-	all := newChildren()
+	all := s.fuse.children
 	over := make(chan struct{})
 	var running sync.WaitGroup
 	containerd := containerdCommand()

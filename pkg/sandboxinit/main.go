@@ -12,16 +12,25 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fusemount"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 )
 
-// Main runs the program and returns its exit code.
-func Main(args []string) int {
-	if err := run(args); err != nil {
+// Main runs the program by its name and arguments, and returns its exit code.
+func Main(argv []string) int {
+	if len(argv) == 0 {
+		return 1
+	}
+	if slices.Contains(fusemount.Names, filepath.Base(argv[0])) {
+		return fusemount.Command(argv[1:], initapi.FuseSocket)
+	}
+	if err := run(argv[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "docker-sd-init:", err)
 		return 1
 	}
@@ -42,6 +51,8 @@ func run(args []string) error {
 			return err
 		}
 		return up(o)
+	case commandMount, commandAbort:
+		return fuseCommand(command, rest)
 	case commandEngine:
 		return becomeEngine(rest)
 	case initapi.CommandPause:
@@ -130,7 +141,7 @@ func up(o options) error {
 	if err != nil {
 		return err
 	}
-	s := &server{standby: o.standby, started: make(chan bool, 1), exports: exports{mount: unix.Mount}}
+	s := &server{standby: o.standby, started: make(chan bool, 1), exports: exports{mount: unix.Mount}, fuse: newFuse(newChildren())}
 	go s.serve(sockets.init) // for as long as the sandbox lives
 	found := newImages()
 	if o.store && !found.shared() {

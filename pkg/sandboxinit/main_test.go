@@ -24,7 +24,7 @@ const (
 
 func TestMain(m *testing.M) {
 	if os.Getenv(runProgram) != "" {
-		os.Exit(Main(os.Args[1:]))
+		os.Exit(Main(os.Args))
 	}
 	m.Run()
 }

@@ -4,6 +4,8 @@ package sandboxinit
 const (
 	commandUp     = "up"     // the first process, in its own control group namespace
 	commandEngine = "engine" // becomes dockerd, with the socket that it was handed
+	commandMount  = "mount"  // carries out one request for a FUSE file system
+	commandAbort  = "abort"  // ends all FUSE file systems
 )
 
 // options of a sandbox, from the command line.

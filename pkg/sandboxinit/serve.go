@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path"
 	"sync"
 	"time"
 
@@ -32,6 +33,7 @@ type server struct {
 	// the first request for it is still under way.
 	pinning sync.Mutex
 	exports exports
+	fuse    fuse
 }
 
 func (s *server) serve(listener net.Listener) {
@@ -96,8 +98,8 @@ func (s *server) do(r initapi.Request, answer *initapi.Answer) error {
 	case r.Op == initapi.OpPin && r.Source != nil:
 		s.pinning.Lock()
 		defer s.pinning.Unlock()
-		path, err := pin(r.Place, *r.Source)
-		answer.Path = path
+		var err error
+		answer.Path, err = pin(r.Place, *r.Source)
 		return err
 	case r.Op == initapi.OpImage && r.Image != nil:
 		s.pinning.Lock()
@@ -113,6 +115,12 @@ func (s *server) do(r initapi.Request, answer *initapi.Answer) error {
 		return resizeShm(r.Shm)
 	case r.Op == initapi.OpSysctl:
 		return setSysctls(r.Sysctl)
+	case r.Op == initapi.OpFuse && path.IsAbs(r.Fuse):
+		var err error
+		answer.Fuse, err = s.fuse.offer(r.Fuse)
+		return err
+	case r.Op == initapi.OpEndFuse:
+		return s.fuse.end()
 	case r.Op == initapi.OpMeasure:
 		var err error
 		answer.Usage, err = measure(r.Folder)

@@ -26,6 +26,9 @@ type Mount struct {
 	// Propagation is "", "rprivate", "rslave" or "rshared"; empty leaves the
 	// engine's default, which is rprivate.
 	Propagation string
+	// Fuse says that /dev/fuse is asked for. What the container may have of it is for the
+	// caller to choose; Source and Open are empty.
+	Fuse bool
 }
 
 // Mounts gives the bind mounts of a container, in the order of its volume mounts.
@@ -71,6 +74,10 @@ func (s *Set) mount(m *v1.VolumeMount, expand func(string) (string, error)) (Mou
 		ReadOnly:    m.ReadOnly || v.readOnly,
 		Propagation: v.propagation(m.MountPropagation),
 		Volume:      v.describe(subPath),
+	}
+	if v.fuse {
+		out.Fuse, out.Propagation = true, ""
+		return out, nil
 	}
 	if v.folder != "" && subPath == "" {
 		// The pod's containers see what is in this folder, and cannot change its name.

@@ -31,6 +31,7 @@ const (
 	configMapFolder = "configMaps"
 	secretFolder    = "secrets"
 	projectedFolder = "projected"
+	emptyDirFolder  = "emptyDirs"
 )
 
 // volume is one volume of the pod, decided but not yet made.
@@ -53,6 +54,7 @@ type volume struct {
 	claim    string // claims with a folder of their own: below the policy's root
 	hostType v1.HostPathType
 	export   *initapi.NFS // nfs
+	fuse     bool         // hostPath of FuseDevice, which is the sandbox's
 	readOnly bool         // whatever the mounts say
 }
 

@@ -8,6 +8,8 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 )
 
 // supportedKinds names the kinds of volume to users.
@@ -106,7 +108,7 @@ func supported(kind string) bool {
 
 // planEmptyDir decides the mode, the limit and the medium of an emptyDir.
 func (p *plan) planEmptyDir(v *volume, src *v1.EmptyDirVolumeSource) {
-	v.folder = "emptyDirs/" + v.name
+	v.folder = emptyDirFolder + "/" + v.name
 	v.gid = fsGroup(p.pod)
 	v.mode = 0o777
 	switch src.Medium {
@@ -162,6 +164,12 @@ func (p *plan) planHostPath(v *volume, src *v1.HostPathVolumeSource) {
 	v.path = filepath.Clean(src.Path)
 	if !filepath.IsAbs(src.Path) || hasBackstep(src.Path) {
 		p.refuse(v.field, "path %s must be absolute and without ..", src.Path)
+		return
+	}
+	if v.fuse = p.policy.Fuse && v.path == initapi.FuseDevice; v.fuse {
+		if v.hostType != v1.HostPathUnset && v.hostType != v1.HostPathCharDev {
+			p.refuse(v.field, "path %s is a character device and not what type %s asks for", src.Path, v.hostType)
+		}
 		return
 	}
 	for _, prefix := range p.policy.HostPathPrefixes {

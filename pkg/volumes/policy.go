@@ -20,6 +20,8 @@ type Policy struct {
 	// mount from any, "" that it can.
 	NFSServers []string
 	NFSTrouble string
+	// Fuse lets a hostPath volume of FuseDevice mean that of the sandbox.
+	Fuse bool
 	// Private is the folder with the data of all pods, which no hostPath volume
 	// may show; empty means the parent of the pod's own folder.
 	Private string

@@ -106,7 +106,7 @@ func (s *Set) Checks() ([]Check, error) {
 	var out []Check
 	for _, name := range s.names {
 		v := s.volumes[name]
-		if v.kind != kindHostPath && v.kind != kindClaim {
+		if v.kind != kindHostPath && v.kind != kindClaim || v.fuse {
 			continue
 		}
 		source, err := s.open(v)

@@ -68,6 +68,9 @@ func Prepare(root string, pod *v1.Pod, data Data, policy Policy) (*Set, error) {
 	return s, nil
 }
 
+// EmptyDirs is the folder that has the pod's emptyDirs in it, each by its name.
+func (s *Set) EmptyDirs() string { return filepath.Join(s.root, emptyDirFolder) }
+
 // prepare makes the folder and the files of a volume, if they are the pod's own.
 func (s *Set) prepare(dir *os.Root, v *volume) error {
 	switch v.kind {

@@ -62,17 +62,17 @@ func makeIntruder(dir string) (intruder, error) {
 	if err := post(ctx, "/commit?"+query.Encode(), "application/json", nil, io.Discard); err != nil {
 		return i, err
 	}
-	intruderImages = append(intruderImages, i.image)
+	importedImages = append(importedImages, i.image)
 	return i, suite.engine.removeContainer(ctx, id)
 }
 
-// intruderImages are removed at the end.
-var intruderImages []string
+// importedImages are removed at the end.
+var importedImages []string
 
-func removeIntruder() error {
+func removeImages() error {
 	ctx, cancel := context.WithTimeout(context.Background(), runLimit)
 	defer cancel()
-	for _, image := range intruderImages {
+	for _, image := range importedImages {
 		if err := suite.engine.call(ctx, "DELETE", "/images/"+image+"?force=1", nil); err != nil {
 			return err
 		}

@@ -25,8 +25,10 @@ var suite struct {
 	unprotected func() (string, error)
 	// intruder is the program that attacks, and an image with it, made at its first use.
 	intruder func() (intruder, error)
-	images   testImages
-	engine   *engineReader
+	// fuseImage makes an image with programs that serve FUSE file systems, at its first use.
+	fuseImage func() (string, error)
+	images    testImages
+	engine    *engineReader
 	// shared starts the daemon that most tests use, at its first use.
 	shared func() (*daemon, error)
 	// registries starts two image registries, at their first use.
@@ -79,7 +81,7 @@ func runSuite(m *testing.M) int {
 			fmt.Fprintf(os.Stderr, "the end of the shared daemon's log:\n%s", shared.log.Tail(200))
 		}
 	}
-	if err := removeIntruder(); err != nil {
+	if err := removeImages(); err != nil {
 		code = complain(err)
 	}
 	if both != nil {
@@ -119,6 +121,7 @@ func prepareSuite(dir string) error {
 		return kit.Build(context.Background(), filepath.Join(dir, "unprotected"), "-tags", "faults,unprotected")
 	})
 	suite.intruder = sync.OnceValues(func() (intruder, error) { return makeIntruder(dir) })
+	suite.fuseImage = sync.OnceValues(makeFuseImage)
 	suite.binary, err = kit.Build(context.Background(), filepath.Join(dir, "under-test"), "-race")
 	return err
 }

@@ -30,6 +30,7 @@ type Init struct {
 	asked    []initapi.Request
 	refusals map[string]*initapi.Error
 	usage    map[string]initapi.Usage
+	fuse     *initapi.Fuse
 }
 
 // New makes an init that does not serve yet.
@@ -49,6 +50,13 @@ func (i *Init) SetUsage(folder string, usage initapi.Usage) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	i.usage[folder] = usage
+}
+
+// OfferFuse has the sandbox offer FUSE file systems, which it does not otherwise.
+func (i *Init) OfferFuse(fuse initapi.Fuse) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.fuse = &fuse
 }
 
 // Requests for an operation so far.
@@ -109,7 +117,7 @@ func (r *run) do(request initapi.Request) initapi.Answer {
 	i.asked = append(i.asked, request)
 	refusal := i.refusals[request.Op]
 	delete(i.refusals, request.Op)
-	usage := i.usage[request.Folder]
+	usage, fuse := i.usage[request.Folder], i.fuse
 	i.mu.Unlock()
 	if refusal != nil {
 		out.Error = refusal
@@ -131,6 +139,9 @@ func (r *run) do(request initapi.Request) initapi.Answer {
 		out.Path = filepath.Join(Pins, request.Place)
 	case initapi.OpMeasure:
 		out.Usage = &usage
+	case initapi.OpFuse:
+		out.Fuse = fuse
+	case initapi.OpEndFuse, initapi.OpGroupOOM:
 	case initapi.OpImage:
 		if !request.Image.Mount {
 			out.Error = &initapi.Error{Kind: initapi.KindMissing, Message: "is not mounted yet"}
