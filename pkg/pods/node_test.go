@@ -26,6 +26,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podlogs"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
@@ -50,6 +51,8 @@ type node struct {
 	// shared says that sandboxes share the host's images.
 	shared  bool
 	devices *devices
+	// rules are what pods may ask for.
+	rules podspec.Node
 
 	manager *pods.Manager
 	pool    *pool.Pool
@@ -110,7 +113,7 @@ func (n *node) start() {
 		config.Store = "/var/lib/docker"
 	}
 	n.pool = pool.New(config, host)
-	n.manager = pods.New(pods.Config{Dir: n.dir, MaxPods: n.maxPods, Tombstones: time.Hour, Volumes: volumes.Policy{Private: n.dir, NFSServers: []string{"192.0.2.7"}},
+	n.manager = pods.New(pods.Config{Dir: n.dir, MaxPods: n.maxPods, Tombstones: time.Hour, Node: n.rules, Volumes: volumes.Policy{Private: n.dir, Fuse: n.rules.Fuse, NFSServers: []string{"192.0.2.7"}},
 		Measure: func(context.Context, string, string) (eviction.Amount, error) {
 			return eviction.Amount{Bytes: 5, Inodes: 2}, nil
 		}},
