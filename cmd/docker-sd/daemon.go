@@ -368,7 +368,7 @@ func (d *daemon) podsConfig(info engine.Info) pods.Config {
 	return pods.Config{DeleteClaims: s.Storage.Reclaim == config.ReclaimDelete, Dir: s.DataRootFolder, MaxPods: s.MaxPods, Tombstones: s.TombstonePeriod, Volumes: policy,
 		Node: podspec.Node{PrivilegedSandbox: s.SandboxPrivileged, AllowPrivileged: s.AllowPrivilegedPods, Fuse: hasFuse(s), MayMount: s.PrivilegedPodsMayMount, Capabilities: sandbox.Capabilities,
 			TrustAnnotations: s.TrustedAnnotationFlags, ExpandValues: s.ExpandEnvironmentValues, UnsafeSysctls: s.AllowedUnsafeSysctls,
-			HostNetworkIsSandbox: s.HostNetworkIsSandbox, SeccompRoot: s.SeccompProfileRoot, CPUs: info.CPUs, Allocatable: policy.Allocatable,
+			HostNetworkIsSandbox: s.HostNetworkIsSandbox, SeccompRoot: s.SeccompProfileRoot, GroupOOM: info.CgroupVersion == "2" && !s.SingleProcessOOMKill, CPUs: info.CPUs, Allocatable: policy.Allocatable,
 			Log: engine.LogLimits{MaxBytes: s.ContainerLogMaxSize, MaxFiles: s.ContainerLogMaxFiles}},
 		Measure: measure, Observer: d.observer.tell}
 }

@@ -206,6 +206,9 @@ type Config struct {
 	// PodPidsLimit bounds the processes and threads of one sandbox; 0 is a share of the
 	// host's.
 	PodPidsLimit int
+	// SingleProcessOOMKill leaves the other processes of a container alive when the kernel
+	// kills one for memory, as control groups of version 1 do in any case.
+	SingleProcessOOMKill bool
 	// EvictionHard are disk thresholds by kubelet's signals; use Thresholds.
 	EvictionHard map[string]string
 

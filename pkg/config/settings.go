@@ -107,6 +107,7 @@ func (c *Config) settings() []setting {
 		{"PingTaints", "", &c.PingTaints},
 		{"SystemReserved", "", c.SystemReserved.settings()},
 		{"PodPidsLimit", "", &c.PodPidsLimit},
+		{"SingleProcessOOMKill", "", &c.SingleProcessOOMKill},
 		{"EvictionHard", "", &c.EvictionHard},
 		{"MaxBodyBytes", "", (*byteCount)(&c.MaxBodyBytes)},
 		{"MaxRequests", "", &c.Access.MaxRequests},

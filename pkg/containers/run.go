@@ -195,6 +195,7 @@ func (r *runner) startFailed(ctx context.Context, id string, cause error) (v1.Co
 
 // watch follows a running instance to its end: hooks, probes, exit.
 func (r *runner) watch(ctx context.Context, seen engine.Container, adopted bool) (v1.ContainerStateTerminated, error) {
+	r.p.groupOOM(ctx, r.s.Sandbox, seen.ID)
 	attached := r.startMonitors(ctx, seen, adopted)
 	defer attached.stop()
 	tries := retry.New(200*time.Millisecond, 5*time.Second)

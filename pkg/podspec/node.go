@@ -16,6 +16,9 @@ type Node struct {
 	PrivilegedSandbox, AllowPrivileged bool
 	// Fuse lets containers mount FUSE file systems: see WantsFuse.
 	Fuse bool
+	// GroupOOM has the kernel kill a container as a whole where it kills one of its
+	// processes for memory: control groups of version 2 can.
+	GroupOOM bool
 	// MayMount lets containers have SYS_ADMIN, and gives it to privileged ones.
 	MayMount bool
 	// Capabilities that a sandbox holds otherwise, without the prefix CAP_.

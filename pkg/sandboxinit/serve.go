@@ -119,6 +119,8 @@ func (s *server) do(r initapi.Request, answer *initapi.Answer) error {
 		var err error
 		answer.Fuse, err = s.fuse.offer(r.Fuse)
 		return err
+	case r.Op == initapi.OpGroupOOM:
+		return groupOOM(cgroupRoot, r.Container)
 	case r.Op == initapi.OpEndFuse:
 		return s.fuse.end()
 	case r.Op == initapi.OpMeasure:

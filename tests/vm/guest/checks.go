@@ -20,6 +20,7 @@ func checks() []check {
 		{"life", life},
 		{"limits", limits},
 		{"out of memory", outOfMemory},
+		{"out of memory as a whole", outOfMemoryAsAWhole},
 		{"exec probe", execProbe},
 		{"own group", ownGroup},
 		{"apparmor", confined},
@@ -107,6 +108,21 @@ func limits(ctx context.Context, h *host) error {
 
 func outOfMemory(ctx context.Context, h *host) error {
 	p := h.newPod(v1.RestartPolicyNever, "exec tail /dev/zero")
+	p.Spec.Containers[0].Resources.Limits = v1.ResourceList{v1.ResourceMemory: resource.MustParse("32Mi")}
+	if err := p.create(ctx); err != nil {
+		return err
+	}
+	end, err := p.ended(ctx)
+	if err == nil && (end.ExitCode != 137 || end.Reason != "OOMKilled") {
+		err = fmt.Errorf("it ended with %+v", end)
+	}
+	return errors.Join(err, p.delete(ctx))
+}
+
+// outOfMemoryAsAWhole: the first process of the container would outlive the one that is
+// killed. Its shell says so where it does.
+func outOfMemoryAsAWhole(ctx context.Context, h *host) error {
+	p := h.newPod(v1.RestartPolicyNever, "tail /dev/zero; echo survived; "+untilStopped)
 	p.Spec.Containers[0].Resources.Limits = v1.ResourceList{v1.ResourceMemory: resource.MustParse("32Mi")}
 	if err := p.create(ctx); err != nil {
 		return err
