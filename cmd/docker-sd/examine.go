@@ -73,6 +73,12 @@ func (p *examination) look(ctx context.Context, r *preflight.Report, boot bool) 
 	if s.TrustedAnnotationFlags {
 		r.Add(preflight.TrustedFlags())
 	}
+	if s.FuseMounts {
+		r.Add(preflight.Fuse(hasFuse(s)))
+	}
+	if s.PrivilegedPodsMayMount {
+		r.Add(preflight.MayMount())
+	}
 	if s.GPUEnabled {
 		r.Add(p.gpuLines(ctx, info)...)
 	}

@@ -233,6 +233,23 @@ func Profiles(path string) Line {
 	return ok(name, "%s has %d entries", path, len(entries))
 }
 
+// Fuse judges the device that FUSE file systems need. It is for a configuration that lets
+// pods mount them.
+func Fuse(there bool) Line {
+	const name = "fuse"
+	if !there {
+		return warn(name, "load the module fuse, give /dev/fuse to docker-sd's container, or set FuseMounts to false",
+			"there is no /dev/fuse: pods cannot mount FUSE file systems, as those of rclone and sshfs")
+	}
+	return ok(name, "/dev/fuse is there, and pods can mount FUSE file systems over their emptyDirs")
+}
+
+// MayMount warns of pods that are as good as the root of their sandbox.
+func MayMount() Line {
+	return warn("mounts", "set PrivilegedPodsMayMount to false, unless you trust the users of pods",
+		"PrivilegedPodsMayMount is on: a privileged container can mount, and write kernel settings of this host unless AppArmor keeps it from that")
+}
+
 // HostPath judges a folder of the host that pods may use.
 func HostPath(path, why string, shared bool) Line {
 	const name = "host path"

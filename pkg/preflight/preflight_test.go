@@ -278,6 +278,14 @@ func TestTrustedFlags(t *testing.T) {
 	holds(t, map[string]judged{"on": {preflight.TrustedFlags(), preflight.Warn, "TrustedAnnotationFlags is on"}})
 }
 
+func TestFuse(t *testing.T) {
+	holds(t, map[string]judged{
+		"there":     {preflight.Fuse(true), preflight.OK, "pods can mount FUSE file systems"},
+		"missing":   {preflight.Fuse(false), preflight.Warn, "there is no /dev/fuse"},
+		"may mount": {preflight.MayMount(), preflight.Warn, "PrivilegedPodsMayMount is on"},
+	})
+}
+
 func TestGPUs(t *testing.T) {
 	devices := []gpu.Device{{Name: "H100"}, {Name: "A2"}, {Name: "H100"}}
 	drivers := []gpu.Driver{{Vendor: "nvidia.com", Version: "550", CUDA: "12.4"}}
