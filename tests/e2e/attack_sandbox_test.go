@@ -16,7 +16,7 @@ import (
 )
 
 // sandboxAttacks are tried as the root of a sandbox, whom no pod should become.
-var sandboxAttacks = []string{"core-pattern", "kernel-settings", "proc-files", "sys-files", "block-devices", "char-devices", "kernel-log",
+var sandboxAttacks = []string{"core-pattern", "kernel-settings", "proc-files", "sys-files", "block-devices", "char-devices", "fuse-device", "kernel-log",
 	"bpf", "perf", "userfault", "keyring", "vsock", "file-handle", "host-process", "mount-proc", "mount-sysfs", "mount-device",
 	"mount-cgroup", "mount-again", "own-bounds", "own-devices", "abstract-sockets", "loopback", "user-proc", "user-sysfs"}
 
@@ -24,7 +24,7 @@ var sandboxAttacks = []string{"core-pattern", "kernel-settings", "proc-files", "
 // it, and a container that the sandbox's engine gives everything. docs/security.md has
 // a line with the reason for each.
 var sandboxRemains = map[string][]string{
-	"entered":   {"mount-proc", "mount-cgroup", "mount-again", "perf", "proc-files"},
+	"entered":   {"mount-proc", "mount-cgroup", "mount-again", "perf", "proc-files", "fuse-device"},
 	"container": {"mount-proc", "mount-cgroup", "mount-again", "perf", "proc-files", "core-pattern", "kernel-settings", "user-proc"},
 }
 

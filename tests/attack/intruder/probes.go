@@ -15,6 +15,7 @@ var attacks = map[string]func() outcome{
 	"sys-files":        sysFiles,
 	"block-devices":    blockDevices,
 	"char-devices":     charDevices,
+	"fuse-device":      fuseDevice,
 	"kernel-log":       kernelLog,
 	"kernel-module":    kernelModule,
 	"io-ports":         ioPorts,
