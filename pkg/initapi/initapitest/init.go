@@ -31,6 +31,7 @@ type Init struct {
 	refusals map[string]*initapi.Error
 	usage    map[string]initapi.Usage
 	fuse     *initapi.Fuse
+	tunnel   initapi.TunnelState
 }
 
 // New makes an init that does not serve yet.
@@ -97,6 +98,8 @@ type run struct {
 
 	mu      sync.Mutex
 	standby bool
+	// wanted says that a tunnel was asked for since the sandbox was started.
+	wanted bool
 }
 
 // serve answers the one request of a connection.
@@ -139,6 +142,11 @@ func (r *run) do(request initapi.Request) initapi.Answer {
 		out.Path = filepath.Join(Pins, request.Place)
 	case initapi.OpMeasure:
 		out.Usage = &usage
+	case initapi.OpTunnel:
+		r.wanted = true
+	case initapi.OpTunnelState:
+		state := i.tunnelState(r.wanted)
+		out.Tunnel = &state
 	case initapi.OpFuse:
 		out.Fuse = fuse
 	case initapi.OpEndFuse, initapi.OpGroupOOM:
