@@ -17,6 +17,9 @@ type Tunnel struct {
 	Proxy string `json:"proxy,omitempty"`
 	// Reverse are the ports at which the server listens for the pod.
 	Reverse []Reverse `json:"reverse,omitempty"`
+	// Own are addresses, as prefixes, that the sandbox has on its loopback interface: that
+	// by which the cluster knows the pod, so that the pod can call itself by it.
+	Own []string `json:"own,omitempty"`
 	// WireGuard is the mesh; nil in tunnel mode.
 	WireGuard *WireGuard `json:"wireGuard,omitempty"`
 }
