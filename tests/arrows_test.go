@@ -58,6 +58,7 @@ var arrows = map[string][]string{
 	"volumes/nfs":        {"initapi"},
 	"volumes/persistent": {"tree"},
 	"writeback":          {"retry"},
+	"wstunnel":           {"retry"},
 
 	// For tests only.
 	"engine/enginetest":   {},
