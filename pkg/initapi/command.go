@@ -10,6 +10,10 @@ const (
 	StorePath = "/run/docker-sd/store"
 	// ImagesPath holds the mount points of volumes that show images.
 	ImagesPath = "/run/docker-sd/images"
+	// TunnelPath is where the program of the tunnel is, in a sandbox that can have one.
+	TunnelPath = "/docker-sd-tunnel"
+	// TunnelDevice is what the mesh of a tunnel is made with, on the host and inside.
+	TunnelDevice = "/dev/net/tun"
 	// DataPath is the data root of the engine.
 	DataPath = "/var/lib/docker"
 )
@@ -28,6 +32,10 @@ func FusePrograms() []string {
 
 // EngineSocket is the name of the engine's socket in the sandbox's folder.
 const EngineSocket = "docker.sock"
+
+// TunnelSocket is the descriptor by which the program of the tunnel gets its wish from the
+// init, and after that answers each further JSON value with its TunnelState.
+const TunnelSocket = 3
 
 // The commands of the init.
 const (
