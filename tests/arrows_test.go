@@ -54,6 +54,7 @@ var arrows = map[string][]string{
 	"site":               {},
 	"tracing":            {},
 	"tree":               {},
+	"tunnel":             {"initapi", "retry", "wstunnel"},
 	"volumes":            {"initapi", "podspec", "tree", "volumes/nfs", "volumes/persistent"},
 	"volumes/nfs":        {"initapi"},
 	"volumes/persistent": {"tree"},
