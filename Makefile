@@ -26,10 +26,13 @@ all: build ## what plain make does
 build: init ## bin/docker-sd; CGO_ENABLED=0 makes the light static build without GPUs
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/docker-sd ./cmd/docker-sd
 
-# docker-sd carries the first process of its sandboxes in itself: static, so that it runs
-# in whatever image brings dockerd. The other one is the attacker's tests'.
+# docker-sd carries the programs of its sandboxes in itself: the first process, and the
+# tunnel into a cluster's network. They are static, so that they run in whatever image
+# brings dockerd. The unprotected init is the attacker's tests'.
 INIT = pkg/initbinary/files/docker-sd-init
-init: ## the init of sandboxes, which every build of docker-sd needs
+TUNNEL = pkg/initbinary/tunnel/docker-sd-tunnel
+init: ## the programs of sandboxes, which every build of docker-sd needs
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(TUNNEL) ./cmd/docker-sd-tunnel
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o $(INIT) ./cmd/docker-sd-init
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -tags unprotected -o pkg/initbinary/unprotected/docker-sd-init ./cmd/docker-sd-init
 

@@ -1,5 +1,7 @@
-// Package initbinary carries the program that is the first process of sandboxes, and
-// puts it where they can mount it.
+// Package initbinary carries the programs that run in sandboxes beside the engine: the
+// first process, and that of the tunnel into a cluster's network, which sandboxes without
+// one would pay for in memory if it were the same. It puts them where sandboxes can mount
+// them.
 package initbinary
 
 import (
@@ -14,14 +16,17 @@ import (
 	"github.com/google/renameio/v2"
 )
 
-// ErrNotBuilt says that docker-sd was built without the program.
-var ErrNotBuilt = errors.New("this docker-sd was built without the init of sandboxes: build it with make")
+// ErrNotBuilt says that docker-sd was built without the programs.
+var ErrNotBuilt = errors.New("this docker-sd was built without the programs of sandboxes: build it with make")
 
-// Install writes the program into a folder unless it is there, and returns its path.
+// Install writes the init into a folder unless it is there, and returns its path.
 // The name tells the content, so that sandboxes of an earlier docker-sd keep theirs.
-func Install(dir string) (string, error) { return install(files, dir) }
+func Install(dir string) (string, error) { return install(files, name, "init-", dir) }
 
-func install(files fs.FS, dir string) (string, error) {
+// InstallTunnel does so with the program of the tunnel.
+func InstallTunnel(dir string) (string, error) { return install(tunnel, tunnelName, "tunnel-", dir) }
+
+func install(files fs.FS, name, prefix, dir string) (string, error) {
 	program, err := fs.ReadFile(files, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", ErrNotBuilt
@@ -30,12 +35,12 @@ func install(files fs.FS, dir string) (string, error) {
 		return "", err
 	}
 	sum := sha256.Sum256(program)
-	path := filepath.Join(dir, "init-"+hex.EncodeToString(sum[:8]))
+	path := filepath.Join(dir, prefix+hex.EncodeToString(sum[:8]))
 	if installed(path, sum) {
 		return path, nil
 	}
 	if err := writeProgram(path, program); err != nil {
-		return "", fmt.Errorf("install the init of sandboxes: %w", err)
+		return "", fmt.Errorf("install a program of sandboxes: %w", err)
 	}
 	return path, nil
 }

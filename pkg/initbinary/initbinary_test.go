@@ -17,7 +17,7 @@ func program(content string) fs.FS {
 
 func installOf(t *testing.T, content, dir string) string {
 	t.Helper()
-	path, err := install(program(content), dir)
+	path, err := install(program(content), name, "init-", dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestInstallOverDamage(t *testing.T) {
 
 func TestInstallFails(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := install(fstest.MapFS{}, filepath.Join(dir, "new")); !errors.Is(err, ErrNotBuilt) {
+	if _, err := install(fstest.MapFS{}, name, "init-", filepath.Join(dir, "new")); !errors.Is(err, ErrNotBuilt) {
 		t.Errorf("without the program: %v, want ErrNotBuilt", err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "new")); !errors.Is(err, fs.ErrNotExist) {
@@ -98,30 +98,35 @@ func TestInstallFails(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if path, err := install(program("one"), file); err == nil {
+	if path, err := install(program("one"), name, "init-", file); err == nil {
 		t.Errorf("installed at %s", path)
 	}
 }
 
-// TestEmbedded: a docker-sd carries no program but that of its kind.
+// TestEmbedded: a docker-sd carries no programs but those of its kind.
 func TestEmbedded(t *testing.T) {
-	err := fs.WalkDir(files, ".", func(path string, entry fs.DirEntry, err error) error {
-		if err == nil && !entry.IsDir() && path != name && entry.Name() != "README" {
-			t.Errorf("it carries %s", path)
+	for name, c := range map[string]struct {
+		files   fs.FS
+		install func(string) (string, error)
+	}{name: {files, Install}, tunnelName: {tunnel, InstallTunnel}} {
+		err := fs.WalkDir(c.files, ".", func(path string, entry fs.DirEntry, err error) error {
+			if err == nil && !entry.IsDir() && path != name && entry.Name() != "README" {
+				t.Errorf("it carries %s", path)
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	content, err := fs.ReadFile(files, name)
-	if errors.Is(err, fs.ErrNotExist) {
-		if _, err := Install(t.TempDir()); !errors.Is(err, ErrNotBuilt) {
-			t.Errorf("Install() = %v, want ErrNotBuilt", err)
+		content, err := fs.ReadFile(c.files, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			if _, err := c.install(t.TempDir()); !errors.Is(err, ErrNotBuilt) {
+				t.Errorf("%s: installed with %v, want ErrNotBuilt", name, err)
+			}
+			continue
 		}
-		return
-	}
-	if err != nil || !bytes.HasPrefix(content, []byte("\x7fELF")) {
-		t.Errorf("the program begins with %q, %v", content[:min(4, len(content))], err)
+		if err != nil || !bytes.HasPrefix(content, []byte("\x7fELF")) {
+			t.Errorf("%s begins with %q, %v", name, content[:min(4, len(content))], err)
+		}
 	}
 }
