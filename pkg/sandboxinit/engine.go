@@ -12,12 +12,11 @@ import (
 
 // keepEngine runs containerd and dockerd side by side, and starts each again when it
 // ends: neither is the first process, so containers outlive their crashes.
-func keepEngine(o options, s *server, socks sockets, stop <-chan os.Signal) {
+func keepEngine(o options, s *server, all *children, socks sockets, stop <-chan os.Signal) {
 	// Collecting garbage less often saves a good part of the CPU of a boot and of the
 	// first container. 300 saves nothing more and takes 1 MB more; 100 takes 3 MB less,
 	// and the boot a fifth longer.
 	_ = os.Setenv("GOGC", "200") // fails for no name like this
-	all := s.fuse.children
 	over := make(chan struct{})
 	var running sync.WaitGroup
 	containerd := containerdCommand()

@@ -141,7 +141,9 @@ func up(o options) error {
 	if err != nil {
 		return err
 	}
-	s := &server{standby: o.standby, started: make(chan bool, 1), exports: exports{mount: unix.Mount}, fuse: newFuse(newChildren())}
+	all := newChildren()
+	s := &server{standby: o.standby, started: make(chan bool, 1), exports: exports{mount: unix.Mount}, fuse: newFuse(all),
+		tunnels: tunnels{children: all, program: initapi.TunnelPath}}
 	go s.serve(sockets.init) // for as long as the sandbox lives
 	found := newImages()
 	if o.store && !found.shared() {
@@ -159,7 +161,7 @@ func up(o options) error {
 			}
 		}
 	}
-	keepEngine(o, s, sockets, stop)
+	keepEngine(o, s, all, sockets, stop)
 	return nil
 }
 

@@ -23,6 +23,9 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	if os.Getenv(actTunnel) != "" {
+		os.Exit(standInTunnel())
+	}
 	if os.Getenv(runProgram) != "" {
 		os.Exit(Main(os.Args))
 	}

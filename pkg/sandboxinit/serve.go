@@ -25,6 +25,7 @@ const (
 // enter.
 type server struct {
 	started chan bool
+	tunnels tunnels
 
 	mu      sync.Mutex
 	standby bool
@@ -127,6 +128,12 @@ func (s *server) do(r initapi.Request, answer *initapi.Answer) error {
 		var err error
 		answer.Usage, err = measure(r.Folder)
 		return err
+	case r.Op == initapi.OpTunnel && r.Tunnel != nil:
+		return s.tunnels.want(*r.Tunnel)
+	case r.Op == initapi.OpTunnelState:
+		state := s.tunnels.state()
+		answer.Tunnel = &state
+		return nil
 	case r.Op == initapi.OpKill && r.PID > 1:
 		return killSession(r.PID)
 	case r.Op == initapi.OpRead && r.Source != nil:
