@@ -24,6 +24,10 @@ type Config struct {
 	Image string
 	// Init is the program that is the first process of a sandbox, on the host.
 	Init string
+	// Tunnel is the program of the tunnel into a cluster's network, on the host, and gives
+	// sandboxes the device that it needs, initapi.TunnelDevice, which the host has to have.
+	// "" makes sandboxes that cannot join one.
+	Tunnel string `json:",omitempty"`
 	// RemoveFolder removes a sandbox's folder and all that pods put there.
 	RemoveFolder func(context.Context, string) error `json:"-"`
 	// FetchImage brings Image to the host's engine when it is not there.

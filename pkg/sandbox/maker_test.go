@@ -74,6 +74,28 @@ func TestSandboxRunsTheInit(t *testing.T) {
 	})
 }
 
+// TestSandboxOfACluster: the program of the tunnel and its device are in sandboxes that can
+// join a cluster's network, and in no others.
+func TestSandboxOfACluster(t *testing.T) {
+	for _, program := range []string{"", "/data/init/tunnel-1"} {
+		bubble(t, func(t *testing.T, host *sandboxtest.Fake, config sandbox.Config) {
+			without := config.Generation(sandbox.Hardware{})
+			config.Tunnel = program
+			if same := config.Generation(sandbox.Hardware{}) == without; same != (program == "") {
+				t.Errorf("with %q the generation is the same: %t", program, same)
+			}
+			p := open(t, host, config)
+			p.boot(t, sandbox.Spec{})
+			spec := host.Containers[host.IDOf(host.Names()[0])].Spec
+			mounted := slices.Contains(spec.Mounts, engine.Mount{Source: program, Target: "/docker-sd-tunnel", ReadOnly: true})
+			device := slices.Contains(spec.Devices, engine.Device{Host: "/dev/net/tun", Container: "/dev/net/tun", Permissions: "rw"})
+			if want := program != ""; mounted != want || device != want || len(spec.Devices) > 1 {
+				t.Errorf("with %q it mounts %+v and has the devices %+v", program, spec.Mounts, spec.Devices)
+			}
+		})
+	}
+}
+
 func TestGoneNeedsAClearAnswer(t *testing.T) {
 	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config sandbox.Config) {
 		host.Faults(sandboxtest.Failing("Wait", errdefs.ErrUnavailable))

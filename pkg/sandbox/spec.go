@@ -96,6 +96,11 @@ func (c Config) containerSpec(s Spec, standby bool, labels map[string]string) en
 				Target: filepath.Join(initapi.StorePath, part), ReadOnly: true, NonRecursive: true})
 		}
 	}
+	if c.Tunnel != "" {
+		spec.Mounts = append(spec.Mounts, engine.Mount{Source: c.Tunnel, Target: initapi.TunnelPath, ReadOnly: true})
+		// Named, for runtimes since runc 1.2 allow it to no container by themselves.
+		spec.Devices = append(spec.Devices, engine.Device{Host: initapi.TunnelDevice, Container: initapi.TunnelDevice, Permissions: "rw"})
+	}
 	spec.Mounts = append(spec.Mounts, c.Mounts...)
 	if c.Fuse && !c.Privileged { // a privileged one has every device
 		spec.Devices = append(spec.Devices, engine.Device{Host: initapi.FuseDevice, Container: initapi.FuseDevice, Permissions: "rw"})
