@@ -10,9 +10,13 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/wstunnel"
 )
 
-// batchSize is how many packets pass through WireGuard at once. Each takes 64 KiB of
-// address space. TCP segments of one call are merged, and split by the kernel.
-const batchSize = 64
+// Packets that pass through WireGuard at once. Each has 64 KiB of address space, which
+// count as memory in use once a packet has been there. The kernel merges up to
+// tunBatch segments of a connection into one packet, which WireGuard splits.
+const (
+	bindBatch = 16
+	tunBatch  = 64
+)
 
 // bind is how WireGuard sends and receives: by one tunnel to the server, to whatever
 // address it is told.
@@ -57,7 +61,7 @@ func (b *bind) Send(packets [][]byte, _ conn.Endpoint) error {
 }
 
 func (b *bind) SetMark(uint32) error                        { return nil }
-func (b *bind) BatchSize() int                              { return batchSize }
+func (b *bind) BatchSize() int                              { return bindBatch }
 func (b *bind) ParseEndpoint(string) (conn.Endpoint, error) { return endpoint{}, nil }
 
 // endpoint is the only one there is.
@@ -76,4 +80,4 @@ func (endpoint) SrcIP() netip.Addr   { return netip.IPv4Unspecified() }
 // device or the bind can take.
 type boundTUN struct{ tun.Device }
 
-func (t *boundTUN) BatchSize() int { return min(batchSize, t.Device.BatchSize()) }
+func (t *boundTUN) BatchSize() int { return min(tunBatch, t.Device.BatchSize()) }

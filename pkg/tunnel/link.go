@@ -29,6 +29,9 @@ func setUpLink(w initapi.WireGuard) error {
 	if err := netlink.LinkSetMTU(link, w.MTU); err != nil {
 		return fmt.Errorf("give %s an MTU of %d: %w", w.Interface, w.MTU, err)
 	}
+	// A packet of more segments would be cut. A kernel that cannot be told has fewer with
+	// an MTU from 1100 on.
+	_ = netlink.LinkSetGSOMaxSegs(link, tunBatch)
 	for _, text := range w.Addresses {
 		address, err := netlink.ParseAddr(text)
 		if err != nil {

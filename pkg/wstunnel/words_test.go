@@ -4,12 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -43,49 +41,24 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// proxy is an HTTP proxy that asks for credentials and counts what it connected.
-func proxy(t *testing.T) (address string, connected *atomic.Int64) {
+// newProxy starts an HTTP proxy that asks for credentials.
+func newProxy(t *testing.T) (*clusterpeer.Proxy, string) {
 	t.Helper()
-	connected = &atomic.Int64{}
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodConnect {
-			http.Error(w, "only CONNECT", http.StatusMethodNotAllowed)
-			return
-		}
-		if user, password, ok := (&http.Request{Header: http.Header{"Authorization": r.Header["Proxy-Authorization"]}}).BasicAuth(); !ok || user != "u" || password != "p/w" {
-			w.WriteHeader(http.StatusProxyAuthRequired)
-			return
-		}
-		far, err := net.Dial("tcp", r.Host)
-		if err != nil {
-			w.WriteHeader(http.StatusBadGateway)
-			return
-		}
-		defer far.Close()
-		connected.Add(1)
-		conn, _, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer conn.Close()
-		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\n\r\n")
-		go func() { _, _ = io.Copy(far, conn); far.Close() }()
-		_, _ = io.Copy(conn, far)
-	}))
+	proxy := &clusterpeer.Proxy{User: "u", Password: "p/w"}
+	server := httptest.NewServer(proxy)
 	t.Cleanup(server.Close)
-	return strings.TrimPrefix(server.URL, "http://"), connected
+	return proxy, strings.TrimPrefix(server.URL, "http://")
 }
 
 func TestProxy(t *testing.T) {
 	ca := certificates.New(t, "ca.test", nil)
-	through, connected := proxy(t)
+	proxy, through := newProxy(t)
 	plain, closed := newServer(t), secured(t, certificates.New(t, "server.test", ca))
 	_, udp := echo(t)
 	for i, config := range []Config{{Server: "ws://" + plain.Address()}, {Server: "wss://" + closed.Address(), CAs: ca.PEM()}} {
 		config.Proxy = "http://u:p%2Fw@" + through
 		exchange(t, newDatagrams(t, newClient(t, config), udp), config.Server)
-		if got := connected.Load(); got != int64(i+1) {
+		if got := proxy.Connected(); got != i+1 {
 			t.Errorf("the proxy connected %d times", got)
 		}
 	}
@@ -122,7 +95,7 @@ func TestErrorsInWords(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(guarded.Stop)
-	through, _ := proxy(t)
+	_, through := newProxy(t)
 	for name, c := range map[string]struct {
 		config Config
 		words  string
@@ -161,8 +134,6 @@ func TestErrorsInWords(t *testing.T) {
 	}
 }
 
-// TestSilentServer: one that never answers ends the attempt, and one at a reverse port
-// does not.
 func TestOpenEndsWithItsContext(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -1,6 +1,6 @@
 // Command peer is the cluster's side of a tunnel, for tests: it runs in the network
 // namespace that clusterpeer.Start makes, and is told over a unix socket what to do. With
-// the word "fetch" it is an HTTP client there instead.
+// the word "fetch" it is an HTTP client instead, with "page" a service, with "proxy" a proxy.
 package main
 
 import (
@@ -34,10 +34,38 @@ const fetchLimit = 10 * time.Minute
 func run(args []string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	if len(args) > 0 && args[0] == "fetch" {
-		return transfer(ctx, args[1:])
+	if len(args) > 1 {
+		switch args[0] {
+		case "fetch":
+			return transfer(ctx, args[1:])
+		case "page":
+			return page(ctx, args[1])
+		case "proxy":
+			return proxy(ctx, args[1])
+		}
 	}
 	return serve(ctx, args)
+}
+
+// page runs the service at an address.
+func page(ctx context.Context, address string) error {
+	stop, err := clusterpeer.Serve(address)
+	if err != nil {
+		return err
+	}
+	<-ctx.Done()
+	stop()
+	return nil
+}
+
+// proxy runs an HTTP proxy at an address, with the user u and the password p.
+func proxy(ctx context.Context, address string) error {
+	server := &http.Server{Addr: address, Handler: &clusterpeer.Proxy{User: "u", Password: "p"}, ReadHeaderTimeout: time.Minute}
+	defer context.AfterFunc(ctx, func() { server.Close() })()
+	if err := server.ListenAndServe(); ctx.Err() == nil {
+		return err
+	}
+	return nil
 }
 
 // transfer exchanges data with a service and prints what came of it.

@@ -130,6 +130,8 @@ type tunnel struct {
 	conn net.Conn
 	in   *json.Decoder
 	cmd  *exec.Cmd
+	// stop ends the program as the end of the init does. It may be repeated.
+	stop func()
 }
 
 // start runs the program in the pod's namespace with a wish, as the init does.
@@ -145,7 +147,7 @@ func (w *world) start(wish initapi.Tunnel) *tunnel {
 	}
 	far.Close()
 	t := &tunnel{t: w.t, conn: conn, in: json.NewDecoder(conn), cmd: cmd}
-	w.t.Cleanup(func() {
+	t.stop = sync.OnceFunc(func() {
 		conn.Close()
 		if err := cmd.Wait(); err != nil {
 			w.t.Errorf("the tunnel ended: %v", err)
@@ -154,6 +156,7 @@ func (w *world) start(wish initapi.Tunnel) *tunnel {
 			w.t.Logf("the tunnel's log:\n%s", log.String())
 		}
 	})
+	w.t.Cleanup(t.stop)
 	if err := json.NewEncoder(conn).Encode(wish); err != nil {
 		w.t.Fatal(err)
 	}
