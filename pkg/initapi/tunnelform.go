@@ -59,7 +59,7 @@ func (t Tunnel) Check() error {
 
 func (w WireGuard) check() error {
 	for name, key := range map[string]string{"privateKey": w.PrivateKey, "peerKey": w.PeerKey} {
-		if raw, err := base64.StdEncoding.Strict().DecodeString(key); err != nil || len(raw) != keyBytes {
+		if raw, err := base64.StdEncoding.Strict().DecodeString(key); err != nil || len(raw) != keyBytes || len(key) != base64.StdEncoding.EncodedLen(keyBytes) {
 			return fmt.Errorf("%s: it is not %d bytes in base64", name, keyBytes)
 		}
 	}
