@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 	"github.com/intertwin-eu/interlink-docker-plugin/tests/clusterpeer"
 )
 
@@ -140,4 +141,21 @@ func peakOf(ctx context.Context, t testing.TB, pid int) int64 {
 		time.Sleep(100 * time.Millisecond)
 	}
 	return most
+}
+
+// BenchmarkStart tells how long after the start of its process a tunnel is up.
+func BenchmarkStart(b *testing.B) {
+	w := newWorld(b, nil)
+	ports := initapi.Tunnel{Server: w.direct(), PathPrefix: w.Prefix, Reverse: []initapi.Reverse{{Listen: "0.0.0.0:8100", Target: "localhost:8000"}}}
+	for name, wish := range map[string]initapi.Tunnel{"mesh": w.mesh(w.direct()), "ports": ports} {
+		b.Run(name, func(b *testing.B) {
+			for range b.N {
+				tunnel := w.start(wish)
+				tunnel.waitFor("up", up)
+				b.StopTimer()
+				tunnel.stop()
+				b.StartTimer()
+			}
+		})
+	}
 }
