@@ -64,6 +64,25 @@ func TestProxy(t *testing.T) {
 	}
 }
 
+// TestProxyByTLS: its certificate is checked even where the server's is not.
+func TestProxyByTLS(t *testing.T) {
+	ca := certificates.New(t, "ca.test", nil)
+	pair := certificates.New(t, "proxy.test", ca).Pair()
+	server := httptest.NewUnstartedServer(&clusterpeer.Proxy{})
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"http/1.1"}}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	s := secured(t, certificates.New(t, "server.test", certificates.New(t, "other.test", nil)))
+	_, udp := echo(t)
+	config := Config{Server: "wss://" + s.Address(), Insecure: true, Proxy: server.URL}
+	_, err := newClient(t, config).open(t.Context(), request{what: purposeUDP, address: udp})
+	if err == nil || !strings.Contains(err.Error(), "the proxy "+server.Listener.Addr().String()+" has a certificate of an authority that is not trusted") {
+		t.Errorf("error %v", err)
+	}
+	config.CAs = ca.PEM()
+	exchange(t, newDatagrams(t, newClient(t, config), udp), "by both")
+}
+
 // answering is a server that answers each request with a status.
 func answering(t *testing.T, status int) string {
 	t.Helper()
