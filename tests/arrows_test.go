@@ -19,6 +19,7 @@ var arrows = map[string][]string{
 	"cdi":                {},
 	"cgroup":             {},
 	"cli":                {"access", "admin", "config", "gpu", "interlink", "podstatus", "site"},
+	"clusternet":         {"initapi"},
 	"config":             {},
 	"connections":        {"retry"},
 	"containers":         {"engine", "fault", "images", "initapi", "podspec", "podstatus", "probes", "retry", "sandbox", "volumes"},
@@ -41,7 +42,7 @@ var arrows = map[string][]string{
 	"lifecycle":          {},
 	"metrics":            {"admin", "gpu", "images", "pods", "podstatus", "pool"},
 	"podlogs":            {"durable", "engine", "fault", "podspec", "podstatus", "retry", "tree"},
-	"pods":               {"containers", "durable", "engine", "eviction", "fault", "images", "initapi", "lifecycle", "podlogs", "podspec", "podstatus", "pool", "records", "retry", "sandbox", "tree", "volumes", "volumes/persistent"},
+	"pods":               {"clusternet", "containers", "durable", "engine", "eviction", "fault", "images", "initapi", "lifecycle", "podlogs", "podspec", "podstatus", "pool", "records", "retry", "sandbox", "tree", "volumes", "volumes/persistent"},
 	"podspec":            {"engine", "probes"},
 	"podstatus":          {"podspec"},
 	"pool":               {"engine", "fault", "retry", "sandbox"},
@@ -62,10 +63,11 @@ var arrows = map[string][]string{
 	"wstunnel":           {"retry"},
 
 	// For tests only.
-	"engine/enginetest":   {},
-	"gpu/gputest":         {"gpu", "gpu/monitor"},
-	"initapi/initapitest": {"initapi"},
-	"sandbox/sandboxtest": {"engine", "engine/enginetest", "initapi", "initapi/initapitest"},
+	"clusternet/clusternettest": {},
+	"engine/enginetest":         {},
+	"gpu/gputest":               {"gpu", "gpu/monitor"},
+	"initapi/initapitest":       {"initapi"},
+	"sandbox/sandboxtest":       {"engine", "engine/enginetest", "initapi", "initapi/initapitest"},
 }
 
 // owners are modules that only one of our packages may import.
@@ -78,7 +80,7 @@ var owners = map[string]string{
 
 // pure packages decide and do nothing: they may not import what reads, writes or waits.
 var (
-	pure   = []string{"lifecycle", "podspec"}
+	pure   = []string{"clusternet", "lifecycle", "podspec"}
 	impure = []string{"bufio", "context", "io", "io/fs", "net", "net/http", "os", "os/exec", "path/filepath", "sync", "syscall", "time", "golang.org/x/sys/unix"}
 )
 
