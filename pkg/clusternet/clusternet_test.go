@@ -213,11 +213,6 @@ func TestAllowList(t *testing.T) {
 			t.Errorf("%s: %v", server, faults)
 		}
 	}
-	for entry, valid := range map[string]bool{"*": true, "*.example.org": true, "h": true, "10.0.0.0/8": true, "::1": true, "": false, "a b": false, "10.0.0.0/33": false, "[a-z]": false, "ws://h": false, "h:80": false} {
-		if clusternet.ValidServer(entry) != valid {
-			t.Errorf("ValidServer(%q) = %t", entry, !valid)
-		}
-	}
 }
 
 // TestAddress: only one that another machine can have is the pod's in the cluster.

@@ -69,15 +69,6 @@ func (p Policy) allows(host string) bool {
 	})
 }
 
-// ValidServer says whether an entry of Policy.Servers is a CIDR, an address, or a pattern
-// of host names in which * stands for any part of a name.
-func ValidServer(entry string) bool {
-	if _, isNetwork := network(entry); isNetwork {
-		return true
-	}
-	return validHost(strings.ReplaceAll(strings.ToLower(entry), "*", "x"))
-}
-
 // network is an entry that is a CIDR or an address.
 func network(entry string) (netip.Prefix, bool) {
 	if address, err := netip.ParseAddr(entry); err == nil && address.Zone() == "" {

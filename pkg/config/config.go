@@ -104,6 +104,8 @@ type Config struct {
 	// NetworkMTU is the largest packet that sandbox networks carry, in bytes; 0 takes
 	// that of the host's uplink.
 	NetworkMTU int
+	// ClusterNetwork holds the settings that begin with ClusterNetwork, and the proxies.
+	ClusterNetwork ClusterNetwork
 	// PodFirewall says whether pods are kept from the host, from metadata services
 	// and from each other.
 	PodFirewall PodFirewall

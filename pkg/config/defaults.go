@@ -31,6 +31,7 @@ func Default() Config {
 		Instance:               "docker-sd",
 		SandboxAppArmorProfile: AppArmorAuto,
 		SandboxBootTimeout:     time.Minute,
+		ClusterNetwork:         ClusterNetwork{Mode: clusterNetworkAuto, Servers: []string{}, Timeout: time.Minute},
 		PodFirewall:            PodFirewallEnabled,
 		PodsMayReachHost:       []string{},
 		AllowedUnsafeSysctls:   []string{},

@@ -49,6 +49,9 @@ func (d *decoder) environment(settings []setting, getenv func(string) string) er
 			continue
 		}
 		value := getenv(s.env)
+		if value == "" && strings.HasSuffix(s.env, "_proxy") {
+			value = getenv(strings.ToUpper(s.env)) // programs take either
+		}
 		if value == "" {
 			continue
 		}

@@ -119,6 +119,9 @@ func (c *Config) clean() {
 			*path = absolute(*path)
 		}
 	}
+	if c.ClusterNetwork.CAFile != "" {
+		c.ClusterNetwork.CAFile = absolute(c.ClusterNetwork.CAFile)
+	}
 	for i, path := range c.GPU.CDISpecDirs {
 		c.GPU.CDISpecDirs[i] = cleanPath(path)
 	}

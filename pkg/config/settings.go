@@ -1,5 +1,7 @@
 package config
 
+import "slices"
+
 // setting ties a key of the file, and possibly an environment variable, to the
 // place its value goes to. The type of dst decides what is accepted, see decoder.value.
 type setting struct {
@@ -29,7 +31,7 @@ const off = "off"
 // settings lists every key and variable that is understood, in the order of config.yaml.
 // Settings that were only variables before are also keys of the file, under the same name.
 func (c *Config) settings() []setting {
-	return append([]setting{
+	return slices.Concat([]setting{
 		{"SidecarURL", "SIDECARURL", &c.SidecarURL},
 		{"SidecarPort", "SIDECARPORT", &c.SidecarPort},
 		{"Socket", "", &c.Socket},
@@ -119,7 +121,7 @@ func (c *Config) settings() []setting {
 		{"StrayGracePeriod", "", &c.StrayGracePeriod},
 		{"StrayDryRun", "", &c.StrayDryRun},
 		{"TombstonePeriod", "", &c.TombstonePeriod},
-	}, unused()...)
+	}, c.ClusterNetwork.settings(), unused())
 }
 
 // unused lists what earlier versions read without effect on a Docker plugin

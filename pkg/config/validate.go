@@ -43,6 +43,7 @@ func (c Config) Validate() error {
 		c.validateAccess(),
 		c.validatePing(),
 		c.validateSysctls(),
+		c.validateClusterNetwork(),
 	} {
 		if err != nil {
 			return err
@@ -114,6 +115,7 @@ func (c Config) validateDurations() error {
 		{"ImageMaximumGCAge", c.ImageMaximumGCAge, 0},
 		{"ImageMinimumGCAge", c.ImageMinimumGCAge, 0},
 		{"GPUHoldDown", c.GPU.HoldDown, time.Second},
+		{"ClusterNetworkTimeout", c.ClusterNetwork.Timeout, time.Second},
 		{"ShutdownTimeout", c.ShutdownTimeout, time.Millisecond},
 		{"StrayGracePeriod", c.StrayGracePeriod, time.Millisecond},
 		{"TombstonePeriod", c.TombstonePeriod, 10 * time.Minute},
