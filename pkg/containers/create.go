@@ -98,6 +98,7 @@ func (r *runner) plan(set *volumes.Set, env podspec.Environment, imageUser strin
 		return spec, nil, err
 	}
 	spec.Resources.CgroupParent = r.p.CgroupParent
+	r.p.Cluster.Join(&spec, r.p.Spec)
 	if spec.User, err = podspec.User(r.p.Spec, r.spec, spec.User, imageUser); err != nil {
 		return spec, nil, &configError{err: err}
 	}

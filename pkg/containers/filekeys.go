@@ -19,7 +19,7 @@ func environment(ctx context.Context, r *runner, set *volumes.Set) (podspec.Envi
 	if err != nil {
 		return podspec.Environment{}, err
 	}
-	env := podspec.NewEnvironment(r.p.Spec, r.spec, r.p.Node, r.s.IP, files)
+	env := podspec.NewEnvironment(r.p.Spec, r.spec, r.p.Node, r.p.address(r.s.Sandbox), files)
 	if len(files) > 0 && env.TooLong() != "" {
 		return env, &configError{err: fmt.Errorf("container %s: variable %s makes the variables longer than Linux allows", r.spec.Name, env.TooLong())}
 	}

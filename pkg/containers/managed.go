@@ -13,16 +13,21 @@ import (
 	v1 "k8s.io/api/core/v1"
 )
 
-// WriteManagedFiles makes the files that kubelet manages: /etc/hosts, and one file per
+// WriteManagedFiles of the pod in its sandbox; see writeManagedFiles.
+func (p *Pod) WriteManagedFiles(s *sandbox.Sandbox) error {
+	return writeManagedFiles(p.Spec, s, p.address(s))
+}
+
+// writeManagedFiles makes the files that kubelet manages: /etc/hosts, and one file per
 // container for its termination message. It may be repeated.
-func WriteManagedFiles(pod *v1.Pod, s *sandbox.Sandbox) error {
+func writeManagedFiles(pod *v1.Pod, s *sandbox.Sandbox, address string) error {
 	dir := filepath.Join(s.PodDir(), "managed")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return fmt.Errorf("make the pod's managed files: %w", err)
 	}
 	// Containers have the file mounted: it is written once and never replaced.
 	if _, err := os.Stat(hostsPath(s)); errors.Is(err, os.ErrNotExist) {
-		if err := renameio.WriteFile(hostsPath(s), []byte(podspec.HostsFile(pod, s.IP)), 0o644, renameio.WithTempDir(dir)); err != nil {
+		if err := renameio.WriteFile(hostsPath(s), []byte(podspec.HostsFile(pod, address)), 0o644, renameio.WithTempDir(dir)); err != nil {
 			return fmt.Errorf("write the pod's /etc/hosts: %w", err)
 		}
 		fault.Point("pods.volumes.managed")

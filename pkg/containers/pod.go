@@ -5,6 +5,7 @@
 package containers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -35,6 +36,8 @@ type Pod struct {
 	Observer Observer
 	// Life is the context of calls that outlive the context of a container's run.
 	Life context.Context
+	// Cluster is the network of the pod's cluster, if it joins that.
+	Cluster podspec.Cluster
 	// PIDNamespace is what containers of a pod with shareProcessNamespace join, in the
 	// engine's words, and "" for any other pod. It is set before a container is made.
 	PIDNamespace string
@@ -83,10 +86,13 @@ func (p *Pod) Explain(message string) {
 	}
 }
 
+// address of the pod, as it is told to its containers.
+func (p *Pod) address(s *sandbox.Sandbox) string { return cmp.Or(p.Cluster.Address, s.IP) }
+
 // target is where a container's probes and hooks find it. Their commands may refer to
 // the variables of the container, as its own command may, but for those from files.
 func (p *Pod) target(s *sandbox.Sandbox, c *v1.Container, id string) probes.Target {
-	env := podspec.NewEnvironment(p.Spec, c, p.Node, s.IP, nil)
+	env := podspec.NewEnvironment(p.Spec, c, p.Node, p.address(s), nil)
 	return probes.Target{
 		PodIP:     func() string { return s.IP },
 		Container: c,

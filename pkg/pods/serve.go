@@ -168,7 +168,7 @@ func (r *sandboxRun) prepare(ctx context.Context) (*volumes.Set, error) {
 	if err := r.fitSandbox(ctx); err != nil {
 		return nil, err
 	}
-	return set, containers.WriteManagedFiles(r.p.spec, r.stay.Sandbox)
+	return set, r.p.containers.WriteManagedFiles(r.stay.Sandbox)
 }
 
 // setUp makes the pod's volumes.

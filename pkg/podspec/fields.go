@@ -51,7 +51,7 @@ var fieldRules = []fieldRule{
 	{path: "spec.restartPolicy", use: handled, text: "pkg/pods"},
 	{path: "spec.terminationGracePeriodSeconds", use: handled, text: "pkg/pods"},
 	{path: "spec.activeDeadlineSeconds", use: handled, text: "pkg/pods"},
-	{path: "spec.dnsPolicy", use: handled, text: "pkg/podspec; there is no cluster DNS here, so each policy but None is Default"},
+	{path: "spec.dnsPolicy", use: handled, text: "pkg/podspec; without a full mesh there is no cluster DNS here, so each policy but None is Default"},
 	{path: "spec.nodeSelector", use: ignored, text: "the scheduler has applied it"},
 	{path: "spec.serviceAccountName", use: ignored, text: "its token arrives as a projected volume; the name itself serves fieldRef"},
 	{path: "spec.serviceAccount", use: ignored, text: "the old name of serviceAccountName"},

@@ -67,8 +67,9 @@ func HostsFile(pod *v1.Pod, ip string) string {
 // sandboxResolver answers in every sandbox network: the host engine's own DNS.
 const sandboxResolver = "127.0.0.11"
 
-// resolver applies dnsPolicy and dnsConfig. There is no cluster DNS on this
-// side, so every policy but None means the host's resolver (kubelet's Default).
+// resolver applies dnsPolicy and dnsConfig for a pod that has joined no cluster's
+// network: there is no cluster DNS, so every policy but None means the host's resolver
+// (kubelet's Default). See Cluster for the others.
 func resolver(spec *engine.Spec, pod *v1.Pod) {
 	config := pod.Spec.DNSConfig
 	if config == nil {
@@ -82,11 +83,18 @@ func resolver(spec *engine.Spec, pod *v1.Pod) {
 	if pod.Spec.DNSPolicy == v1.DNSNone && len(spec.DNSSearch) == 0 {
 		spec.DNSSearch = []string{"."}
 	}
-	for _, option := range config.Options {
+	spec.DNSOptions = dnsOptions(config.Options)
+}
+
+// dnsOptions as resolv.conf has them.
+func dnsOptions(options []v1.PodDNSConfigOption) []string {
+	var out []string
+	for _, option := range options {
 		text := option.Name
 		if option.Value != nil {
 			text += ":" + *option.Value
 		}
-		spec.DNSOptions = append(spec.DNSOptions, text)
+		out = append(out, text)
 	}
+	return out
 }
