@@ -48,7 +48,7 @@ var arrows = map[string][]string{
 	"pool":               {"engine", "fault", "retry", "sandbox"},
 	"preflight":          {"accelerators", "engine", "gpu", "pool", "sandbox"},
 	"probes":             {},
-	"records":            {"durable", "fault", "lifecycle", "podspec", "sandbox", "volumes"},
+	"records":            {"clusternet", "durable", "fault", "lifecycle", "podspec", "sandbox", "volumes"},
 	"retry":              {},
 	"sandbox":            {"engine", "fault", "initapi", "retry"},
 	"sandboxinit":        {"fusemount", "initapi", "tree"},

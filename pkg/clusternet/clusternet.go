@@ -68,6 +68,13 @@ func Read(pod *v1.Pod, policy Policy) (*Wish, []string, field.ErrorList) {
 	return wish, r.warnings, nil
 }
 
+// Forget drops the annotations from a pod that has ended: they have its keys.
+func Forget(pod *v1.Pod) {
+	for _, name := range []string{Commands, PreExec, Snippet} {
+		delete(pod.Annotations, name)
+	}
+}
+
 // reader collects what is wrong with the annotations of one pod.
 type reader struct {
 	pod      *v1.Pod
@@ -132,6 +139,9 @@ func (r *reader) connect(annotation string, c command, out *Wish) {
 	if err != nil {
 		r.fault(annotation, "%s", err)
 		return
+	}
+	if r.policy.Unable != "" {
+		r.fault(annotation, "this node cannot join a pod to the network of its cluster: %s", r.policy.Unable)
 	}
 	out.Tunnel.Server, out.Tunnel.PathPrefix = server.String(), c.prefix
 	if out.Tunnel.Proxy, err = r.policy.proxyFor(server); err != nil {

@@ -196,6 +196,32 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
+// TestUnable: a node that can join no pod refuses those that are to join, and no others.
+func TestUnable(t *testing.T) {
+	p := lenient()
+	p.Unable = "it has no /dev/net/tun"
+	v := clusternettest.Typical()
+	for annotation, text := range map[string]string{clusternet.Commands: v.Commands(80), clusternet.PreExec: v.Released()} {
+		_, _, faults := clusternet.Read(pod(map[string]string{annotation: text}), p)
+		if len(faults) != 1 || !strings.Contains(faults[0].Detail, p.Unable) {
+			t.Errorf("%s: %v", annotation, faults)
+		}
+	}
+	if wish, _, faults := clusternet.Read(pod(map[string]string{clusternet.PreExec: "module load cuda"}), p); wish != nil || len(faults) > 0 {
+		t.Errorf("a pod that joins none: %+v, %v", wish, faults)
+	}
+}
+
+// TestForget: the keys are gone, and nothing else.
+func TestForget(t *testing.T) {
+	p := pod(map[string]string{clusternet.Commands: "a", clusternet.PreExec: "b", clusternet.Snippet: "c", "x": "d"})
+	clusternet.Forget(p)
+	clusternet.Forget(&v1.Pod{})
+	if len(p.Annotations) != 1 || p.Annotations["x"] != "d" {
+		t.Errorf("what is left: %v", p.Annotations)
+	}
+}
+
 // TestAllowList: names, patterns, addresses and CIDRs.
 func TestAllowList(t *testing.T) {
 	for server, allowed := range map[string]bool{

@@ -13,6 +13,8 @@ import (
 type Policy struct {
 	// Off says that no pod joins one.
 	Off bool
+	// Unable is why this node can join no pod, "" if it can. A pod that is to join is refused.
+	Unable string
 	// Servers that tunnels may lead to, as patterns of host names and as CIDRs; empty
 	// allows any.
 	Servers []string

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/containerd/containerd/log"
 	"github.com/containerd/errdefs"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/clusternet"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
@@ -15,6 +17,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
 // Create admits a pod and starts it in the background; the answer is the pod's
@@ -46,10 +49,15 @@ func (m *Manager) Create(ctx context.Context, spec *v1.Pod, data volumes.Data) (
 // not supported.
 func (m *Manager) validate(ctx context.Context, spec *v1.Pod, data volumes.Data) error {
 	warnings, problems := volumes.Validate(spec, data, m.config.Volumes)
+	var faults field.ErrorList
+	if !m.config.Network.Off {
+		_, more, wrong := clusternet.Read(spec, m.config.Network)
+		warnings, faults = append(warnings, more...), wrong
+	}
 	for _, warning := range warnings {
 		log.G(ctx).WithField("pod", spec.UID).Warn(warning)
 	}
-	return podspec.Refusal(append(podspec.Validate(spec, m.config.Node), problems...))
+	return podspec.Refusal(slices.Concat(podspec.Validate(spec, m.config.Node), problems, faults))
 }
 
 // register finds a known pod or makes room for a new one.

@@ -51,7 +51,7 @@ func (l *life) recordReason(ctx context.Context) lifecycle.Observation {
 
 // endFor is the state that containers get that have not ended by themselves.
 func (l *life) endFor(reason error) v1.ContainerStateTerminated {
-	over := &evicted{}
+	over, alone := &evicted{}, &notJoined{}
 	switch {
 	case errors.As(reason, &over):
 		l.atOnce = over.atOnce
@@ -59,6 +59,9 @@ func (l *life) endFor(reason error) v1.ContainerStateTerminated {
 	case errors.Is(reason, errDeadline):
 		return v1.ContainerStateTerminated{ExitCode: 137, Reason: "DeadlineExceeded",
 			Message: fmt.Sprintf("DeadlineExceeded: %s (%d)", errDeadline, *l.spec.Spec.ActiveDeadlineSeconds)}
+	}
+	if errors.As(reason, &alone) {
+		return v1.ContainerStateTerminated{ExitCode: 128, Reason: reasonNetwork, Message: reason.Error()}
 	}
 	return v1.ContainerStateTerminated{ExitCode: 128, Reason: "CreateContainerError", Message: reason.Error()}
 }

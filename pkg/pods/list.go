@@ -38,6 +38,9 @@ func (p *pod) view() podstatus.View {
 	if s := p.sandbox.Load(); s != nil && r.Stage != lifecycle.StageArchived {
 		out.Sandbox, out.ContainerID, out.IP, out.Booted = s.Name, s.ID, s.IP, s.Booted
 	}
+	if !ended {
+		out.Network = p.network.view()
+	}
 	for i, c := range podspec.Containers(p.spec) {
 		out.Containers = append(out.Containers, podstatus.ViewOf(statuses[c.Name], i < len(p.spec.Spec.InitContainers)))
 	}

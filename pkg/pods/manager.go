@@ -59,7 +59,7 @@ func (m *Manager) Close() {
 
 // newPod makes a pod that is admitted, of which nothing is on disk yet.
 func (m *Manager) newPod(spec *v1.Pod) *pod {
-	return m.podOf(&records.Record{Pod: spec, Stage: lifecycle.StageAdmitted, Since: time.Now(), Began: records.Now()})
+	return m.podOf(&records.Record{Pod: spec, Stage: lifecycle.StageAdmitted, Since: time.Now(), Began: records.Now(), Network: !m.config.Network.Off})
 }
 
 // podOf makes the pod of a record, which does not run yet.
@@ -73,6 +73,11 @@ func (m *Manager) podOf(r *records.Record) *pod {
 	p.events = reporter{m.config.Observer}
 	images := &containers.Images{Source: m.images, Spec: spec, Statuses: p.statuses, Observer: p.events}
 	p.containers = &containers.Pod{Spec: spec, Node: m.config.Node, Statuses: p.statuses, Images: images, Accounts: &m.accounts, Owner: p, Observer: p.events}
+	if r.Network {
+		p.network = newJoining(spec, m.config, p.events)
+		r.Network = p.network != nil
+	}
+	p.containers.Cluster = p.network.cluster()
 	p.record = records.NewEntry(m.store, r, func() func(error) { _, done := p.events.Step(m.life, StepRecord); return done })
 	return p
 }

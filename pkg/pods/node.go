@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/clusternet"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/eviction"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
@@ -76,6 +77,10 @@ type Config struct {
 	DeleteClaims bool
 	// Node is what a container's spec may hold here.
 	Node podspec.Node
+	// Network is what pods may join of their clusters' networks, NetworkTimeout how long
+	// a pod tries to before it fails.
+	Network        clusternet.Policy
+	NetworkTimeout time.Duration
 	// Measure sums up a folder below a root, without leaving it; with an error it is
 	// what was seen before that.
 	Measure func(ctx context.Context, root, below string) (eviction.Amount, error)

@@ -20,6 +20,7 @@ import (
 	"github.com/sirupsen/logrus"
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/clusternet"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine/enginetest"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/eviction"
@@ -53,6 +54,11 @@ type node struct {
 	devices *devices
 	// rules are what pods may ask for.
 	rules podspec.Node
+	// network is what pods may join, networkTimeout how long they try to.
+	network        clusternet.Policy
+	networkTimeout time.Duration
+	// told are the events of pods so far.
+	told *told
 
 	manager *pods.Manager
 	pool    *pool.Pool
@@ -75,7 +81,8 @@ func newNode(t *testing.T, edits ...func(*node)) *node {
 			t.Error(err)
 		}
 	})
-	n := &node{t: t, host: sandboxtest.Start(t), dir: dir, size: 1, maxPods: 10, shared: true, devices: &devices{held: map[string]bool{}}}
+	n := &node{t: t, host: sandboxtest.Start(t), dir: dir, size: 1, maxPods: 10, shared: true, devices: &devices{held: map[string]bool{}},
+		networkTimeout: enginetest.Patience, told: &told{}}
 	n.host.AddImage(enginetest.Image{Tags: []string{"sandbox:1"}, Cmd: []string{"dockerd"}, Layers: []string{"dind"}})
 	n.host.AddImage(enginetest.Image{Tags: []string{imageName}, Cmd: []string{"sh"}, Layers: []string{"busybox"}})
 	for _, edit := range edits {
@@ -114,6 +121,7 @@ func (n *node) start() {
 	}
 	n.pool = pool.New(config, host)
 	n.manager = pods.New(pods.Config{Dir: n.dir, MaxPods: n.maxPods, Tombstones: time.Hour, Node: n.rules, Volumes: volumes.Policy{Private: n.dir, Fuse: n.rules.Fuse, NFSServers: []string{"192.0.2.7"}},
+		Network: n.network, NetworkTimeout: n.networkTimeout, Observer: n.told,
 		Measure: func(context.Context, string, string) (eviction.Amount, error) {
 			return eviction.Amount{Bytes: 5, Inodes: 2}, nil
 		}},

@@ -24,11 +24,13 @@ type Observer interface {
 // The steps of a pod's life.
 const (
 	// StepStart ends when the first main container runs, or none ever will.
-	StepStart           = "start"
-	StepImages          = containers.StepPull
-	StepClaim           = "claim"
-	StepVolumes         = "volumes"
-	StepInit            = "init containers"
+	StepStart   = "start"
+	StepImages  = containers.StepPull
+	StepClaim   = "claim"
+	StepVolumes = "volumes"
+	StepInit    = "init containers"
+	// StepNetwork ends when the pod has joined its cluster's network, or is to fail.
+	StepNetwork         = "network"
 	StepCreateContainer = containers.StepCreate
 	StepStartContainer  = containers.StepStart
 	// StepDelete includes the containers' grace, and ends when nothing of the pod is left.
@@ -53,6 +55,8 @@ const (
 	EventAdopted    = "adopted" // found again after a restart of docker-sd
 	EventPlaced     = "placed"  // has its sandbox
 	EventLost       = "lost"    // its sandbox stopped or is gone
+	EventJoined     = "joined its cluster's network"
+	EventCutOff     = "lost its cluster's network"
 	EventStarted    = containers.EventStarted
 	EventUnhealthy  = containers.EventUnhealthy
 	EventRestarting = containers.EventRestarting

@@ -73,6 +73,8 @@ type pod struct {
 	started sync.Once
 
 	record *records.Entry
+	// network is nil for a pod that joins none.
+	network *joining
 }
 
 // settled tells the pool, and what waits for it here, that this pod's start is over.

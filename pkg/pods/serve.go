@@ -35,11 +35,15 @@ func (r *sandboxRun) serve(ctx context.Context) error {
 	defer stopMeasuring()
 	watching.Go(func() { r.fit(measured) })
 	watching.Go(func() { r.watchUsage(measured, cancel) })
+	network := r.join(measured, &watching)
 	if r.stay.Found {
 		// What runs already is looked after whether its volumes can be made ready again
 		// or not; only what is to be made waits for them.
 		watching.Go(func() { r.volumes.Fill(r.makeReady(measured)) })
 	} else if err := r.volumes.Fill(r.makeReady(ctx)); err != nil {
+		return causeOr(ctx, err)
+	}
+	if err := network.wait(ctx); err != nil {
 		return causeOr(ctx, err)
 	}
 	return r.rounds(ctx)

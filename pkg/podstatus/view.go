@@ -44,6 +44,31 @@ type View struct {
 	// Created is when the pod was admitted.
 	Created    time.Time       `json:"created"`
 	Containers []ContainerView `json:"containers"`
+	// Network is nil for a pod that joins none of a cluster.
+	Network *NetworkView `json:"network,omitempty"`
+}
+
+// NetworkView is what operators see of a pod in the network of its cluster: no key, and
+// no part of a path.
+type NetworkView struct {
+	// Mode is mesh or tunnel.
+	Mode string `json:"mode"`
+	// Server is where the tunnel leads to, Address what the cluster knows the pod by.
+	Server  string `json:"server"`
+	Address string `json:"address,omitempty"`
+	// Up says that the pod is in the network; Changed is since when, or since when not, and
+	// Error then why not.
+	Up      bool      `json:"up"`
+	Changed time.Time `json:"changed,omitzero"`
+	Error   string    `json:"error,omitempty"`
+	// Handshake is when the other end of a mesh last answered.
+	Handshake time.Time `json:"handshake,omitzero"`
+	// Received and Sent are bytes of payload.
+	Received int64 `json:"received"`
+	Sent     int64 `json:"sent"`
+	// Reconnections to the server, and Starts of the tunnel's process.
+	Reconnections int `json:"reconnections"`
+	Starts        int `json:"starts"`
 }
 
 // ContainerView is what operators see of a container. Times and the exit code

@@ -9,6 +9,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/clusternet"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
@@ -27,6 +28,8 @@ type Record struct {
 	// Replaced is the sandbox that was lost, until it is known to be gone.
 	Replaced string    `json:"replaced,omitempty"`
 	Since    time.Time `json:"since"`
+	// Network says that the pod joins the network of its cluster, as its annotations say.
+	Network bool `json:"network,omitempty"`
 	// Began is the same moment as Since, by the kernel. Records from before it was
 	// kept have none.
 	Began Moment `json:"began,omitzero"`
@@ -44,9 +47,11 @@ type Record struct {
 }
 
 // ForgetData drops what only containers need: the ConfigMaps and Secrets that came with the
-// pod, and the values of variables, which are those of Secrets as well (protocol 5.1).
+// pod, the values of variables, which are those of Secrets as well (protocol 5.1), and
+// the keys of the pod's tunnel.
 func (r *Record) ForgetData() {
 	r.Data, r.Pod = volumes.Data{}, r.Pod.DeepCopy()
+	clusternet.Forget(r.Pod)
 	for _, list := range [][]v1.Container{r.Pod.Spec.InitContainers, r.Pod.Spec.Containers} {
 		for i := range list {
 			list[i].Env = nil

@@ -25,7 +25,7 @@ import (
 // being deleted.
 func firstRecord() *Record {
 	r := fullRecord()
-	r.Stage, r.Replaced, r.Began, r.Devices, r.End = lifecycle.StageRemoving, "", Moment{}, nil, nil
+	r.Stage, r.Replaced, r.Began, r.Devices, r.End, r.Network = lifecycle.StageRemoving, "", Moment{}, nil, nil, false
 	return r
 }
 
@@ -51,7 +51,7 @@ func fullRecord() *Record {
 			Secrets:    map[string]v1.Secret{"settings": {ObjectMeta: meta, Data: map[string][]byte{"p": {0, 1, 254}}}},
 			Projected:  map[string]v1.ConfigMap{"settings": {ObjectMeta: meta, Data: map[string]string{"a/b": ""}}},
 		},
-		JID: "0d4f_dind", Stage: lifecycle.StageStopping, Sandbox: "0d4f_dind", Replaced: "1e5a_dind", Since: testTime.Time,
+		JID: "0d4f_dind", Stage: lifecycle.StageStopping, Sandbox: "0d4f_dind", Replaced: "1e5a_dind", Since: testTime.Time, Network: true,
 		Began:   Moment{Boot: "b5a7", Up: 90 * time.Second},
 		Devices: json.RawMessage(`{"main":["GPU-1"]}`),
 		Grace:   5,
@@ -138,7 +138,10 @@ func TestRecordIsPrivate(t *testing.T) {
 // and pods that they describe may run when docker-sd is upgraded. A field that is new
 // gets another file; one that is there is never changed.
 func TestRecordVersions(t *testing.T) {
-	for file, want := range map[string]*Record{"record-v1.json": firstRecord(), "record-v1-later.json": laterRecord(), "record-v2.json": fullRecord()} {
+	withoutNetwork := fullRecord()
+	withoutNetwork.Network = false
+	for file, want := range map[string]*Record{"record-v1.json": firstRecord(), "record-v1-later.json": laterRecord(), "record-v2.json": withoutNetwork,
+		"record-v2-network.json": fullRecord()} {
 		got, err := readRecord(filepath.Join("testdata", file))
 		if err != nil {
 			t.Fatal(err)
