@@ -17,6 +17,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/accelerators"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/api"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/clusternet"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/eviction"
@@ -237,6 +238,11 @@ func (d *daemon) makeParts(ctx context.Context, info engine.Info, shares shares,
 	if wall != nil {
 		sandboxes.Guard = wall
 	}
+	policy, program, err := clusterNetwork(ctx, d.settings, sandboxes.Subnets)
+	if err != nil {
+		return nil, err
+	}
+	sandboxes.Tunnel = program
 	var library images.Library
 	if sharing.Library {
 		store, err := sandbox.NewStore(sandboxes.Config, filepath.Join(d.settings.DataRootFolder, "images"), d.host)
@@ -254,7 +260,7 @@ func (d *daemon) makeParts(ctx context.Context, info engine.Info, shares shares,
 		return nil, err
 	}
 	p.opened = append(p.opened, func() error { p.devices.Close(ctx); return nil })
-	p.manager = pods.New(d.podsConfig(info), p.sandboxes, p.images, p.devices.Broker())
+	p.manager = pods.New(d.podsConfig(info, policy), p.sandboxes, p.images, p.devices.Broker())
 	p.opened = append(p.opened, func() error { p.manager.Close(); return nil })
 	p.disks = d.watchDisks(ctx, info, p.manager, p.images)
 	return p, nil
@@ -354,7 +360,7 @@ func (d *daemon) followImages(ctx context.Context, arrived func()) {
 }
 
 // podsConfig is what the configuration and the engine say of pods.
-func (d *daemon) podsConfig(info engine.Info) pods.Config {
+func (d *daemon) podsConfig(info engine.Info, network clusternet.Policy) pods.Config {
 	s := d.settings
 	policy := volumes.Policy{HostPathPrefixes: s.HostPathPrefixes, Claims: s.PersistentVolumeClaims, Private: s.DataRootFolder,
 		Allocatable: d.node.allocatable(), Fuse: hasFuse(s)}
@@ -370,6 +376,7 @@ func (d *daemon) podsConfig(info engine.Info) pods.Config {
 			TrustAnnotations: s.TrustedAnnotationFlags, ExpandValues: s.ExpandEnvironmentValues, UnsafeSysctls: s.AllowedUnsafeSysctls,
 			HostNetworkIsSandbox: s.HostNetworkIsSandbox, SeccompRoot: s.SeccompProfileRoot, GroupOOM: info.CgroupVersion == "2" && !s.SingleProcessOOMKill, CPUs: info.CPUs, Allocatable: policy.Allocatable,
 			Log: engine.LogLimits{MaxBytes: s.ContainerLogMaxSize, MaxFiles: s.ContainerLogMaxFiles}},
+		Network: network, NetworkTimeout: s.ClusterNetwork.Timeout,
 		Measure: measure, Observer: d.observer.tell}
 }
 

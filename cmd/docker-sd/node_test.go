@@ -5,6 +5,7 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/clusternet"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
@@ -21,7 +22,7 @@ func TestAllocatable(t *testing.T) {
 			info := engine.Info{CPUs: 7, MemoryBytes: 5 << 30, RootDir: t.TempDir()}
 			d.node.setEngine(info)
 			told := d.node.ping().Resources
-			got := d.podsConfig(info)
+			got := d.podsConfig(info, clusternet.Policy{})
 			for _, list := range []v1.ResourceList{got.Node.Allocatable, got.Volumes.Allocatable} {
 				if list.Cpu().String() != told.CPU || list.Memory().String() != told.Memory || list.StorageEphemeral().IsZero() {
 					t.Errorf("allocatable is %v, ping says cpu %s and memory %s", list, told.CPU, told.Memory)

@@ -219,7 +219,7 @@ func (c *command) same(other command) bool {
 }
 
 // maxPorts bounds those of a pod.
-const maxPorts = 256
+const maxPorts = 128
 
 // reversePorts reads the values of -R: tcp://[ADDRESS:]PORT:localhost:PORT. Nothing but
 // the pod itself may be the target.

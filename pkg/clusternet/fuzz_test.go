@@ -77,7 +77,7 @@ func readAll(t *testing.T, annotations map[string]string) {
 		return
 	}
 	w := wish.Tunnel
-	if len(faults) > 0 || !serverForm.MatchString(w.Server) || !prefixForm.MatchString(w.PathPrefix) || len(w.Reverse) > 256 {
+	if len(faults) > 0 || !serverForm.MatchString(w.Server) || !prefixForm.MatchString(w.PathPrefix) || len(w.Reverse) > 128 || w.Check() != nil {
 		t.Fatalf("%+v, %v", wish, faults)
 	}
 	taken := map[string]bool{}

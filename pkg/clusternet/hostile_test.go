@@ -62,7 +62,7 @@ func hostileAnnotations(t testing.TB) map[string]hostile {
 		"a socket of the host":      command("-P x -R unix:///var/run/docker.sock:localhost:80 ws://h").says("only tcp:// can be reversed by this node"),
 		"a socks proxy":             command("-P x -R socks5://80 ws://h").says("only tcp:// can be reversed by this node"),
 		"a forward tunnel":          command("-P x -L tcp://80:internal:80 -R tcp://80:localhost:80 ws://h").says("-L tcp://80:internal:80: a forward tunnel is possible in the full mesh only"),
-		"many ports":                command("-P x " + strings.Repeat("-R tcp://80:localhost:80 ", 300) + "ws://h").says("-R is given 300 times, 256 are possible"),
+		"many ports":                command("-P x " + strings.Repeat("-R tcp://80:localhost:80 ", 300) + "ws://h").says("-R is given 300 times, 128 are possible"),
 		"no end of the script":      script("\nEOFMESH", "\n").says("has the begin of a script and no end, EOFMESH"),
 		"a script in the script":    script("sleep 3", "cat <<'EOFMESH' > x").says("has a script in the script: <<'EOFMESH' comes twice before EOFMESH"),
 		"a second configuration":    script("sleep 3", "cat <<'EOFWG' > x\n[Interface]\nPrivateKey = x\nEOFWG").says("has two WireGuard configurations, <<'EOFWG' comes twice"),

@@ -118,7 +118,7 @@ func (p Policy) route(prefix netip.Prefix) error {
 }
 
 // leastBits of a network: no set of the routes that a pod may have is all of the internet.
-const leastBits = 8
+const leastBits, leastBits6 = 8, 16
 
 // never are networks that mean something else on each machine.
 var never = []struct {
@@ -145,8 +145,12 @@ func allowedNetwork(prefix netip.Prefix) error {
 			return fmt.Errorf("%s has %s in it (%s)", prefix, other.name, other.prefix)
 		}
 	}
-	if prefix.Bits() < leastBits {
-		return fmt.Errorf("%s is wider than a /%d", prefix, leastBits)
+	least := leastBits
+	if prefix.Addr().Is6() {
+		least = leastBits6
+	}
+	if prefix.Bits() < least {
+		return fmt.Errorf("%s is wider than a /%d", prefix, least)
 	}
 	return nil
 }

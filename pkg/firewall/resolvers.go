@@ -13,6 +13,9 @@ import (
 // of systemd on loopback.
 var resolverFiles = []string{"/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"}
 
+// Resolvers are the name servers of the host, without those on loopback.
+func Resolvers() []netip.Addr { return hostResolvers() }
+
 // hostResolvers are the name servers of the host. The engine asks them from the
 // network namespace of the container, so that the questions come from the
 // sandbox's network; those on loopback it asks from the host's namespace.

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+
+	"github.com/containerd/containerd/log"
+	"golang.org/x/sys/unix"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/clusternet"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/firewall"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/hostnet"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initbinary"
+)
+
+// clusterNetwork is what pods may join of their clusters' networks, on a host whose
+// sandboxes have networks in these ranges, and the program that sandboxes need for that:
+// "" if no pod can join one.
+func clusterNetwork(ctx context.Context, s config.Config, sandboxes []netip.Prefix) (clusternet.Policy, string, error) {
+	n := s.ClusterNetwork
+	policy := clusternet.Policy{Off: !n.On(), Servers: n.Servers, Insecure: n.Insecure, Proxy: n.Proxies(), Sandboxes: sandboxes}
+	if policy.Off {
+		return policy, "", nil
+	}
+	var err error
+	if policy.CAs, err = readCAs(n.CAFile); err != nil {
+		return policy, "", err
+	}
+	if policy.Host, err = hostNetworks(); err != nil {
+		log.G(ctx).WithError(err).Warn("which networks are this host's is not known, so a pod's routes are not compared with them")
+	}
+	if err := tunDevice(initapi.TunnelDevice); err != nil {
+		policy.Unable = err.Error()
+		log.G(ctx).WithError(err).Info("pods that are to join the network of a cluster are refused")
+		return policy, "", nil
+	}
+	program, err := initbinary.InstallTunnel(filepath.Join(s.DataRootFolder, "init"))
+	return policy, program, err
+}
+
+// tunDevice says why sandboxes cannot have the device of tunnels, nil if they can.
+func tunDevice(path string) error {
+	var stat unix.Stat_t
+	if err := unix.Stat(path, &stat); err != nil {
+		return fmt.Errorf("there is no %s: load the module tun, or give the device to the container of docker-sd", path)
+	}
+	if stat.Mode&unix.S_IFMT != unix.S_IFCHR {
+		return fmt.Errorf("%s is no device", path)
+	}
+	return nil
+}
+
+// readCAs reads a file of certificate authorities, none for an empty path.
+func readCAs(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	text, err := os.ReadFile(path)
+	if err == nil && !x509.NewCertPool().AppendCertsFromPEM(text) {
+		err = errors.New("it has no certificate in PEM")
+	}
+	if err != nil {
+		return "", fmt.Errorf("ClusterNetworkCA %s: %w", path, err)
+	}
+	return string(text), nil
+}
+
+// hostNetworks are what this host reaches by routes of its own, and its name servers: the
+// engine asks them from the networks of sandboxes.
+func hostNetworks() ([]netip.Prefix, error) {
+	out, err := hostnet.Routes("/proc")
+	for _, server := range firewall.Resolvers() {
+		out = append(out, netip.PrefixFrom(server, server.BitLen()))
+	}
+	return out, err
+}
