@@ -73,6 +73,7 @@ func pageHandler(source Source) http.HandlerFunc {
 		"stamp":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"class":  func(s gpu.State) string { return strings.TrimPrefix(strings.TrimSuffix(string(s), " use"), "set ") },
 		"memory": memory,
+		"bytes":  func(n int64) string { return units.BytesSize(float64(n)) },
 		"restarts": func(p podstatus.View) (n int32) {
 			for _, c := range p.Containers {
 				n += c.Restarts

@@ -40,6 +40,7 @@ func (hostile) Info() admin.Info {
 
 func (hostile) Pods() admin.Pods {
 	return admin.Pods{Pods: []podstatus.View{{UID: markup, Namespace: markup, Name: markup, Phase: markup, IP: markup,
+		Network:    &podstatus.NetworkView{Mode: markup, Server: markup, Address: markup, Error: markup},
 		Containers: []podstatus.ContainerView{{Name: markup, Image: markup, State: markup, Reason: markup, Message: markup}}}}}
 }
 

@@ -58,6 +58,18 @@ func TestTables(t *testing.T) {
 			"physics     fit    1/2     running (side: CrashLoopBackOff)   2          90s   10.213.0.2   u1",
 			"physics     sim    0/1     failed (main: Error 3)             0          3h    -            u2",
 			"biology     sim    0/1     pending                            0          0s    -            u3"}},
+		"networks": {podsTable(admin.Pods{Pods: []podstatus.View{
+			{UID: "u1", Namespace: "a", Name: "m", Phase: podstatus.PhaseRunning, Created: noon, Network: &podstatus.NetworkView{Mode: "mesh", Up: true, Address: "10.244.0.7"}},
+			{UID: "u2", Namespace: "a", Name: "t", Phase: podstatus.PhaseRunning, Created: noon, Network: &podstatus.NetworkView{Mode: "tunnel", Up: true}},
+			{UID: "u3", Namespace: "a", Name: "d", Phase: podstatus.PhaseRunning, Created: noon, Network: &podstatus.NetworkView{Mode: "tunnel", Error: "refused"}},
+			{UID: "u4", Namespace: "a", Name: "n", Phase: podstatus.PhaseRunning, Created: noon, Network: &podstatus.NetworkView{Mode: "mesh"}},
+			{UID: "u5", Namespace: "a", Name: "p", Phase: podstatus.PhaseRunning, Created: noon}}}, noon), []string{
+			"NAMESPACE   NAME   READY   PHASE     RESTARTS   AGE   IP   UID   NETWORK",
+			"a           m      0/0     running   0          0s    -    u1    mesh 10.244.0.7",
+			"a           t      0/0     running   0          0s    -    u2    tunnel",
+			"a           d      0/0     running   0          0s    -    u3    tunnel down: refused",
+			"a           n      0/0     running   0          0s    -    u4    mesh down",
+			"a           p      0/0     running   0          0s    -    u5    -"}},
 		"no pods": {podsTable(admin.Pods{}, noon), []string{"NAMESPACE   NAME   READY   PHASE   RESTARTS   AGE   IP   UID", "no pods"}},
 		"pool": {poolTable(admin.Pool{Wanted: 2, Warm: 1, Booting: 1, Claimed: 1, Error: "no disk", Sandboxes: []admin.Sandbox{
 			{Name: "s1", State: admin.SandboxClaimed, Namespace: "physics", PodName: "fit", Booted: noon.Add(-time.Minute), IP: "10.213.0.2", ContainerID: "0123456789abcdef"},

@@ -43,6 +43,10 @@ func newGPUs(o *Options) *cobra.Command {
 // podsTable has the columns that kubectl has taught people.
 func podsTable(list admin.Pods, now time.Time) table {
 	t := table{head: []string{"NAMESPACE", "NAME", "READY", "PHASE", "RESTARTS", "AGE", "IP", "UID"}}
+	networks := slices.ContainsFunc(list.Pods, func(p podstatus.View) bool { return p.Network != nil })
+	if networks {
+		t.head = append(t.head, "NETWORK")
+	}
 	for _, p := range list.Pods {
 		ready, all, restarts := 0, 0, int32(0)
 		for _, c := range p.Containers {
@@ -55,13 +59,42 @@ func podsTable(list admin.Pods, now time.Time) table {
 				ready++
 			}
 		}
-		t.rows = append(t.rows, row{key: string(p.UID), mark: mark(p), cells: []string{p.Namespace, p.Name, fmt.Sprintf("%d/%d", ready, all),
-			phase(p), strconv.Itoa(int(restarts)), Age(p.Created, now), p.IP, string(p.UID)}})
+		cells := []string{p.Namespace, p.Name, fmt.Sprintf("%d/%d", ready, all),
+			phase(p), strconv.Itoa(int(restarts)), Age(p.Created, now), p.IP, string(p.UID)}
+		if networks {
+			cells = append(cells, network(p.Network))
+		}
+		t.rows = append(t.rows, row{key: string(p.UID), mark: changes(p), cells: cells})
 	}
 	if len(list.Pods) == 0 {
 		t.footer = []string{"no pods"}
 	}
 	return t
+}
+
+// network is the pod's way into its cluster, and why it is alone.
+func network(n *podstatus.NetworkView) string {
+	switch {
+	case n == nil:
+		return ""
+	case n.Up && n.Address != "":
+		return n.Mode + " " + n.Address
+	case n.Up:
+		return n.Mode
+	case n.Error != "":
+		return n.Mode + " down: " + n.Error
+	}
+	return n.Mode + " down"
+}
+
+// changes is the mark of a pod: what its tunnel counts is no change.
+func changes(p podstatus.View) string {
+	if p.Network != nil {
+		still := *p.Network
+		still.Handshake, still.Received, still.Sent = time.Time{}, 0, 0
+		p.Network = &still
+	}
+	return mark(p)
 }
 
 // phase is the pod's, with the reason of the first container that has one.

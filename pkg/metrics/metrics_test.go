@@ -28,7 +28,8 @@ func (busy) Info() admin.Info {
 func (busy) Pods() admin.Pods {
 	return admin.Pods{Pods: []podstatus.View{
 		{Phase: podstatus.PhaseRunning, Containers: []podstatus.ContainerView{{State: "running"}, {State: "terminated"}}},
-		{Phase: podstatus.PhaseRunning, Containers: []podstatus.ContainerView{{State: "running"}}},
+		{Phase: podstatus.PhaseRunning, Containers: []podstatus.ContainerView{{State: "running"}}, Namespace: "team", Name: "web", UID: "u1",
+			Network: &podstatus.NetworkView{Mode: "mesh", Up: true, Handshake: time.Now().Add(-time.Hour), Received: 5, Sent: 6, Reconnections: 7}},
 		{Phase: podstatus.PhaseFailed},
 	}}
 }
@@ -114,12 +115,19 @@ func TestScrape(t *testing.T) {
 		`docker_sd_accelerators{resource="nvidia.com/gpu",state="held"} 2`,
 		`docker_sd_accelerators_offered{resource="nvidia.com/gpu"} 3`,
 		`docker_sd_accelerators_free{resource="nvidia.com/gpu"} 1`,
+		`docker_sd_pod_network_up{mode="mesh",namespace="team",pod="web",uid="u1"} 1`,
+		`docker_sd_pod_network_received_bytes_total{namespace="team",pod="web",uid="u1"} 5`,
+		`docker_sd_pod_network_sent_bytes_total{namespace="team",pod="web",uid="u1"} 6`,
+		`docker_sd_pod_network_reconnections_total{namespace="team",pod="web",uid="u1"} 7`,
 		`docker_sd_ready 1`,
 		`docker_sd_max_pods 110`,
 	} {
 		if !strings.Contains(text, "\n"+line+"\n") {
 			t.Errorf("a scrape lacks %s", line)
 		}
+	}
+	if !strings.Contains(text, "\n"+`docker_sd_pod_network_handshake_age_seconds{namespace="team",pod="web",uid="u1"} 36`) || strings.Count(text, "docker_sd_pod_network_up{") != 1 {
+		t.Error("a scrape lacks the age of the handshake, or has networks of pods that have none")
 	}
 	for _, name := range []string{"docker_sd_build_info", "go_goroutines", "process_open_fds"} {
 		if !strings.Contains(text, "\n"+name) {

@@ -1,6 +1,8 @@
 package metrics
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/admin"
@@ -37,6 +39,7 @@ func (s *state) Describe(out chan<- *prometheus.Desc) {
 		waitingGauge, acceleratorsGauge, offeredGauge, freeGauge} {
 		out <- d
 	}
+	describeNetworks(out)
 }
 
 // Collect is prometheus.Collector's.
@@ -57,13 +60,17 @@ func (s *state) Collect(out chan<- prometheus.Metric) {
 	set(sandboxesGauge, pool.Standby, "standby")
 	set(sandboxesGauge, pool.Claimed, admin.SandboxClaimed)
 	set(waitingGauge, pool.Waiting)
-	s.collectPods(set)
+	pods := s.source.Pods().Pods
+	collectPods(set, pods)
+	for _, p := range pods {
+		collectNetwork(out, p, time.Now())
+	}
 	s.collectGPUs(set)
 }
 
-func (s *state) collectPods(set func(*prometheus.Desc, int, ...string)) {
+func collectPods(set func(*prometheus.Desc, int, ...string), pods []podstatus.View) {
 	phases, states := map[podstatus.Phase]int{}, map[string]int{}
-	for _, p := range s.source.Pods().Pods {
+	for _, p := range pods {
 		phases[p.Phase]++
 		for _, c := range p.Containers {
 			states[c.State]++

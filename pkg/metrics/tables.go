@@ -28,6 +28,7 @@ func steps() []timed {
 		{pods.StepDelete, "pod_delete_duration_seconds", "Time from a pod's delete until nothing is left of it, its grace included.", slow},
 		{pods.StepClaim, "sandbox_claim_duration_seconds", "Time that a pod waited for its sandbox.", quick},
 		{pool.StepBoot, "sandbox_boot_duration_seconds", "Time to boot a sandbox.", slow},
+		{pods.StepNetwork, "network_join_duration_seconds", "Time until a pod had joined the network of its cluster.", slow},
 		{pods.StepVolumes, "volumes_prepare_duration_seconds", "Time to make a pod's volumes and files ready.", quick},
 		{pods.StepCreateContainer, "container_create_duration_seconds", "Time to create a container, its image in place.", quick},
 		{pods.StepStartContainer, "container_start_duration_seconds", "Time to start a created container.", quick},
