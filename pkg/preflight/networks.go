@@ -92,3 +92,16 @@ func list(prefixes []netip.Prefix) string {
 	}
 	return strings.Join(out, ", ")
 }
+
+// ClusterNetwork says whether pods can join the networks of their clusters; device is what
+// is wrong with /dev/net/tun, nil if nothing is.
+func ClusterNetwork(on bool, device error) Line {
+	const name = "cluster network"
+	switch {
+	case !on:
+		return ok(name, "off: pods that have a tunnel or a full mesh run without it")
+	case device != nil:
+		return warn(name, "load the kernel's module tun, or set ClusterNetwork to off if no pod needs it", "pods with a tunnel or a full mesh are refused: %v", device)
+	}
+	return ok(name, "pods with a tunnel or a full mesh can join the network of their cluster")
+}

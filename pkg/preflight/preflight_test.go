@@ -374,6 +374,21 @@ func TestFirewall(t *testing.T) {
 	}
 }
 
+// TestClusterNetwork: a node that refuses pods for lack of a device warns, unless it is off.
+func TestClusterNetwork(t *testing.T) {
+	missing := errors.New("there is no /dev/net/tun")
+	for _, c := range []struct {
+		on     bool
+		device error
+		want   preflight.Verdict
+	}{{true, nil, preflight.OK}, {true, missing, preflight.Warn}, {false, missing, preflight.OK}} {
+		got := preflight.ClusterNetwork(c.on, c.device)
+		if got.Verdict != c.want || strings.Contains(got.Found, missing.Error()) != (c.want == preflight.Warn) {
+			t.Errorf("ClusterNetwork(%t, %v) = %+v", c.on, c.device, got)
+		}
+	}
+}
+
 // TestMTU: packets that the uplink does not carry are a warning; smaller ones are not.
 func TestMTU(t *testing.T) {
 	for _, c := range []struct {
