@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/clusternet"
 )
 
 // pod has its containers leave a mark in /marks each time that they run.
@@ -82,6 +84,17 @@ func imageIsPulled(c *crashRun) {
 	pod.Spec.Containers[0].Image = newFront(c.t, false).publish(c.t, "crash", 1<<10).ref
 	c.arm(c.point())
 	p := c.create(pod)
+	c.died(c.point())
+	c.endWell(p)
+}
+
+// podJoins is the life of a pod that joins the network of its cluster first.
+func podJoins(c *crashRun) {
+	pod := c.endingPod()
+	pod.Annotations = map[string]string{clusternet.Commands: newCluster(c.t).values.Commands(8000)}
+	c.arm(c.point())
+	p := c.create(pod)
+	passOn(c.t, p.bridgeOf())
 	c.died(c.point())
 	c.endWell(p)
 }

@@ -44,6 +44,8 @@ var crashes = []crash{
 	{at: "pods.volumes.named", life: podEnds},
 	{at: "pods.volumes.mounted", life: podEnds},
 	{at: "pods.volumes.managed", life: podEnds},
+	{at: "pods.network.asked", life: podJoins},
+	{at: "pods.network.joined", life: podJoins},
 	{at: "sandbox.fit.updated", life: podEnds},
 	{at: "pods.pause.created", life: podIsDeleted},
 	{at: "images.pulled", life: imageIsPulled},
