@@ -76,17 +76,17 @@ func fuseRclone(t *testing.T, d *daemon, image string) {
 	config := v1.ConfigMap{Data: map[string]string{"rclone.conf": "[remote]\ntype = sftp\nhost = localhost\nuser = sftp\nkey_file = /root/.ssh/id_rsa\n" +
 		"disable_hashcheck = true\nset_modtime = false\n"}}
 	config.Name, config.Namespace = "rclone", "default"
-	request.giveData([]v1.ConfigMap{config}, nil, nil)
+	request.GiveData([]v1.ConfigMap{config}, nil, nil)
 	p := d.runRequest(t, request)
 	p.waitLog("worker", "written\n")
 	if table := hostMounts(t); strings.Contains(table, "fuse.rclone") {
 		t.Errorf("the host sees what the pod mounted:\n%s", table)
 	}
-	p.waitFor("the server sees the file", func(s podStatus) bool { return s.container("server").State.Terminated != nil })
+	p.waitFor("the server sees the file", func(s podStatus) bool { return s.Container("server").State.Terminated != nil })
 	if got := p.logs("server", logOptions{}); !strings.HasSuffix(got, "touchedfile\n") {
 		t.Errorf("the server lists %q, want the file that the worker wrote", got)
 	}
-	p.waitFor("the client unmounts", func(s podStatus) bool { return s.container("client").State.Terminated != nil })
+	p.waitFor("the client unmounts", func(s podStatus) bool { return s.Container("client").State.Terminated != nil })
 	got := p.logs("client", logOptions{})
 	if !strings.Contains(got, "remote:/home/sftp/ /shared/rclone fuse.rclone rw,nosuid,nodev,") || !strings.HasSuffix(got, "\nended 143\n0\n") {
 		t.Errorf("the client shows %q, want a mount without set-user-id programs and devices that is unmounted at its end", got[max(0, len(got)-400):])
@@ -180,7 +180,7 @@ func fuseOnlyThere(t *testing.T, d *daemon, image string) {
 	c.SecurityContext = &v1.SecurityContext{Privileged: ptr(true)}
 	c.Command[2] = "mkdir -p /mnt; " + c.Command[2]
 	request := newCreate(pod)
-	request.giveData([]v1.ConfigMap{bytesMap()}, nil, nil)
+	request.GiveData([]v1.ConfigMap{bytesMap()}, nil, nil)
 	d.runRequest(t, request).checkLooks(looks)
 }
 

@@ -129,7 +129,7 @@ func kubeHostPathMistakes(t *testing.T, d kubeDaemon) {
 func (p *podRun) waitsToBeMade(words ...string) {
 	p.t.Helper()
 	p.waitFor("it is not made: "+strings.Join(words, ", "), func(s podStatus) bool {
-		w := s.container("c").State.Waiting
+		w := s.Container("c").State.Waiting
 		return w != nil && w.Reason == "ContainerCreating" && !slices.ContainsFunc(words, func(word string) bool { return !strings.Contains(w.Message, word) })
 	})
 }
@@ -141,7 +141,7 @@ func kubeVolumeThatComesLater(t *testing.T, d kubeDaemon) {
 	pod := withInits(withVolume(newPod(shell("c", "cat /vol/f")), hostPathOf(path, v1.HostPathDirectory), "/vol"), shell("first", "true"))
 	p := d.run(t, pod)
 	p.waitFor("it says what it waits for", func(s podStatus) bool {
-		w := s.container("c").State.Waiting
+		w := s.Container("c").State.Waiting
 		return w != nil && strings.Contains(w.Message, "does not exist") && s.InitContainers[0].ContainerID == ""
 	})
 	if err := os.Mkdir(path, 0o755); err != nil {
@@ -162,7 +162,7 @@ func kubeRefusedByEngine(t *testing.T, d kubeDaemon) {
 	bad.Lifecycle = &v1.Lifecycle{StopSignal: ptr(v1.Signal("SIGNONE"))}
 	p := d.run(t, newPod(bad, shell("other", "echo ran")))
 	p.waits("CreateContainerError", "SIGNONE")
-	p.waitFor("the other one has run", func(s podStatus) bool { return s.container("other").State.Terminated != nil })
+	p.waitFor("the other one has run", func(s podStatus) bool { return s.Container("other").State.Terminated != nil })
 	if phase := p.pod.Status.Phase; phase == v1.PodSucceeded || phase == v1.PodFailed {
 		t.Errorf("the pod is %s", phase)
 	}

@@ -189,7 +189,7 @@ func TestMeshSurvives(t *testing.T) {
 	works("after the server was away")
 	mesh.wantMore()
 	for address, p := range pods {
-		if s := p.status().container("c"); s.RestartCount != 0 || s.State.Running == nil {
+		if s := p.status().Container("c"); s.RestartCount != 0 || s.State.Running == nil {
 			t.Errorf("the pod at %s: %+v", address, s)
 		}
 	}
@@ -226,7 +226,7 @@ func TestMeshFails(t *testing.T) {
 				defer c.do(t, "refuse?status=0")
 			}
 			p := d.join(t, d.webPod(t, map[string]string{clusternet.PreExec: test.script}))
-			end := p.waitPhase(v1.PodFailed).container("c").State.Terminated
+			end := p.waitPhase(v1.PodFailed).Container("c").State.Terminated
 			if end.Reason != "NetworkNotReady" || !strings.Contains(end.Message, "could not join the network of its cluster: within 15s") || !strings.Contains(end.Message, test.want) {
 				t.Errorf("it ended with %+v, want %q", end, test.want)
 			}

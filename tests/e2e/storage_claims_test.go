@@ -65,7 +65,7 @@ func storageClaimGroup(t *testing.T, d *daemon) {
 }
 
 // bind sends a claim with the volume that it is bound to, as interLink's branch does.
-func (r *createRequest) bind(claim string, source v1.PersistentVolumeSource, edit func(*v1.PersistentVolume)) {
+func bind(r *createRequest, claim string, source v1.PersistentVolumeSource, edit func(*v1.PersistentVolume)) {
 	bound := v1.PersistentVolume{ObjectMeta: metav1.ObjectMeta{Name: "pv-" + claim}, Spec: v1.PersistentVolumeSpec{
 		PersistentVolumeSource: source, AccessModes: []v1.PersistentVolumeAccessMode{v1.ReadWriteMany},
 		ClaimRef: &v1.ObjectReference{Namespace: r.Pod.Namespace, Name: claim}}}
@@ -98,9 +98,9 @@ func storageBound(t *testing.T, d *daemon) {
 	}
 	request := newCreate(pod)
 	host := v1.PersistentVolumeSource{HostPath: &v1.HostPathVolumeSource{Path: dir}}
-	request.bind("host", host, nil)
-	request.bind("local", v1.PersistentVolumeSource{Local: &v1.LocalVolumeSource{Path: dir}}, nil)
-	request.bind("rox", host, func(v *v1.PersistentVolume) { v.Spec.AccessModes = []v1.PersistentVolumeAccessMode{v1.ReadOnlyMany} })
+	bind(&request, "host", host, nil)
+	bind(&request, "local", v1.PersistentVolumeSource{Local: &v1.LocalVolumeSource{Path: dir}}, nil)
+	bind(&request, "rox", host, func(v *v1.PersistentVolume) { v.Spec.AccessModes = []v1.PersistentVolumeAccessMode{v1.ReadOnlyMany} })
 	p := d.runRequest(t, request)
 	p.checkLooks(looks)
 	p.delete(0)
@@ -125,7 +125,7 @@ func storageBoundRefused(t *testing.T, d *daemon) {
 		"CSI":      {v1.PersistentVolumeSource{CSI: &v1.CSIPersistentVolumeSource{Driver: "x.example.org", VolumeHandle: "h"}}, []string{"pv-c", "kind csi"}},
 	} {
 		request := newCreate(withVolume(newPod(shell("c", "true")), claimOf("c", false), "/vol"))
-		request.bind("c", c.source, nil)
+		bind(&request, "c", c.source, nil)
 		code, text := d.must(t, http.MethodPost, "/create", encode(t, request))
 		for _, word := range c.words {
 			if code != http.StatusBadRequest || !strings.Contains(text, word) {
@@ -167,7 +167,7 @@ func storageClaimEscape(t *testing.T, d *daemon) {
 			continue
 		}
 		p.waitPhase(v1.PodFailed)
-		if message := p.status().container("c").State.Terminated.Message; !strings.Contains(message, "is not a folder") {
+		if message := p.status().Container("c").State.Terminated.Message; !strings.Contains(message, "is not a folder") {
 			t.Errorf("claim %s: %q", c.claim, message)
 		}
 	}
@@ -203,7 +203,7 @@ func storageClaimsTakenOver(t *testing.T, d *daemon) {
 	}
 	d.waitReady(t)
 	touch(t, filepath.Join(dir, "stop"))
-	p.waitFor("a restart", func(s podStatus) bool { return s.container("c").RestartCount > 0 })
+	p.waitFor("a restart", func(s podStatus) bool { return s.Container("c").RestartCount > 0 })
 	runs := filepath.Join(d.claims(), "default/storage-over/runs")
 	eventually(t, runLimit, "both runs wrote to the claim", func() bool { return strings.Count(fileOf(t, runs), "run") >= 2 }, nil)
 	p.delete(0)

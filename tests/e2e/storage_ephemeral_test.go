@@ -51,7 +51,7 @@ func storageEphemeralEviction(t *testing.T, d *daemon) {
 	// It is measured as often as the other one, and from an earlier moment on.
 	full := d.run(t, withVolume(newPod(shell("c", "dd if=/dev/zero of=/vol/large bs=1M count=4; "+untilStopped)), ephemeralOf("1Mi"), "/vol"))
 	full.waitMessage("c", "Evicted", `ephemeral volume "vol"`, `"1Mi"`)
-	if state := control.status().container("c").State; state.Running == nil {
+	if state := control.status().Container("c").State; state.Running == nil {
 		t.Errorf("the control: %+v", state)
 	}
 	for name, source := range map[string]v1.VolumeSource{

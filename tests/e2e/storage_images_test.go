@@ -156,14 +156,14 @@ func storageImageMissing(t *testing.T, d *daemon) {
 						return false
 					}
 				}
-				return s.container("without").State.Running != nil
+				return s.Container("without").State.Running != nil
 			})
 			if c.name != "half" {
 				p.delete(0)
 				p.waitGone()
 				return
 			}
-			p.waitFor("the container has run", func(s podStatus) bool { return s.container("with").State.Terminated != nil })
+			p.waitFor("the container has run", func(s podStatus) bool { return s.Container("with").State.Terminated != nil })
 			if got := p.logs("with", logOptions{}); got != "seen\n" {
 				t.Errorf("log = %q", got)
 			}
@@ -251,11 +251,11 @@ func storageImageTakenOver(t *testing.T, d *daemon) {
 	}
 	d.waitReady(t)
 	touch(t, dir+"/stop")
-	p.waitFor("a restart", func(s podStatus) bool { return s.container("c").RestartCount > 0 })
+	p.waitFor("a restart", func(s podStatus) bool { return s.Container("c").RestartCount > 0 })
 	if err := os.Remove(dir + "/stop"); err != nil {
 		t.Fatal(err)
 	}
-	p.waitFor("it runs again", func(s podStatus) bool { return s.container("c").State.Running != nil })
+	p.waitFor("it runs again", func(s podStatus) bool { return s.Container("c").State.Running != nil })
 	if got := p.logs("c", logOptions{}); got != "first\n" {
 		t.Errorf("log after a restart = %q, want the image that the volume had", got)
 	}
@@ -263,7 +263,7 @@ func storageImageTakenOver(t *testing.T, d *daemon) {
 		t.Fatal(err)
 	}
 	p.waitFor("it runs in the sandbox again", func(s podStatus) bool {
-		return s.container("c").RestartCount > 1 && s.container("c").State.Running != nil
+		return s.Container("c").RestartCount > 1 && s.Container("c").State.Running != nil
 	})
 	p.delete(0)
 	p.waitGone()

@@ -45,7 +45,7 @@ func storageNFSRefused(t *testing.T, d *daemon) {
 		t.Errorf("refusal = %q", text)
 	}
 	request := newCreate(withVolume(newPod(shell("c", "true")), claimOf("c", false), "/vol"))
-	request.bind("c", v1.PersistentVolumeSource{NFS: &v1.NFSVolumeSource{Server: nobodyServes, Path: "/data"}}, nil)
+	bind(&request, "c", v1.PersistentVolumeSource{NFS: &v1.NFSVolumeSource{Server: nobodyServes, Path: "/data"}}, nil)
 	if code, text := d.must(t, http.MethodPost, "/create", encode(t, request)); code != http.StatusBadRequest || !strings.Contains(text, "pv-c") || !strings.Contains(text, "NFSServers") {
 		t.Errorf("a claim was answered with %d: %s", code, text)
 	}
@@ -61,7 +61,7 @@ func TestNFS(t *testing.T) {
 	if has {
 		p := d.run(t, pod)
 		p.waitFor("it waits for the server", func(s podStatus) bool {
-			w := s.container("c").State.Waiting
+			w := s.Container("c").State.Waiting
 			return w != nil && strings.Contains(w.Message, nobodyServes)
 		})
 		p.delete(0)
