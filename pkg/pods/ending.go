@@ -12,6 +12,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/containers"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/joining"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
@@ -51,7 +52,7 @@ func (l *life) recordReason(ctx context.Context) lifecycle.Observation {
 
 // endFor is the state that containers get that have not ended by themselves.
 func (l *life) endFor(reason error) v1.ContainerStateTerminated {
-	over, alone := &evicted{}, &notJoined{}
+	over, alone := &evicted{}, &joining.NotJoined{}
 	switch {
 	case errors.As(reason, &over):
 		l.atOnce = over.atOnce
@@ -61,7 +62,7 @@ func (l *life) endFor(reason error) v1.ContainerStateTerminated {
 			Message: fmt.Sprintf("DeadlineExceeded: %s (%d)", errDeadline, *l.spec.Spec.ActiveDeadlineSeconds)}
 	}
 	if errors.As(reason, &alone) {
-		return v1.ContainerStateTerminated{ExitCode: 128, Reason: reasonNetwork, Message: reason.Error()}
+		return v1.ContainerStateTerminated{ExitCode: 128, Reason: joining.Reason, Message: reason.Error()}
 	}
 	return v1.ContainerStateTerminated{ExitCode: 128, Reason: "CreateContainerError", Message: reason.Error()}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox/sandboxtest"
 )
@@ -64,8 +65,8 @@ func TestFuseIsGiven(t *testing.T) {
 	}
 }
 
-// TestFuseIsMissing: a pod that asks for /dev/fuse by name ends where there is none, in
-// words.
+// TestFuseIsMissing: a pod that asks for /dev/fuse by name waits where there is none, and
+// says so.
 func TestFuseIsMissing(t *testing.T) {
 	n := newNode(t, func(n *node) { n.rules = podspec.Node{Fuse: true} })
 	p := newPod(func(p *v1.Pod) {
@@ -73,9 +74,10 @@ func TestFuseIsMissing(t *testing.T) {
 		p.Spec.Containers[0].VolumeMounts = []v1.VolumeMount{{Name: "fuse", MountPath: "/dev/fuse"}}
 	})
 	n.create(p)
-	want := `container "main" asks for /dev/fuse, which its sandbox does not have`
-	if end := n.awaitEnd(p, "main"); end.ExitCode != 128 || end.Message != want {
-		t.Errorf("it ended with %+v, want %q", end, want)
-	}
+	want := v1.ContainerStateWaiting{Reason: "CreateContainerError", Message: `container "main" asks for /dev/fuse, which its sandbox does not have`}
+	n.await(p, "main waits for it", func(r podstatus.Report) bool {
+		waiting := r.Containers[0].State.Waiting
+		return waiting != nil && *waiting == want
+	})
 	n.delete(p, nil)
 }

@@ -39,7 +39,7 @@ func (p *pod) view() podstatus.View {
 		out.Sandbox, out.ContainerID, out.IP, out.Booted = s.Name, s.ID, s.IP, s.Booted
 	}
 	if !ended {
-		out.Network = p.network.view()
+		out.Network = p.network.View()
 	}
 	for i, c := range podspec.Containers(p.spec) {
 		out.Containers = append(out.Containers, podstatus.ViewOf(statuses[c.Name], i < len(p.spec.Spec.InitContainers)))

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/containers"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/joining"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podlogs"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
@@ -74,10 +75,10 @@ func (m *Manager) podOf(r *records.Record) *pod {
 	images := &containers.Images{Source: m.images, Spec: spec, Statuses: p.statuses, Observer: p.events}
 	p.containers = &containers.Pod{Spec: spec, Node: m.config.Node, Statuses: p.statuses, Images: images, Accounts: &m.accounts, Owner: p, Observer: p.events}
 	if r.Network {
-		p.network = newJoining(spec, m.config, p.events)
+		p.network = joining.New(spec, m.config.Network, m.config.NetworkTimeout, p.events)
 		r.Network = p.network != nil
 	}
-	p.containers.Cluster = p.network.cluster()
+	p.containers.Cluster = p.network.Cluster()
 	p.record = records.NewEntry(m.store, r, func() func(error) { _, done := p.events.Step(m.life, StepRecord); return done })
 	return p
 }

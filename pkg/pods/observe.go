@@ -5,6 +5,7 @@ import (
 
 	"github.com/containerd/containerd/log"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/containers"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/joining"
 	v1 "k8s.io/api/core/v1"
 )
 
@@ -24,13 +25,12 @@ type Observer interface {
 // The steps of a pod's life.
 const (
 	// StepStart ends when the first main container runs, or none ever will.
-	StepStart   = "start"
-	StepImages  = containers.StepPull
-	StepClaim   = "claim"
-	StepVolumes = "volumes"
-	StepInit    = "init containers"
-	// StepNetwork ends when the pod has joined its cluster's network, or is to fail.
-	StepNetwork         = "network"
+	StepStart           = "start"
+	StepImages          = containers.StepPull
+	StepClaim           = "claim"
+	StepVolumes         = "volumes"
+	StepInit            = "init containers"
+	StepNetwork         = joining.Step
 	StepCreateContainer = containers.StepCreate
 	StepStartContainer  = containers.StepStart
 	// StepDelete includes the containers' grace, and ends when nothing of the pod is left.
@@ -55,8 +55,8 @@ const (
 	EventAdopted    = "adopted" // found again after a restart of docker-sd
 	EventPlaced     = "placed"  // has its sandbox
 	EventLost       = "lost"    // its sandbox stopped or is gone
-	EventJoined     = "joined its cluster's network"
-	EventCutOff     = "lost its cluster's network"
+	EventJoined     = joining.EventJoined
+	EventCutOff     = joining.EventCutOff
 	EventStarted    = containers.EventStarted
 	EventUnhealthy  = containers.EventUnhealthy
 	EventRestarting = containers.EventRestarting

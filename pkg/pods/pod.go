@@ -13,6 +13,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/containers"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/joining"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podlogs"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
@@ -74,7 +75,7 @@ type pod struct {
 
 	record *records.Entry
 	// network is nil for a pod that joins none.
-	network *joining
+	network *joining.Joining
 }
 
 // settled tells the pool, and what waits for it here, that this pod's start is over.

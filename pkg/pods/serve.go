@@ -14,6 +14,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/containers"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/joining"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
@@ -43,10 +44,17 @@ func (r *sandboxRun) serve(ctx context.Context) error {
 	} else if err := r.volumes.Fill(r.makeReady(ctx)); err != nil {
 		return causeOr(ctx, err)
 	}
-	if err := network.wait(ctx); err != nil {
+	if err := network.Wait(ctx); err != nil {
 		return causeOr(ctx, err)
 	}
 	return r.rounds(ctx)
+}
+
+// join begins to join the network of the pod's cluster, if the pod is to.
+func (r *sandboxRun) join(ctx context.Context, group *sync.WaitGroup) *joining.Attempt {
+	statuses, _ := r.p.statuses.Snapshot()
+	return r.p.network.Join(ctx, group, joining.Stay{Init: r.stay.Init, Found: r.stay.Found, RanBefore: r.p.statuses.RanBefore(),
+		Statuses: statuses, Explain: r.p.containers.Explain})
 }
 
 // rounds runs all containers, and once more whenever the end of one of them asks for that.

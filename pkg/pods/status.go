@@ -31,7 +31,7 @@ func (m *Manager) Status(spec *v1.Pod) (podstatus.Report, bool) {
 	case known:
 		statuses, ended := p.statuses.Snapshot()
 		p.showTrouble(statuses)
-		p.network.showTrouble(statuses)
+		p.network.ShowTrouble(statuses)
 		out := podstatus.ReportOf(spec, statuses, ended)
 		out.JID = p.record.Load().JID
 		return out, true
