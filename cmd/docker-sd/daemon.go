@@ -17,7 +17,6 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/accelerators"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/api"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/clusternet"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/eviction"
@@ -26,11 +25,9 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initbinary"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/writeback"
 )
 
@@ -357,27 +354,6 @@ func (d *daemon) followImages(ctx context.Context, arrived func()) {
 		tries.Succeeded(ctx, "listening to the engine's image events again")
 		arrived() // some may have been missed
 	}
-}
-
-// podsConfig is what the configuration and the engine say of pods.
-func (d *daemon) podsConfig(info engine.Info, network clusternet.Policy) pods.Config {
-	s := d.settings
-	policy := volumes.Policy{HostPathPrefixes: s.HostPathPrefixes, Claims: s.PersistentVolumeClaims, Private: s.DataRootFolder,
-		Allocatable: d.node.allocatable(), Fuse: hasFuse(s)}
-	if s.PersistentVolumeClaimsToCVMFS {
-		policy.ClaimFallback = cvmfs
-	}
-	policy.ClaimRoot = s.Storage.Root
-	if policy.NFSServers = s.Storage.NFSServers; len(policy.NFSServers) > 0 && !hasNFS() {
-		policy.NFSTrouble = "this node's kernel has no NFS client; ask its operator to load the kernel's module nfs"
-	}
-	return pods.Config{DeleteClaims: s.Storage.Reclaim == config.ReclaimDelete, Dir: s.DataRootFolder, MaxPods: s.MaxPods, Tombstones: s.TombstonePeriod, Volumes: policy,
-		Node: podspec.Node{PrivilegedSandbox: s.SandboxPrivileged, AllowPrivileged: s.AllowPrivilegedPods, Fuse: hasFuse(s), MayMount: s.PrivilegedPodsMayMount, Capabilities: sandbox.Capabilities,
-			TrustAnnotations: s.TrustedAnnotationFlags, ExpandValues: s.ExpandEnvironmentValues, UnsafeSysctls: s.AllowedUnsafeSysctls,
-			HostNetworkIsSandbox: s.HostNetworkIsSandbox, SeccompRoot: s.SeccompProfileRoot, GroupOOM: info.CgroupVersion == "2" && !s.SingleProcessOOMKill, CPUs: info.CPUs, Allocatable: policy.Allocatable,
-			Log: engine.LogLimits{MaxBytes: s.ContainerLogMaxSize, MaxFiles: s.ContainerLogMaxFiles}},
-		Network: network, NetworkTimeout: s.ClusterNetwork.Timeout,
-		Measure: measure, Observer: d.observer.tell}
 }
 
 // show lets troubles be told of.

@@ -42,7 +42,7 @@ func (c Config) Validate() error {
 		c.validateObserve(),
 		c.validateAccess(),
 		c.validatePing(),
-		c.validateSysctls(),
+		validateSysctls(c.AllowedUnsafeSysctls),
 		c.validateClusterNetwork(),
 	} {
 		if err != nil {
@@ -56,8 +56,8 @@ func (c Config) Validate() error {
 var ownSysctls = regexp.MustCompile(`^(kernel\.(shm|msg)[_a-z0-9]*|kernel\.sem|(fs\.mqueue|net)\.[-._/a-z0-9]*)\*?$`)
 
 // validateSysctls refuses an entry that could allow nothing, as kubelet does.
-func (c Config) validateSysctls() error {
-	for _, name := range c.AllowedUnsafeSysctls {
+func validateSysctls(allowed []string) error {
+	for _, name := range allowed {
 		if !ownSysctls.MatchString(name) {
 			return invalid("AllowedUnsafeSysctls", name, sysctlRule)
 		}
