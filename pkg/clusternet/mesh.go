@@ -161,7 +161,7 @@ func (t meshText) remote() (string, error) {
 	if endpoint := t.wireguard.endpoint; endpoint != "" {
 		at, err := netip.ParseAddrPort(endpoint)
 		if err != nil || !at.Addr().IsLoopback() || at.Port() != forward.port {
-			return "", fmt.Errorf("Endpoint %s is not the begin of the tunnel, port %d of 127.0.0.1", shown(endpoint), forward.port)
+			return "", fmt.Errorf("the Endpoint %s is not the begin of the tunnel, port %d of 127.0.0.1", shown(endpoint), forward.port)
 		}
 	}
 	return hostPort(forward.host, forward.hostPort), nil

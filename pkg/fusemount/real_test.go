@@ -164,13 +164,13 @@ func mountsAndUnmounts() error {
 	defer unix.Close(fuse)
 	line, err := table1("/run/c/vol/mnt")
 	if err != nil || !strings.Contains(line, "nosuid,nodev") || !strings.Contains(line, " fuse.test source rw,user_id=0,group_id=0") {
-		return fmt.Errorf("it is mounted as %q, %v", line, err)
+		return fmt.Errorf("it is mounted as %q, %w", line, err)
 	}
 	if err := unmountAt(testSocket, "/run/c/vol/mnt", false); err != nil {
 		return err
 	}
 	if line, err = table1("/run/c/vol/mnt"); line != "" {
-		return fmt.Errorf("after the unmount there is %q, %v", line, err)
+		return fmt.Errorf("after the unmount there is %q, %w", line, err)
 	}
 	return nil
 }
@@ -179,7 +179,7 @@ func isRefused() error {
 	var problems []error
 	expect := func(what, words string, err error) {
 		if err == nil || !strings.Contains(err.Error(), words) {
-			problems = append(problems, fmt.Errorf("%s: %v, want %s", what, err, words))
+			problems = append(problems, fmt.Errorf("%s: %w, want %s", what, err, words))
 		}
 	}
 	for at, words := range map[string]string{"/run/c/other": "on no emptyDir", "/run/c": "on no emptyDir", "/proc": "on no emptyDir",

@@ -64,8 +64,8 @@ func (r *sandboxRun) overUsage(ctx context.Context, set *volumes.Set) string {
 	if err != nil && ctx.Err() == nil {
 		log.G(ctx).WithError(err).Warn("the size of a volume could not be measured")
 	}
-	for _, volume := range over {
-		kind := "EmptyDir"
+	if len(over) > 0 {
+		volume, kind := over[0], "EmptyDir"
 		if volume.Ephemeral {
 			kind = "ephemeral"
 		}

@@ -50,10 +50,9 @@ func TestRead(t *testing.T) {
 	} {
 		got, err := readBelow(volume, initapi.Source{SubPath: c.path}, 10)
 		var known *initapi.Error
-		if kind := initapi.Kind(""); errors.As(err, &known) {
-			kind = known.Kind
-			if kind != c.kind {
-				t.Errorf("%s: %v of kind %s, want kind %q", c.path, err, kind, c.kind)
+		if errors.As(err, &known) {
+			if known.Kind != c.kind {
+				t.Errorf("%s: %v of kind %s, want kind %q", c.path, err, known.Kind, c.kind)
 			}
 		} else if err != nil || string(got) != c.want || c.kind != "" {
 			t.Errorf("%s: %q, %v", c.path, got, err)

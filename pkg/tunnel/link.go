@@ -134,8 +134,8 @@ func uplink() (string, error) {
 		return "", fmt.Errorf("list the routes: %w", err)
 	}
 	for _, route := range routes {
-		if ones := 0; route.Dst != nil {
-			if ones, _ = route.Dst.Mask.Size(); ones > 0 {
+		if route.Dst != nil {
+			if ones, _ := route.Dst.Mask.Size(); ones > 0 {
 				continue
 			}
 		}

@@ -90,7 +90,7 @@ func (c *Client) tunnelThrough(conn net.Conn) error {
 		return err
 	}
 	in := bufio.NewReader(conn)
-	response, err := http.ReadResponse(in, request)
+	response, err := http.ReadResponse(in, request) //nolint:bodyclose // an answer that has a body ends the connection
 	if err != nil {
 		return err
 	}

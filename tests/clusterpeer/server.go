@@ -179,7 +179,7 @@ func (t token) kind() (string, time.Duration, error) {
 			idle = time.Duration(fields.Timeout.Secs)*time.Second + time.Duration(fields.Timeout.Nanos)
 		}
 		if name == "Tcp" && fields.ProxyProtocol == nil {
-			return "", 0, errors.New("Tcp without proxy_protocol")
+			return "", 0, errors.New("a Tcp without proxy_protocol")
 		}
 	}
 	return name, idle, nil

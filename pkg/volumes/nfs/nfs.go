@@ -42,7 +42,7 @@ func Export(server, exported string, readOnly bool, options []string) (initapi.N
 	}
 	if !path.IsAbs(exported) || slices.Contains(strings.Split(exported, "/"), "..") ||
 		strings.ContainsFunc(exported, func(r rune) bool { return r < ' ' }) {
-		return out, fmt.Errorf("path %s must be absolute and without ..", exported)
+		return out, fmt.Errorf("path %s must be absolute and without .. in it", exported)
 	}
 	var data []string
 	for _, option := range options {

@@ -190,8 +190,7 @@ func (t *tunnel) waitFor(what string, ok func(initapi.TunnelState) bool) initapi
 	}
 }
 
-func up(s initapi.TunnelState) bool   { return s.Up }
-func down(s initapi.TunnelState) bool { return !s.Up }
+func up(s initapi.TunnelState) bool { return s.Up }
 
 func saying(words string) func(initapi.TunnelState) bool {
 	return func(s initapi.TunnelState) bool { return strings.Contains(s.Error, words) }
