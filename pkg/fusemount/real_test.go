@@ -261,17 +261,17 @@ func abortedOnly(served []int, host int) error {
 	buffer := make([]byte, 1<<20)
 	for i, fuse := range served {
 		if n, err := unix.Read(fuse, buffer); !errors.Is(err, unix.ENODEV) && !errors.Is(err, unix.ECONNABORTED) {
-			return fmt.Errorf("file system %d goes on: read %d, %v", i, n, err)
+			return fmt.Errorf("file system %d goes on: read %d, %w", i, n, err)
 		}
 	}
 	if n, err := unix.Read(host, buffer); err != nil || n == 0 {
 		return fmt.Errorf("the host's file system was ended: read %d, %w", n, err)
 	}
 	if line, err := table1("/run/c/vol/twice"); line != "" || err != nil {
-		return fmt.Errorf("after the end there is %q, %v", line, err)
+		return fmt.Errorf("after the end there is %q, %w", line, err)
 	}
 	if line, err := table1("/run/c/vol/host"); line == "" || err != nil {
-		return fmt.Errorf("the host's file system is gone: %v", err)
+		return fmt.Errorf("the host's file system is gone: %w", err)
 	}
 	return nil
 }
