@@ -23,7 +23,7 @@ func containerParts(i int) []part {
 		{25, own(i, box.ownUser)}, {25, own(i, box.workingDir)}, {30, own(i, box.payload)},
 		{25, own(i, box.subPath)}, {20, own(i, box.postStart)}, {20, own(i, box.probes)},
 		{25, own(i, box.message)}, {15, own(i, box.end)}, {15, own(i, box.ports)},
-		{15, own(i, box.scratch)}, {10, own(i, box.input)}, {15, own(i, box.again)},
+		{15, own(i, box.scratch)}, {10, own(i, box.input)}, {15, own(i, box.again)}, {15, own(i, box.imageVolume)}, {15, own(i, box.ephemeral)}, {20, own(i, box.propagation)},
 	}
 }
 
@@ -230,7 +230,7 @@ func (b box) scratch() {
 	if pod := b.Spec.SecurityContext; pod != nil && pod.FSGroup != nil {
 		want = fmt.Sprintf("0 %d 2777", *pod.FSGroup)
 	}
-	b.show("ls -A /scratch | wc -l; stat -c '%u %g %a' /scratch; touch /scratch/x && echo written", "0\n"+want+"\nwritten")
+	b.show("ls -A /scratch | wc -l; stat -c '%u %g %a' /scratch; touch /scratch/x && echo written; rm /scratch/x", "0\n"+want+"\nwritten")
 }
 
 func (b box) input() {
@@ -251,4 +251,30 @@ func (b box) again() {
 	file := shared + "/been-" + b.c.Name
 	b.Then[b.c.Name] = fmt.Sprintf("test -e %s || { touch %s; exit %d; }\n", file, file, code) + b.Then[b.c.Name]
 	b.Restarts = map[string]int32{b.c.Name: 1}
+}
+
+// imageVolume is the files of an image, to read and to run.
+func (b box) imageVolume() {
+	b.mount(b.c, fmt.Sprintf("image%d", b.i), &v1.VolumeSource{Image: &v1.ImageVolumeSource{Reference: "@IMAGE@", PullPolicy: v1.PullIfNotPresent}}, v1.VolumeMount{MountPath: "/image"})
+	word := b.word()
+	b.show("/image/bin/busybox echo "+word+"; touch /image/x 2>/dev/null || echo refused", word+"\nrefused")
+}
+
+// ephemeral is a folder that the pod asks for as a claim of its own.
+func (b box) ephemeral() {
+	template := &v1.PersistentVolumeClaimTemplate{Spec: v1.PersistentVolumeClaimSpec{AccessModes: []v1.PersistentVolumeAccessMode{v1.ReadWriteOnce},
+		Resources: v1.VolumeResourceRequirements{Requests: v1.ResourceList{v1.ResourceStorage: quantity("%dMi", 1+b.IntN(100))}}}}
+	b.mount(b.c, fmt.Sprintf("ephemeral%d", b.i), &v1.VolumeSource{Ephemeral: &v1.EphemeralVolumeSource{VolumeClaimTemplate: template}}, v1.VolumeMount{MountPath: "/ephemeral"})
+	word := b.word()
+	b.show("ls -A /ephemeral; echo "+word+" >/ephemeral/f; cat /ephemeral/f; rm /ephemeral/f", word)
+}
+
+// propagation says whether mounts that are made later arrive in the container.
+func (b box) propagation() {
+	mode, arrives := pick(b.maker, v1.MountPropagationNone, v1.MountPropagationHostToContainer), "no"
+	if mode == v1.MountPropagationHostToContainer {
+		arrives = "yes"
+	}
+	b.mount(b.c, fmt.Sprintf("propagation%d", b.i), &v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}}, v1.VolumeMount{MountPath: "/propagation", MountPropagation: &mode})
+	b.show("grep ' /propagation ' /proc/self/mountinfo | grep -q master: && echo yes || echo no", arrives)
 }

@@ -43,6 +43,17 @@ var refusals = []func(*maker){
 		m.refuse("/etc")
 	},
 	func(m *maker) {
+		c, _ := m.any()
+		m.mount(c, "nfs", &v1.VolumeSource{NFS: &v1.NFSVolumeSource{Server: "nfs.example.org", Path: "/data"}}, v1.VolumeMount{MountPath: "/nfs"})
+		m.refuse("nfs.example.org")
+	},
+	func(m *maker) {
+		c, _ := m.any()
+		mode := v1.MountPropagationBidirectional
+		m.mount(c, "both", &v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}}, v1.VolumeMount{MountPath: "/both", MountPropagation: &mode})
+		m.refuse("mountPropagation")
+	},
+	func(m *maker) {
 		c, at := m.any()
 		c.Ports = append(c.Ports, v1.ContainerPort{ContainerPort: 7, Protocol: v1.ProtocolSCTP})
 		m.refuse(at + ".ports")

@@ -49,7 +49,7 @@ type pod struct {
 // says all that is wrong; ctx has the deadline.
 func (n *Node) Run(ctx context.Context, row *cases.Case) (problem error) {
 	uid := uuid.NewString()
-	values := map[string]string{"POD": "kube-" + uid[:8], "UID": uid}
+	values := map[string]string{"POD": "kube-" + uid[:8], "UID": uid, "IMAGE": n.Image}
 	for name, value := range n.Values {
 		values[name] = value
 	}
