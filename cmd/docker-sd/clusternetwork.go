@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 
 	"github.com/containerd/containerd/log"
-	"golang.org/x/sys/unix"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/clusternet"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
@@ -36,7 +35,7 @@ func clusterNetwork(ctx context.Context, s config.Config, sandboxes []netip.Pref
 	if policy.Host, err = hostNetworks(); err != nil {
 		log.G(ctx).WithError(err).Warn("which networks are this host's is not known, so a pod's routes are not compared with them")
 	}
-	if err := tunDevice(initapi.TunnelDevice); err != nil {
+	if err := tunDevice(); err != nil {
 		policy.Unable = err.Error()
 		log.G(ctx).WithError(err).Info("pods that are to join the network of a cluster are refused")
 		return policy, "", nil
@@ -46,13 +45,9 @@ func clusterNetwork(ctx context.Context, s config.Config, sandboxes []netip.Pref
 }
 
 // tunDevice says why sandboxes cannot have the device of tunnels, nil if they can.
-func tunDevice(path string) error {
-	var stat unix.Stat_t
-	if err := unix.Stat(path, &stat); err != nil {
-		return fmt.Errorf("there is no %s: load the module tun, or give the device to the container of docker-sd", path)
-	}
-	if stat.Mode&unix.S_IFMT != unix.S_IFCHR {
-		return fmt.Errorf("%s is no device", path)
+func tunDevice() error {
+	if !hostHas(initapi.TunnelDevice) {
+		return fmt.Errorf("the host has no %s; load the kernel's module tun", initapi.TunnelDevice)
 	}
 	return nil
 }

@@ -10,21 +10,13 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/tests/certificates"
 )
 
-// TestClusterNetworkFiles: a device that is none and a file without a certificate are told
-// by name, and a node that is off needs neither.
+// TestClusterNetworkFiles: a file without a certificate is told by name, and a node that is
+// off needs none.
 func TestClusterNetworkFiles(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "ca.pem")
 	if err := os.WriteFile(file, []byte("no certificate"), 0o600); err != nil {
 		t.Fatal(err)
-	}
-	if err := tunDevice("/dev/null"); err != nil {
-		t.Errorf("a device: %v", err)
-	}
-	for path, want := range map[string]string{file: "is no device", filepath.Join(dir, "missing"): "load the module tun"} {
-		if err := tunDevice(path); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), want) {
-			t.Errorf("tunDevice(%s) = %v", path, err)
-		}
 	}
 	for path, want := range map[string]string{file: "no certificate in PEM", filepath.Join(dir, "missing"): "no such file"} {
 		if _, err := readCAs(path); err == nil || !strings.Contains(err.Error(), "ClusterNetworkCA "+path) || !strings.Contains(err.Error(), want) {

@@ -26,7 +26,6 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/nvml"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/hostnet"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initbinary"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/preflight"
@@ -135,7 +134,7 @@ func (p *examination) lookAtEngine(ctx context.Context, r *preflight.Report, inf
 	r.Add(preflight.DiskWatch(len(s.Thresholds()), low, errors.Join(unseen, err)))
 	r.Add(preflight.Instance(s.Instance, known.CheckInstance(ctx)), p.networks(ctx, sandboxes.Subnets),
 		preflight.MTU(cmp.Or(sandboxes.MTU, defaultMTU), hostnet.UplinkMTU()), p.firewallLine(ctx),
-		preflight.ClusterNetwork(s.ClusterNetwork.On(), tunDevice(initapi.TunnelDevice)))
+		preflight.ClusterNetwork(s.ClusterNetwork.On(), tunDevice()))
 	if _, err := os.Stat(info.RootDir); err == nil {
 		space, err := preflight.SpaceAt(info.RootDir)
 		r.Add(preflight.Disk("engine disk", "the engine's data", info.RootDir, space, err))

@@ -42,10 +42,7 @@ func sandboxConfig(ctx context.Context, s config.Config, host hostnet.Engine, in
 
 // hasFuse says whether sandboxes have /dev/fuse. An engine makes no container with a device
 // that the host does not have.
-func hasFuse(s config.Config) bool {
-	info, err := os.Stat(initapi.FuseDevice)
-	return s.FuseMounts && err == nil && info.Mode()&os.ModeCharDevice != 0
-}
+func hasFuse(s config.Config) bool { return s.FuseMounts && hostHas(initapi.FuseDevice) }
 
 // imagesConfig is how images get into sandboxes that share what sharing says; changed is
 // called when the images in a library have.
