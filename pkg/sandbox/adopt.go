@@ -8,6 +8,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 )
 
 // Adopt finds the named sandbox again after a restart of docker-sd. A stopped
@@ -27,6 +28,11 @@ func (m *Maker) Adopt(ctx context.Context, name string) (*Sandbox, error) {
 	fault.Point("sandbox.adopt.started")
 	ctx, cancel := context.WithTimeout(ctx, m.config.BootTimeout)
 	defer cancel()
+	// One that was a standby waits to be woken whenever its container is started.
+	err = awaken(ctx, initapi.NewClient(m.config.Folder(name)), true, func() error { return m.runs(ctx, found[0].ID) })
+	if err != nil {
+		return nil, fmt.Errorf("adopt sandbox %s: %w", name, err)
+	}
 	s, err := m.connect(ctx, name, found[0].ID, found[0].NetworkOf)
 	if err != nil {
 		return nil, fmt.Errorf("adopt sandbox %s: %w", name, err)

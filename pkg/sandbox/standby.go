@@ -39,7 +39,9 @@ func (m *Maker) Wake(ctx context.Context, name, id string, current bool) (*Sandb
 }
 
 func (m *Maker) wake(ctx context.Context, name, id string, current bool) (*Sandbox, error) {
-	err := awaken(ctx, initapi.NewClient(m.config.Folder(name)), current, func() error { return m.runs(ctx, id) })
+	begin, cancel := context.WithTimeout(ctx, wakeLimit)
+	defer cancel()
+	err := awaken(begin, initapi.NewClient(m.config.Folder(name)), current, func() error { return m.runs(ctx, id) })
 	if err != nil {
 		return nil, err
 	}
@@ -54,10 +56,9 @@ func (m *Maker) wake(ctx context.Context, name, id string, current bool) (*Sandb
 }
 
 // awaken has a standby start its engine, and tells it whether the images that it shares
-// are still the host's. alive is asked while nothing answers.
+// are still the host's. alive is asked while nothing answers. Any other sandbox is left as
+// it is.
 func awaken(ctx context.Context, init *initapi.Client, current bool, alive func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, wakeLimit)
-	defer cancel()
 	tick := time.NewTicker(readyPoll)
 	defer tick.Stop()
 	for {

@@ -49,6 +49,25 @@ func TestWake(t *testing.T) {
 	}
 }
 
+// TestAdoptWakes: a sandbox that was a standby is woken again whenever its container was
+// started again.
+func TestAdoptWakes(t *testing.T) {
+	withStandby(t, func(t *testing.T, host *sandboxtest.Fake, _ sandbox.Config, p parts, name, id string) {
+		if _, err := p.maker.Wake(t.Context(), name, id, true); err != nil {
+			t.Fatal(err)
+		}
+		host.Kill(id)
+		s, err := p.maker.Adopt(t.Context(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Engine.Ping(t.Context()); err != nil {
+			t.Error(err)
+		}
+		wantSame(t, "it was woken with", host.Inner.Woken(s.Dir), []bool{true})
+	})
+}
+
 // TestWakeFails: the error comes as soon as it is clear that nothing will answer.
 func TestWakeFails(t *testing.T) {
 	broken := errors.New("no space left on device")

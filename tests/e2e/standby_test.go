@@ -86,3 +86,27 @@ func TestStandby(t *testing.T) {
 	}
 	d.waitWarm(t, 1) // and as many stand by, or it would wait for ever
 }
+
+// TestStandbyOfAPodDies: the sandbox of a pod was a standby once, and comes back as any other
+// one does.
+func TestStandbyOfAPodDies(t *testing.T) {
+	t.Parallel()
+	d := ownDaemon(t, 0, map[string]any{"StandbySandboxes": 1})
+	d.waitStandbys(t, 1)
+	before := d.standbys(t)
+	pod := newPod(shell("c", untilStopped))
+	pod.Spec.RestartPolicy = v1.RestartPolicyAlways
+	p := d.run(t, pod)
+	p.waitRunning()
+	used := p.sandbox().ID
+	if !slices.Contains(slices.Collect(maps.Values(before)), used) {
+		t.Fatalf("the pod has sandbox %s, want the standby of %v", used, before)
+	}
+	if err := suite.engine.kill(t.Context(), used); err != nil {
+		t.Fatal(err)
+	}
+	p.waitFor("the container runs again", func(s podStatus) bool {
+		c := s.Container("c")
+		return c.State.Running != nil && c.LastTerminationState.Terminated != nil
+	})
+}
