@@ -116,7 +116,8 @@ func PhaseOf(spec *v1.Pod, statuses map[string]v1.ContainerStatus, ended, delete
 }
 
 // ViewOf is what operators see of a container. It leaves out messages that hold what a container wrote: those of
-// an end, and of the wait after one.
+// an end, and of the wait after one. It also leaves out why an engine refused to make one, since the engine
+// quotes values of the pod.
 func ViewOf(s v1.ContainerStatus, init bool) ContainerView {
 	out := ContainerView{Name: s.Name, Init: init, Image: s.Image, Restarts: s.RestartCount, Ready: s.Ready}
 	end := s.LastTerminationState.Terminated
@@ -128,7 +129,7 @@ func ViewOf(s v1.ContainerStatus, init bool) ContainerView {
 		out.State, out.Reason, end = "terminated", s.State.Terminated.Reason, s.State.Terminated
 	case s.State.Waiting != nil:
 		out.State, out.Reason = "waiting", s.State.Waiting.Reason
-		if end == nil {
+		if end == nil && out.Reason != ReasonCreate {
 			out.Message = s.State.Waiting.Message
 		}
 	}

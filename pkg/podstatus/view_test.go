@@ -63,6 +63,7 @@ func TestContainerView(t *testing.T) {
 		code          int32
 	}{
 		"no image": {v1.ContainerStatus{State: Waiting("ErrImagePull", "no such image")}, "waiting", "ErrImagePull", "no such image", -1},
+		"refused":  {v1.ContainerStatus{State: Waiting(ReasonCreate, "no folder: secret")}, "waiting", ReasonCreate, "", -1},
 		"running":  {v1.ContainerStatus{State: running(), LastTerminationState: exited(3)}, "running", "", "", -1},
 		"ended":    {v1.ContainerStatus{State: exited(3)}, "terminated", "Error", "", 3},
 		"between two runs": {v1.ContainerStatus{State: Waiting(ReasonCrashLoop, "it ended with 3: secret"), LastTerminationState: exited(3)},

@@ -73,7 +73,7 @@ func TestHooksAreDiscreet(t *testing.T) {
 		side.RestartPolicy = ptr(v1.ContainerRestartPolicyAlways)
 		p.Spec.InitContainers = []v1.Container{side}
 	})
-	start("working directory is a file", `"terminated":`, func(_ *v1.Pod, c *v1.Container) { c.WorkingDir = "/etc/passwd/MARK-workdir" })
+	start("working directory is a file", "CreateContainerError", func(_ *v1.Pod, c *v1.Container) { c.WorkingDir = "/etc/passwd/MARK-workdir" })
 	start("a part that is not there", `"terminated":`, func(p *v1.Pod, c *v1.Container) {
 		withVolume(p, emptyDir(), "/vol")
 		c.VolumeMounts[0].SubPathExpr = "MARK-subpath/$(PASSWORD)"
