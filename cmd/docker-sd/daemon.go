@@ -91,6 +91,9 @@ func newDaemon(ctx context.Context, settings config.Config) (_ *daemon, err erro
 		return nil, err
 	}
 	opened = append(opened, d.listener.Close)
+	if err = shareSocket(settings); err != nil {
+		return nil, err
+	}
 	if d.observer, err = newObserver(ctx, settings, d.ledger); err != nil {
 		return nil, err
 	}

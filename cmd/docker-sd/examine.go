@@ -211,6 +211,9 @@ func (p *examination) ports() []preflight.Line {
 		calls.Wide = preflight.WideCalls(s.Access.TokenFile != "", s.Access.TLS(), s.Access.ClientCAFile != "")
 	}
 	lines := []preflight.Line{calls.Judge(dial, bind)}
+	if network == "unix" && s.SocketShare.Group != "" {
+		lines = append(lines, socketGroup(s.SocketShare.Group, address))
+	}
 	guard, err := newGuard(s.Access)
 	if err != nil {
 		lines = append(lines, preflight.Line{Name: "access", Verdict: preflight.Fail, Found: err.Error(), Do: "see docs/security.md"})

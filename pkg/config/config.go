@@ -77,6 +77,8 @@ type Config struct {
 	SidecarPort int
 	// Socket is "unix://PATH" and wins over SidecarURL and SidecarPort; empty means TCP.
 	Socket string
+	// SocketShare holds SocketMode and SocketGroup.
+	SocketShare SocketShare
 	// AdminAddress is the TCP address of metrics and the status page, "off" for
 	// none; use Admin. They are always on a socket in DataRootFolder.
 	AdminAddress string

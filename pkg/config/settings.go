@@ -35,6 +35,8 @@ func (c *Config) settings() []setting {
 		{"SidecarURL", "SIDECARURL", &c.SidecarURL},
 		{"SidecarPort", "SIDECARPORT", &c.SidecarPort},
 		{"Socket", "", &c.Socket},
+		{"SocketMode", "", &c.SocketShare.Mode},
+		{"SocketGroup", "", &c.SocketShare.Group},
 		{"AdminAddress", "", (*textOrOff)(&c.AdminAddress)},
 		{"BearerTokenFile", "", &c.Access.TokenFile},
 		{"TLSCertFile", "", &c.Access.CertFile},

@@ -30,6 +30,7 @@ func (c Config) Validate() error {
 	_, _, listen := c.listen()
 	for _, err := range []error{
 		listen,
+		c.SocketShare.validate(),
 		c.validateNumbers(),
 		c.validateEvictions(),
 		c.validateDurations(),

@@ -184,6 +184,25 @@ func (p Port) Judge(dial, listen func(network, address string) error) Line {
 	return ok(p.Name, "%s", found)
 }
 
+// SocketFolders judges the folders above a socket that a group is to reach: each must let the
+// group through, or everybody. stat is os.Stat.
+func SocketFolders(path string, gid uint32, stat func(string) (os.FileInfo, error)) Line {
+	const name = "socket group"
+	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
+		info, err := stat(dir)
+		if err != nil {
+			return fail(name, "make the folder", "the folder of the socket cannot be seen: %v", err)
+		}
+		owner, known := info.Sys().(*syscall.Stat_t)
+		if info.Mode()&0o001 == 0 && (!known || owner.Gid != gid || info.Mode()&0o010 == 0) {
+			return fail(name, fmt.Sprintf("chgrp %d %s && chmod g+x %s, or choose another folder", gid, dir, dir), "group %d does not get to the socket: %s is closed to it", gid, dir)
+		}
+		if dir == "/" || dir == "." {
+			return ok(name, "group %d can connect to %s", gid, path)
+		}
+	}
+}
+
 // IsWide tells whether others than this host's programs reach an address.
 func IsWide(network, address string) bool {
 	host, _, err := net.SplitHostPort(address)

@@ -4,16 +4,22 @@ package e2e_test
 
 import (
 	"errors"
+	"fmt"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/tests/kit"
+	"golang.org/x/sys/unix"
 )
 
 // failsToStart launches the daemon and wants exit code 1 with one line that
@@ -56,6 +62,60 @@ func TestSocketIsPrivate(t *testing.T) {
 	if info, err = os.Stat(d.data()); err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("mode of DataRootFolder = %v, %v", info, err)
 	}
+}
+
+// TestSocketGroup: an API server that runs as another user can call docker-sd where its group
+// is named, and not by default.
+func TestSocketGroup(t *testing.T) {
+	t.Parallel()
+	const user, group, stranger = 64001, 64002, 64003
+	for name, test := range map[string]struct {
+		settings map[string]any
+		want     map[int]bool // by the caller's group
+	}{
+		"of root alone": {nil, map[int]bool{group: false, stranger: false}},
+		"of a group":    {map[string]any{"SocketGroup": strconv.Itoa(group)}, map[int]bool{group: true, stranger: false}},
+		"by its mode":   {map[string]any{"SocketGroup": strconv.Itoa(group), "SocketMode": "0660"}, map[int]bool{group: true, stranger: false}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			settings := map[string]any{"AVAILABLEDINDS": 0, "StandbySandboxes": 0}
+			maps.Copy(settings, test.settings)
+			d := ownDaemon(t, 0, settings)
+			// The folders above are not what is tested.
+			for dir := filepath.Dir(d.socket); dir != "/" && dir != os.TempDir(); dir = filepath.Dir(dir) {
+				if err := os.Chmod(dir, 0o711); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for gid, want := range test.want {
+				if err := connectAs(user, gid, d.socket); (err == nil) != want || err != nil && !errors.Is(err, unix.EACCES) {
+					t.Errorf("group %d: %v, want that it can connect: %t", gid, err, want)
+				}
+			}
+		})
+	}
+}
+
+// connectAs connects to a socket as another user. The thread that becomes this user ends.
+func connectAs(uid, gid int, path string) error {
+	result := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		result <- func() error {
+			for _, call := range [][3]uintptr{{unix.SYS_SETGROUPS}, {unix.SYS_SETGID, uintptr(gid)}, {unix.SYS_SETUID, uintptr(uid)}} {
+				if _, _, errno := unix.RawSyscall(call[0], call[1], call[2], 0); errno != 0 {
+					return fmt.Errorf("become user %d: %w", uid, errno)
+				}
+			}
+			fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+			if err != nil {
+				return err
+			}
+			return errors.Join(unix.Connect(fd, &unix.SockaddrUnix{Name: path}), unix.Close(fd))
+		}()
+	}()
+	return <-result
 }
 
 func TestStaleSocketIsReplaced(t *testing.T) {
