@@ -26,7 +26,7 @@ import (
 func Main() int {
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
 	defer stop()
-	if err := run(ctx); err != nil && ctx.Err() == nil {
+	if err := runProgram(ctx); err != nil && ctx.Err() == nil {
 		fmt.Fprintln(os.Stderr, "docker-sd-tunnel:", err)
 		return 1
 	}
@@ -42,7 +42,8 @@ const (
 	heapGrowth  = 50 // per cent between two collections
 )
 
-func run(ctx context.Context) error {
+// runProgram serves the init on the socket that this process was started with.
+func runProgram(ctx context.Context) error {
 	if err := hide(); err != nil {
 		return err
 	}

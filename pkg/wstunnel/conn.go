@@ -2,7 +2,6 @@ package wstunnel
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 	"sync"
@@ -11,9 +10,6 @@ import (
 
 	"github.com/coder/websocket"
 )
-
-// errSilent ends a connection whose pings were not answered.
-var errSilent = errors.New("no ping was answered")
 
 // conn is one open tunnel.
 type conn struct {

@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -62,11 +61,6 @@ func (c *Client) prepare(ctx context.Context, conn net.Conn) (net.Conn, error) {
 	}
 	return conn, nil
 }
-
-// atProxy marks an error of the proxy's, not of the server's.
-type atProxy struct{ error }
-
-func (e *atProxy) Unwrap() error { return e.error }
 
 func (c *Client) secure(ctx context.Context, conn net.Conn, to *url.URL) (net.Conn, error) {
 	config := c.tls.Clone()
@@ -165,8 +159,3 @@ func (u *upgrader) exchange(s *stream, request *http.Request, began time.Time) (
 
 // defaultPort is left out of the Host header, by which an Ingress chooses its rule.
 var defaultPort = map[string]string{"ws": ":80", "wss": ":443"}
-
-// StatusError is an answer other than the one that opens a tunnel.
-type StatusError struct{ Status int }
-
-func (e *StatusError) Error() string { return fmt.Sprintf("status %d", e.Status) }

@@ -16,17 +16,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Error is why a tunnel failed, in words for the pod's user. It holds no secret.
-type Error struct {
-	words string
-	cause error
-}
-
-func (e *Error) Error() string { return e.words }
-
-// Unwrap returns the cause, whose words may hold the path prefix.
-func (e *Error) Unwrap() error { return e.cause }
-
 // explain puts an error into words. It never uses those of the request, which has the
 // prefix in its URL.
 func (c *Client) explain(err error) error {
