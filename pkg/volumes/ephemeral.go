@@ -1,9 +1,6 @@
 package volumes
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -38,24 +35,4 @@ func (p *plan) planEphemeral(v *volume, src *v1.EphemeralVolumeSource) {
 		p.refuse(v.field, "volumeClaimTemplate needs resources.requests.storage")
 	}
 	v.limit = size.Value()
-}
-
-// EphemeralBytes is what ephemeral volumes take on disk: as with kubelet, they do not count
-// for the limits of ephemeral storage. With an error it is that of those that could be
-// measured.
-func (s *Set) EphemeralBytes(ctx context.Context) (int64, error) {
-	var sum int64
-	var errs []error
-	for _, name := range s.names {
-		v := s.volumes[name]
-		if v.kind != kindEphemeral {
-			continue
-		}
-		used, err := s.usage(ctx, v)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("measure ephemeral volume %q: %w", v.name, err))
-		}
-		sum += used
-	}
-	return sum, errors.Join(errs...)
 }

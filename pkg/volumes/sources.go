@@ -34,18 +34,18 @@ func (s *Set) openHostPath(v *volume) (initapi.Source, error) {
 	if private.holds(prefixes[at]) {
 		return initapi.Source{}, fmt.Errorf("path %s holds this node's own data on pods; use another path: %w", v.path, errdefs.ErrInvalidArgument)
 	}
-	out.Roots = append(out.Roots, root(prefixes[at]))
+	out.Roots = append(out.Roots, rootAt(prefixes[at]))
 	for i, prefix := range prefixes {
 		if i != at && !private.holds(prefix) {
-			out.Roots = append(out.Roots, root(prefix))
+			out.Roots = append(out.Roots, rootAt(prefix))
 		}
 	}
 	return out, nil
 }
 
-// root is a path that the sandbox sees under its own name. On the host it may have
+// rootAt is a path that the sandbox sees under its own name. On the host it may have
 // another one, behind a symbolic link, which links below it may use.
-func root(name string) initapi.Root {
+func rootAt(name string) initapi.Root {
 	name = filepath.Clean(name)
 	out := initapi.Root{Path: name}
 	if target, err := filepath.EvalSymlinks(name); err == nil && target != name {
@@ -125,7 +125,7 @@ func (s *Set) File(name, path string) (initapi.Source, bool) {
 	if !ok || v.kind != kindEmptyDir {
 		return initapi.Source{}, false
 	}
-	return initapi.Source{Roots: []initapi.Root{root(s.root)}, Path: v.folder, NoCreate: true, SubPath: path}, true
+	return initapi.Source{Roots: []initapi.Root{rootAt(s.root)}, Path: v.folder, NoCreate: true, SubPath: path}, true
 }
 
 // open describes a whole volume for the sandbox's init.
@@ -133,9 +133,9 @@ func (s *Set) open(v *volume) (initapi.Source, error) {
 	switch v.kind {
 	case kindClaim:
 		if v.claim != "" {
-			return initapi.Source{Roots: []initapi.Root{root(s.policy.ClaimRoot)}, Path: v.claim, NoCreate: true, Type: string(v1.HostPathDirectory)}, nil
+			return initapi.Source{Roots: []initapi.Root{rootAt(s.policy.ClaimRoot)}, Path: v.claim, NoCreate: true, Type: string(v1.HostPathDirectory)}, nil
 		}
-		return initapi.Source{Roots: []initapi.Root{root(v.path)}, Type: string(v1.HostPathDirectory)}, nil
+		return initapi.Source{Roots: []initapi.Root{rootAt(v.path)}, Type: string(v1.HostPathDirectory)}, nil
 	case kindHostPath:
 		return s.openHostPath(v)
 	case kindImage:
@@ -144,6 +144,6 @@ func (s *Set) open(v *volume) (initapi.Source, error) {
 	case kindNFS:
 		return initapi.Source{Roots: []initapi.Root{{Path: exportPath(v)}}, NoCreate: true}, nil
 	default:
-		return initapi.Source{Roots: []initapi.Root{root(s.root)}, Path: v.folder, NoCreate: true}, nil
+		return initapi.Source{Roots: []initapi.Root{rootAt(s.root)}, Path: v.folder, NoCreate: true}, nil
 	}
 }

@@ -20,11 +20,10 @@ type Usage struct {
 }
 
 // OverLimit lists the emptyDirs on disk, and the ephemeral volumes, that hold more than
-// their limit. As
-// for the kubelet's eviction, what counts is allocated blocks, each inode once,
-// on the volume's own file system. Volumes that cannot be measured are in the
-// error; all that were seen to hold too much are in the list. It reads every folder of the volumes;
-// ctx ends it early.
+// their limit. As for the kubelet's eviction, what counts is allocated blocks, each inode
+// once, on the volume's own file system. Volumes that cannot be measured are in the
+// error; all that were seen to hold too much are in the list. It reads every folder of
+// the volumes; ctx ends it early.
 func (s *Set) OverLimit(ctx context.Context) ([]Usage, error) {
 	var over []Usage
 	var errs []error
@@ -42,6 +41,26 @@ func (s *Set) OverLimit(ctx context.Context) ([]Usage, error) {
 		}
 	}
 	return over, errors.Join(errs...)
+}
+
+// EphemeralBytes is what ephemeral volumes take on disk: as with kubelet, they do not count
+// for the limits of ephemeral storage. With an error it is that of those that could be
+// measured.
+func (s *Set) EphemeralBytes(ctx context.Context) (int64, error) {
+	var sum int64
+	var errs []error
+	for _, name := range s.names {
+		v := s.volumes[name]
+		if v.kind != kindEphemeral {
+			continue
+		}
+		used, err := s.usage(ctx, v)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("measure ephemeral volume %q: %w", v.name, err))
+		}
+		sum += used
+	}
+	return sum, errors.Join(errs...)
 }
 
 // usage is what a volume takes on disk, in bytes.
