@@ -245,7 +245,7 @@ func (d *daemon) makeParts(ctx context.Context, info engine.Info, shares shares,
 	sandboxes.Tunnel = program
 	var library images.Library
 	if sharing.Library {
-		store, err := sandbox.NewStore(sandboxes.Config, filepath.Join(d.settings.DataRootFolder, "images"), d.host)
+		store, err := sandbox.NewImageStore(sandboxes.Config, filepath.Join(d.settings.DataRootFolder, "images"), d.host)
 		if err != nil {
 			return nil, err
 		}

@@ -26,7 +26,7 @@ import (
 func sandboxConfig(ctx context.Context, s config.Config, host hostnet.Engine, info engine.Info, sharing images.Sharing, limits engine.Resources) pool.Config {
 	volume := ""
 	if sharing.Library {
-		volume = sandbox.StoreVolume(s.Instance)
+		volume = sandbox.StoreVolumeName(s.Instance)
 	}
 	each := sandbox.Config{
 		Instance: s.Instance, Dir: filepath.Join(s.DataRootFolder, "sandboxes"), Image: s.SandboxImageName(),

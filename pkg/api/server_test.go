@@ -269,7 +269,7 @@ func TestShutdownEndsWithItsContext(t *testing.T) {
 
 // The parts that hold a pod back where its image, or its sandbox's, is looked for.
 type (
-	noEngine  struct{ sandbox.Host }
+	noEngine  struct{ sandbox.HostEngine }
 	noImages  struct{ pods.Images }
 	noDevices struct{ pods.Accelerators }
 )

@@ -31,7 +31,7 @@ type Pool struct {
 }
 
 // New makes a pool that does nothing until Restore and Run.
-func New(config Config, host sandbox.Host) *Pool {
+func New(config Config, host sandbox.HostEngine) *Pool {
 	if config.Observer == nil {
 		config.Observer = unobserved{}
 	}

@@ -30,7 +30,7 @@ type Times struct {
 
 // timed is the host's engine with a clock.
 type timed struct {
-	sandbox.Host
+	sandbox.HostEngine
 
 	mu      sync.Mutex
 	times   Times
@@ -46,17 +46,17 @@ func (t *timed) measure(into *int64, began time.Time) {
 
 func (t *timed) CreateNetwork(ctx context.Context, spec engine.NetworkSpec) error {
 	defer t.measure(&t.times.Network, time.Now())
-	return t.Host.CreateNetwork(ctx, spec)
+	return t.HostEngine.CreateNetwork(ctx, spec)
 }
 
 func (t *timed) Create(ctx context.Context, spec engine.Spec) (string, error) {
 	defer t.measure(&t.times.Create, time.Now())
-	return t.Host.Create(ctx, spec)
+	return t.HostEngine.Create(ctx, spec)
 }
 
 func (t *timed) Start(ctx context.Context, id string) error {
 	defer t.measure(&t.times.Start, time.Now())
-	return t.Host.Start(ctx, id)
+	return t.HostEngine.Start(ctx, id)
 }
 
 // Copier brings the sandbox image into a sandbox, where its layers are not shared.
@@ -65,8 +65,8 @@ type Copier func(ctx context.Context, into *engine.Client) (imageID string, err 
 // Boot boots a sandbox as docker-sd does, runs a container in it, and removes it
 // again. The configuration's Instance and Dir must be of the check's own. looks are
 // called while it is there.
-func Boot(ctx context.Context, config pool.Config, host sandbox.Host, bring Copier, looks ...func(*sandbox.Sandbox)) (Times, error) {
-	clock := &timed{Host: host}
+func Boot(ctx context.Context, config pool.Config, host sandbox.HostEngine, bring Copier, looks ...func(*sandbox.Sandbox)) (Times, error) {
+	clock := &timed{HostEngine: host}
 	sandboxes := pool.New(config, clock)
 	defer sandboxes.Close()
 	if err := sandboxes.CheckInstance(ctx); err != nil {

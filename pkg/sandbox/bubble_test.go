@@ -15,7 +15,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox/sandboxtest"
 )
 
-var _ sandbox.Host = &sandboxtest.Fake{}
+var _ sandbox.HostEngine = &sandboxtest.Fake{}
 
 // bubble runs a test with a fake clock, a host, and the settings of sandboxes there. The
 // test ends only when all its goroutines have.

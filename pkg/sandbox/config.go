@@ -43,7 +43,7 @@ type Config struct {
 	AppArmor string
 	// Store is the host engine's data root if its image layers are to be shared.
 	Store string
-	// StoreVolume is that of a Store if its image layers are to be shared instead.
+	// StoreVolume is that of an ImageStore if its image layers are to be shared instead.
 	StoreVolume string
 	// Subnets are the parents of the sandboxes' networks; none lets the engine choose.
 	// The range of an address makes no other sandbox, and the default range may be

@@ -1,7 +1,7 @@
 package sandbox
 
-// Host is what all parts of this package need of the host's engine.
-type Host interface {
+// HostEngine is what all parts of this package need of the host's engine.
+type HostEngine interface {
 	MakerHost
 	NetworksHost
 	FinderHost

@@ -33,8 +33,8 @@ func TestStoreOverASocket(t *testing.T) {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	image := host.AddImage(enginetest.Image{Tags: []string{"app:1"}})
 	config := sandbox.Config{Instance: "test", Dir: filepath.Join(dir, "s"), Image: "sandbox:1", Init: "/init", BootTimeout: enginetest.Patience,
-		StoreVolume: sandbox.StoreVolume("test")}
-	store, err := sandbox.NewStore(config, filepath.Join(dir, "i"), client)
+		StoreVolume: sandbox.StoreVolumeName("test")}
+	store, err := sandbox.NewImageStore(config, filepath.Join(dir, "i"), client)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -123,7 +123,7 @@ func (r *Remover) RemoveVolumes(ctx context.Context) error {
 	}
 	var problems []error
 	for _, v := range found {
-		if anonymous.MatchString(v.Name) { // a Store's has a name, and stays
+		if anonymous.MatchString(v.Name) { // an ImageStore's has a name, and stays
 			problems = append(problems, r.removeVolume(ctx, v))
 		}
 	}

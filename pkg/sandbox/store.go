@@ -13,7 +13,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 )
 
-// StoreHost is what a Store needs of the host's engine.
+// StoreHost is what an ImageStore needs of the host's engine.
 type StoreHost interface {
 	// CreateOnce returns the container that has the name already, if there is one.
 	CreateOnce(context.Context, engine.Spec) (string, error)
@@ -22,11 +22,11 @@ type StoreHost interface {
 	Remove(ctx context.Context, id string) error
 }
 
-// Store is an engine of docker-sd's own that no pod runs in, for hosts whose
+// ImageStore is an engine of docker-sd's own that no pod runs in, for hosts whose
 // images have a layout that cannot be shared. Images are loaded into it once; its
 // data is a volume that sandboxes mount read-only. It may lose anything at any
 // time: what is missing is loaded again.
-type Store struct {
+type ImageStore struct {
 	config Config
 	dir    string
 	host   StoreHost
@@ -35,35 +35,35 @@ type Store struct {
 	turn chan struct{}
 }
 
-// NewStore makes a Store that does nothing until it is used. Its socket is in
+// NewImageStore makes an ImageStore that does nothing until it is used. Its socket is in
 // dir; its container is made as that of a sandbox.
-func NewStore(config Config, dir string, host StoreHost) (*Store, error) {
+func NewImageStore(config Config, dir string, host StoreHost) (*ImageStore, error) {
 	inner, err := connectEngine(dir, nil)
 	if err != nil {
 		return nil, err
 	}
-	return &Store{config: config, dir: dir, host: host, engine: inner, turn: make(chan struct{}, 1)}, nil
+	return &ImageStore{config: config, dir: dir, host: host, engine: inner, turn: make(chan struct{}, 1)}, nil
 }
 
 // Close drops connections; the engine goes on running.
-func (s *Store) Close() error { return s.engine.Close() }
+func (s *ImageStore) Close() error { return s.engine.Close() }
 
-// StoreVolume is the name of the volume with the images of a Store.
-func StoreVolume(instance string) string { return instance + "-images" }
+// StoreVolumeName is the name of the volume with the images of an ImageStore.
+func StoreVolumeName(instance string) string { return instance + "-images" }
 
 // storedRepository holds one name for each image, from its id on the host, which
 // is another one than in here: kinds of image store count different bytes. The
 // name is given last, so an image that has one is complete.
 const storedRepository = "docker-sd.invalid/host"
 
-// StoredName is the name in a Store, and in sandboxes, of an image of the host.
+// StoredName is the name in an ImageStore, and in sandboxes, of an image of the host.
 func StoredName(hostID string) string {
 	_, digest, _ := strings.Cut(hostID, ":")
 	return storedRepository + ":" + digest
 }
 
 // Has says whether the image of the host is there.
-func (s *Store) Has(ctx context.Context, hostID string) (bool, error) {
+func (s *ImageStore) Has(ctx context.Context, hostID string) (bool, error) {
 	_, err := s.engine.Image(ctx, StoredName(hostID))
 	if errdefs.IsNotFound(err) {
 		return false, nil
@@ -73,7 +73,7 @@ func (s *Store) Has(ctx context.Context, hostID string) (bool, error) {
 
 // Load has an image of the host copied here unless it is here. Two at a time of
 // one image do no harm.
-func (s *Store) Load(ctx context.Context, hostID string, copyTo func(context.Context, *engine.Client) (string, error)) error {
+func (s *ImageStore) Load(ctx context.Context, hostID string, copyTo func(context.Context, *engine.Client) (string, error)) error {
 	if err := s.open(ctx); err != nil {
 		return err
 	}
@@ -88,7 +88,7 @@ func (s *Store) Load(ctx context.Context, hostID string, copyTo func(context.Con
 }
 
 // List returns the images that are there: their id here by their id on the host.
-func (s *Store) List(ctx context.Context) (map[string]string, error) {
+func (s *ImageStore) List(ctx context.Context) (map[string]string, error) {
 	if err := s.open(ctx); err != nil {
 		return nil, err
 	}
@@ -106,13 +106,13 @@ func (s *Store) List(ctx context.Context) (map[string]string, error) {
 }
 
 // Drop removes an image of the host from here.
-func (s *Store) Drop(ctx context.Context, hostID string) error {
+func (s *ImageStore) Drop(ctx context.Context, hostID string) error {
 	return s.engine.DropImage(ctx, StoredName(hostID))
 }
 
 // open makes the engine's container, or starts it, and returns when the engine
 // answers.
-func (s *Store) open(ctx context.Context) error {
+func (s *ImageStore) open(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.config.BootTimeout)
 	defer cancel()
 	select {
@@ -137,11 +137,11 @@ func (s *Store) open(ctx context.Context) error {
 	return nil
 }
 
-func (s *Store) generation() string { return s.config.Generation(Hardware{}) }
+func (s *ImageStore) generation() string { return s.config.Generation(Hardware{}) }
 
 // find returns the container's id, "" if there is none. One of other settings is
 // removed; its images stay.
-func (s *Store) find(ctx context.Context) (string, error) {
+func (s *ImageStore) find(ctx context.Context) (string, error) {
 	found, err := s.host.List(ctx, engine.LabelInstance+"="+s.config.Instance, engine.LabelStore)
 	if err != nil {
 		return "", err
@@ -157,19 +157,19 @@ func (s *Store) find(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-func (s *Store) make(ctx context.Context) (string, error) {
+func (s *ImageStore) make(ctx context.Context) (string, error) {
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return "", err
 	}
 	labels := map[string]string{engine.LabelInstance: s.config.Instance, engine.LabelStore: "", engine.LabelGeneration: s.generation()}
-	volume := StoreVolume(s.config.Instance)
+	volume := StoreVolumeName(s.config.Instance)
 	spec := s.config.engineSpec(volume, s.dir, initapi.BootCommand(false, false, engineFlags...), labels)
 	spec.Network = "none"
 	spec.Mounts = append(spec.Mounts, engine.Mount{Source: volume, Target: initapi.DataPath, Volume: true, Instance: s.config.Instance})
 	return s.config.create(ctx, s.host.CreateOnce, spec)
 }
 
-func (s *Store) answers(ctx context.Context) error {
+func (s *ImageStore) answers(ctx context.Context) error {
 	tick := time.NewTicker(readyPoll)
 	defer tick.Stop()
 	for {

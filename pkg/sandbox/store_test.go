@@ -14,7 +14,7 @@ import (
 )
 
 // load asks a store for an image that its engine has.
-func load(t *testing.T, s *sandbox.Store) {
+func load(t *testing.T, s *sandbox.ImageStore) {
 	t.Helper()
 	err := s.Load(t.Context(), "sha256:app", func(context.Context, *engine.Client) (string, error) {
 		t.Error("an image that is there is copied")
@@ -28,7 +28,7 @@ func load(t *testing.T, s *sandbox.Store) {
 func TestStore_OneEngine(t *testing.T) {
 	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config sandbox.Config) {
 		dir := filepath.Join(config.Dir, "images")
-		s, err := sandbox.NewStore(config, dir, host)
+		s, err := sandbox.NewImageStore(config, dir, host)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -40,7 +40,7 @@ func TestStore_OneEngine(t *testing.T) {
 		all.Wait()
 		first := host.Only(t)
 		mounts := []engine.Mount{{Source: config.Init, Target: "/docker-sd-init", ReadOnly: true}, {Source: dir, Target: "/run/docker-sd/folder"},
-			{Source: sandbox.StoreVolume(config.Instance), Target: "/var/lib/docker", Volume: true, Instance: config.Instance}}
+			{Source: sandbox.StoreVolumeName(config.Instance), Target: "/var/lib/docker", Volume: true, Instance: config.Instance}}
 		if first.Spec.Network != "none" || !slices.Equal(first.Spec.Mounts, mounts) || first.Labels[engine.LabelSandbox] != "" {
 			t.Errorf("the store's container is %+v", first.Spec)
 		}
@@ -51,7 +51,7 @@ func TestStore_OneEngine(t *testing.T) {
 		}
 		host.Inner.Stop(dir)
 		config.Image = "another:image"
-		next, err := sandbox.NewStore(config, dir, host)
+		next, err := sandbox.NewImageStore(config, dir, host)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -87,7 +87,7 @@ func TestHostLayersAreReadOnly(t *testing.T) {
 
 func TestStore_IsSharedReadOnly(t *testing.T) {
 	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config sandbox.Config) {
-		config.StoreVolume = sandbox.StoreVolume(config.Instance)
+		config.StoreVolume = sandbox.StoreVolumeName(config.Instance)
 		s := open(t, host, config).boot(t, sandbox.Spec{})
 		c := host.Only(t)
 		shared := engine.Mount{Source: config.StoreVolume, Target: "/run/docker-sd/store", Volume: true, ReadOnly: true, Instance: config.Instance}

@@ -32,7 +32,7 @@ func TestVolumesThatTheEngineLeft(t *testing.T) {
 		"it is too deep":             {name: name, err: tooDeep, emptied: true},
 		"it is used":                 {name: name, err: errdefs.ErrConflict, kept: true},
 		"the engine is away":         {name: name, err: errdefs.ErrUnavailable, kept: true},
-		"a Store's":                  {name: sandbox.StoreVolume("test"), kept: true},
+		"an image store's":           {name: sandbox.StoreVolumeName("test"), kept: true},
 		"elsewhere than it should":   {name: name, err: tooDeep, kept: true, path: func(dir string) string { return dir }},
 		"strays are only to be told": {name: name, dry: true, kept: true},
 	} {
