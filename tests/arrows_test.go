@@ -52,7 +52,7 @@ var arrows = map[string][]string{
 	"records":            {"clusternet", "durable", "fault", "lifecycle", "podspec", "sandbox", "volumes"},
 	"retry":              {},
 	"sandbox":            {"engine", "fault", "initapi", "retry"},
-	"sandboxinit":        {"fusemount", "initapi", "tree"},
+	"sandboxinit":        {"fusemount", "initapi", "sandboxinit/cgroups", "sandboxinit/mounts", "tree"},
 	"site":               {},
 	"tracing":            {},
 	"tree":               {},
@@ -63,11 +63,16 @@ var arrows = map[string][]string{
 	"writeback":          {"retry"},
 	"wstunnel":           {"retry"},
 
+	// Parts of the init.
+	"sandboxinit/cgroups": {"initapi"},
+	"sandboxinit/mounts":  {"initapi"},
+
 	// For tests only.
 	"clusternet/clusternettest": {},
 	"engine/enginetest":         {},
 	"gpu/gputest":               {"gpu", "gpu/monitor"},
 	"initapi/initapitest":       {"initapi"},
+	"inittest":                  {},
 	"sandbox/sandboxtest":       {"engine", "engine/enginetest", "initapi", "initapi/initapitest"},
 }
 

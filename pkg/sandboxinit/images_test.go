@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/inittest"
 )
 
 // hostStore lays out an engine's store with two layers, of which the second lies over
@@ -16,22 +18,22 @@ func hostStore(t *testing.T) string {
 	t.Helper()
 	store := t.TempDir()
 	image := filepath.Join(store, "image", "overlay2")
-	put(t, filepath.Join(image, "repositories.json"), `{"Repositories":{}}`)
-	put(t, filepath.Join(image, "imagedb", "content", "sha256", "image"), "{}")
+	inittest.Put(t, filepath.Join(image, "repositories.json"), `{"Repositories":{}}`)
+	inittest.Put(t, filepath.Join(image, "imagedb", "content", "sha256", "image"), "{}")
 	layer := func(chain, id, link, lower string) {
 		db := filepath.Join(image, "layerdb", "sha256", chain)
-		put(t, filepath.Join(db, "size"), "7")
+		inittest.Put(t, filepath.Join(db, "size"), "7")
 		if id == "" {
 			return
 		}
-		put(t, filepath.Join(db, "cache-id"), id)
+		inittest.Put(t, filepath.Join(db, "cache-id"), id)
 		if link == "" {
 			return
 		}
-		put(t, filepath.Join(store, "overlay2", id, "link"), link)
-		put(t, filepath.Join(store, "overlay2", id, "diff", "file"), id)
+		inittest.Put(t, filepath.Join(store, "overlay2", id, "link"), link)
+		inittest.Put(t, filepath.Join(store, "overlay2", id, "diff", "file"), id)
 		if lower != "" {
-			put(t, filepath.Join(store, "overlay2", id, "lower"), lower)
+			inittest.Put(t, filepath.Join(store, "overlay2", id, "lower"), lower)
 		}
 	}
 	layer("chain1", "base", "LINKBASE", "")
@@ -82,13 +84,13 @@ func TestShareImages(t *testing.T) {
 		}
 	}
 	// Neither the layer of an image that was removed meanwhile nor an odd name.
-	if layers := entries(t, filepath.Join(i.data, "overlay2")); !slices.Equal(layers, []string{"base", "l", "top"}) {
+	if layers := inittest.Entries(t, filepath.Join(i.data, "overlay2")); !slices.Equal(layers, []string{"base", "l", "top"}) {
 		t.Errorf("the layers are %q", layers)
 	}
-	if links := entries(t, filepath.Join(i.data, "overlay2/l")); !slices.Equal(links, []string{"LINKBASE", "LINKTOP"}) {
+	if links := inittest.Entries(t, filepath.Join(i.data, "overlay2/l")); !slices.Equal(links, []string{"LINKBASE", "LINKTOP"}) {
 		t.Errorf("the short names are %q", links)
 	}
-	if top := entries(t, filepath.Dir(i.data)); !slices.Equal(top, []string{"data"}) {
+	if top := inittest.Entries(t, filepath.Dir(i.data)); !slices.Equal(top, []string{"data"}) {
 		t.Errorf("beside the data root: %q", top)
 	}
 }
@@ -107,7 +109,7 @@ func TestShareImagesWithoutLayers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			i := images{store: t.TempDir(), data: filepath.Join(t.TempDir(), "data")}
 			for _, file := range c.files {
-				put(t, filepath.Join(i.store, "image/overlay2", file), "{}")
+				inittest.Put(t, filepath.Join(i.store, "image/overlay2", file), "{}")
 			}
 			if err := i.share(); err != nil {
 				t.Fatal(err)
@@ -118,7 +120,7 @@ func TestShareImagesWithoutLayers(t *testing.T) {
 				}
 				return
 			}
-			if got := entries(t, filepath.Join(i.data, "overlay2")); !slices.Equal(got, c.want) {
+			if got := inittest.Entries(t, filepath.Join(i.data, "overlay2")); !slices.Equal(got, c.want) {
 				t.Errorf("layers %q, want only the folder for short links", got)
 			}
 		})
@@ -140,11 +142,11 @@ func TestShareImagesOnce(t *testing.T) {
 	if !i.shared() {
 		t.Error("not shared after it was")
 	}
-	put(t, filepath.Join(i.data, "volumes/own"), "of the sandbox")
+	inittest.Put(t, filepath.Join(i.data, "volumes/own"), "of the sandbox")
 	if err := i.forget(); err != nil {
 		t.Fatal(err)
 	}
-	if got := entries(t, i.data); i.shared() || !slices.Equal(got, []string{"volumes"}) {
+	if got := inittest.Entries(t, i.data); i.shared() || !slices.Equal(got, []string{"volumes"}) {
 		t.Errorf("after forget() there are %q", got)
 	}
 	if _, err := os.Stat(filepath.Join(i.store, "overlay2/top/diff/file")); err != nil {
@@ -169,12 +171,12 @@ func TestRefresh(t *testing.T) {
 				t.Fatal(err)
 			}
 			for file, text := range map[string]string{"image/overlay2/layerdb/sha256/chain7/cache-id": "later", "overlay2/later/link": "LATER"} {
-				put(t, filepath.Join(i.store, file), text)
+				inittest.Put(t, filepath.Join(i.store, file), text)
 			}
 			if err := refresh(options{store: c.store}, i, c.current); err != nil {
 				t.Fatal(err)
 			}
-			if got := entries(t, filepath.Join(i.data, "overlay2")); !slices.Equal(got, c.want) {
+			if got := inittest.Entries(t, filepath.Join(i.data, "overlay2")); !slices.Equal(got, c.want) {
 				t.Errorf("layers %q, want %q", got, c.want)
 			}
 		})
@@ -184,9 +186,9 @@ func TestRefresh(t *testing.T) {
 // TestCopyTree: links and sockets are left out, and so is what is not there.
 func TestCopyTree(t *testing.T) {
 	from, to := t.TempDir(), filepath.Join(t.TempDir(), "to")
-	put(t, filepath.Join(from, "a/b"), "b")
-	put(t, filepath.Join(to, "a/b"), "longer than before")
-	link(t, "a", filepath.Join(from, "l"))
+	inittest.Put(t, filepath.Join(from, "a/b"), "b")
+	inittest.Put(t, filepath.Join(to, "a/b"), "longer than before")
+	inittest.Link(t, "a", filepath.Join(from, "l"))
 	for _, err := range []error{copyTree(from, to), copyTree(filepath.Join(from, "none"), filepath.Join(to, "none")),
 		copyFile(filepath.Join(from, "none"), filepath.Join(to, "file"))} {
 		if err != nil {
@@ -196,7 +198,7 @@ func TestCopyTree(t *testing.T) {
 	if text, err := os.ReadFile(filepath.Join(to, "a/b")); string(text) != "b" {
 		t.Errorf("a/b = %q, %v", text, err)
 	}
-	if got := entries(t, to); !slices.Equal(got, []string{"a", "none"}) {
+	if got := inittest.Entries(t, to); !slices.Equal(got, []string{"a", "none"}) {
 		t.Errorf("copied %q", got)
 	}
 	if err := copyTree(filepath.Join(from, "a/b"), filepath.Join(to, "x")); err == nil {

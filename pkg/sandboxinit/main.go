@@ -20,6 +20,8 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fusemount"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandboxinit/cgroups"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandboxinit/mounts"
 )
 
 // Main runs the program by its name and arguments, and returns its exit code.
@@ -78,7 +80,7 @@ func parse(args []string) (options, error) {
 // entered by one thread only; what that thread executes is the whole process again.
 func boot(args []string) error {
 	runtime.LockOSThread()
-	if err := enterChildGroup(); err != nil {
+	if err := cgroups.EnterChild(); err != nil {
 		// Without control groups of its own the engine starts all the same where the
 		// host's engine was told to keep them from it.
 		fmt.Fprintln(os.Stderr, "docker-sd-init: control groups:", err)
@@ -130,7 +132,7 @@ func up(o options) error {
 			return err
 		}
 	}
-	if err := errors.Join(remountGroups(), shareMounts(), cleanUp()); err != nil {
+	if err := errors.Join(cgroups.Remount(), shareMounts(), cleanUp()); err != nil {
 		return err
 	}
 	if err := setSysctls(map[string]string{"net.ipv6.conf.lo.disable_ipv6": "0"}); err != nil {
@@ -142,7 +144,7 @@ func up(o options) error {
 		return err
 	}
 	all := newChildren()
-	s := &server{standby: o.standby, started: make(chan bool, 1), exports: exports{mount: unix.Mount}, fuse: newFuse(all),
+	s := &server{standby: o.standby, started: make(chan bool, 1), exports: mounts.NewExports(), fuse: newFuse(all),
 		tunnels: tunnels{children: all, program: initapi.TunnelPath}}
 	go s.serve(sockets.init) // for as long as the sandbox lives
 	found := newImages()

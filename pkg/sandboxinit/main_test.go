@@ -1,7 +1,6 @@
 package sandboxinit
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -10,14 +9,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/inittest"
 )
 
 const (
-	// isolatedTest names the test that this process runs by itself.
-	isolatedTest = "SANDBOXINIT_ISOLATED"
 	// runProgram has the test's binary be the init.
 	runProgram = "SANDBOXINIT_PROGRAM"
 )
@@ -30,43 +28,6 @@ func TestMain(m *testing.M) {
 		os.Exit(Main(os.Args))
 	}
 	m.Run()
-}
-
-// isolated runs a test again in a process and a mount namespace of its own, where /run
-// is empty and nothing that is mounted reaches the host. It is true in that process.
-func isolated(t *testing.T, flags uintptr) bool {
-	t.Helper()
-	if os.Getenv(isolatedTest) == t.Name() {
-		for _, err := range []error{unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""), unix.Mount("tmpfs", "/run", "tmpfs", 0, "mode=755")} {
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-		return true
-	}
-	command := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=2m")
-	command.Env = append(os.Environ(), isolatedTest+"="+t.Name())
-	command.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | flags, Pdeathsig: unix.SIGKILL}
-	if os.Geteuid() != 0 {
-		command.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
-		command.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-		command.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
-	}
-	out, err := command.CombinedOutput()
-	if err != nil || !bytes.Contains(out, []byte("--- PASS: "+t.Name()+" ")) {
-		t.Errorf("in namespaces of its own: %v\n%s", err, out)
-	}
-	return false
-}
-
-// poll waits for a condition.
-func poll(t testing.TB, what string, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !done(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: it did not happen", what)
-		}
-	}
 }
 
 // program is the init as a process.
@@ -120,13 +81,13 @@ func TestBecomeEngine(t *testing.T) {
 
 // TestPause: it reaps what ends, and ends with SIGTERM or SIGINT.
 func TestPause(t *testing.T) {
-	if isolated(t, 0) {
+	if inittest.Isolated(t, 0) {
 		pauseUntil(t, unix.SIGTERM)
 	}
 }
 
 func TestPauseInterrupted(t *testing.T) {
-	if isolated(t, 0) {
+	if inittest.Isolated(t, 0) {
 		pauseUntil(t, unix.SIGINT)
 	}
 }
@@ -143,13 +104,13 @@ func pauseUntil(t *testing.T, end syscall.Signal) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		poll(t, "an orphan is reaped", func() bool {
+		inittest.Poll(t, "an orphan is reaped", func() bool {
 			// Again: it may have ended before pause had asked for the signal.
 			_ = unix.Kill(os.Getpid(), unix.SIGCHLD)
 			return errors.Is(unix.Kill(pid, 0), unix.ESRCH)
 		})
 	}
-	poll(t, "pause ends", func() bool {
+	inittest.Poll(t, "pause ends", func() bool {
 		_ = unix.Kill(os.Getpid(), end)
 		select {
 		case err := <-ended:

@@ -1,7 +1,6 @@
 package sandboxinit
 
 import (
-	"encoding/json"
 	"errors"
 	"net"
 	"os"
@@ -16,192 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/inittest"
 )
-
-// mountMemory mounts a file system in memory at a folder, which it makes.
-func mountMemory(t *testing.T, path string) string {
-	t.Helper()
-	if err := unix.Mount("tmpfs", folder(t, path), "tmpfs", 0, ""); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-// mountedAt lists what is mounted at a path or below it.
-func mountedAt(t *testing.T, path string) []string {
-	t.Helper()
-	points, err := mountPoints()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := []string{}
-	for _, m := range points {
-		if _, in := below(path, m.path); in {
-			out = append(out, m.path)
-		}
-	}
-	return out
-}
-
-func TestMountTmpfs(t *testing.T) {
-	if !isolated(t, 0) {
-		return
-	}
-	gid := int64(os.Getgid())
-	path := folder(t, "/run/pod/empty Dirs/m")
-	volume := initapi.Tmpfs{Path: path, SizeBytes: 1 << 20, Mode: 0o2771, GID: &gid}
-	for range 2 {
-		if err := mountTmpfs(volume); err != nil {
-			t.Fatal(err)
-		}
-		put(t, path+"/file", "of the pod") // mounted again it would be gone
-	}
-	var stat unix.Stat_t
-	var size unix.Statfs_t
-	if err := errors.Join(unix.Stat(path, &stat), unix.Statfs(path, &size)); err != nil {
-		t.Fatal(err)
-	}
-	if stat.Mode != isDir|0o2771 || int64(stat.Gid) != gid || size.Blocks*uint64(size.Bsize) != 1<<20 {
-		t.Errorf("mode %o, group %d, %d bytes", stat.Mode, stat.Gid, size.Blocks*uint64(size.Bsize))
-	}
-	if got := mountedAt(t, path); len(got) != 1 {
-		t.Errorf("mounted %q", got)
-	}
-	if err := mountTmpfs(initapi.Tmpfs{Path: "/run/none", Mode: 0o777}); !errors.Is(err, unix.ENOENT) || !strings.Contains(err.Error(), "/run/none") {
-		t.Errorf("mountTmpfs() where no folder is = %v", err)
-	}
-}
-
-func TestResizeShm(t *testing.T) {
-	if !isolated(t, 0) {
-		return
-	}
-	mountMemory(t, "/dev/shm") // not the host's
-	if err := resizeShm(3 << 20); err != nil {
-		t.Fatal(err)
-	}
-	var size unix.Statfs_t
-	if err := unix.Statfs("/dev/shm", &size); err != nil || size.Blocks*uint64(size.Bsize) != 3<<20 {
-		t.Errorf("/dev/shm has %d bytes, %v", size.Blocks*uint64(size.Bsize), err)
-	}
-}
-
-// TestPin: a place shows what was opened, whatever is at its name later.
-func TestPin(t *testing.T) {
-	if !isolated(t, 0) {
-		return
-	}
-	volume := mountMemory(t, "/run/volume")
-	put(t, volume+"/d/f", "first")
-	put(t, volume+"/file", "a file")
-	put(t, "/run/outside/f", "outside")
-	s := &server{}
-	request := func(path, sub string) initapi.Answer {
-		t.Helper()
-		text, err := json.Marshal(initapi.Request{Op: initapi.OpPin, Place: "c/0", Source: &initapi.Source{Roots: rootsOf(volume), Path: path, SubPath: sub}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return ask(t, s, string(text))
-	}
-	wantText := func(path, want string) {
-		t.Helper()
-		if text, err := os.ReadFile(path); string(text) != want {
-			t.Errorf("%s holds %q, %v, want %q", path, text, err, want)
-		}
-	}
-	const place = pinsPath + "/c/0"
-	before := descriptors(t)
-	if got := request("d", ""); got.Error != nil || got.Path != place {
-		t.Fatalf("pin: %+v", got)
-	}
-	if err := errors.Join(os.Rename(volume+"/d", volume+"/moved"), os.Symlink("/run/outside", volume+"/d")); err != nil {
-		t.Fatal(err)
-	}
-	wantText(volume+"/d/f", "outside") // by name the attack works
-	wantText(place+"/f", "first")
-	wantError(t, request("d", ""), initapi.KindOutside, "leads outside")
-	wantText(place+"/f", "first")
-	// The same place again: a file, a folder, and a folder.
-	for _, c := range []struct{ path, sub, below, want string }{
-		{"file", "", "", "a file"}, {"moved", "", "/f", "first"}, {".", "moved/f", "", "first"}, {".", "moved", "/f", "first"},
-	} {
-		if got := request(c.path, c.sub); got.Error != nil || got.Path != place {
-			t.Fatalf("pin %s %s: %v", c.path, c.sub, got.Error)
-		}
-		wantText(place+c.below, c.want)
-		if got := mountedAt(t, place); len(got) != 1 {
-			t.Errorf("mounted %q", got)
-		}
-	}
-	// Several that lie over each other are let go of at once.
-	if err := unix.Mount("tmpfs", place, "tmpfs", 0, ""); err != nil {
-		t.Fatal(err)
-	}
-	if err := release(place); err != nil || len(mountedAt(t, place)) > 0 {
-		t.Errorf("release() = %v, and %q are mounted", err, mountedAt(t, place))
-	}
-	if err := errors.Join(release(place), release(pinsPath+"/none/0")); err != nil {
-		t.Errorf("release() of what is not mounted = %v", err)
-	}
-	if now := descriptors(t); now != before {
-		t.Errorf("%d descriptors are left open", now-before)
-	}
-}
-
-// TestPinTree: what is mounted below a source is seen with it.
-func TestPinTree(t *testing.T) {
-	if !isolated(t, 0) {
-		return
-	}
-	volume := mountMemory(t, "/run/volume")
-	put(t, mountMemory(t, volume+"/below")+"/f", "")
-	path, err := pin("c/1", initapi.Source{Roots: rootsOf(volume)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(path + "/below/f"); err != nil {
-		t.Error(err)
-	}
-}
-
-func TestMountedRoots(t *testing.T) {
-	if !isolated(t, 0) {
-		return
-	}
-	mountMemory(t, "/run/mounted")
-	// A folder of the sandbox's image, as it were.
-	image := "/etc"
-	if slices.Contains(mountedAt(t, "/etc"), "/etc") {
-		image = "/usr"
-	}
-	for _, c := range []struct {
-		roots, want []string
-	}{
-		{[]string{"/run/mounted"}, []string{"/run/mounted"}},
-		{[]string{"/run/mounted/below/it", image, "/run/mounted"}, []string{"/run/mounted/below/it", "/run/mounted"}},
-		{[]string{"/run/mounted", "/run/mounted2", "/"}, []string{"/run/mounted", "/run/mounted2"}}, // /run is mounted too
-		{[]string{image, "/run/mounted"}, nil},
-		{[]string{"/"}, nil},
-	} {
-		got, err := mountedRoots(rootsOf(c.roots...))
-		var names []string
-		for _, root := range got {
-			names = append(names, root.Path)
-		}
-		if !slices.Equal(names, c.want) || (err == nil) != (c.want != nil) {
-			t.Errorf("mountedRoots(%q) = %q, %v, want %q", c.roots, names, err, c.want)
-		}
-	}
-	err := check(initapi.Source{Roots: rootsOf(image)})
-	var known *initapi.Error
-	if !errors.As(err, &known) || known.Kind != initapi.KindMissing {
-		t.Errorf("check() of a folder of the image = %v", err)
-	}
-	if err := check(initapi.Source{Roots: rootsOf("/run/mounted"), Path: "new"}); err != nil {
-		t.Error(err)
-	}
-}
 
 // wantSharedBeside: below a path no mount is shared, and beside it all are.
 func wantSharedBeside(t *testing.T, store string) {
@@ -212,7 +27,7 @@ func wantSharedBeside(t *testing.T, store string) {
 	}
 	for line := range strings.Lines(string(table)) {
 		path := strings.Fields(line)[4]
-		_, private := below(store, path)
+		private := path == store || strings.HasPrefix(path, store+"/")
 		if shared := strings.Contains(line, " shared:"); shared == private && strings.HasPrefix(path, "/run") {
 			t.Errorf("%s is shared: %t", path, shared)
 		}
@@ -222,22 +37,22 @@ func wantSharedBeside(t *testing.T, store string) {
 // TestPrivateStore: the roots of the host's containers that lie below its store are
 // unmounted, and those that come and go meanwhile do no harm.
 func TestPrivateStore(t *testing.T) {
-	if !isolated(t, 0) {
+	if !inittest.Isolated(t, 0) {
 		return
 	}
 	for _, part := range []string{"", "/image", "/overlay2"} {
-		mountMemory(t, initapi.StorePath+part)
+		inittest.MountMemory(t, initapi.StorePath+part)
 	}
-	mountMemory(t, initapi.StorePath+"/overlay2/a b/merged")
-	mountMemory(t, initapi.StorePath+"/overlay2/a b/merged/proc")
-	mountMemory(t, "/run/docker-sd/store2")
+	inittest.MountMemory(t, initapi.StorePath+"/overlay2/a b/merged")
+	inittest.MountMemory(t, initapi.StorePath+"/overlay2/a b/merged/proc")
+	inittest.MountMemory(t, "/run/docker-sd/store2")
 	if err := shareMounts(); err != nil {
 		t.Fatal(err)
 	}
 	wantStore := func() {
 		t.Helper()
 		want := []string{initapi.StorePath, initapi.StorePath + "/image", initapi.StorePath + "/overlay2"}
-		if got := mountedAt(t, initapi.StorePath); !slices.Equal(got, want) {
+		if got := inittest.MountedAt(t, initapi.StorePath); !slices.Equal(got, want) {
 			t.Errorf("mounted are %q, want %q", got, want)
 		}
 	}
@@ -245,13 +60,13 @@ func TestPrivateStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantStore()
-	if got := mountedAt(t, "/run/docker-sd/store2"); len(got) != 1 {
+	if got := inittest.MountedAt(t, "/run/docker-sd/store2"); len(got) != 1 {
 		t.Error("what lies beside the store was unmounted")
 	}
 	wantSharedBeside(t, initapi.StorePath)
 	var over atomic.Bool
 	var running sync.WaitGroup
-	merged := folder(t, initapi.StorePath+"/overlay2/b/merged")
+	merged := inittest.Folder(t, initapi.StorePath+"/overlay2/b/merged")
 	var gone atomic.Int64
 	running.Go(func() {
 		for !over.Load() {
@@ -270,7 +85,7 @@ func TestPrivateStore(t *testing.T) {
 			break
 		}
 	}
-	poll(t, "a mount goes by itself", func() bool { return gone.Load() > 0 })
+	inittest.Poll(t, "a mount goes by itself", func() bool { return gone.Load() > 0 })
 	over.Store(true)
 	running.Wait()
 	if err := privateStore(); err != nil {
@@ -281,10 +96,10 @@ func TestPrivateStore(t *testing.T) {
 
 // TestPrivateStoreThatStays: what cannot be unmounted must cost the boot.
 func TestPrivateStoreThatStays(t *testing.T) {
-	if !isolated(t, 0) {
+	if !inittest.Isolated(t, 0) {
 		return
 	}
-	merged := mountMemory(t, initapi.StorePath+"/overlay2/a/merged")
+	merged := inittest.MountMemory(t, initapi.StorePath+"/overlay2/a/merged")
 	runtime.LockOSThread() // and it is not handed back: its rights are gone
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var none [2]unix.CapUserData
@@ -299,12 +114,12 @@ func TestPrivateStoreThatStays(t *testing.T) {
 // TestSockets: they are reached through the sandbox's folder on the host, and not from
 // within.
 func TestSockets(t *testing.T) {
-	if !isolated(t, 0) {
+	if !inittest.Isolated(t, 0) {
 		return
 	}
-	host := folder(t, "/run/host")
-	put(t, host+"/docker.sock", "of the last run")
-	folder(t, initapi.FolderPath)
+	host := inittest.Folder(t, "/run/host")
+	inittest.Put(t, host+"/docker.sock", "of the last run")
+	inittest.Folder(t, initapi.FolderPath)
 	if err := unix.Mount(host, initapi.FolderPath, "", unix.MS_BIND, ""); err != nil {
 		t.Fatal(err)
 	}
@@ -317,7 +132,7 @@ func TestSockets(t *testing.T) {
 	if state, err := initapi.NewClient(host).Status(t.Context()); err != nil || !state.Standby {
 		t.Errorf("Status() = %+v, %v", state, err)
 	}
-	if got := entries(t, initapi.FolderPath); len(got) > 0 {
+	if got := inittest.Entries(t, initapi.FolderPath); len(got) > 0 {
 		t.Errorf("inside there are %q", got)
 	}
 	old := unix.NsecToTimespec(1e18)
@@ -370,7 +185,7 @@ func info(t *testing.T, path string) os.FileInfo {
 }
 
 func TestSetSysctls(t *testing.T) {
-	if !isolated(t, unix.CLONE_NEWNET|unix.CLONE_NEWPID|unix.CLONE_NEWIPC) {
+	if !inittest.Isolated(t, unix.CLONE_NEWNET|unix.CLONE_NEWPID|unix.CLONE_NEWIPC) {
 		return
 	}
 	if err := setSysctls(map[string]string{"net.ipv4.ip_default_ttl": "77", "net/ipv4/conf/lo/rp_filter": "1", "kernel.shmmni": "99"}); err != nil {
@@ -392,7 +207,7 @@ func TestSetSysctls(t *testing.T) {
 			t.Errorf("sysctl %q: %v, want one of kind %s that names it", name, err, kind)
 		}
 	}
-	if got := mountedAt(t, procPath); len(got) > 0 {
+	if got := inittest.MountedAt(t, procPath); len(got) > 0 {
 		t.Errorf("%q are left mounted", got)
 	}
 }

@@ -12,11 +12,13 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/inittest"
 )
 
 // TestChildren: each end is told to whoever waits for it, and orphans are reaped.
 func TestChildren(t *testing.T) {
-	if !isolated(t, 0) {
+	if !inittest.Isolated(t, 0) {
 		return
 	}
 	// As the first process of a sandbox is for all in it.
@@ -43,7 +45,7 @@ func TestChildren(t *testing.T) {
 	}
 	<-ended
 	var orphan int
-	poll(t, "an orphan begins", func() bool {
+	inittest.Poll(t, "an orphan begins", func() bool {
 		text, err := os.ReadFile(dir + "/orphan")
 		orphan, _ = strconv.Atoi(strings.TrimSpace(string(text)))
 		return err == nil
@@ -51,7 +53,7 @@ func TestChildren(t *testing.T) {
 	if err := os.WriteFile(dir+"/go", []byte("go\n"), 0); err != nil {
 		t.Fatal(err)
 	}
-	poll(t, "an orphan is reaped", func() bool { return errors.Is(unix.Kill(orphan, 0), unix.ESRCH) })
+	inittest.Poll(t, "an orphan is reaped", func() bool { return errors.Is(unix.Kill(orphan, 0), unix.ESRCH) })
 	if _, _, err := c.start([]string{"no-such-program"}); err == nil || !strings.Contains(err.Error(), "the sandbox image has no no-such-program") {
 		t.Errorf("start() = %v", err)
 	}
@@ -74,7 +76,7 @@ func TestChildren(t *testing.T) {
 
 // TestKeep: what ends is started again, until it is to end.
 func TestKeep(t *testing.T) {
-	if !isolated(t, 0) {
+	if !inittest.Isolated(t, 0) {
 		return
 	}
 	c := newChildren()
@@ -87,8 +89,8 @@ func TestKeep(t *testing.T) {
 	if first == last {
 		t.Errorf("process %d began twice", first)
 	}
-	put(t, "/run/stay", "")
-	poll(t, "one stays", func() bool {
+	inittest.Put(t, "/run/stay", "")
+	inittest.Poll(t, "one stays", func() bool {
 		select {
 		case last = <-began:
 		default:
@@ -144,10 +146,10 @@ func TestKillSession(t *testing.T) {
 		leader *exec.Cmd
 		size   int
 	}{{killed, 5}, {other, 3}} {
-		poll(t, "a session begins", func() bool { return members(t, c.leader.Process.Pid) >= c.size })
+		inittest.Poll(t, "a session begins", func() bool { return members(t, c.leader.Process.Pid) >= c.size })
 	}
 	var leader int
-	poll(t, "a session of its own begins", func() bool {
+	inittest.Poll(t, "a session of its own begins", func() bool {
 		text, _ := os.ReadFile(away)
 		leader, _ = strconv.Atoi(strings.TrimSpace(string(text)))
 		return leader > 0 && members(t, leader) == 3
@@ -155,8 +157,8 @@ func TestKillSession(t *testing.T) {
 	if err := killSession(killed.Process.Pid); err != nil {
 		t.Fatal(err)
 	}
-	poll(t, "a session that was started from it has ended", func() bool { return members(t, leader) == 0 })
-	poll(t, "the session has ended", func() bool { return members(t, killed.Process.Pid) == 0 })
+	inittest.Poll(t, "a session that was started from it has ended", func() bool { return members(t, leader) == 0 })
+	inittest.Poll(t, "the session has ended", func() bool { return members(t, killed.Process.Pid) == 0 })
 	if n := members(t, other.Process.Pid); n != 3 {
 		t.Errorf("%d processes of another session are left, want 3", n)
 	}
@@ -170,9 +172,9 @@ func TestKillSession(t *testing.T) {
 
 func TestLookPath(t *testing.T) {
 	dir := t.TempDir()
-	put(t, filepath.Join(dir, "plain"), "")
-	put(t, filepath.Join(dir, "b/tool"), "")
-	folder(t, dir, "a/tool") // a folder of the name is no program
+	inittest.Put(t, filepath.Join(dir, "plain"), "")
+	inittest.Put(t, filepath.Join(dir, "b/tool"), "")
+	inittest.Folder(t, dir, "a/tool") // a folder of the name is no program
 	if err := os.Chmod(filepath.Join(dir, "b/tool"), 0o755); err != nil {
 		t.Fatal(err)
 	}

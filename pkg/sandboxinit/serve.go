@@ -10,9 +10,9 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandboxinit/cgroups"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandboxinit/mounts"
 )
 
 // requestLimit bounds what one call may send, and askTime how long it may take to.
@@ -33,7 +33,7 @@ type server struct {
 	// pinning is held while a place is mounted: a place may be asked for again while
 	// the first request for it is still under way.
 	pinning sync.Mutex
-	exports exports
+	exports *mounts.Exports
 	fuse    fuse
 }
 
@@ -95,25 +95,25 @@ func (s *server) do(r initapi.Request, answer *initapi.Answer) error {
 		s.start(r.Current)
 		return nil
 	case r.Op == initapi.OpCheck && r.Source != nil:
-		return check(*r.Source)
+		return mounts.Check(*r.Source)
 	case r.Op == initapi.OpPin && r.Source != nil:
 		s.pinning.Lock()
 		defer s.pinning.Unlock()
 		var err error
-		answer.Path, err = pin(r.Place, *r.Source)
+		answer.Path, err = mounts.Pin(r.Place, *r.Source)
 		return err
 	case r.Op == initapi.OpImage && r.Image != nil:
 		s.pinning.Lock()
 		defer s.pinning.Unlock()
-		return mountImage(*r.Image)
+		return mounts.MountImage(*r.Image)
 	case r.Op == initapi.OpNFS && r.NFS != nil:
-		return s.exports.add(*r.NFS)
+		return s.exports.Add(*r.NFS)
 	case r.Op == initapi.OpTmpfs && r.Tmpfs != nil:
 		s.pinning.Lock()
 		defer s.pinning.Unlock()
-		return mountTmpfs(*r.Tmpfs)
+		return mounts.MountTmpfs(*r.Tmpfs)
 	case r.Op == initapi.OpShm && r.Shm > 0:
-		return resizeShm(r.Shm)
+		return mounts.ResizeShm(r.Shm)
 	case r.Op == initapi.OpSysctl:
 		return setSysctls(r.Sysctl)
 	case r.Op == initapi.OpFuse && path.IsAbs(r.Fuse):
@@ -121,7 +121,7 @@ func (s *server) do(r initapi.Request, answer *initapi.Answer) error {
 		answer.Fuse, err = s.fuse.offer(r.Fuse)
 		return err
 	case r.Op == initapi.OpGroupOOM:
-		return groupOOM(cgroupRoot, r.Container)
+		return cgroups.GroupOOM(r.Container)
 	case r.Op == initapi.OpEndFuse:
 		return s.fuse.end()
 	case r.Op == initapi.OpMeasure:
@@ -138,10 +138,10 @@ func (s *server) do(r initapi.Request, answer *initapi.Answer) error {
 		return killSession(r.PID)
 	case r.Op == initapi.OpRead && r.Source != nil:
 		var err error
-		answer.Data, err = read(*r.Source, r.Limit)
+		answer.Data, err = mounts.Read(*r.Source, r.Limit)
 		return err
 	case r.Op == initapi.OpGroup && r.Group != nil:
-		return makeGroup(*r.Group)
+		return cgroups.MakePodGroup(*r.Group)
 	}
 	return &initapi.Error{Kind: initapi.KindUnknown, Message: fmt.Sprintf("this sandbox knows no operation %q with these fields", r.Op)}
 }
@@ -166,34 +166,4 @@ func (s *server) engineStarted(at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.engine = at
-}
-
-func mountTmpfs(t initapi.Tmpfs) error {
-	points, err := mountPoints()
-	if err != nil {
-		return err
-	}
-	for _, m := range points {
-		if m.path == t.Path && m.kind == "tmpfs" {
-			return nil
-		}
-	}
-	options := fmt.Sprintf("mode=%o", t.Mode)
-	if t.SizeBytes > 0 {
-		options += fmt.Sprintf(",size=%d", t.SizeBytes)
-	}
-	if t.GID != nil {
-		options += fmt.Sprintf(",gid=%d", *t.GID)
-	}
-	if err := unix.Mount("tmpfs", t.Path, "tmpfs", 0, options); err != nil {
-		return fmt.Errorf("mount a volume in memory at %s: %w", t.Path, err)
-	}
-	return nil
-}
-
-func resizeShm(bytes int64) error {
-	if err := unix.Mount("shm", "/dev/shm", "tmpfs", unix.MS_REMOUNT|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, fmt.Sprintf("size=%d", bytes)); err != nil {
-		return fmt.Errorf("give /dev/shm a size of %d bytes: %w", bytes, err)
-	}
-	return nil
 }

@@ -112,14 +112,3 @@ func TestServerStart(t *testing.T) {
 	s.engineStarted(at)
 	wantState(initapi.State{EngineStarted: at})
 }
-
-func TestPlacePath(t *testing.T) {
-	for place, want := range map[string]string{
-		"c/0": "/run/docker-sd/pins/c/0", "my-app.x/17": "/run/docker-sd/pins/my-app.x/17",
-		"": "", "c": "", "c/": "", "/0": "", "../0": "", "c/..": "", "./0": "", "c/0/1": "", "c//0": "", "/etc/0": "", "c/\x00": "",
-	} {
-		if got, err := placePath(place); got != want || (err == nil) != (want != "") {
-			t.Errorf("placePath(%q) = %q, %v, want %q", place, got, err, want)
-		}
-	}
-}

@@ -14,6 +14,9 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 )
 
+// procPath is a mount point that is used for moments only.
+const procPath = "/run/docker-sd/proc"
+
 // setSysctls writes kernel parameters. The sandbox's own /proc/sys is read-only, so
 // another mount of proc is made for it that has no name.
 func setSysctls(values map[string]string) error {

@@ -38,50 +38,6 @@ func TestParseStat(t *testing.T) {
 	}
 }
 
-func TestParseMounts(t *testing.T) {
-	table := strings.Join([]string{
-		`22 1 0:20 / / rw,relatime - overlay overlay rw,lowerdir=/a`,
-		`23 22 0:21 / /a\040b\134040 rw shared:1 master:2 - tmpfs tmpfs rw,size=1k`,
-		`24 22 0:22 /x /c\011\012 rw - ext4 /dev/a - ro`,
-		`25 22 0:23 / /no/source rw shared:3 - tmpfs  rw,size=2k`,
-		`26 22 0:24 / /cg ro - cgroup cgroup rw,cpu,cpuacct`,
-		`27 22 0:25 / /short rw - tmpfs`,
-		`28 22 0:26 /`,
-		``,
-	}, "\n")
-	want := []mountPoint{
-		{"/", "overlay", "rw,lowerdir=/a"},
-		{`/a b\040`, "tmpfs", "rw,size=1k"},
-		{"/c\t\n", "ext4", "-"},
-		{"/no/source", "tmpfs", "rw,size=2k"},
-		{"/cg", "cgroup", "rw,cpu,cpuacct"},
-	}
-	if diff := cmp.Diff(want, parseMounts(table), cmp.AllowUnexported(mountPoint{})); diff != "" {
-		t.Errorf("parseMounts() (-want +got):\n%s", diff)
-	}
-	points, err := mountPoints()
-	if err != nil || len(points) == 0 || points[0].path == "" {
-		t.Errorf("mountPoints() = %v, %v", points, err)
-	}
-}
-
-func TestGroupOptions(t *testing.T) {
-	for super, want := range map[string]string{
-		"rw,cpu,cpuacct": "cpu,cpuacct",
-		"ro,memory":      "memory",
-		"rw,xattr,name=systemd,release_agent=/lib/systemd/x": "xattr,none,name=systemd",
-		"rw,name=systemd":        "none,name=systemd",
-		"rw,pids,clone_children": "pids,clone_children",
-	} {
-		if got := groupOptions(mountPoint{kind: "cgroup", super: super}); got != want {
-			t.Errorf("groupOptions(%q) = %q, want %q", super, got, want)
-		}
-	}
-	if got := groupOptions(mountPoint{kind: "cgroup2", super: "rw,nsdelegate,memory_recursiveprot"}); got != "" {
-		t.Errorf("options of version 2 are %q", got)
-	}
-}
-
 // TestContainerdConfig is of the part of TOML that it uses: tables, and strings and
 // lists of strings in double quotes, which Go and TOML write alike where they hold
 // neither control characters nor backslashes.

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/inittest"
 )
 
 // actTunnel has the test's binary be the program of a tunnel.
@@ -75,7 +76,7 @@ func mustWant(t *testing.T, all *tunnels, wish initapi.Tunnel) {
 // processOf is the process of the tunnel, once it is up.
 func processOf(t *testing.T, all *tunnels, server string) (pid int) {
 	t.Helper()
-	poll(t, "the tunnel to "+server+" is up", func() bool {
+	inittest.Poll(t, "the tunnel to "+server+" is up", func() bool {
 		state := all.state()
 		pid = int(state.Sent)
 		return state.Up && state.Error == server
@@ -84,7 +85,7 @@ func processOf(t *testing.T, all *tunnels, server string) (pid int) {
 }
 
 func TestTunnelStarts(t *testing.T) {
-	if !isolated(t, 0) {
+	if !inittest.Isolated(t, 0) {
 		return
 	}
 	all := newTunnels(t)
@@ -110,7 +111,7 @@ func TestTunnelStarts(t *testing.T) {
 }
 
 func TestTunnelIsStartedAgain(t *testing.T) {
-	if !isolated(t, 0) {
+	if !inittest.Isolated(t, 0) {
 		return
 	}
 	all := newTunnels(t)
@@ -119,7 +120,7 @@ func TestTunnelIsStartedAgain(t *testing.T) {
 	if err := unix.Kill(first, unix.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	poll(t, "its end is told", func() bool {
+	inittest.Poll(t, "its end is told", func() bool {
 		state := all.state()
 		return !state.Up && strings.Contains(state.Error, "started again") && state.Wanted
 	})
@@ -134,13 +135,13 @@ func TestTunnelIsStartedAgain(t *testing.T) {
 // TestTunnelEndsAtOnce: one that never works is tried at its pace, and another wish takes
 // its place.
 func TestTunnelEndsAtOnce(t *testing.T) {
-	if !isolated(t, 0) {
+	if !inittest.Isolated(t, 0) {
 		return
 	}
 	all := newTunnels(t)
 	mustWant(t, all, wishOf("ws://a:1", "crash"))
 	began := time.Now()
-	poll(t, "it is started for the third time", func() bool { return all.state().Starts >= 3 })
+	inittest.Poll(t, "it is started for the third time", func() bool { return all.state().Starts >= 3 })
 	if took := time.Since(began); took < 2*tunnelAgain {
 		t.Errorf("three starts took %s", took)
 	}
@@ -150,12 +151,12 @@ func TestTunnelEndsAtOnce(t *testing.T) {
 
 // TestTunnelHangs: a process that does not answer is ended, and replaced.
 func TestTunnelHangs(t *testing.T) {
-	if !isolated(t, 0) {
+	if !inittest.Isolated(t, 0) {
 		return
 	}
 	all := newTunnels(t)
 	mustWant(t, all, wishOf("ws://a:1", "hang"))
-	poll(t, "it is started again", func() bool { return all.state().Starts >= 2 })
+	inittest.Poll(t, "it is started again", func() bool { return all.state().Starts >= 2 })
 	mustWant(t, all, wishOf("ws://b:1", "s3cret"))
 	processOf(t, all, "ws://b:1")
 }

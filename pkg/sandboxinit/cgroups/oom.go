@@ -1,4 +1,4 @@
-package sandboxinit
+package cgroups
 
 import (
 	"errors"
@@ -11,9 +11,11 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 )
 
-// groupOOM has the kernel kill all processes of a container when it kills one for memory,
-// as kubelet does. root is where control groups are mounted. With version 1, and once the
-// container has ended, there is nothing to do.
+// GroupOOM has the kernel kill all processes of a container when it kills one for memory,
+// as kubelet does. With version 1, and once the container has ended, there is nothing to do.
+func GroupOOM(container string) error { return groupOOM(root, container) }
+
+// groupOOM is GroupOOM for the groups below a folder.
 func groupOOM(root, container string) error {
 	if container == "" || container == "." || container == ".." || strings.ContainsAny(container, "/\x00") {
 		return &initapi.Error{Kind: initapi.KindInvalid, Message: "the container must be an id"}

@@ -1,4 +1,4 @@
-package sandboxinit
+package mounts
 
 import (
 	"errors"
@@ -21,7 +21,7 @@ type mounted struct {
 
 // mountWith mounts an export with a kernel that answers the calls in turn.
 func mountWith(n initapi.NFS, server string, answers ...error) (calls []mounted, err error) {
-	e := &exports{mount: func(source, _, kind string, flags uintptr, data string) error {
+	e := &Exports{mount: func(source, _, kind string, flags uintptr, data string) error {
 		calls = append(calls, mounted{source, kind, flags, data})
 		return answers[min(len(calls), len(answers))-1]
 	}}
@@ -98,15 +98,15 @@ func TestNFSVersions(t *testing.T) {
 
 // TestNFSServerHangs: a second call does not wait behind the one that does.
 func TestNFSServerHangs(t *testing.T) {
-	e := &exports{}
+	e := &Exports{}
 	e.mounting.Lock()
 	var known *initapi.Error
-	if err := e.add(initapi.NFS{Name: "n", Server: "192.0.2.7", Path: "/d"}); !errors.As(err, &known) || known.Kind != initapi.KindAway {
+	if err := e.Add(initapi.NFS{Name: "n", Server: "192.0.2.7", Path: "/d"}); !errors.As(err, &known) || known.Kind != initapi.KindAway {
 		t.Errorf("add() while another mount hangs = %v", err)
 	}
 	e.mounting.Unlock()
 	for _, name := range []string{"", "..", "a/b"} {
-		if err := e.add(initapi.NFS{Name: name}); !errors.As(err, &known) || known.Kind != initapi.KindInvalid {
+		if err := e.Add(initapi.NFS{Name: name}); !errors.As(err, &known) || known.Kind != initapi.KindInvalid {
 			t.Errorf("add() of name %q = %v", name, err)
 		}
 	}

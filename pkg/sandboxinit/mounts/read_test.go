@@ -1,4 +1,4 @@
-package sandboxinit
+package mounts
 
 import (
 	"errors"
@@ -32,7 +32,7 @@ func TestRead(t *testing.T) {
 	if err := unix.Mkfifo(filepath.Join(vol, "pipe"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	volume, err := open(initapi.Source{Roots: rootsOf(dir), Path: "vol", NoCreate: true})
+	volume, err := openSource(initapi.Source{Roots: rootsOf(dir), Path: "vol", NoCreate: true})
 	if err != nil {
 		t.Fatal(err)
 	}

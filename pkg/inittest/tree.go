@@ -1,4 +1,4 @@
-package sandboxinit
+package inittest
 
 import (
 	"os"
@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// put writes a file, with the folders above it.
-func put(t testing.TB, path, text string) {
+// Put writes a file, with the folders above it.
+func Put(t testing.TB, path, text string) {
 	t.Helper()
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		t.Fatal(err)
@@ -17,8 +17,8 @@ func put(t testing.TB, path, text string) {
 	}
 }
 
-// folder makes a folder, with those above it, and returns its path.
-func folder(t testing.TB, parts ...string) string {
+// Folder makes a folder, with those above it, and returns its path.
+func Folder(t testing.TB, parts ...string) string {
 	t.Helper()
 	path := filepath.Join(parts...)
 	if err := os.MkdirAll(path, 0o755); err != nil {
@@ -27,15 +27,16 @@ func folder(t testing.TB, parts ...string) string {
 	return path
 }
 
-func link(t testing.TB, target, path string) {
+// Link makes a symbolic link.
+func Link(t testing.TB, target, path string) {
 	t.Helper()
 	if err := os.Symlink(target, path); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// entries of a folder, sorted.
-func entries(t testing.TB, dir string) []string {
+// Entries of a folder, sorted.
+func Entries(t testing.TB, dir string) []string {
 	t.Helper()
 	found, err := os.ReadDir(dir)
 	if err != nil {

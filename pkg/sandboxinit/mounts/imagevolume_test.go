@@ -1,4 +1,4 @@
-package sandboxinit
+package mounts
 
 import (
 	"errors"
@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/inittest"
 )
 
 // TestOpenAsRoot: the links of an image are meant for a file system whose root it is.
@@ -20,17 +21,17 @@ func TestOpenAsRoot(t *testing.T) {
 		subPath string
 		want    string // below the volume; "" is a refusal
 	}{
-		"absolute link":           {func(t *testing.T, v string) { folder(t, v, "a/b"); link(t, "/a", v+"/l") }, "l/b", "a/b"},
-		"absolute link to it":     {func(t *testing.T, v string) { folder(t, v, "a"); link(t, "/", v+"/l") }, "l/a", "a"},
-		"link that climbs":        {func(t *testing.T, v string) { folder(t, v, "a"); link(t, "../../../../../a", v+"/l") }, "l", "a"},
-		"link by the host's name": {func(t *testing.T, v string) { link(t, v, v+"/l") }, "l", ""},
-		"loop":                    {func(t *testing.T, v string) { link(t, "/l", v+"/l") }, "l", ""},
+		"absolute link":           {func(t *testing.T, v string) { inittest.Folder(t, v, "a/b"); inittest.Link(t, "/a", v+"/l") }, "l/b", "a/b"},
+		"absolute link to it":     {func(t *testing.T, v string) { inittest.Folder(t, v, "a"); inittest.Link(t, "/", v+"/l") }, "l/a", "a"},
+		"link that climbs":        {func(t *testing.T, v string) { inittest.Folder(t, v, "a"); inittest.Link(t, "../../../../../a", v+"/l") }, "l", "a"},
+		"link by the host's name": {func(t *testing.T, v string) { inittest.Link(t, v, v+"/l") }, "l", ""},
+		"loop":                    {func(t *testing.T, v string) { inittest.Link(t, "/l", v+"/l") }, "l", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			volume := t.TempDir()
 			tt.setup(t, volume)
 			s := initapi.Source{Roots: rootsOf(volume), NoCreate: true, SubPath: tt.subPath, AsRoot: true}
-			file, err := open(s)
+			file, err := openSource(s)
 			if tt.want == "" {
 				if err == nil {
 					file.close()
@@ -47,7 +48,7 @@ func TestOpenAsRoot(t *testing.T) {
 				t.Errorf("it leads to %s, want %s (%v)", file.name, tt.want, err)
 			}
 			s.AsRoot = false
-			if file, err := open(s); err == nil {
+			if file, err := openSource(s); err == nil {
 				file.close()
 				t.Errorf("without AsRoot it leads to %s, want a refusal", file.name)
 			}
@@ -58,9 +59,9 @@ func TestOpenAsRoot(t *testing.T) {
 func TestLowerFolders(t *testing.T) {
 	store := t.TempDir()
 	for i := range 125 {
-		put(t, filepath.Join(store, fmt.Sprint("layer", i), "link"), fmt.Sprintf("%026d\n", i))
+		inittest.Put(t, filepath.Join(store, fmt.Sprint("layer", i), "link"), fmt.Sprintf("%026d\n", i))
 	}
-	put(t, filepath.Join(store, "bad", "link"), "a,upperdir=x")
+	inittest.Put(t, filepath.Join(store, "bad", "link"), "a,upperdir=x")
 	var layers []string
 	for i := range 125 {
 		layers = append(layers, fmt.Sprint("layer", i))

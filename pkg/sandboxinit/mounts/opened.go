@@ -1,4 +1,7 @@
-package sandboxinit
+// Package mounts opens what containers of a pod mount, and mounts it in the sandbox where the
+// inner engine finds it by a name that no pod can change: host paths and claims, the layers
+// of images, exports of NFS servers, and volumes in memory.
+package mounts
 
 import "golang.org/x/sys/unix"
 

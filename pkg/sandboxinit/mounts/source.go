@@ -1,4 +1,4 @@
-package sandboxinit
+package mounts
 
 import (
 	"errors"
@@ -18,9 +18,9 @@ const openTries = 100
 // errChanged says that the tree was changed between two steps.
 var errChanged = errors.New("it changes while it is opened")
 
-// open opens a source. What it returns is decided: neither its place nor its type is
+// openSource opens a source. What it returns is decided: neither its place nor its type is
 // looked up by name again.
-func open(s initapi.Source) (opened, error) {
+func openSource(s initapi.Source) (opened, error) {
 	for range openTries {
 		out, err := openOnce(s)
 		if !errors.Is(err, errChanged) {

@@ -1,4 +1,4 @@
-package sandboxinit
+package mounts
 
 import (
 	"errors"
@@ -16,21 +16,15 @@ import (
 // emptyPath has empty folders: an overlay without an upper folder needs two lower ones.
 const emptyPath = "/run/docker-sd/empty"
 
-// mountImage has a volume show the layers of an image, unless it shows one already. The
+// MountImage has a volume show the layers of an image, unless it shows one already. The
 // layers are those of the engine's store, so nothing is copied.
-func mountImage(image initapi.Image) error {
-	if !plain(image.Volume) {
+func MountImage(image initapi.Image) error {
+	if !isName(image.Volume) {
 		return &initapi.Error{Kind: initapi.KindInvalid, Message: "the volume has no name"}
 	}
 	target := filepath.Join(initapi.ImagesPath, image.Volume)
-	points, err := mountPoints()
-	if err != nil {
+	if there, err := isMounted(target, "overlay"); err != nil || there {
 		return err
-	}
-	for _, m := range points {
-		if m.path == target && m.kind == "overlay" {
-			return nil
-		}
 	}
 	if !image.Mount {
 		return &initapi.Error{Kind: initapi.KindMissing, Message: "is not mounted yet"}
@@ -55,7 +49,7 @@ func mountImage(image initapi.Image) error {
 func lowerFolders(store string, layers []string) ([]string, error) {
 	var out []string
 	for _, layer := range layers {
-		if !plain(layer) {
+		if !isName(layer) {
 			return nil, &initapi.Error{Kind: initapi.KindInvalid, Message: "a layer of the image has no name"}
 		}
 		link, err := os.ReadFile(filepath.Join(store, layer, "link"))
@@ -63,7 +57,7 @@ func lowerFolders(store string, layers []string) ([]string, error) {
 			return nil, fmt.Errorf("find a layer of the image: %w", err)
 		}
 		name := strings.TrimSpace(string(link))
-		if !plain(name) || strings.ContainsAny(name, `:,\`) {
+		if !isName(name) || strings.ContainsAny(name, `:,\`) {
 			return nil, fmt.Errorf("the short name %q of a layer is none", name)
 		}
 		out = append(out, "l/"+name)

@@ -1,4 +1,4 @@
-package sandboxinit
+package mounts
 
 import (
 	"context"
@@ -20,18 +20,21 @@ import (
 // resolveTime bounds how long the name of a server is looked up.
 const resolveTime = 10 * time.Second
 
-// exports mounts exports of NFS servers by the sandbox's own network and in its own mounts,
+// Exports mounts exports of NFS servers by the sandbox's own network and in its own mounts,
 // so that a server that hangs holds up nothing but its pod.
-type exports struct {
+type Exports struct {
 	// mounting is held while one is mounted, which takes as long as the server likes.
 	mounting sync.Mutex
 	// mount is mount(2).
 	mount func(source, target, kind string, flags uintptr, data string) error
 }
 
-// add mounts an export unless it is mounted.
-func (e *exports) add(n initapi.NFS) error {
-	if !plain(n.Name) {
+// NewExports has nothing mounted.
+func NewExports() *Exports { return &Exports{mount: unix.Mount} }
+
+// Add mounts an export unless it is mounted.
+func (e *Exports) Add(n initapi.NFS) error {
+	if !isName(n.Name) {
 		return &initapi.Error{Kind: initapi.KindInvalid, Message: "the export has no name"}
 	}
 	target := filepath.Join(initapi.NFSPath, n.Name)
@@ -39,14 +42,8 @@ func (e *exports) add(n initapi.NFS) error {
 		return &initapi.Error{Kind: initapi.KindAway, Message: "an NFS server has not answered a mount yet"}
 	}
 	defer e.mounting.Unlock()
-	points, err := mountPoints()
-	if err != nil {
+	if there, err := isMounted(target, "nfs"); err != nil || there {
 		return err
-	}
-	for _, m := range points {
-		if m.path == target && strings.HasPrefix(m.kind, "nfs") {
-			return nil
-		}
 	}
 	address, err := serverAddress(n.Server)
 	if err != nil {
@@ -90,7 +87,7 @@ var versions = []string{"vers=4.2", "vers=4.1", "vers=4.0", "vers=3"}
 
 // mountExport mounts an export with the options that the kernel's client needs of a program
 // such as mount.nfs.
-func (e *exports) mountExport(n initapi.NFS, server netip.Addr, client, target string) error {
+func (e *Exports) mountExport(n initapi.NFS, server netip.Addr, client, target string) error {
 	source := n.Server + ":" + n.Path
 	if strings.Contains(n.Server, ":") {
 		source = "[" + n.Server + "]:" + n.Path

@@ -1,9 +1,11 @@
-package sandboxinit
+package cgroups
 
 import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/moby/sys/mountinfo"
 )
 
 // TestDelegate: controllers are given one by one, so that one that is refused keeps no
@@ -43,5 +45,22 @@ func TestDelegate(t *testing.T) {
 	// Each is a write of its own from the file's beginning, so the last one stays.
 	if got, err := os.ReadFile(filepath.Join(dir, control)); err != nil || string(got) != "+memory" {
 		t.Errorf("the last write is %q, %v", got, err)
+	}
+}
+
+func TestGroupOptions(t *testing.T) {
+	for super, want := range map[string]string{
+		"rw,cpu,cpuacct": "cpu,cpuacct",
+		"ro,memory":      "memory",
+		"rw,xattr,name=systemd,release_agent=/lib/systemd/x": "xattr,none,name=systemd",
+		"rw,name=systemd":        "none,name=systemd",
+		"rw,pids,clone_children": "pids,clone_children",
+	} {
+		if got := groupOptions(&mountinfo.Info{FSType: "cgroup", VFSOptions: super}); got != want {
+			t.Errorf("groupOptions(%q) = %q, want %q", super, got, want)
+		}
+	}
+	if got := groupOptions(&mountinfo.Info{FSType: "cgroup2", VFSOptions: "rw,nsdelegate,memory_recursiveprot"}); got != "" {
+		t.Errorf("options of version 2 are %q", got)
 	}
 }

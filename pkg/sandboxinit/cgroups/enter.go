@@ -1,4 +1,4 @@
-package sandboxinit
+package cgroups
 
 import (
 	"errors"
@@ -8,11 +8,11 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
 
 const (
-	cgroupRoot = "/sys/fs/cgroup"
 	// childGroup is the control group that all of a sandbox runs in. What bounds the
 	// sandbox is set on the one above it, which nobody inside can name.
 	childGroup = "sandbox"
@@ -21,17 +21,9 @@ const (
 	leafGroup = "init"
 )
 
-// hierarchies lists the mounts of control groups.
-func hierarchies() ([]mountPoint, error) {
-	points, err := mountPoints()
-	return slices.DeleteFunc(points, func(m mountPoint) bool {
-		return m.kind != "cgroup" && m.kind != "cgroup2" || m.path != cgroupRoot && !strings.HasPrefix(m.path, cgroupRoot+"/")
-	}), err
-}
-
-// enterChildGroup makes a group below the sandbox's own in each hierarchy and moves
+// EnterChild makes a group below the sandbox's own in each hierarchy and moves
 // this process there. Moving back is not possible once it is the root of a namespace.
-func enterChildGroup() error {
+func EnterChild() error {
 	found, err := hierarchies()
 	if err != nil {
 		return err
@@ -39,58 +31,59 @@ func enterChildGroup() error {
 	var problems []error
 	for _, m := range found {
 		if err := enterBelow(m); err != nil {
-			problems = append(problems, fmt.Errorf("%s: %w", m.path, err))
+			problems = append(problems, fmt.Errorf("%s: %w", m.Mountpoint, err))
 		}
 	}
 	return errors.Join(problems...)
 }
 
-func enterBelow(m mountPoint) error {
+// enterBelow makes the group below that of one hierarchy, and moves this process there.
+func enterBelow(m *mountinfo.Info) error {
 	// An engine mounts them read-only in a container without privileges.
-	if err := unix.Mount("", m.path, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+	if err := unix.Mount("", m.Mountpoint, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("make it writable: %w", err)
 	}
-	child := filepath.Join(m.path, childGroup)
+	child := filepath.Join(m.Mountpoint, childGroup)
 	if err := os.Mkdir(child, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
 	for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
-		if m.kind != "cgroup" {
+		if m.FSType != "cgroup" {
 			break
 		}
 		// Version 1 has a new group begin with neither.
-		if value, err := os.ReadFile(filepath.Join(m.path, file)); err == nil {
+		if value, err := os.ReadFile(filepath.Join(m.Mountpoint, file)); err == nil {
 			_ = os.WriteFile(filepath.Join(child, file), value, 0) // the next line fails where it is needed
 		}
 	}
 	if err := write(filepath.Join(child, "cgroup.procs"), "0"); err != nil {
 		return err
 	}
-	if m.kind == "cgroup2" {
-		return delegate(m.path)
+	if m.FSType == "cgroup2" {
+		return delegate(m.Mountpoint)
 	}
 	return nil
 }
 
-// remountGroups mounts the hierarchies anew: what is mounted in a namespace of control
+// Remount mounts the hierarchies anew: what is mounted in a namespace of control
 // groups shows no more than that.
-func remountGroups() error {
+func Remount() error {
 	found, err := hierarchies()
 	if err != nil {
 		return err
 	}
 	for _, m := range slices.Backward(found) {
-		if err := unix.Unmount(m.path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
-			return fmt.Errorf("unmount %s: %w", m.path, err)
+		if err := unix.Unmount(m.Mountpoint, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
+			return fmt.Errorf("unmount %s: %w", m.Mountpoint, err)
 		}
 	}
 	for _, m := range found {
-		if err := unix.Mount("cgroup", m.path, m.kind, unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, groupOptions(m)); err != nil {
-			return fmt.Errorf("mount %s: %w", m.path, err)
+		if err := unix.Mount("cgroup", m.Mountpoint, m.FSType, unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, groupOptions(m)); err != nil {
+			return fmt.Errorf("mount %s: %w", m.Mountpoint, err)
 		}
-		if m.kind == "cgroup2" {
-			if err := leaveRoot(m.path); err != nil {
-				return fmt.Errorf("%s: %w", m.path, err)
+		if m.FSType == "cgroup2" {
+			if err := leaveRoot(m.Mountpoint); err != nil {
+				return fmt.Errorf("%s: %w", m.Mountpoint, err)
 			}
 		}
 	}
@@ -98,12 +91,12 @@ func remountGroups() error {
 }
 
 // groupOptions name a hierarchy of version 1 by its controllers or its name.
-func groupOptions(m mountPoint) string {
-	if m.kind == "cgroup2" {
+func groupOptions(m *mountinfo.Info) string {
+	if m.FSType == "cgroup2" {
 		return ""
 	}
 	var out []string
-	for option := range strings.SplitSeq(m.super, ",") {
+	for option := range strings.SplitSeq(m.VFSOptions, ",") {
 		switch {
 		case option == "rw", option == "ro", strings.HasPrefix(option, "release_agent="):
 		case strings.HasPrefix(option, "name="):
@@ -150,14 +143,4 @@ func delegate(group string) error {
 		return nil
 	}
 	return errors.Join(problems...)
-}
-
-// write is one call to a file of the kernel's.
-func write(path, value string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY, 0)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteString(value)
-	return errors.Join(err, f.Close())
 }

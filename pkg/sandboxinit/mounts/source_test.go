@@ -1,4 +1,4 @@
-package sandboxinit
+package mounts
 
 import (
 	"errors"
@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/inittest"
 )
 
 func rootsOf(paths ...string) []initapi.Root {
@@ -25,7 +26,7 @@ func rootsOf(paths ...string) []initapi.Root {
 // descriptors counts those that the process has open.
 func descriptors(t testing.TB) int {
 	t.Helper()
-	return len(entries(t, "/proc/self/fd"))
+	return len(inittest.Entries(t, "/proc/self/fd"))
 }
 
 // wantOpened opens a source and compares what was opened with what a path of the test
@@ -33,9 +34,9 @@ func descriptors(t testing.TB) int {
 func wantOpened(t *testing.T, s initapi.Source, want string) {
 	t.Helper()
 	before := descriptors(t)
-	got, err := open(s)
+	got, err := openSource(s)
 	if err != nil {
-		t.Errorf("open() = %v, want %s", err, want)
+		t.Errorf("openSource() = %v, want %s", err, want)
 		return
 	}
 	if now := descriptors(t); now != before+1 {
@@ -62,7 +63,7 @@ func wantOpened(t *testing.T, s initapi.Source, want string) {
 func wantRefused(t *testing.T, s initapi.Source, kind initapi.Kind, words string) {
 	t.Helper()
 	before := descriptors(t)
-	got, err := open(s)
+	got, err := openSource(s)
 	if err == nil {
 		t.Errorf("opened %s, want a refusal", got.name)
 		got.close()
@@ -70,7 +71,7 @@ func wantRefused(t *testing.T, s initapi.Source, kind initapi.Kind, words string
 	}
 	var known *initapi.Error
 	if !errors.As(err, &known) || known.Kind != kind || !strings.Contains(known.Message, words) {
-		t.Errorf("open() = %#v (%v), want one of kind %s with %q", err, err, kind, words)
+		t.Errorf("openSource() = %#v (%v), want one of kind %s with %q", err, err, kind, words)
 	}
 	if now := descriptors(t); now != before {
 		t.Errorf("%d descriptors are left open", now-before)
@@ -91,8 +92,8 @@ const (
 
 func TestOpenTypes(t *testing.T) {
 	allowed := t.TempDir()
-	folder(t, allowed, "dir")
-	put(t, filepath.Join(allowed, "file"), "x")
+	inittest.Folder(t, allowed, "dir")
+	inittest.Put(t, filepath.Join(allowed, "file"), "x")
 	listener, err := net.Listen("unix", filepath.Join(allowed, "sock"))
 	if err != nil {
 		t.Fatal(err)
@@ -159,7 +160,7 @@ func TestOpenAsItIs(t *testing.T) {
 	for _, sub := range []string{"", "sub"} {
 		s := initapi.Source{Roots: rootsOf(root), Path: "emptyDirs/e", NoCreate: true, SubPath: sub}
 		wantRefused(t, s, initapi.KindMissing, "does not exist")
-		if got := entries(t, root); len(got) > 0 {
+		if got := inittest.Entries(t, root); len(got) > 0 {
 			t.Errorf("made %q", got)
 		}
 	}
@@ -176,79 +177,91 @@ func TestOpenLinks(t *testing.T) {
 		kind  initapi.Kind
 		words string
 	}{
-		"escape": {func(t *testing.T, b string) { link(t, b+"/outside", b+"/allowed/l") },
+		"escape": {func(t *testing.T, b string) { inittest.Link(t, b+"/outside", b+"/allowed/l") },
 			"l", "", initapi.KindOutside, "leads outside the host paths that this node allows"},
-		"escape by a parent": {func(t *testing.T, b string) { link(t, b+"/outside", b+"/allowed/l") },
+		"escape by a parent": {func(t *testing.T, b string) { inittest.Link(t, b+"/outside", b+"/allowed/l") },
 			"l/new", "", initapi.KindOutside, "leads outside"},
-		"escape to the root": {func(t *testing.T, b string) { link(t, "/", b+"/allowed/l") },
+		"escape to the root": {func(t *testing.T, b string) { inittest.Link(t, "/", b+"/allowed/l") },
 			"l/etc", "", initapi.KindOutside, "leads outside"},
-		"escape by a relative link": {func(t *testing.T, b string) { link(t, "..", b+"/allowed/l") },
+		"escape by a relative link": {func(t *testing.T, b string) { inittest.Link(t, "..", b+"/allowed/l") },
 			"l", "", initapi.KindOutside, "leads outside"},
-		"escape by a long relative link": {func(t *testing.T, b string) { link(t, strings.Repeat("../", 60)+"etc", b+"/allowed/l") },
+		"escape by a long relative link": {func(t *testing.T, b string) { inittest.Link(t, strings.Repeat("../", 60)+"etc", b+"/allowed/l") },
 			"l", "", initapi.KindOutside, "leads outside"},
 		"escape to a name that begins as the root's": {func(t *testing.T, b string) {
-			folder(t, b, "allowed2")
-			link(t, b+"/allowed2", b+"/allowed/l")
+			inittest.Folder(t, b, "allowed2")
+			inittest.Link(t, b+"/allowed2", b+"/allowed/l")
 		}, "l", "", initapi.KindOutside, "leads outside"},
 		"escape behind a link inside": {func(t *testing.T, b string) {
-			folder(t, b, "allowed/d")
-			link(t, "d", b+"/allowed/l")
-			link(t, b+"/outside", b+"/allowed/d/m")
+			inittest.Folder(t, b, "allowed/d")
+			inittest.Link(t, "d", b+"/allowed/l")
+			inittest.Link(t, b+"/outside", b+"/allowed/d/m")
 		}, "l/m", "", initapi.KindOutside, "leads outside"},
-		"dangling, outside": {func(t *testing.T, b string) { link(t, b+"/outside/none", b+"/allowed/l") },
+		"dangling, outside": {func(t *testing.T, b string) { inittest.Link(t, b+"/outside/none", b+"/allowed/l") },
 			"l/new", "", initapi.KindOutside, "leads outside"},
-		"dangling": {func(t *testing.T, b string) { link(t, "none", b+"/allowed/l") },
+		"dangling": {func(t *testing.T, b string) { inittest.Link(t, "none", b+"/allowed/l") },
 			"l", "", initapi.KindMissing, "symbolic link that leads nowhere"},
-		"dangling, deep": {func(t *testing.T, b string) { link(t, "none/none", b+"/allowed/l") },
+		"dangling, deep": {func(t *testing.T, b string) { inittest.Link(t, "none/none", b+"/allowed/l") },
 			"l/new", "", initapi.KindMissing, "symbolic link that leads nowhere"},
-		"dangling, absolute": {func(t *testing.T, b string) { link(t, b+"/allowed/none", b+"/allowed/l") },
+		"dangling, absolute": {func(t *testing.T, b string) { inittest.Link(t, b+"/allowed/none", b+"/allowed/l") },
 			"l/new", "", initapi.KindMissing, "symbolic link that leads nowhere"},
-		"dangling, with a slash": {func(t *testing.T, b string) { link(t, "none/", b+"/allowed/l") },
+		"dangling, with a slash": {func(t *testing.T, b string) { inittest.Link(t, "none/", b+"/allowed/l") },
 			"l/", "", initapi.KindMissing, "symbolic link that leads nowhere"},
-		"back from what is not there": {func(t *testing.T, b string) { link(t, "none/../x", b+"/allowed/l") },
+		"back from what is not there": {func(t *testing.T, b string) { inittest.Link(t, "none/../x", b+"/allowed/l") },
 			"l", "", initapi.KindMissing, "leads nowhere"},
-		"loop": {func(t *testing.T, b string) { link(t, "l", b+"/allowed/l") },
+		"loop": {func(t *testing.T, b string) { inittest.Link(t, "l", b+"/allowed/l") },
 			"l", "", initapi.KindInvalid, "too many symbolic links"},
-		"loop of two": {func(t *testing.T, b string) { link(t, "m", b+"/allowed/l"); link(t, b+"/allowed/l", b+"/allowed/m") },
+		"loop of two": {func(t *testing.T, b string) {
+			inittest.Link(t, "m", b+"/allowed/l")
+			inittest.Link(t, b+"/allowed/l", b+"/allowed/m")
+		},
 			"l", "", initapi.KindInvalid, "too many symbolic links"},
-		"inside, absolute": {func(t *testing.T, b string) { folder(t, b, "allowed/v1"); link(t, b+"/allowed/v1", b+"/allowed/l") },
+		"inside, absolute": {func(t *testing.T, b string) {
+			inittest.Folder(t, b, "allowed/v1")
+			inittest.Link(t, b+"/allowed/v1", b+"/allowed/l")
+		},
 			"l/new", "allowed/v1/new", "", ""},
 		"inside, by another name of the root": {func(t *testing.T, b string) {
-			folder(t, b, "allowed/v1")
-			link(t, "/real/allowed/v1", b+"/allowed/l")
+			inittest.Folder(t, b, "allowed/v1")
+			inittest.Link(t, "/real/allowed/v1", b+"/allowed/l")
 		}, "l/new", "allowed/v1/new", "", ""},
-		"to the root": {func(t *testing.T, b string) { link(t, b+"/allowed", b+"/allowed/l") }, "l", "allowed", "", ""},
-		"to the root, unclean": {func(t *testing.T, b string) { link(t, b+"//allowed/./x/../", b+"/allowed/l") },
+		"to the root": {func(t *testing.T, b string) { inittest.Link(t, b+"/allowed", b+"/allowed/l") }, "l", "allowed", "", ""},
+		"to the root, unclean": {func(t *testing.T, b string) { inittest.Link(t, b+"//allowed/./x/../", b+"/allowed/l") },
 			"l", "allowed", "", ""},
-		"into another root": {func(t *testing.T, b string) { link(t, b+"/other", b+"/allowed/l") },
+		"into another root": {func(t *testing.T, b string) { inittest.Link(t, b+"/other", b+"/allowed/l") },
 			"l/new", "other/new", "", ""},
-		"into another root by its other name": {func(t *testing.T, b string) { link(t, "/real/other/d", b+"/allowed/l"); folder(t, b, "other/d") },
+		"into another root by its other name": {func(t *testing.T, b string) {
+			inittest.Link(t, "/real/other/d", b+"/allowed/l")
+			inittest.Folder(t, b, "other/d")
+		},
 			"l", "other/d", "", ""},
-		"into another root, relative": {func(t *testing.T, b string) { link(t, "../../other", b+"/allowed/d/l"); folder(t, b, "other/x") },
+		"into another root, relative": {func(t *testing.T, b string) {
+			inittest.Link(t, "../../other", b+"/allowed/d/l")
+			inittest.Folder(t, b, "other/x")
+		},
 			"d/l/x", "other/x", "", ""},
-		"out of the root and back": {func(t *testing.T, b string) { link(t, "../allowed/d", b+"/allowed/l") },
+		"out of the root and back": {func(t *testing.T, b string) { inittest.Link(t, "../allowed/d", b+"/allowed/l") },
 			"l", "allowed/d", "", ""},
 		"to and fro": {func(t *testing.T, b string) {
-			link(t, b+"/other/m", b+"/allowed/l")
-			link(t, "../allowed/d", b+"/other/m")
+			inittest.Link(t, b+"/other/m", b+"/allowed/l")
+			inittest.Link(t, "../allowed/d", b+"/other/m")
 		}, "l/new", "allowed/d/new", "", ""},
 		"out of another root": {func(t *testing.T, b string) {
-			link(t, b+"/other/m", b+"/allowed/l")
-			link(t, "../outside", b+"/other/m")
+			inittest.Link(t, b+"/other/m", b+"/allowed/l")
+			inittest.Link(t, "../outside", b+"/other/m")
 		},
 			"l", "", initapi.KindOutside, "leads outside"},
 		"back from a link goes to what it led to": {func(t *testing.T, b string) {
-			put(t, b+"/allowed/d/e/f", "")
-			folder(t, b, "allowed/f")
-			link(t, "d/e", b+"/allowed/m")
-			link(t, "m/../e/f", b+"/allowed/l")
+			inittest.Put(t, b+"/allowed/d/e/f", "")
+			inittest.Folder(t, b, "allowed/f")
+			inittest.Link(t, "d/e", b+"/allowed/m")
+			inittest.Link(t, "m/../e/f", b+"/allowed/l")
 		}, "l", "allowed/d/e/f", "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			base := t.TempDir()
-			folder(t, base, "allowed/d")
-			folder(t, base, "other")
-			folder(t, base, "outside")
+			inittest.Folder(t, base, "allowed/d")
+			inittest.Folder(t, base, "other")
+			inittest.Folder(t, base, "outside")
 			tt.setup(t, base)
 			s := initapi.Source{Path: tt.path, Type: "DirectoryOrCreate", Roots: []initapi.Root{
 				{Path: base + "/allowed", Names: []string{"/real/allowed"}}, {Path: base + "/other", Names: []string{"/real/other"}}}}
@@ -257,13 +270,13 @@ func TestOpenLinks(t *testing.T) {
 			}
 			if tt.want == "" {
 				wantRefused(t, s, tt.kind, tt.words)
-			} else if open, err := open(s); err != nil {
+			} else if open, err := openSource(s); err != nil {
 				t.Fatal(err)
 			} else {
 				open.close()
 				wantOpened(t, s, filepath.Join(base, tt.want))
 			}
-			if made := entries(t, base+"/outside"); len(made) > 0 {
+			if made := inittest.Entries(t, base+"/outside"); len(made) > 0 {
 				t.Errorf("made %q outside", made)
 			}
 		})
@@ -273,21 +286,21 @@ func TestOpenLinks(t *testing.T) {
 // TestOpenRoot that is a link: its name is the operator's and may be.
 func TestOpenRoot(t *testing.T) {
 	base := t.TempDir()
-	folder(t, base, "real/d")
-	link(t, "real", base+"/prefix")
+	inittest.Folder(t, base, "real/d")
+	inittest.Link(t, "real", base+"/prefix")
 	roots := []initapi.Root{{Path: base + "/prefix", Names: []string{base + "/real"}}}
 	wantRefused(t, initapi.Source{Roots: roots, Path: "d", SubPath: "no/../x"}, initapi.KindMissing, "goes back")
 	s := initapi.Source{Roots: roots, Path: "d", Type: "Directory", SubPath: "sub"}
-	if file, err := open(s); err != nil {
+	if file, err := openSource(s); err != nil {
 		t.Fatal(err)
 	} else {
 		file.close()
 	}
 	wantOpened(t, s, base+"/real/d/sub")
-	link(t, base+"/real/d", base+"/real/l")
+	inittest.Link(t, base+"/real/d", base+"/real/l")
 	wantOpened(t, initapi.Source{Roots: roots, Path: "l", Type: "Directory"}, base+"/real/d")
 	// A prefix, or a claim, that is not there, or is no folder.
-	put(t, base+"/file", "")
+	inittest.Put(t, base+"/file", "")
 	wantRefused(t, initapi.Source{Roots: rootsOf(base + "/none"), Type: "Directory"}, initapi.KindMissing, "was not on this node")
 	wantRefused(t, initapi.Source{Roots: rootsOf(base + "/file"), Type: "Directory"}, initapi.KindMissing, "is not what type Directory asks for")
 }
@@ -295,15 +308,15 @@ func TestOpenRoot(t *testing.T) {
 // TestOpenTurned: what is there when it is opened counts.
 func TestOpenTurned(t *testing.T) {
 	base := t.TempDir()
-	folder(t, base, "allowed/d")
-	folder(t, base, "outside")
+	inittest.Folder(t, base, "allowed/d")
+	inittest.Folder(t, base, "outside")
 	s := initapi.Source{Roots: rootsOf(base + "/allowed"), Path: "d", Type: "Directory"}
 	wantOpened(t, s, base+"/allowed/d")
 	if err := os.Remove(base + "/allowed/d"); err != nil {
 		t.Fatal(err)
 	}
 	wantRefused(t, s, initapi.KindMissing, "does not exist")
-	link(t, base+"/outside", base+"/allowed/d")
+	inittest.Link(t, base+"/outside", base+"/allowed/d")
 	wantRefused(t, s, initapi.KindOutside, "leads outside")
 }
 
@@ -320,10 +333,10 @@ func identify(t *testing.T, path string) initapi.Identity {
 // whatever name, and not by a subPath either.
 func TestOpenPrivate(t *testing.T) {
 	base := t.TempDir()
-	folder(t, base, "up/data/other/secrets")
-	folder(t, base, "up/beside")
-	link(t, "up/data", base+"/l")
-	link(t, base+"/up", base+"/m")
+	inittest.Folder(t, base, "up/data/other/secrets")
+	inittest.Folder(t, base, "up/beside")
+	inittest.Link(t, "up/data", base+"/l")
+	inittest.Link(t, base+"/up", base+"/m")
 	private := []initapi.Identity{identify(t, "/"), identify(t, base), identify(t, base+"/up"), identify(t, base+"/up/data")}
 	for _, tt := range []struct {
 		root, path, sub string
@@ -358,7 +371,7 @@ func TestOpenPrivate(t *testing.T) {
 			wantRefused(t, s, initapi.KindOutside, words)
 		})
 	}
-	if got := entries(t, base+"/up/data"); len(got) != 1 {
+	if got := inittest.Entries(t, base+"/up/data"); len(got) != 1 {
 		t.Errorf("made %q in the private folder", got)
 	}
 }

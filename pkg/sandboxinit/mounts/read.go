@@ -1,4 +1,4 @@
-package sandboxinit
+package mounts
 
 import (
 	"fmt"
@@ -10,14 +10,14 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 )
 
-// read returns what is in a file of a volume that has at most so many bytes. The file is
+// Read returns what is in a file of a volume that has at most so many bytes. The file is
 // opened as what a container mounts is, and nothing is made.
-func read(s initapi.Source, most int64) ([]byte, error) {
+func Read(s initapi.Source, most int64) ([]byte, error) {
 	var err error
 	if s.Roots, err = mountedRoots(s.Roots); err != nil {
 		return nil, err
 	}
-	volume, err := open(initapi.Source{Roots: s.Roots, Path: s.Path, NoCreate: true, Private: s.Private})
+	volume, err := openSource(initapi.Source{Roots: s.Roots, Path: s.Path, NoCreate: true, Private: s.Private})
 	if err != nil {
 		return nil, err
 	}

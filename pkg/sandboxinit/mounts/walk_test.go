@@ -1,4 +1,4 @@
-package sandboxinit
+package mounts
 
 import (
 	"errors"
@@ -14,21 +14,22 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/inittest"
 )
 
 // TestWalkLinks: as many links as Linux follows, and no more.
 func TestWalkLinks(t *testing.T) {
 	root := t.TempDir()
-	folder(t, root, "l0")
+	inittest.Folder(t, root, "l0")
 	for i := range maxLinks + 1 {
-		link(t, fmt.Sprintf("l%d", i), fmt.Sprintf("%s/l%d", root, i+1))
+		inittest.Link(t, fmt.Sprintf("l%d", i), fmt.Sprintf("%s/l%d", root, i+1))
 	}
 	s := initapi.Source{Roots: rootsOf(root), Path: fmt.Sprintf("l%d", maxLinks), Type: "Directory"}
 	wantOpened(t, s, root+"/l0")
 	s.Path = fmt.Sprintf("l%d", maxLinks+1)
 	wantRefused(t, s, initapi.KindInvalid, "too many symbolic links")
 	// All of a path count, wherever they are.
-	link(t, ".", root+"/here")
+	inittest.Link(t, ".", root+"/here")
 	s.Path = strings.Repeat("here/", maxLinks) + "l0"
 	wantOpened(t, s, root+"/l0")
 	s.Path = strings.Repeat("here/", maxLinks+1) + "l0"
@@ -48,12 +49,12 @@ func TestWalkSteps(t *testing.T) {
 	} {
 		s.Roots = rootsOf(root)
 		wantRefused(t, s, initapi.KindInvalid, fmt.Sprintf("has more than %d folders", maxSteps))
-		if made := entries(t, root); len(made) > 0 {
+		if made := inittest.Entries(t, root); len(made) > 0 {
 			t.Fatalf("made %q", made)
 		}
 	}
 	before := descriptors(t)
-	file, err := open(initapi.Source{Roots: rootsOf(root), Path: deep})
+	file, err := openSource(initapi.Source{Roots: rootsOf(root), Path: deep})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,9 +64,9 @@ func TestWalkSteps(t *testing.T) {
 	}
 	wantRefused(t, initapi.Source{Roots: rootsOf(root), Path: deep + "a"}, initapi.KindInvalid, "folders")
 	// Going back gives descriptors back.
-	link(t, strings.Repeat("b/../", 600)+"b", root+"/l")
-	folder(t, root, "b")
-	link(t, strings.Repeat("l/../", 30)+"b", root+"/m")
+	inittest.Link(t, strings.Repeat("b/../", 600)+"b", root+"/l")
+	inittest.Folder(t, root, "b")
+	inittest.Link(t, strings.Repeat("l/../", 30)+"b", root+"/m")
 	wantOpened(t, initapi.Source{Roots: rootsOf(root), Path: "m"}, root+"/b")
 }
 
@@ -74,7 +75,7 @@ func TestWalkNames(t *testing.T) {
 	root := t.TempDir()
 	before := descriptors(t)
 	for _, path := range []string{strings.Repeat("n", 300), "a/" + strings.Repeat("n", 300), "nul\x00"} {
-		if file, err := open(initapi.Source{Roots: rootsOf(root), Path: path}); err == nil {
+		if file, err := openSource(initapi.Source{Roots: rootsOf(root), Path: path}); err == nil {
 			t.Errorf("opened %s", file.name)
 		}
 	}
@@ -117,10 +118,10 @@ func startExchange(t *testing.T) exchange {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := exchange{allowed: folder(t, base, "allowed"), outside: folder(t, base, "outside")}
+	e := exchange{allowed: inittest.Folder(t, base, "allowed"), outside: inittest.Folder(t, base, "outside")}
 	e.path = "a" + e.outside
-	e.inside = identify(t, folder(t, e.allowed, e.path))
-	link(t, "/", e.allowed+"/evil")
+	e.inside = identify(t, inittest.Folder(t, e.allowed, e.path))
+	inittest.Link(t, "/", e.allowed+"/evil")
 	var over atomic.Bool
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -157,7 +158,7 @@ func TestExchangeByName(t *testing.T) {
 			if err := os.Mkdir(filepath.Join(e.allowed, e.path, "new"), 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 				return false
 			}
-			return len(entries(t, e.outside)) > 0
+			return len(inittest.Entries(t, e.outside)) > 0
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -209,7 +210,7 @@ func TestExchange(t *testing.T) {
 				return err == nil && (initapi.Identity{Device: stat.Dev, Inode: stat.Ino}) == e.inside
 			}
 			openOften(t, func(try int64) initapi.Source { return c.source(e, try) }, inside)
-			if made := entries(t, e.outside); len(made) > 0 {
+			if made := inittest.Entries(t, e.outside); len(made) > 0 {
 				t.Errorf("made %q outside", made)
 			}
 		})
@@ -232,7 +233,7 @@ func openOften(t *testing.T, source func(try int64) initapi.Source, inside func(
 				if try > raceTries || time.Now().After(deadline) {
 					return
 				}
-				file, err := open(source(try))
+				file, err := openSource(source(try))
 				var known *initapi.Error
 				switch {
 				case err == nil && inside(file):
@@ -242,7 +243,7 @@ func openOften(t *testing.T, source func(try int64) initapi.Source, inside func(
 				case errors.As(err, &known) && known.Kind == initapi.KindOutside:
 					refused.Add(1)
 				default:
-					t.Errorf("open() = %v", err)
+					t.Errorf("openSource() = %v", err)
 					return
 				}
 				if err == nil {

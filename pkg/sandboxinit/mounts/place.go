@@ -1,6 +1,6 @@
 //go:build !unprotected
 
-package sandboxinit
+package mounts
 
 // mountAt mounts what was opened, and returns where.
 func mountAt(target string, file opened) (string, error) {

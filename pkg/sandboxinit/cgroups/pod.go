@@ -1,4 +1,4 @@
-package sandboxinit
+package cgroups
 
 import (
 	"errors"
@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/moby/sys/mountinfo"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 )
@@ -21,9 +23,9 @@ type setting struct {
 	optional    bool
 }
 
-// makeGroup makes the control group of the pod's containers in each hierarchy that bounds
+// MakePodGroup makes the control group of the pod's containers in each hierarchy that bounds
 // something of it. It may be repeated.
-func makeGroup(g initapi.Group) error {
+func MakePodGroup(g initapi.Group) error {
 	found, err := hierarchies()
 	if err != nil {
 		return err
@@ -35,7 +37,7 @@ func makeGroup(g initapi.Group) error {
 				continue
 			}
 			left[controller] = false
-			if err := bound(filepath.Join(m.path, initapi.GroupPath), settingsOf(m.kind, controller, g)); err != nil {
+			if err := bound(filepath.Join(m.Mountpoint, initapi.GroupPath), settingsOf(m.FSType, controller, g)); err != nil {
 				return fmt.Errorf("bound the control group of the pod's containers (%s): %w", controller, err)
 			}
 		}
@@ -49,11 +51,11 @@ func makeGroup(g initapi.Group) error {
 }
 
 // controllersOf a hierarchy: version 1 has them among its options, version 2 in a file.
-func controllersOf(m mountPoint) []string {
-	if m.kind == "cgroup" {
-		return strings.Split(m.super, ",")
+func controllersOf(m *mountinfo.Info) []string {
+	if m.FSType == "cgroup" {
+		return strings.Split(m.VFSOptions, ",")
 	}
-	names, err := os.ReadFile(filepath.Join(m.path, "cgroup.subtree_control"))
+	names, err := os.ReadFile(filepath.Join(m.Mountpoint, "cgroup.subtree_control"))
 	if err != nil {
 		return nil
 	}

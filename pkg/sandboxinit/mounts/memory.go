@@ -1,0 +1,35 @@
+package mounts
+
+import (
+	"fmt"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
+)
+
+// MountTmpfs mounts a volume in memory, unless it is mounted.
+func MountTmpfs(t initapi.Tmpfs) error {
+	if there, err := isMounted(t.Path, "tmpfs"); err != nil || there {
+		return err
+	}
+	options := fmt.Sprintf("mode=%o", t.Mode)
+	if t.SizeBytes > 0 {
+		options += fmt.Sprintf(",size=%d", t.SizeBytes)
+	}
+	if t.GID != nil {
+		options += fmt.Sprintf(",gid=%d", *t.GID)
+	}
+	if err := unix.Mount("tmpfs", t.Path, "tmpfs", 0, options); err != nil {
+		return fmt.Errorf("mount a volume in memory at %s: %w", t.Path, err)
+	}
+	return nil
+}
+
+// ResizeShm gives the sandbox's /dev/shm a size in bytes.
+func ResizeShm(bytes int64) error {
+	if err := unix.Mount("shm", "/dev/shm", "tmpfs", unix.MS_REMOUNT|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, fmt.Sprintf("size=%d", bytes)); err != nil {
+		return fmt.Errorf("give /dev/shm a size of %d bytes: %w", bytes, err)
+	}
+	return nil
+}
