@@ -173,7 +173,7 @@ func TestRefresh(t *testing.T) {
 			for file, text := range map[string]string{"image/overlay2/layerdb/sha256/chain7/cache-id": "later", "overlay2/later/link": "LATER"} {
 				inittest.Put(t, filepath.Join(i.store, file), text)
 			}
-			if err := refresh(options{store: c.store}, i, c.current); err != nil {
+			if err := refreshImages(options{store: c.store}, i, c.current); err != nil {
 				t.Fatal(err)
 			}
 			if got := inittest.Entries(t, filepath.Join(i.data, "overlay2")); !slices.Equal(got, c.want) {

@@ -32,40 +32,42 @@ func Main(argv []string) int {
 	if slices.Contains(fusemount.Names, filepath.Base(argv[0])) {
 		return fusemount.Command(argv[1:], initapi.FuseSocket)
 	}
-	if err := run(argv[1:]); err != nil {
+	if err := runCommand(argv[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "docker-sd-init:", err)
 		return 1
 	}
 	return 0
 }
 
-func run(args []string) error {
+// runCommand carries out the command of the program's arguments.
+func runCommand(args []string) error {
 	if len(args) == 0 {
 		return errors.New("a command is missing")
 	}
 	command, rest := args[0], args[1:]
 	switch command {
 	case initapi.CommandBoot:
-		return boot(rest)
+		return bootSandbox(rest)
 	case commandUp:
-		o, err := parse(rest)
+		o, err := parseOptions(rest)
 		if err != nil {
 			return err
 		}
-		return up(o)
+		return runSandbox(o)
 	case commandMount, commandAbort:
 		return fuseCommand(command, rest)
 	case commandEngine:
 		return becomeEngine(rest)
 	case initapi.CommandPause:
-		return pause()
+		return pauseUntilSignal()
 	case initapi.CommandTrue:
 		return nil
 	}
 	return fmt.Errorf("the command %q is not known", command)
 }
 
-func parse(args []string) (options, error) {
+// parseOptions reads the command line of a sandbox.
+func parseOptions(args []string) (options, error) {
 	var o options
 	set := flag.NewFlagSet("docker-sd-init", flag.ContinueOnError)
 	set.BoolVar(&o.store, "store", false, "share the images at "+initapi.StorePath)
@@ -75,10 +77,10 @@ func parse(args []string) (options, error) {
 	return o, err
 }
 
-// boot moves the process into a control group below the sandbox's own, makes that the
-// root of all that it and its children can see, and goes on as up. A namespace is
+// bootSandbox moves the process into a control group below the sandbox's own, makes that the
+// root of all that it and its children can see, and goes on as commandUp. A namespace is
 // entered by one thread only; what that thread executes is the whole process again.
-func boot(args []string) error {
+func bootSandbox(args []string) error {
 	runtime.LockOSThread()
 	if err := cgroups.EnterChild(); err != nil {
 		// Without control groups of its own the engine starts all the same where the
@@ -92,8 +94,8 @@ func boot(args []string) error {
 	return fmt.Errorf("go on in it: %w", err)
 }
 
-// pause ends with SIGTERM or SIGINT and reaps whatever ends before.
-func pause() error {
+// pauseUntilSignal ends with SIGTERM or SIGINT and reaps whatever ends before.
+func pauseUntilSignal() error {
 	signals := make(chan os.Signal, 16)
 	signal.Notify(signals, unix.SIGCHLD, unix.SIGTERM, unix.SIGINT)
 	for s := range signals {
@@ -123,8 +125,8 @@ func becomeEngine(argv []string) error {
 	return fmt.Errorf("run %s: %w", path, unix.Exec(path, argv, env))
 }
 
-// up prepares the sandbox and keeps its engine running until it is told to end.
-func up(o options) error {
+// runSandbox prepares the sandbox and keeps its engine running until it is told to end.
+func runSandbox(o options) error {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, unix.SIGTERM, unix.SIGINT)
 	if o.store {
@@ -132,7 +134,7 @@ func up(o options) error {
 			return err
 		}
 	}
-	if err := errors.Join(cgroups.Remount(), shareMounts(), cleanUp()); err != nil {
+	if err := errors.Join(cgroups.Remount(), shareMounts(), removeLeftovers()); err != nil {
 		return err
 	}
 	if err := setSysctls(map[string]string{"net.ipv6.conf.lo.disable_ipv6": "0"}); err != nil {
@@ -158,7 +160,7 @@ func up(o options) error {
 		case <-stop:
 			return nil
 		case current := <-s.started:
-			if err := refresh(o, found, current); err != nil {
+			if err := refreshImages(o, found, current); err != nil {
 				return err
 			}
 		}
@@ -167,8 +169,8 @@ func up(o options) error {
 	return nil
 }
 
-// refresh shares the host's images anew unless they are those that were shared.
-func refresh(o options, found images, current bool) error {
+// refreshImages shares the host's images anew unless they are those that were shared.
+func refreshImages(o options, found images, current bool) error {
 	if current || !o.store {
 		return nil
 	}
@@ -178,9 +180,9 @@ func refresh(o options, found images, current bool) error {
 	return nil
 }
 
-// cleanUp removes what a stopped sandbox left of its engine's run, which would be taken
+// removeLeftovers removes what a stopped sandbox left of its engine's run, which would be taken
 // for alive.
-func cleanUp() error {
+func removeLeftovers() error {
 	var problems []error
 	for _, path := range []string{"/var/run/docker", "/run/docker", "/var/run/docker.pid", "/run/docker.pid", containerdRun} {
 		problems = append(problems, os.RemoveAll(path))

@@ -61,12 +61,12 @@ func TestCommands(t *testing.T) {
 }
 
 func TestParse(t *testing.T) {
-	got, err := parse([]string{"-store", "-standby", "--", "--bridge=none", "-x"})
+	got, err := parseOptions([]string{"-store", "-standby", "--", "--bridge=none", "-x"})
 	if err != nil || !got.store || !got.standby || strings.Join(got.engine, " ") != "--bridge=none -x" {
-		t.Errorf("parse() = %+v, %v", got, err)
+		t.Errorf("parseOptions() = %+v, %v", got, err)
 	}
-	if got, err := parse([]string{"--", "-store"}); err != nil || got.store || len(got.engine) != 1 {
-		t.Errorf("parse() of an engine's argument = %+v, %v", got, err)
+	if got, err := parseOptions([]string{"--", "-store"}); err != nil || got.store || len(got.engine) != 1 {
+		t.Errorf("parseOptions() of an engine's argument = %+v, %v", got, err)
 	}
 }
 
@@ -98,7 +98,7 @@ func pauseUntil(t *testing.T, end syscall.Signal) {
 	ours := make(chan os.Signal, 1)
 	signal.Notify(ours, end)
 	ended := make(chan error, 1)
-	go func() { ended <- pause() }()
+	go func() { ended <- pauseUntilSignal() }()
 	for range 3 {
 		pid, err := syscall.ForkExec("/bin/sh", []string{"sh", "-c", "exit 1"}, &syscall.ProcAttr{})
 		if err != nil {

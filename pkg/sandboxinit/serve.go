@@ -15,11 +15,8 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandboxinit/mounts"
 )
 
-// requestLimit bounds what one call may send, and askTime how long it may take to.
-const (
-	requestLimit = 1 << 20
-	askTime      = 30 * time.Second
-)
+// askTime bounds how long a caller may take to send a request, and to take the answer.
+const askTime = 30 * time.Second
 
 // server answers docker-sd. The socket is in a folder that only the host's root can
 // enter.
@@ -69,21 +66,6 @@ func (s *server) answer(conn net.Conn) {
 	}
 	_ = conn.SetWriteDeadline(time.Now().Add(askTime))
 	_ = json.NewEncoder(conn).Encode(answer) // a caller that has left asks again
-}
-
-// limited ends a request that is too long.
-type limited struct {
-	conn net.Conn
-	left int
-}
-
-func (l *limited) Read(p []byte) (int, error) {
-	if l.left <= 0 {
-		return 0, errors.New("it is too long")
-	}
-	n, err := l.conn.Read(p[:min(len(p), l.left)])
-	l.left -= n
-	return n, err
 }
 
 func (s *server) do(r initapi.Request, answer *initapi.Answer) error {
