@@ -23,8 +23,9 @@ type connection struct {
 	docker     *client.Client
 	negotiated atomic.Pointer[client.Client]
 	host       string
-	transport  http.RoundTripper
-	answers    *byAnswer
+	// pool has the connections. calls goes through it, and tells the observers.
+	pool  *http.Transport
+	calls http.RoundTripper
 	// limit is callTimeout, and quiet how long a transfer may pause.
 	limit, quiet time.Duration
 }
@@ -47,11 +48,10 @@ func newConnection(host string, observers []func(Call)) (*connection, error) {
 	default:
 		return nil, fmt.Errorf("engine address %q: neither unix nor tcp: %w", host, errdefs.ErrInvalidArgument)
 	}
-	c := &connection{host: host, limit: callTimeout, quiet: silenceLimit,
-		answers: &byAnswer{transport(network, address), longTransport(network, address), waitTransport(network, address)}}
-	c.transport = c.answers
+	c := &connection{host: host, limit: callTimeout, quiet: silenceLimit, pool: transport(network, address)}
+	c.calls = c.pool
 	for _, tell := range observers {
-		c.transport = &observed{c.transport, tell}
+		c.calls = &observed{c.calls, tell}
 	}
 	if c.docker, err = c.newSDK(); err != nil {
 		return nil, fmt.Errorf("engine at %s: %w", host, err)
@@ -59,19 +59,18 @@ func newConnection(host string, observers []func(Call)) (*connection, error) {
 	return c, nil
 }
 
-// newSDK makes a client of the SDK that uses our transport.
+// newSDK makes a client of the SDK that uses our connections.
 func (c *connection) newSDK(options ...client.Opt) (*client.Client, error) {
-	ours := &http.Client{Transport: c.answers.usual}
+	ours := &http.Client{Transport: c.pool}
 	made, err := client.NewClientWithOpts(append(options, client.WithHost(c.host), client.WithUserAgent("docker-sd"), client.WithHTTPClient(ours))...)
 	// After the SDK has kept the transport that it dials hijacked connections with.
-	ours.Transport = c.transport
+	ours.Transport = c.calls
 	return made, err
 }
 
 // close drops idle connections.
 func (c *connection) close() error {
-	c.answers.long.CloseIdleConnections()
-	c.answers.wait.CloseIdleConnections()
+	c.pool.CloseIdleConnections()
 	return c.docker.Close()
 }
 

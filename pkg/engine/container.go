@@ -87,7 +87,7 @@ func (c containerAPI) Remove(ctx context.Context, id string) error {
 		return nil
 	case errdefs.IsConflict(err):
 		// Removal is in progress already; wait for its end.
-		gone, errs := c.sdk(ctx).ContainerWait(expect(ctx, answerLate), id, container.WaitConditionRemoved)
+		gone, errs := c.sdk(ctx).ContainerWait(ctx, id, container.WaitConditionRemoved)
 		select {
 		case <-gone:
 			return nil
@@ -270,7 +270,7 @@ const waitPeriod = 5 * time.Minute
 func (c containerAPI) waitOnce(ctx context.Context, id string) (ended bool, err error) {
 	ctx, silence, end := listen(ctx, c.limit)
 	// It returns when the engine has accepted the wait, which is at once.
-	done, errs := c.sdk(ctx).ContainerWait(expect(ctx, answerLate), id, container.WaitConditionNotRunning)
+	done, errs := c.sdk(ctx).ContainerWait(ctx, id, container.WaitConditionNotRunning)
 	silence.rest()
 	period := time.NewTimer(c.asked)
 	defer period.Stop()

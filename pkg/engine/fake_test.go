@@ -3,7 +3,6 @@ package engine
 import (
 	"encoding/binary"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -19,15 +18,13 @@ const apiVersion = "1.41"
 type fakeEngine struct {
 	mu   sync.Mutex
 	seen []string
-	// ended are the remote addresses of connections that were closed.
-	ended chan string
 }
 
 // serve makes a client for an engine whose answers are keyed by method and path
 // without the version, for example "POST /containers/create".
 func serve(t *testing.T, answers map[string]http.HandlerFunc) (*Client, *fakeEngine) {
 	t.Helper()
-	fake := &fakeEngine{ended: make(chan string, 100)}
+	fake := &fakeEngine{}
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/_ping" {
 			w.Header().Set("Api-Version", apiVersion)
@@ -48,14 +45,6 @@ func serve(t *testing.T, answers map[string]http.HandlerFunc) (*Client, *fakeEng
 		t.Errorf("call %s is not expected", call)
 		w.WriteHeader(http.StatusNotImplemented)
 	}))
-	server.Config.ConnState = func(conn net.Conn, state http.ConnState) {
-		if state == http.StateClosed {
-			select {
-			case fake.ended <- conn.RemoteAddr().String():
-			default: // not of interest to most tests
-			}
-		}
-	}
 	server.Start()
 	c, err := Connect("tcp://" + server.Listener.Addr().String())
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 )
 
 // TestIdleConnections: parallel calls of one round are made with the connections
@@ -72,47 +71,43 @@ func TestIdleConnections(t *testing.T) {
 	}
 }
 
-// TestConnectionsOfLogs: a whole log comes over a connection of its own, with a
-// large buffer, that is not kept; one that is followed, which has no use for
-// such a buffer, over one that calls use too.
-func TestConnectionsOfLogs(t *testing.T) {
-	var from string
-	client, fake := serve(t, map[string]http.HandlerFunc{
-		"POST /containers/x/start": func(w http.ResponseWriter, r *http.Request) {
-			from = r.RemoteAddr
-			w.WriteHeader(http.StatusNoContent)
-		},
-		"GET /containers/x/logs": func(_ http.ResponseWriter, r *http.Request) { from = r.RemoteAddr },
+// TestOneConnection: a log, whole or followed, and a wait come over the connection that a
+// call has left, and leave it to the next.
+func TestOneConnection(t *testing.T) {
+	var mu sync.Mutex
+	from := map[string]bool{}
+	note := func(answer http.HandlerFunc) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			from[r.RemoteAddr] = true
+			mu.Unlock()
+			answer(w, r)
+		}
+	}
+	client, _ := serve(t, map[string]http.HandlerFunc{
+		"POST /containers/x/start": note(says(http.StatusNoContent, "")),
+		"GET /containers/x/logs":   note(func(http.ResponseWriter, *http.Request) {}),
+		"POST /containers/x/wait":  note(says(http.StatusOK, `{"StatusCode":0}`)),
+		"GET /containers/x/json":   note(says(http.StatusOK, `{"Id":"x","State":{"Status":"exited"}}`)),
 	})
 	start := func() error { return client.Start(t.Context(), "x") }
 	read := func(o LogOptions) func() error {
 		return func() error { return client.Logs(t.Context(), "x", o, io.Discard) }
 	}
-	by := func(call func() error) string {
-		if err := call(); err != nil {
-			t.Fatal(err)
+	for _, c := range []struct {
+		name string
+		call func() error
+	}{
+		{"a call", start}, {"a whole log", read(LogOptions{})}, {"a call after it", start}, {"a followed log", read(LogOptions{Follow: true})},
+		{"a wait", func() error { _, err := client.Wait(t.Context(), "x"); return err }}, {"a call after all", start},
+	} {
+		if err := c.call(); err != nil {
+			t.Errorf("%s: %v", c.name, err)
 		}
-		return from
-	}
-	calls := by(start)
-	if got := by(read(LogOptions{Follow: true})); got != calls {
-		t.Errorf("a followed log has a connection of its own, %s, not %s", got, calls)
-	}
-	whole := by(read(LogOptions{}))
-	if whole == calls {
-		t.Error("a whole log came over the connection of calls")
-	}
-	if got := by(start); got != calls {
-		t.Errorf("calls after a log have another connection, %s, not %s", got, calls)
-	}
-	for deadline := time.After(time.Minute); ; {
-		select {
-		case ended := <-fake.ended:
-			if ended == whole {
-				return
-			}
-		case <-deadline:
-			t.Fatal("the connection of logs is kept for ever")
+		mu.Lock()
+		if len(from) != 1 {
+			t.Errorf("with %s there are %d connections, want one", c.name, len(from))
 		}
+		mu.Unlock()
 	}
 }

@@ -109,11 +109,7 @@ func (c containerAPI) readLog(ctx context.Context, id string, options LogOptions
 	}
 	ctx, silence, end := listen(ctx, c.limit)
 	defer end()
-	call := ctx
-	if !options.Follow {
-		call = expect(ctx, answerLong)
-	}
-	stream, err := c.sdk(ctx).ContainerLogs(call, id, request)
+	stream, err := c.sdk(ctx).ContainerLogs(ctx, id, request)
 	if err != nil {
 		return fmt.Errorf("open container log: %w", classify(ctx, err))
 	}
@@ -128,6 +124,9 @@ func (c containerAPI) readLog(ctx context.Context, id string, options LogOptions
 	}
 	return nil
 }
+
+// readBuffer in bytes, for logs.
+const readBuffer = 32 << 10
 
 // eachPiece calls visit with each piece of a framed log and the stream that it
 // was written to. A piece is at most 16 KiB and its stamp.

@@ -27,7 +27,7 @@ func (c systemAPI) Ping(ctx context.Context) error {
 func (c systemAPI) Accepts(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, min(c.limit, pingTimeout))
 	defer cancel()
-	fresh := c.answers.usual.Clone()
+	fresh := c.pool.Clone()
 	fresh.DisableKeepAlives = true // nor does it find one that another call has left
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://engine/_ping", nil)
 	if err != nil {
