@@ -121,7 +121,7 @@ func (f *fuse) answer(conn *net.UnixConn) error {
 		f.mu.Unlock()
 		return connection.Close()
 	}
-	pid, ended, err := f.start(commandMount, folder, connection.Fd())
+	pid, ended, err := f.startWorker(commandMount, folder, connection.Fd())
 	if err == nil {
 		f.workers[pid] = true
 	}
@@ -137,7 +137,8 @@ func (f *fuse) answer(conn *net.UnixConn) error {
 	return err
 }
 
-func (f *fuse) start(command, folder string, files ...uintptr) (int, <-chan syscall.WaitStatus, error) {
+// startWorker starts a process that carries out a command for a folder.
+func (f *fuse) startWorker(command, folder string, files ...uintptr) (int, <-chan syscall.WaitStatus, error) {
 	return f.children.start([]string{initapi.ProgramPath, command, folder, strconv.Itoa(int(f.mark))}, files...)
 }
 
@@ -169,7 +170,7 @@ func (f *fuse) end() error {
 	if folder == "" {
 		return nil
 	}
-	pid, ended, err := f.start(commandAbort, folder)
+	pid, ended, err := f.startWorker(commandAbort, folder)
 	if err != nil {
 		return errors.Join(append(problems, err)...)
 	}

@@ -74,7 +74,7 @@ func (s *server) do(r initapi.Request, answer *initapi.Answer) error {
 		answer.State = s.state()
 		return nil
 	case r.Op == initapi.OpStart:
-		s.start(r.Current)
+		s.wake(r.Current)
 		return nil
 	case r.Op == initapi.OpCheck && r.Source != nil:
 		return mounts.Check(*r.Source)
@@ -134,8 +134,8 @@ func (s *server) state() *initapi.State {
 	return &initapi.State{Standby: s.standby, EngineStarted: s.engine}
 }
 
-// start wakes a standby, once.
-func (s *server) start(current bool) {
+// wake starts the engine of a standby, once.
+func (s *server) wake(current bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.standby {
