@@ -16,22 +16,22 @@ import (
 	"time"
 )
 
-// Issued is a certificate and its key, good for an hour, for servers at its name
-// and at 127.0.0.1, and for clients.
+// Issued is a certificate and its key, good for an hour, for servers at its name, at
+// 127.0.0.1 and at the further addresses, and for clients.
 type Issued struct {
 	X509 *x509.Certificate
 	key  *ecdsa.PrivateKey
 }
 
 // New makes one, signed by another, or by itself as an authority.
-func New(t testing.TB, name string, by *Issued) *Issued {
+func New(t testing.TB, name string, by *Issued, addresses ...net.IP) *Issued {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
-		DNSNames: []string{name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		DNSNames: []string{name}, IPAddresses: append(addresses, net.IPv4(127, 0, 0, 1)),
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: by == nil, BasicConstraintsValid: true,
 		KeyUsage:    x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}

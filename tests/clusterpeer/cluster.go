@@ -2,7 +2,6 @@ package clusterpeer
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -14,8 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-
-	"golang.zx2c4.com/wireguard/device"
 )
 
 // ControlSocket is the name of the peer's control socket in its folder.
@@ -48,12 +45,15 @@ type Cluster struct {
 	Address string
 	// Prefix is the secret of the server.
 	Prefix string
-	// PrivateKey is the pod's, PeerKey the public one of the cluster, in base64.
+	// PrivateKey is that of the pod at PodAddress, PeerKey the public one of the cluster, in
+	// base64.
 	PrivateKey, PeerKey string
 
 	options   Options
 	peer      string
 	processes map[string]*exec.Cmd
+	// pods is how many are in the mesh.
+	pods int
 }
 
 // What every cluster has.
@@ -111,11 +111,13 @@ func Start(ctx context.Context, o Options) (_ *Cluster, err error) {
 	return c, c.StartIngress(ctx)
 }
 
-// BuildPeer compiles the program that runs inside into a folder, and returns its path.
+// BuildPeer compiles the program that runs inside into a folder, and returns its path. It
+// is static, so that it runs in pods too.
 func BuildPeer(ctx context.Context, dir string) (string, error) {
 	path := filepath.Join(dir, "peer")
-	out, err := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/intertwin-eu/interlink-docker-plugin/tests/clusterpeer/peer").CombinedOutput()
-	if err != nil {
+	build := exec.CommandContext(ctx, "go", "build", "-o", path, "github.com/intertwin-eu/interlink-docker-plugin/tests/clusterpeer/peer")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the peer: %w: %s", err, out)
 	}
 	return path, nil
@@ -259,23 +261,22 @@ func (c *Cluster) startMesh(ctx context.Context) error {
 		return err
 	}
 	c.PeerKey = public
-	var podKey string
-	if c.PrivateKey, podKey, err = newKey(ctx); err != nil {
-		return err
-	}
 	file := filepath.Join(c.options.Dir, "wg.key")
 	if err := os.WriteFile(file, []byte(private), 0o600); err != nil {
 		return err
 	}
-	if raw, err := base64.StdEncoding.DecodeString(podKey); err != nil || len(raw) != device.NoisePublicKeySize {
-		return fmt.Errorf("wg made the odd key %q: %w", podKey, err)
-	}
-	return each(ctx, strings.NewReplacer("NS", c.options.Name, "WG", name, "KEYFILE", file, "PODKEY", podKey).Replace(fmt.Sprintf(`
-		wg set WG listen-port %d private-key KEYFILE peer PODKEY allowed-ips %s/32
+	err = each(ctx, strings.NewReplacer("NS", c.options.Name, "WG", name, "KEYFILE", file).Replace(fmt.Sprintf(`
+		wg set WG listen-port %d private-key KEYFILE
 		ip -n NS addr add %s/32 dev WG
 		ip -n NS link set WG mtu 1280 up
 		ip -n NS route add 10.7.0.0/16 dev WG src %s
-	`, MeshPort, PodAddress, ClusterAddress, ClusterAddress)))
+	`, MeshPort, ClusterAddress, ClusterAddress)))
+	if err != nil {
+		return err
+	}
+	first, err := c.AddPod(ctx)
+	c.PrivateKey = first.PrivateKey
+	return err
 }
 
 func (c *Cluster) startPeer(ctx context.Context) error {
