@@ -3,13 +3,10 @@
 package e2e_test
 
 import (
-	"context"
-	"fmt"
+	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,190 +14,68 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/clusternet"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/clusternet/clusternettest"
-	"github.com/intertwin-eu/interlink-docker-plugin/tests/certificates"
-	"github.com/intertwin-eu/interlink-docker-plugin/tests/clusterpeer"
 )
 
-// cluster is one that pods join, with what its Virtual Kubelet fills templates with.
-type cluster struct {
-	*clusterpeer.Cluster
-	values clusternettest.Values
-}
-
-// clusters so far: each has a network of its own.
-var clusters atomic.Int32
-
-// newCluster makes one beside this host.
-func newCluster(t *testing.T) *cluster {
-	t.Helper()
-	number := 80 + clusters.Add(1)
-	dir, err := os.MkdirTemp("/tmp", "cl")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	options := clusterpeer.Options{Dir: dir, Name: fmt.Sprintf("c%d%d", number, os.Getpid()%10000), Net: fmt.Sprintf("198.18.%d", number),
-		Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
-	certificates.New(t, "ingress.test", nil).Write(t, options.Cert, options.Key)
-	peer, err := clusterpeer.Start(t.Context(), options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := peer.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	passOn(t, "n-"+options.Name)
-	v := clusternettest.Typical()
-	v.IngressEndpoint, v.RandomPassword, v.PrivateKey, v.PublicKey = peer.Address, peer.Prefix, peer.PrivateKey, peer.PeerKey
-	return &cluster{Cluster: peer, values: v}
-}
-
-// webPod asks the service of the cluster for its page every second, and has one of its own
-// at port 8000. Debian's static busybox cannot look up names, so that is another program's.
-func (d *daemon) webPod(t *testing.T, annotations map[string]string) *v1.Pod {
-	t.Helper()
-	build := exec.Command("go", "build", "-o", filepath.Join(d.hostPath(), "peer"), "github.com/intertwin-eu/interlink-docker-plugin/tests/clusterpeer/peer")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the client: %v: %s", err, out)
-	}
-	pod := withVolume(newPod(shell("c", "mkdir /w; echo the page of the pod >/w/index.html; httpd -p 8000 -h /w; trap 'exit 0' TERM; "+
-		"echo \"IP $IP, $INTERLINK_MESH_CONTACT_HOST.\"; grep -v '^#' /etc/resolv.conf; grep $IP /etc/hosts; /h/peer fetch http://$HOSTNAME:8000/; "+
-		"while :; do timeout 5 /h/peer fetch http://web/ 2>&1; sleep 1 & wait $!; done")), hostDir(d.hostPath()), "/h")
-	pod.Spec.Containers[0].Env = []v1.EnvVar{fieldEnv("IP", "status.podIP")}
-	pod.Annotations = annotations
-	pod.Status.PodIP = "10.244.3.7"
-	return pod
-}
-
-// join creates a pod whose sandbox's packets the host passes on.
-func (d *daemon) join(t *testing.T, pod *v1.Pod) *podRun {
-	t.Helper()
-	p := d.run(t, pod)
-	passOn(t, p.bridgeOf())
-	return p
-}
-
-// wantPage has the cluster fetch the pod's page.
-func (c *cluster) wantPage(t *testing.T, address string) {
-	t.Helper()
-	last := ""
-	eventually(t, runLimit, "the cluster fetches the page of the pod from "+address, func() bool {
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		defer cancel()
-		text, err := c.Fetch(ctx, address)
-		last = fmt.Sprint(text, err)
-		return err == nil && text == "the page of the pod\n"
-	}, func() string { return last })
-}
-
-// wantMore waits until the pod has fetched the service's page once more.
-func (p *podRun) wantMore() {
-	p.t.Helper()
-	count := func() int { return strings.Count(p.logs("c", logOptions{}), clusterpeer.ServicePage) }
-	before := count()
-	eventually(p.t, runLimit, "the pod fetches the page of the service", func() bool { return count() > before },
-		func() string { return p.logs("c", logOptions{}) })
-}
-
-// ours is the script that docker-sd's template makes.
-func (c *cluster) ours(t *testing.T) string {
-	t.Helper()
-	text, err := os.ReadFile("../../docs/mesh-template.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c.values.Fill(string(text))
-}
-
 // TestMesh: creates of each kind end with a pod that finds the service by its name and that
-// the cluster reaches.
+// the cluster reaches. That goes on without docker-sd and with the next one, and comes back
+// after the Ingress was stopped, of which a transfer loses nothing, and after the server was
+// away. No container is started again.
 func TestMesh(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
-	d := ownDaemon(t, 1, map[string]any{"ClusterNetworkInsecure": true, "ClusterNetworkServers": []string{c.Address + "/32"}})
-	secure := c.values
-	secure.IngressProtocol, secure.IngressPort, secure.MeshContactHost = "wss", fmt.Sprint(clusterpeer.TLSIngressPort), "web.default-wstunnel.svc.cluster.local"
-	for name, script := range map[string]string{
-		"released": c.values.Released() + c.values.Released() + "echo hello", "proposed": secure.Proposed(), "template": c.ours(t),
-	} {
-		t.Run(name, func(t *testing.T) {
-			p := d.join(t, d.webPod(t, map[string]string{clusternet.PreExec: script, clusternet.Snippet: c.values.Snippet()}))
-			p.waitRunning()
-			p.wantMore()
-			c.wantPage(t, "http://"+clusterpeer.PodAddress+":8000/")
-			contact := ""
-			if name == "proposed" {
-				contact = secure.MeshContactHost
-			}
-			for _, want := range []string{"IP 10.244.3.7, " + contact + ".\n", "nameserver " + clusterpeer.DNSAddress + "\n", "options ndots:5\n",
-				"search default.svc.cluster.local svc.cluster.local cluster.local\n", "10.244.3.7\t" + p.pod.Name + "\n", "the page of the pod\n"} {
-				if log := p.logs("c", logOptions{}); !strings.Contains(log, want) {
-					t.Errorf("the pod's log lacks %q: %s", want, log)
-				}
-			}
-			p.delete(0)
-			p.waitGone()
-		})
+	d := ownDaemon(t, 1, map[string]any{"ClusterNetworkCA": c.authority, "ClusterNetworkServers": []string{c.Address + "/32"}})
+	elsewhere := c.values
+	elsewhere.IngressEndpoint = "198.51.100.7"
+	code, text := d.must(t, http.MethodPost, "/create", encode(t, newCreate(d.webPod(t, c, map[string]string{clusternet.PreExec: elsewhere.Released()}, shell("c", asks)))))
+	if code != http.StatusBadRequest || !strings.Contains(text, "the server 198.51.100.7 is none of those that the operator of this node allows") {
+		t.Errorf("a create with another server is answered with %d %s", code, text)
 	}
-}
-
-// TestMeshSurvives: the mesh works while docker-sd is dead and after it is back, and after
-// the server was away; the container is the same.
-func TestMeshSurvives(t *testing.T) {
-	t.Parallel()
-	c := newCluster(t)
-	d := ownDaemon(t, 1, nil)
-	pods := map[string]*podRun{
-		"http://" + clusterpeer.PodAddress + ":8000/": d.join(t, d.webPod(t, map[string]string{clusternet.PreExec: c.values.Released()})),
-		"http://127.0.0.1:8000/":                      d.join(t, d.webPod(t, map[string]string{clusternet.Commands: c.values.Commands(8000)})),
-	}
-	works := func(when string) {
-		t.Helper()
-		t.Log(when)
-		for address := range pods {
-			c.wantPage(t, address)
-		}
-	}
-	for _, p := range pods {
-		p.waitRunning()
-	}
-	works("at first")
-	mesh := pods["http://"+clusterpeer.PodAddress+":8000/"]
-	mesh.wantMore()
+	j := c.joinAll(t, d)
+	j.work("at first")
+	j.wantKnown()
 	if err := d.kill(); err != nil {
 		t.Fatal(err)
 	}
-	works("without docker-sd")
+	j.work("without docker-sd")
 	if err := d.start(); err != nil {
 		t.Fatal(err)
 	}
 	d.waitReady(t)
-	mesh.waitRunning()
-	works("with the next docker-sd")
-	mesh.wantMore()
-	c.do(t, "stop")
-	eventually(t, runLimit, "docker-sd tells the loss", func() bool {
-		return strings.Contains(d.log.String(), "the pod has lost the network of its cluster")
-	}, nil)
-	c.do(t, "start")
-	works("after the server was away")
-	mesh.wantMore()
-	for address, p := range pods {
-		if s := p.status().Container("c"); s.RestartCount != 0 || s.State.Running == nil {
-			t.Errorf("the pod at %s: %+v", address, s)
+	j.work("with the next docker-sd")
+	j.loseIngress()
+	for _, way := range []string{"-download", "-upload"} {
+		if err := c.Transfer(t.Context(), way, moved, "http://127.0.0.1:8001"); err != nil {
+			t.Errorf("%s by the tunnel: %v", way, err)
+		}
+	}
+	j.lose("the server", func() { c.do(t, "stop") }, func() {
+		time.Sleep(30 * time.Second) // how long it is away
+		eventually(t, runLimit, "docker-sd tells the loss", func() bool {
+			return strings.Contains(d.log.String(), "the pod has lost the network of its cluster")
+		}, nil)
+		c.do(t, "start")
+	})
+	for kind, p := range j.pods {
+		if s := p.waitRunning().Container("c"); s.RestartCount != 0 {
+			t.Errorf("the pod of %s: %+v", kind, s)
 		}
 	}
 }
 
-// do has the server do something.
-func (c *cluster) do(t *testing.T, what string) {
-	t.Helper()
-	if err := c.Do(t.Context(), what); err != nil {
-		t.Fatal(err)
+// loseIngress cuts all connections while the released pod moves data, which all arrives.
+func (j *joined) loseIngress() {
+	j.t.Helper()
+	p := j.pods["released"]
+	if err := os.WriteFile(filepath.Join(p.d.hostPath(), "go"), nil, 0o644); err != nil {
+		j.t.Fatal(err)
 	}
+	p.waitLog("bulk", "begun\n")
+	j.lose("the Ingress", j.StopIngress, func() {
+		if err := j.StartIngress(j.t.Context()); err != nil {
+			j.t.Fatal(err)
+		}
+	})
+	p.waitLog("bulk", "begun\nwhole\n")
 }
 
 // TestMeshFails: a pod that cannot join fails in time, in words, and has run nothing. The
@@ -209,15 +84,13 @@ func TestMeshFails(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
 	d := ownDaemon(t, 1, map[string]any{"ClusterNetworkTimeout": "15s"})
-	secure := c.values
-	secure.IngressProtocol, secure.IngressPort = "wss", fmt.Sprint(clusterpeer.TLSIngressPort)
 	foreign := c.values
 	foreign.PublicKey = clusternettest.Typical().PublicKey
 	for name, test := range map[string]struct{ script, status, want string }{
 		"a wrong key":         {foreign.Released(), "", "handshake"},
 		"404 of the Ingress":  {c.values.Released(), "404", "404"},
 		"a name of nobody":    {strings.ReplaceAll(c.values.Released(), c.Address, "nobody.invalid"), "", "nobody.invalid"},
-		"another certificate": {secure.Proposed(), "", "certificate"},
+		"no ClusterNetworkCA": {secure(c.values).Proposed(), "", "authority that is not trusted"},
 		"a port without peer": {strings.ReplaceAll(c.values.Released(), c.Address+":80", c.Address+":81"), "", "refuse"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -225,7 +98,7 @@ func TestMeshFails(t *testing.T) {
 				c.do(t, "refuse?status="+test.status)
 				defer c.do(t, "refuse?status=0")
 			}
-			p := d.join(t, d.webPod(t, map[string]string{clusternet.PreExec: test.script}))
+			p := d.join(t, d.webPod(t, c, map[string]string{clusternet.PreExec: test.script}, shell("c", asks)))
 			end := p.waitPhase(v1.PodFailed).Container("c").State.Terminated
 			if end.Reason != "NetworkNotReady" || !strings.Contains(end.Message, "could not join the network of its cluster: within 15s") || !strings.Contains(end.Message, test.want) {
 				t.Errorf("it ended with %+v, want %q", end, test.want)
@@ -238,7 +111,7 @@ func TestMeshFails(t *testing.T) {
 			}
 		})
 	}
-	p := d.join(t, d.webPod(t, map[string]string{clusternet.PreExec: c.values.Released()}))
+	p := d.join(t, d.webPod(t, c, map[string]string{clusternet.PreExec: c.values.Released()}, shell("c", asks)))
 	p.waitRunning()
 	p.wantMore()
 }
