@@ -36,8 +36,8 @@ type cluster struct {
 // clusters so far: each has a network of its own.
 var clusters atomic.Int32
 
-// newCluster makes one beside this host.
-func newCluster(t *testing.T) *cluster {
+// newCluster makes one beside this host. adjust may change its options.
+func newCluster(t *testing.T, adjust ...func(*clusterpeer.Options)) *cluster {
 	t.Helper()
 	number := 80 + clusters.Add(1)
 	dir, err := os.MkdirTemp("/tmp", "cl")
@@ -46,7 +46,10 @@ func newCluster(t *testing.T) *cluster {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	options := clusterpeer.Options{Dir: dir, Name: fmt.Sprintf("c%d%d", number, os.Getpid()%10000), Net: fmt.Sprintf("198.18.%d", number),
-		Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem"), IngressTimeout: "7s"}
+		Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
+	for _, change := range adjust {
+		change(&options)
+	}
 	authority := certificates.New(t, "authority.test", nil)
 	certificates.New(t, "ingress.test", authority, net.ParseIP(options.Net+".2")).Write(t, options.Cert, options.Key)
 	peer, err := clusterpeer.Start(t.Context(), options)

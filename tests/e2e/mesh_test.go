@@ -14,6 +14,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/clusternet"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/clusternet/clusternettest"
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/clusterpeer"
 )
 
 // TestMesh: creates of each kind end with a pod that finds the service by its name and that
@@ -22,7 +23,7 @@ import (
 // away. No container is started again.
 func TestMesh(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t)
+	c := newCluster(t, func(o *clusterpeer.Options) { o.IngressTimeout = "7s" })
 	d := ownDaemon(t, 1, map[string]any{"ClusterNetworkCA": c.authority, "ClusterNetworkServers": []string{c.Address + "/32"}})
 	elsewhere := c.values
 	elsewhere.IngressEndpoint = "198.51.100.7"

@@ -144,10 +144,23 @@ func wantBlind(t *testing.T, p *podRun) {
 // killTunnel ends the process of the tunnel in a sandbox.
 func killTunnel(t *testing.T, sandbox string) {
 	t.Helper()
+	pids := tunnelsIn(t, sandbox)
+	if len(pids) != 1 {
+		t.Fatalf("the sandbox has the tunnels %v", pids)
+	}
+	if err := unix.Kill(pids[0], unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tunnelsIn are the processes of tunnels in the container of a sandbox.
+func tunnelsIn(t *testing.T, sandbox string) []int {
+	t.Helper()
 	names, err := filepath.Glob("/proc/[0-9]*/exe")
 	if err != nil {
 		t.Fatal(err)
 	}
+	var out []int
 	for _, name := range names {
 		program, err := os.Readlink(name)
 		if err != nil || program != initapi.TunnelPath {
@@ -155,16 +168,13 @@ func killTunnel(t *testing.T, sandbox string) {
 		}
 		groups, err := os.ReadFile(filepath.Join(filepath.Dir(name), "cgroup"))
 		if err != nil || !strings.Contains(string(groups), sandbox) {
-			continue
+			continue // it has ended, or is another's
 		}
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := unix.Kill(pid, unix.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
-		return
+		out = append(out, pid)
 	}
-	t.Fatal("no process of a tunnel runs")
+	return out
 }
