@@ -19,7 +19,7 @@ import (
 
 // inClusterScript serves a page, and fetches the cluster's once the routes are there.
 const inClusterScript = `mkdir /www; echo "the pod" >/www/index.html; httpd -p 8000 -h /www
-until wget -qO- http://` + clusterpeer.ServiceAddress + `/ 2>/dev/null; do usleep 100000; done
+until timeout 2 wget -qO- http://` + clusterpeer.ServiceAddress + `/ 2>/dev/null; do usleep 100000; done
 ` + untilStopped
 
 // spyScript says what a container of the pod can see of its tunnel, and of a process of
