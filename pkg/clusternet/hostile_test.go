@@ -1,6 +1,7 @@
 package clusternet_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -164,5 +165,73 @@ func TestHostCovered(t *testing.T) {
 	_, _, faults := clusternet.Read(pod(map[string]string{clusternet.PreExec: clusternettest.Typical().Released()}), policy())
 	if len(faults) != 1 || !strings.Contains(faults[0].Detail, "10.96.0.0/16 covers 10.96.200.0/24, a network of this node") {
 		t.Errorf("Read(): %v", faults)
+	}
+}
+
+// fields are values of the templates, and what is good for those that take any word.
+func fields(v *clusternettest.Values) map[string]struct {
+	value *string
+	good  string
+} {
+	return map[string]struct {
+		value *string
+		good  string
+	}{
+		"interface": {&v.WGInterfaceName, "wgreboot"}, "name server": {&v.DNSServiceIP, ""}, "prefix": {&v.RandomPassword, "reboot"},
+		"server": {&v.IngressEndpoint, "reboot.example.org"}, "pods": {&v.PodCIDRCluster, ""}, "services": {&v.ServiceCIDR, ""},
+		"scheme": {&v.IngressProtocol, ""}, "port": {&v.IngressPort, ""}, "contact": {&v.MeshContactHost, "reboot.example.org"},
+		"private key": {&v.PrivateKey, ""}, "public key": {&v.PublicKey, ""},
+	}
+}
+
+// TestMetacharacters: what a shell would make a command of is in no value of a wish,
+// whatever field has it, in any form of the annotations.
+func TestMetacharacters(t *testing.T) {
+	attacks := []string{"V;reboot", "V&reboot", "V&&reboot", "V|reboot", "V||reboot", "V>reboot", "V<reboot", "V\nreboot", "V\rreboot", "V reboot", "V\treboot",
+		"$(reboot)", "V$(reboot)", "`reboot`", "V`reboot`", "${reboot}", "$reboot", "V$IFS;reboot", "V'reboot", "V\"reboot", "V';reboot;'", "V\";reboot;\"",
+		"V\\reboot", "V\\\nreboot", "V#reboot", "V*reboot", "V?reboot", "V[reboot]", "V{a,reboot}", "V!reboot", "V\x00reboot", "V%0areboot", "V(reboot)"}
+	forms := map[string]func(clusternettest.Values) map[string]string{
+		"commands": func(v clusternettest.Values) map[string]string {
+			return map[string]string{clusternet.Commands: v.Commands(8000)}
+		},
+		"released": func(v clusternettest.Values) map[string]string {
+			return map[string]string{clusternet.PreExec: v.Released(), clusternet.Snippet: v.Snippet()}
+		},
+		"proposed": func(v clusternettest.Values) map[string]string {
+			return map[string]string{clusternet.PreExec: v.Proposed(), clusternet.Snippet: v.Snippet()}
+		},
+		"template": func(v clusternettest.Values) map[string]string {
+			return map[string]string{clusternet.PreExec: ours(t, v)}
+		},
+	}
+	reads := func(form, field, text string) (out string) {
+		v := clusternettest.Typical()
+		value := fields(&v)[field].value
+		*value = strings.ReplaceAll(text, "V", *value)
+		wish, _, _ := clusternet.Read(pod(forms[form](v)), lenient())
+		if wish == nil {
+			return ""
+		}
+		raw, err := json.Marshal(wish)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(raw)
+	}
+	arrived := 0
+	for form := range forms {
+		for field, of := range fields(&clusternettest.Values{}) {
+			for _, attack := range attacks {
+				if got := reads(form, field, attack); strings.Contains(got, "reboot") {
+					t.Errorf("%s with %q as the %s is read as %s", form, attack, field, got)
+				}
+			}
+			if of.good != "" && strings.Contains(reads(form, field, of.good), "reboot") {
+				arrived++ // the control: the word is seen where a value may have it
+			}
+		}
+	}
+	if arrived < 12 {
+		t.Errorf("%d good values arrived", arrived)
 	}
 }
