@@ -28,7 +28,8 @@ func ratios(measured []Figure) []Figure {
 	var out []Figure
 	for _, f := range measured {
 		grown := strings.HasSuffix(f.Name, "_present") && !strings.HasPrefix(f.Name, "create_running_")
-		if f.Ratio > 0 && !strings.HasPrefix(f.Name, "plain_") && !grown {
+		toOther := strings.HasPrefix(f.Name, "plain_") || strings.HasPrefix(f.Name, "mesh_")
+		if f.Ratio > 0 && !toOther && !grown {
 			out = append(out, f)
 		}
 	}

@@ -14,7 +14,9 @@
 // sides; see signals. The status of 100 and 500 pods is that of recorded pods
 // without a sandbox each; see records. What ends in N_present was taken with N
 // pods running beside it, of which takeover is from the start of docker-sd after
-// a SIGKILL to a status with all of them. Memory is in megabytes of 10^6 bytes.
+// a SIGKILL to a status with all of them. What begins with mesh_ is of the network of a
+// cluster, and has its ratio to a start without one, or to a transfer between two of Debian's
+// wireguard-go over the same bridge. Memory is in megabytes of 10^6 bytes.
 package main
 
 import (
@@ -137,6 +139,7 @@ func parts() []part {
 		{"known", (*bench).measureKnown},
 		{"burst", (*bench).measureBursts},
 		{"growth", (*bench).measureGrowth},
+		{"mesh", (*bench).measureMesh},
 	}
 }
 

@@ -246,14 +246,7 @@ func (c *Cluster) startMesh(ctx context.Context) error {
 	if err := c.start("wireguard", "wireguard-go", "-f", name); err != nil {
 		return err
 	}
-	err := wait(ctx, "wireguard-go runs", func() bool {
-		conn, err := net.Dial("unix", "/var/run/wireguard/"+name+".sock")
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	})
-	if err != nil {
+	if err := wait(ctx, "wireguard-go runs", func() bool { return answers(name) }); err != nil {
 		return err
 	}
 	private, public, err := newKey(ctx)

@@ -5,10 +5,7 @@ package tunnels_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -57,34 +54,12 @@ func (w *world) transfer(way string, bytes int64) time.Duration {
 // stop is called.
 func (w *world) plainPair() (stop func()) {
 	w.t.Helper()
-	name := "wp" + w.pod[1:]
-	cmd := exec.Command("ip", "netns", "exec", w.pod, "wireguard-go", "-f", name)
-	if err := cmd.Start(); err != nil {
+	stop, err := w.JoinPlainly(context.Background(), []string{"ip", "netns", "exec", w.pod}, clusterpeer.Pod{Address: clusterpeer.PodAddress, PrivateKey: w.PrivateKey})
+	if err != nil {
 		w.t.Fatal(err)
-	}
-	w.until("wireguard-go runs", func() bool {
-		conn, err := net.Dial("unix", "/var/run/wireguard/"+name+".sock")
-		if err == nil {
-			conn.Close()
-		}
-		return err == nil
-	})
-	file := filepath.Join(w.t.TempDir(), "key")
-	if err := os.WriteFile(file, []byte(w.PrivateKey), 0o600); err != nil {
-		w.t.Fatal(err)
-	}
-	w.mustRun("wg", "set", name, "private-key", file, "peer", w.PeerKey, "allowed-ips", "10.0.0.0/8", "persistent-keepalive", "25",
-		"endpoint", fmt.Sprintf("%s:%d", w.Address, clusterpeer.MeshPort))
-	w.mustRun("ip", "-n", w.pod, "addr", "add", clusterpeer.PodAddress+"/32", "dev", name)
-	w.mustRun("ip", "-n", w.pod, "link", "set", name, "mtu", "1280", "up")
-	for _, route := range clusterpeer.Routes() {
-		w.mustRun("ip", "-n", w.pod, "route", "add", route, "dev", name)
 	}
 	w.wantService()
-	return func() {
-		_ = cmd.Process.Signal(os.Interrupt) // it may have ended
-		_ = cmd.Wait()                       // however it ended
-	}
+	return stop
 }
 
 // until waits for a condition.
