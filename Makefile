@@ -19,7 +19,7 @@ DECODERS = api:FuzzRoutes cdi:FuzzSpec clusternet:FuzzCommands clusternet:FuzzSc
 	interlink:FuzzDecodeCreate interlink:FuzzDecodeDelete interlink:FuzzDecodeLogs interlink:FuzzDecodeStatus \
 	podspec:FuzzFlags pods:FuzzPod pods:FuzzStatus records:FuzzRecord fusemount:FuzzOptions sandboxinit:FuzzRequest sandboxinit/mounts:FuzzSource tunnel:FuzzWish volumes:FuzzItemPath
 
-.PHONY: all build init test unit light integration crash soak attack modern kube vm package installable fuzz fuzzshort simulate simulateshort demo run bench pictures lint clean help
+.PHONY: all build init test unit light integration crash soak meshes attack modern kube vm package installable fuzz fuzzshort simulate simulateshort demo run bench pictures lint clean help
 
 all: build ## what plain make does
 
@@ -62,6 +62,10 @@ integration: init ## the daemon against a real engine, through HTTP
 DURATION ?= 3m
 soak: init ## random pods and kills for DURATION (3m), then a search for what leaked
 	$(LAB) -- $(GO) test -tags e2e -count=1 -timeout 3h -v -run '^TestSoak$$' ./tests/e2e -soak $(DURATION)
+
+MESHES ?= 50
+meshes: init ## MESHES pods (50) in the network of a cluster at once, and what they leave
+	$(LAB) -- $(GO) test -tags e2e -count=1 -timeout 1h -v -run '^TestManyMeshes$$' ./tests/e2e/ -meshes $(MESHES)
 
 KUBE ?=
 kube: init ## what a pod may ask for, as a table; KUBE="-random 1000" runs pods made at random
