@@ -87,32 +87,44 @@ func TestMeshFails(t *testing.T) {
 	d := ownDaemon(t, 1, map[string]any{"ClusterNetworkTimeout": "15s"})
 	foreign := c.values
 	foreign.PublicKey = clusternettest.Typical().PublicKey
-	for name, test := range map[string]struct{ script, status, want string }{
-		"a wrong key":         {foreign.Released(), "", "handshake"},
-		"404 of the Ingress":  {c.values.Released(), "404", "404"},
-		"a name of nobody":    {strings.ReplaceAll(c.values.Released(), c.Address, "nobody.invalid"), "", "nobody.invalid"},
-		"no ClusterNetworkCA": {secure(c.values).Proposed(), "", "authority that is not trusted"},
-		"a port without peer": {strings.ReplaceAll(c.values.Released(), c.Address+":80", c.Address+":81"), "", "refuse"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			if test.status != "" {
-				c.do(t, "refuse?status="+test.status)
-				defer c.do(t, "refuse?status=0")
-			}
-			p := d.join(t, d.webPod(t, c, map[string]string{clusternet.PreExec: test.script}, shell("c", asks)))
-			end := p.waitPhase(v1.PodFailed).Container("c").State.Terminated
-			if end.Reason != "NetworkNotReady" || !strings.Contains(end.Message, "could not join the network of its cluster: within 15s") || !strings.Contains(end.Message, test.want) {
-				t.Errorf("it ended with %+v, want %q", end, test.want)
-			}
-			t.Log(end.Message)
-			for _, secret := range []string{c.Prefix, c.PrivateKey} {
-				if strings.Contains(end.Message, secret) || strings.Contains(d.log.String(), secret) {
-					t.Error("a secret is told")
-				}
-			}
-		})
+	joins := func(script string) *podRun {
+		t.Helper()
+		return d.join(t, d.webPod(t, c, map[string]string{clusternet.PreExec: script}, shell("c", asks)))
 	}
-	p := d.join(t, d.webPod(t, c, map[string]string{clusternet.PreExec: c.values.Released()}, shell("c", asks)))
+	failing := map[string]*podRun{}
+	for want, script := range map[string]string{
+		"handshake":                     foreign.Released(),
+		"nobody.invalid":                strings.ReplaceAll(c.values.Released(), c.Address, "nobody.invalid"),
+		"authority that is not trusted": secure(c.values).Proposed(),
+		"refuses connections":           strings.ReplaceAll(c.values.Released(), c.Address+":80", c.Address+":81"),
+	} {
+		failing[want] = joins(script)
+	}
+	for want, p := range failing {
+		c.wantNotJoined(p, want)
+	}
+	c.do(t, "refuse?status=404")
+	c.wantNotJoined(joins(c.values.Released()), "answers 404")
+	c.do(t, "refuse?status=0")
+	p := joins(c.values.Released())
 	p.waitRunning()
 	p.wantMore()
+}
+
+// wantNotJoined waits for the end of a pod that could not join, for a reason.
+func (c *cluster) wantNotJoined(p *podRun, want string) {
+	p.t.Helper()
+	end := p.waitPhase(v1.PodFailed).Container("c").State.Terminated
+	if end.Reason != "NetworkNotReady" || !strings.Contains(end.Message, "could not join the network of its cluster: within 15s") || !strings.Contains(end.Message, want) {
+		p.t.Errorf("it ended with %+v, want %q", end, want)
+	}
+	if got := p.fetched(); got != "" {
+		p.t.Errorf("its container has run: %s", got)
+	}
+	p.t.Log(end.Message)
+	for _, secret := range []string{c.Prefix, c.PrivateKey} {
+		if strings.Contains(end.Message, secret) || strings.Contains(p.d.log.String(), secret) {
+			p.t.Error("a secret is told")
+		}
+	}
 }
