@@ -41,6 +41,9 @@ func (c Config) Places() []Place {
 	if c.SeccompProfileRoot != "" {
 		out = append(out, Place{c.SeccompProfileRoot, "the seccomp profiles that pods may name"})
 	}
+	for _, program := range c.RuntimeClasses.Programs() {
+		out = append(out, Place{program, "a program that runs containers"})
+	}
 	for _, file := range []string{c.Access.TokenFile, c.Access.KeyFile} {
 		if file != "" {
 			out = append(out, Place{file, "a secret of docker-sd's own"})

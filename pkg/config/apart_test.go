@@ -36,6 +36,7 @@ func TestCheckApart(t *testing.T) {
 		"docker-sd's own data, above": {in("data"), "docker-sd's own data"},
 		"its own socket":              {in("shared/sockets"), "docker-sd's own socket"},
 		"its token":                   {in("shared/token"), "a secret"},
+		"a runtime's program":         {in("shared/bin"), "a program that runs containers"},
 		"kernel settings":             {"/proc/sys", "kernel"},
 		"devices of the kernel":       {"/sys/class", "kernel"},
 	} {
@@ -44,9 +45,10 @@ func TestCheckApart(t *testing.T) {
 			settings.DataRootFolder = in("data/docker-sd")
 			settings.Socket = "unix://" + in("shared/sockets/api.sock")
 			settings.Access.TokenFile = in("shared/token")
+			settings.RuntimeClasses = config.RuntimeClasses{"crun": {Runtime: "crun", Path: in("shared/bin/crun")}}
 			places := append(settings.Places(), config.Place{Path: in("engine"), What: "the engine's data"})
 			if c.path == in("shared") {
-				settings.Socket, settings.Access.TokenFile = "", ""
+				settings.Socket, settings.Access.TokenFile, settings.RuntimeClasses = "", "", nil
 				places = append(settings.Places(), config.Place{Path: in("engine"), What: "the engine's data"})
 			}
 			for key, set := range map[string]func(){

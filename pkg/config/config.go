@@ -193,6 +193,8 @@ type Config struct {
 	SeccompProfileRoot string
 	// HostNetworkIsSandbox lets hostNetwork mean the network of the pod's sandbox.
 	HostNetworkIsSandbox bool
+	// RuntimeClasses maps the names of the cluster's runtime classes to how their pods are run.
+	RuntimeClasses RuntimeClasses
 	// ExpandEnvironmentValues expands $(NAME) in values of variables, for a Virtual
 	// Kubelet that skips resolution (protocol 5.1).
 	ExpandEnvironmentValues bool

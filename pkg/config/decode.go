@@ -76,6 +76,8 @@ func (d *decoder) value(key string, raw json.RawMessage, dst any) error {
 			return nil
 		}
 		return objects(d, key, raw, dst, (*SharedResource).settings, "a list of resources, each with name and replicas")
+	case *RuntimeClasses:
+		return d.runtimeClasses(key, raw, dst)
 	case *[]uint64:
 		var numbers []uint64
 		if json.Unmarshal(raw, &numbers) != nil {

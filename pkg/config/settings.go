@@ -105,6 +105,7 @@ func (c *Config) settings() []setting {
 		{"AllowedUnsafeSysctls", "", &c.AllowedUnsafeSysctls},
 		{"SeccompProfileRoot", "", &c.SeccompProfileRoot},
 		{"HostNetworkIsSandbox", "", &c.HostNetworkIsSandbox},
+		{"RuntimeClasses", "", &c.RuntimeClasses},
 		{"ExpandEnvironmentValues", "", &c.ExpandEnvironmentValues},
 		{"MaxPods", "", &c.MaxPods},
 		{"Capacity", "", c.Capacity.settings()},

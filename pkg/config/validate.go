@@ -44,6 +44,7 @@ func (c Config) Validate() error {
 		c.validateAccess(),
 		c.validatePing(),
 		validateSysctls(c.AllowedUnsafeSysctls),
+		c.RuntimeClasses.validate(),
 		c.validateClusterNetwork(),
 	} {
 		if err != nil {
