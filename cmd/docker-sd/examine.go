@@ -350,7 +350,7 @@ func (p *examination) lookAtSandbox(ctx context.Context, r *preflight.Report, in
 	}
 	times, err := preflight.Boot(ctx, config, p.host, func(ctx context.Context, into *engine.Client) (string, error) {
 		return p.host.CopyImage(ctx, into, ref)
-	}, func(s *sandbox.Sandbox) { found.Elsewhere = group != nil && !group.Holds(s.ID) })
+	}, func(s *sandbox.Sandbox) { found.Elsewhere = group != nil && !group.Holds(s.ID) }, p.lookAtRuntimes(ctx, r))
 	err = errors.Join(err, remove())
 	r.Add(preflight.Booted(times, err))
 	if err == nil {

@@ -21,7 +21,7 @@ func (d *daemon) podsConfig(info engine.Info, network clusternet.Policy) pods.Co
 			PrivilegedSandbox: s.SandboxPrivileged, AllowPrivileged: s.AllowPrivilegedPods, MayMount: s.PrivilegedPodsMayMount,
 			Fuse: disk.Fuse, Capabilities: sandbox.Capabilities, TrustAnnotations: s.TrustedAnnotationFlags,
 			ExpandValues: s.ExpandEnvironmentValues, UnsafeSysctls: s.AllowedUnsafeSysctls,
-			HostNetworkIsSandbox: s.HostNetworkIsSandbox, SeccompRoot: s.SeccompProfileRoot,
+			HostNetworkIsSandbox: s.HostNetworkIsSandbox, SeccompRoot: s.SeccompProfileRoot, RuntimeClasses: runtimeClasses(s),
 			GroupOOM: info.CgroupVersion == "2" && !s.SingleProcessOOMKill,
 			CPUs:     info.CPUs, Allocatable: disk.Allocatable,
 			Log: engine.LogLimits{MaxBytes: s.ContainerLogMaxSize, MaxFiles: s.ContainerLogMaxFiles},

@@ -75,12 +75,15 @@ func (r *runner) create(ctx context.Context) (string, error) {
 	if err := r.p.Owner.Inject(r.spec.Name, image.Env, &spec); err != nil {
 		return "", err
 	}
+	if err := keepRuntime(r, spec); err != nil {
+		return "", err
+	}
 	fault.Point("pods.container.ready")
 	step, done := r.p.Observer.Step(ctx, StepCreate, "container", r.spec.Name)
 	id, err := r.s.Engine.CreateOnce(step, spec)
 	done(err)
 	if err != nil {
-		return "", err
+		return "", runtimeUnknown(ctx, r, err)
 	}
 	fault.Point("pods.container.created")
 	r.p.Statuses.Update(r.spec.Name, func(s *v1.ContainerStatus) {
@@ -97,7 +100,7 @@ func (r *runner) plan(set *volumes.Set, env podspec.Environment, imageUser strin
 	if err != nil {
 		return spec, nil, err
 	}
-	spec.Resources.CgroupParent = r.p.CgroupParent
+	spec.Resources.CgroupParent, spec.Runtime = r.p.CgroupParent, r.p.Runtime
 	r.p.Cluster.Join(&spec, r.p.Spec)
 	if spec.User, err = podspec.User(r.p.Spec, r.spec, spec.User, imageUser); err != nil {
 		return spec, nil, &configError{err: err}

@@ -41,6 +41,8 @@ type Pod struct {
 	// PIDNamespace is what containers of a pod with shareProcessNamespace join, in the
 	// engine's words, and "" for any other pod. It is set before a container is made.
 	PIDNamespace string
+	// Runtime makes the containers, one of the sandbox's engine; "" is its default.
+	Runtime string
 	// CgroupParent is the control group that the containers' own ones are made in, "" for
 	// the engine's own choice. It is set before a container is made.
 	CgroupParent string

@@ -187,6 +187,9 @@ func (r *runner) startFailed(ctx context.Context, id string, cause error) (v1.Co
 	if seen.State.Alive() {
 		return r.watch(ctx, seen, false) // it started after all, only the answer was lost
 	}
+	if err := runtimeFails(r, cause); err != nil {
+		return v1.ContainerStateTerminated{}, err
+	}
 	// The engine has 126 or 127 for some; kubelet knows one code for all of them.
 	state := seen.State
 	state.ExitCode, state.Error, state.FinishedAt = startRefused, cause.Error(), time.Now()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"regexp"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -65,3 +66,12 @@ func shorten(err error) error {
 	}
 	return brief{err}
 }
+
+// RuntimeFails says of an error of Start that no runtime has run: its program, or that of its
+// shim, is missing or ends at once. The engine has no class for it and passes on the words of
+// containerd. A runtime that has run says what is wrong with the container instead.
+func RuntimeFails(err error) bool {
+	return err != nil && runtimeFailure.MatchString(err.Error())
+}
+
+var runtimeFailure = regexp.MustCompile(`unable to retrieve OCI runtime error|failed to start shim|failed to resolve runtime path`)

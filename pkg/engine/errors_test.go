@@ -23,3 +23,20 @@ func TestShorten(t *testing.T) {
 		t.Error("a short one is changed")
 	}
 }
+
+// TestRuntimeFails has the words of Docker 20.10 and 29.
+func TestRuntimeFails(t *testing.T) {
+	for text, want := range map[string]bool{
+		"failed to create shim: OCI runtime create failed: unable to retrieve OCI runtime error (open /run/containerd/log.json: no such file or directory): fork/exec /nowhere: no such file or directory: : unknown": true,
+		`failed to create task for container: failed to start shim: failed to resolve runtime path: runtime "io.containerd.foo.v1" binary not installed "containerd-shim-foo-v1": file does not exist: unknown`:       true,
+		`failed to create shim: OCI runtime create failed: container_linux.go:380: starting container process caused: exec: "unable to start": executable file not found in $PATH: unknown`:                           false,
+		`failed to create task for container: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: exec: "/x": stat /x: no such file or directory: unknown`:  false,
+	} {
+		if got := RuntimeFails(errors.New(text)); got != want {
+			t.Errorf("%t for %s", got, text)
+		}
+	}
+	if RuntimeFails(nil) {
+		t.Error("no error is one")
+	}
+}

@@ -10,6 +10,8 @@ const (
 	StorePath = "/run/docker-sd/store"
 	// ImagesPath holds the mount points of volumes that show images.
 	ImagesPath = "/run/docker-sd/images"
+	// RuntimesPath holds the host's programs that run containers.
+	RuntimesPath = "/run/docker-sd/runtimes"
 	// TunnelPath is where the program of the tunnel is, in a sandbox that can have one.
 	TunnelPath = "/docker-sd-tunnel"
 	// TunnelDevice is what the mesh of a tunnel is made with, on the host and inside.

@@ -17,6 +17,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
@@ -26,6 +27,10 @@ import (
 // ErrFailedPrecondition is a deleted UID or one whose record is refused, ErrResourceExhausted a full node.
 func (m *Manager) Create(ctx context.Context, spec *v1.Pod, data volumes.Data) (string, error) {
 	if err := m.validate(ctx, spec, data); err != nil {
+		// The configuration may have allowed more when the pod was created.
+		if p := m.known(spec.UID); p != nil {
+			return p.answer(ctx)
+		}
 		return "", err
 	}
 	p, fresh, err := m.register(spec)
@@ -33,16 +38,28 @@ func (m *Manager) Create(ctx context.Context, spec *v1.Pod, data volumes.Data) (
 		return "", err
 	}
 	if !fresh {
-		select {
-		case <-p.admitted:
-		case <-ctx.Done():
-			return "", ctx.Err()
-		}
-		return p.record.Load().JID, p.admitErr
+		return p.answer(ctx)
 	}
 	p.admitErr = m.admit(ctx, p, data)
 	close(p.admitted)
 	return p.record.Load().JID, p.admitErr
+}
+
+// known is the pod of that UID, nil if there is none.
+func (m *Manager) known(uid types.UID) *pod {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.pods[uid]
+}
+
+// answer is that of the create that admitted the pod.
+func (p *pod) answer(ctx context.Context) (string, error) {
+	select {
+	case <-p.admitted:
+		return p.record.Load().JID, p.admitErr
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
 }
 
 // validate returns ErrInvalidArgument with all that is wrong with a pod, and logs what is

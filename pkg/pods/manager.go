@@ -15,6 +15,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/joining"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podlogs"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
@@ -60,7 +61,8 @@ func (m *Manager) Close() {
 
 // newPod makes a pod that is admitted, of which nothing is on disk yet.
 func (m *Manager) newPod(spec *v1.Pod) *pod {
-	return m.podOf(&records.Record{Pod: spec, Stage: lifecycle.StageAdmitted, Since: time.Now(), Began: records.Now(), Network: !m.config.Network.Off})
+	return m.podOf(&records.Record{Pod: spec, Stage: lifecycle.StageAdmitted, Since: time.Now(), Began: records.Now(), Network: !m.config.Network.Off,
+		Runtime: podspec.RuntimeClassOf(spec, m.config.Node)})
 }
 
 // podOf makes the pod of a record, which does not run yet.
@@ -73,7 +75,8 @@ func (m *Manager) podOf(r *records.Record) *pod {
 	p.forget = func() { m.drop(p) }
 	p.events = reporter{m.config.Observer}
 	images := &containers.Images{Source: m.images, Spec: spec, Statuses: p.statuses, Observer: p.events}
-	p.containers = &containers.Pod{Spec: spec, Node: m.config.Node, Statuses: p.statuses, Images: images, Accounts: &m.accounts, Owner: p, Observer: p.events}
+	p.containers = &containers.Pod{Spec: spec, Node: m.config.Node, Statuses: p.statuses, Images: images, Accounts: &m.accounts, Owner: p, Observer: p.events,
+		Runtime: r.Runtime.Runtime}
 	if r.Network {
 		p.network = joining.New(spec, m.config.Network, m.config.NetworkTimeout, p.events)
 		r.Network = p.network != nil

@@ -61,6 +61,7 @@ func (r *sandboxRun) startPause(ctx context.Context) error {
 		return err
 	}
 	spec.Name, spec.Hostname, spec.IPCMode = podspec.PauseName(r.p.spec), podspec.Hostname(r.p.spec), "host"
+	spec.Runtime = r.p.containers.Runtime
 	id, err := r.stay.Engine.CreateOnce(ctx, spec)
 	if err != nil {
 		return err

@@ -89,7 +89,7 @@ var fieldRules = []fieldRule{
 	{path: "spec.priority", use: ignored, text: "the scheduler has applied it; this node preempts no pod"},
 	{path: "spec.dnsConfig", use: handled, text: "pkg/podspec"},
 	{path: "spec.readinessGates", use: ignored, text: "the Virtual Kubelet replaces the pod's conditions by Ready, so a gate cannot hold a pod back"},
-	{path: "spec.runtimeClassName", use: refused, text: "is not supported by this node; leave it out, devices come with the resources that a container asks for"},
+	{path: "spec.runtimeClassName", use: handled, text: "pkg/podspec, pkg/containers", except: "classes that the operator did not map to a way to run them (RuntimeClasses)"},
 	{path: "spec.enableServiceLinks", use: ignored, text: "the Virtual Kubelet adds the variables of services"},
 	{path: "spec.preemptionPolicy", use: ignored, text: "the scheduler has applied it"},
 	{path: "spec.overhead", use: ignored, text: "it comes with a runtimeClassName, for the scheduler's sums"},

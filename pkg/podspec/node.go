@@ -33,6 +33,8 @@ type Node struct {
 	SeccompRoot string
 	// HostNetworkIsSandbox lets hostNetwork mean the network of the pod's sandbox.
 	HostNetworkIsSandbox bool
+	// RuntimeClasses that pods may name.
+	RuntimeClasses map[string]RuntimeClass
 	// ExpandValues expands $(NAME) in the values of variables: the operator says that his
 	// Virtual Kubelet does not (protocol 5.1).
 	ExpandValues bool

@@ -17,6 +17,7 @@ func Validate(pod *v1.Pod, node Node) field.ErrorList {
 	wholePod{f}.resources(pod)
 	f.dns(pod)
 	f.podSecurity(pod, node)
+	checkRuntimeClass(f, pod, node)
 	seen := map[string]bool{}
 	for _, c := range namedContainers(pod) {
 		if seen[c.Name] {

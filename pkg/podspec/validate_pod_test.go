@@ -129,7 +129,7 @@ func TestRefuseFieldsOfThePod(t *testing.T) {
 		{"Windows", func(p *v1.Pod) { p.Spec.OS = &v1.PodOS{Name: v1.Windows} },
 			"spec.os.name: windows is not supported; this node runs Linux containers only"},
 		{"runtime class", func(p *v1.Pod) { p.Spec.RuntimeClassName = new("nvidia") },
-			"spec.runtimeClassName: is not supported by this node; leave it out, devices come with the resources that a container asks for"},
+			"spec.runtimeClassName: nvidia: this node has no runtime classes; leave it out, devices come with the resources that a container asks for, or ask the operator of this node to add the class to RuntimeClasses"},
 		{"resource claims", func(p *v1.Pod) { p.Spec.ResourceClaims = []v1.PodResourceClaim{{Name: "gpu"}} },
 			"spec.resourceClaims: is not possible on this node: interLink does not send the devices that were allocated to a claim; ask for devices in resources.limits"},
 		{"negative grace", func(p *v1.Pod) { p.Spec.TerminationGracePeriodSeconds = new(int64(-1)) },

@@ -15,6 +15,7 @@ const (
 	ReasonUnknown      = "ContainerStatusUnknown"
 	ReasonConfig       = "CreateContainerConfigError"
 	ReasonCreate       = "CreateContainerError"
+	ReasonRun          = "RunContainerError"
 )
 
 // Waiting is the state of a container that waits. Reason is one of those above, or one of

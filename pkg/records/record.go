@@ -11,6 +11,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/clusternet"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
@@ -30,6 +31,8 @@ type Record struct {
 	Since    time.Time `json:"since"`
 	// Network says that the pod joins the network of its cluster, as its annotations say.
 	Network bool `json:"network,omitempty"`
+	// Runtime is how the pod is run, as the configuration had it when the pod was created.
+	Runtime podspec.RuntimeClass `json:"runtime,omitzero"`
 	// Began is the same moment as Since, by the kernel. Records from before it was
 	// kept have none.
 	Began Moment `json:"began,omitzero"`

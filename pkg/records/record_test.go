@@ -18,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
@@ -26,6 +27,7 @@ import (
 func firstRecord() *Record {
 	r := fullRecord()
 	r.Stage, r.Replaced, r.Began, r.Devices, r.End, r.Network = lifecycle.StageRemoving, "", Moment{}, nil, nil, false
+	r.Runtime = podspec.RuntimeClass{}
 	return r
 }
 
@@ -52,6 +54,7 @@ func fullRecord() *Record {
 			Projected:  map[string]v1.ConfigMap{"settings": {ObjectMeta: meta, Data: map[string]string{"a/b": ""}}},
 		},
 		JID: "0d4f_dind", Stage: lifecycle.StageStopping, Sandbox: "0d4f_dind", Replaced: "1e5a_dind", Since: testTime.Time, Network: true,
+		Runtime: podspec.RuntimeClass{Runtime: "crun"},
 		Began:   Moment{Boot: "b5a7", Up: 90 * time.Second},
 		Devices: json.RawMessage(`{"main":["GPU-1"]}`),
 		Grace:   5,
@@ -138,10 +141,10 @@ func TestRecordIsPrivate(t *testing.T) {
 // and pods that they describe may run when docker-sd is upgraded. A field that is new
 // gets another file; one that is there is never changed.
 func TestRecordVersions(t *testing.T) {
-	withoutNetwork := fullRecord()
-	withoutNetwork.Network = false
+	withoutNetwork, withoutRuntime := fullRecord(), fullRecord()
+	withoutNetwork.Network, withoutNetwork.Runtime, withoutRuntime.Runtime = false, podspec.RuntimeClass{}, podspec.RuntimeClass{}
 	for file, want := range map[string]*Record{"record-v1.json": firstRecord(), "record-v1-later.json": laterRecord(), "record-v2.json": withoutNetwork,
-		"record-v2-network.json": fullRecord()} {
+		"record-v2-network.json": withoutRuntime, "record-v2-runtime.json": fullRecord()} {
 		got, err := readRecord(filepath.Join("testdata", file))
 		if err != nil {
 			t.Fatal(err)

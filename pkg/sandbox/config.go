@@ -53,6 +53,9 @@ type Config struct {
 	MTU int
 	// Mounts are host paths that pods may use; a running sandbox gains none.
 	Mounts []engine.Mount
+	// Runtimes are programs of the host that run containers in sandboxes, by the names under
+	// which the engine there knows them.
+	Runtimes map[string]string `json:",omitempty"`
 	// Fuse gives sandboxes /dev/fuse, which the host has.
 	Fuse bool
 	// Resources bound a whole sandbox.

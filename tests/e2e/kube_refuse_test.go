@@ -21,7 +21,7 @@ var invalidPods = []struct {
 	want []string
 }{
 	{"hostNetwork", func(p *v1.Pod, _ *v1.Container) { p.Spec.HostNetwork = true }, []string{"spec.hostNetwork", "hostPort", "HostNetworkIsSandbox"}},
-	{"runtimeClassName", func(p *v1.Pod, _ *v1.Container) { p.Spec.RuntimeClassName = ptr("kata") }, []string{"spec.runtimeClassName"}},
+	{"runtimeClassName", func(p *v1.Pod, _ *v1.Container) { p.Spec.RuntimeClassName = ptr("kata") }, []string{"spec.runtimeClassName", "kata", "RuntimeClasses"}},
 	{"hostUsers", func(p *v1.Pod, _ *v1.Container) { p.Spec.HostUsers = ptr(false) }, []string{"spec.hostUsers"}},
 	{"windows", func(p *v1.Pod, _ *v1.Container) { p.Spec.OS = &v1.PodOS{Name: v1.Windows} }, []string{"spec.os.name", "Linux"}},
 	{"ephemeral containers", func(p *v1.Pod, _ *v1.Container) { p.Spec.EphemeralContainers = []v1.EphemeralContainer{{}} }, []string{"spec.ephemeralContainers"}},

@@ -21,6 +21,7 @@ var update = flag.Bool("update", false, "write docs/pods.md anew")
 // elsewhere is the fields that need more than a case, with the test that shows them. A refused
 // field that no case has is shown by refusedBy.
 var elsewhere = map[string]string{
+	"spec.runtimeClassName":   "TestRuntimeClass",
 	"spec.schedulingGates":    "TestEveryFieldOfThePodHasARule",
 	"spec.schedulingGroup":    "TestEveryFieldOfThePodHasARule",
 	"spec.evictionResponders": "TestEveryFieldOfThePodHasARule",

@@ -1,0 +1,31 @@
+package sandbox
+
+import (
+	"maps"
+	"path"
+	"slices"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
+)
+
+// runtimeFlags tell the engine of a sandbox of the runtimes that the host brings.
+func (c Config) runtimeFlags() []string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(c.Runtimes)) {
+		out = append(out, "--add-runtime="+name+"="+runtimePath(name))
+	}
+	return out
+}
+
+// runtimeMounts are the programs of these runtimes.
+func (c Config) runtimeMounts() []engine.Mount {
+	var out []engine.Mount
+	for _, name := range slices.Sorted(maps.Keys(c.Runtimes)) {
+		out = append(out, engine.Mount{Source: c.Runtimes[name], Target: runtimePath(name), ReadOnly: true})
+	}
+	return out
+}
+
+// runtimePath is where the program of a runtime of the host is in a sandbox.
+func runtimePath(name string) string { return path.Join(initapi.RuntimesPath, name) }
