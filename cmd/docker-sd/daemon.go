@@ -230,8 +230,9 @@ func (d *daemon) makeParts(ctx context.Context, info engine.Info, shares shares,
 	sharing := images.Layers(images.Mode(d.settings.ImageSharing), info)
 	log.G(ctx).WithField("sharing", sharing.Root != "" || sharing.Library).Info(sharing.Why)
 	sandboxes := sandboxConfig(ctx, d.settings, d.host, info, sharing, shares.each)
+	warnOfRuntimes(ctx, d.settings)
 	sandboxes.Observer, sandboxes.Calls = d.observer.tell, d.observer.tell.Call
-	sandboxes.FetchImage = func(ctx context.Context) error { return p.images.Fetch(ctx, sandboxes.Image) }
+	sandboxes.FetchImage = func(ctx context.Context, image string) error { return p.images.Fetch(ctx, image) }
 	if sandboxes.Init, err = initbinary.Install(filepath.Join(d.settings.DataRootFolder, "init")); err != nil {
 		return nil, err
 	}

@@ -83,6 +83,7 @@ func (p *examination) look(ctx context.Context, r *preflight.Report, boot bool) 
 		r.Add(p.gpuLines(ctx, info)...)
 	}
 	if err == nil {
+		p.lookAtClassImages(ctx, r)
 		p.lookAtSandbox(ctx, r, info, boot)
 	}
 }

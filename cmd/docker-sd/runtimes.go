@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"maps"
 	"os"
+	"slices"
 
 	"github.com/containerd/containerd/log"
 
@@ -16,38 +18,50 @@ import (
 func runtimeClasses(s config.Config) map[string]podspec.RuntimeClass {
 	out := map[string]podspec.RuntimeClass{}
 	for name, class := range s.RuntimeClasses {
-		out[name] = podspec.RuntimeClass{Runtime: class.Runtime}
+		out[name] = podspec.RuntimeClass{Runtime: class.Runtime, SandboxImage: class.SandboxImage}
 	}
 	return out
 }
 
-// runtimePrograms are the programs of this host that run containers in sandboxes. Where one
-// is missing, its pods wait and say so; an engine would make no sandbox with it.
-func runtimePrograms(ctx context.Context, s config.Config) map[string]string {
-	out := map[string]string{}
+// warnOfRuntimes tells of programs that are missing.
+func warnOfRuntimes(ctx context.Context, s config.Config) {
 	for name, path := range s.RuntimeClasses.Programs() {
-		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		if !isProgram(path) {
 			log.G(ctx).WithField("path", path).WithField("runtime", name).
-				Warn("the program of a runtime is not there, containers of its class wait: put it there and restart docker-sd")
-			continue
+				Warn("the program of a runtime is not there, containers of its class wait; sandboxes that are made once it is there have it")
 		}
-		out[name] = path
 	}
-	return out
+}
+
+func isProgram(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
 // lookAtRuntimes judges the runtimes of the runtime classes by a sandbox.
 func (p *examination) lookAtRuntimes(ctx context.Context, r *preflight.Report) func(*sandbox.Sandbox) {
 	wanted := map[string]string{}
 	for name, class := range p.settings.RuntimeClasses {
-		if class.Runtime != "" {
+		if class.Runtime != "" && class.SandboxImage == "" {
 			wanted[name] = class.Runtime
 		}
 	}
 	return func(s *sandbox.Sandbox) {
 		if len(wanted) > 0 {
 			info, err := s.Engine.Info(ctx)
-			r.Add(preflight.Runtimes(wanted, info.Runtimes, err))
+			programs := p.settings.RuntimeClasses.Programs()
+			usable := slices.DeleteFunc(info.Runtimes, func(name string) bool { return programs[name] != "" && !isProgram(programs[name]) })
+			r.Add(preflight.Runtimes(wanted, usable, err))
+		}
+	}
+}
+
+// lookAtClassImages judges the sandbox images of runtime classes.
+func (p *examination) lookAtClassImages(ctx context.Context, r *preflight.Report) {
+	for _, name := range slices.Sorted(maps.Keys(p.settings.RuntimeClasses)) {
+		if ref := p.settings.RuntimeClasses[name].SandboxImage; ref != "" {
+			_, err := p.host.Image(ctx, ref)
+			r.Add(preflight.ClassImage(name, ref, err))
 		}
 	}
 }

@@ -301,7 +301,7 @@ func startingPod(t *testing.T) *api.Server {
 	dir := t.TempDir()
 	sandboxes := pool.New(pool.Config{Config: sandbox.Config{Dir: filepath.Join(dir, "sandboxes"), BootTimeout: time.Hour,
 		RemoveFolder: func(_ context.Context, path string) error { return os.RemoveAll(path) },
-		FetchImage:   func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }}}, noEngine{})
+		FetchImage:   func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() }}}, noEngine{})
 	t.Cleanup(sandboxes.Close)
 	manager := pods.New(pods.Config{Dir: dir, MaxPods: 1}, sandboxes, noImages{}, noDevices{})
 	t.Cleanup(manager.Close)

@@ -133,8 +133,9 @@ func TestLoad(t *testing.T) {
 		{name: "sizes and times", file: "MaxBodyBytes: 1Mi\nContainerLogMaxSize: 1000\nImagePullTimeout: 1h30m\nTombstonePeriod: 10m\n", edit: func(c *config.Config) {
 			c.MaxBodyBytes, c.ContainerLogMaxSize, c.ImagePullTimeout, c.TombstonePeriod = 1<<20, 1000, 90*time.Minute, 10*time.Minute
 		}},
-		{name: "runtime classes", file: "RuntimeClasses: {crun: {runtime: crun, path: /opt/crun}, also-crun: {runtime: crun}, nvidia: {}, empty: }\n", edit: func(c *config.Config) {
-			c.RuntimeClasses = config.RuntimeClasses{"crun": {Runtime: "crun", Path: "/opt/crun"}, "also-crun": {Runtime: "crun"}, "nvidia": {}, "empty": {}}
+		{name: "runtime classes", file: "RuntimeClasses: {crun: {runtime: crun, path: /opt/crun}, also-crun: {runtime: crun}, nvidia: {}, empty: , own: {sandboxImage: example.org/dind}}\n", edit: func(c *config.Config) {
+			c.RuntimeClasses = config.RuntimeClasses{"crun": {Runtime: "crun", Path: "/opt/crun"}, "also-crun": {Runtime: "crun"}, "nvidia": {}, "empty": {},
+				"own": {SandboxImage: "example.org/dind"}}
 		}},
 		{name: "image sharing", file: "ImageSharing: pull\nSandboxImage: example.org:5000/dind@sha256:" + strings.Repeat("a", 64) + "\n", edit: func(c *config.Config) {
 			c.ImageSharing, c.SandboxImage = config.ImageSharingPull, "example.org:5000/dind@sha256:"+strings.Repeat("a", 64)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/distribution/reference"
 	"k8s.io/apimachinery/pkg/util/validation"
 )
 
@@ -19,6 +20,9 @@ type RuntimeClass struct {
 	// Path is the program of the runtime on the host, absolute and cleaned. With "" the
 	// sandbox image brings it.
 	Path string
+	// SandboxImage is that of the pods' sandboxes, which are made for them, "" for
+	// Config.SandboxImage.
+	SandboxImage string
 }
 
 // RuntimeClasses are classes by the names of the cluster's RuntimeClass objects.
@@ -28,6 +32,7 @@ func (r *RuntimeClass) settings() []setting {
 	return []setting{
 		{key: "runtime", dst: &r.Runtime},
 		{key: "path", dst: &r.Path},
+		{key: "sandboxImage", dst: &r.SandboxImage},
 	}
 }
 
@@ -35,7 +40,7 @@ func (r *RuntimeClass) settings() []setting {
 func (d *decoder) runtimeClasses(key string, raw json.RawMessage, dst *RuntimeClasses) error {
 	var items map[string]json.RawMessage
 	if json.Unmarshal(raw, &items) != nil {
-		return invalidRaw(key, raw, "a mapping of names to classes, each with runtime and path or with nothing")
+		return invalidRaw(key, raw, "a mapping of names to classes, each with runtime, path and sandboxImage, or with nothing")
 	}
 	out := make(RuntimeClasses, len(items))
 	for _, name := range slices.Sorted(maps.Keys(items)) {
@@ -86,12 +91,17 @@ func (r RuntimeClasses) validate() error {
 		if class.Runtime != "" && !runtimeName.MatchString(class.Runtime) {
 			return invalid(key+".runtime", class.Runtime, "the name of a runtime such as crun, or of a shim of containerd such as io.containerd.runsc.v1; a program of this host is named by path")
 		}
+		if _, err := reference.ParseNormalizedNamed(class.SandboxImage); class.SandboxImage != "" && err != nil {
+			return invalid(key+".sandboxImage", class.SandboxImage, "an image reference such as docker:dind")
+		}
 		if class.Path == "" {
 			continue
 		}
 		switch {
 		case class.Runtime == "":
 			return invalid(key+".path", class.Path, "together with runtime, which is the name that the engine knows it by")
+		case class.SandboxImage != "":
+			return invalid(key+".path", class.Path, "left out where sandboxImage is set: that image brings its runtimes")
 		case class.Runtime == "runc" || strings.HasPrefix(class.Runtime, shims):
 			return invalid(key+".runtime", class.Runtime, "another name where path is set: the engine has a meaning for this one")
 		case !filepath.IsAbs(class.Path) || class.Path != filepath.Clean(class.Path) || class.Path == "/" || strings.ContainsRune(class.Path, 0):

@@ -118,7 +118,7 @@ func (m *Manager) admit(ctx context.Context, p *pod, data volumes.Data) error {
 		return err
 	}
 	fault.Point("pods.create.equipped")
-	p.claim = m.sandboxes.Reserve(podspec.HostPorts(p.spec))
+	p.claim = reserve(p, false)
 	fault.Point("pods.create.claimed")
 	// A tombstone that has served would end the pod at the next start.
 	if err = errors.Join(m.store.RemoveTombstone(uid), m.store.SaveDevices(uid, devices)); err == nil {

@@ -15,6 +15,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/lifecycle"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
@@ -22,9 +23,19 @@ import (
 
 // claimAgain claims the sandbox of the record, in which nothing of the pod has run yet.
 func (l *life) claimAgain() lifecycle.Observation {
-	l.claim = l.node.sandboxes.Rebook(l.record.Load().Sandbox, podspec.HostPorts(l.spec))
+	l.claim = l.node.sandboxes.Rebook(l.record.Load().Sandbox, podspec.HostPorts(l.spec)).Of(l.record.Load().Runtime.SandboxImage)
 	l.locate() // there is no container to be found
 	return lifecycle.SeenClaimed
+}
+
+// reserve claims a sandbox for the pod, with fresh one that is booted from now on. A class
+// with an image of its own takes none of the pool's.
+func reserve(p *pod, fresh bool) *pool.Claim {
+	ports, image := podspec.HostPorts(p.spec), p.record.Load().Runtime.SandboxImage
+	if fresh || image != "" {
+		return p.node.sandboxes.ReserveFresh(ports).Of(image)
+	}
+	return p.node.sandboxes.Reserve(ports)
 }
 
 // place waits until the pod has the sandbox that it claimed. Images are brought to the
@@ -117,7 +128,7 @@ func (l *life) awaitClaimed(ctx context.Context) (*sandbox.Sandbox, error) {
 // swap gives the sandbox back unused and claims one that sees the host's new images:
 // half a second, where copying a large image takes many.
 func (l *life) swap(ctx context.Context) error {
-	claim := l.node.sandboxes.ReserveFresh(podspec.HostPorts(l.spec))
+	claim := reserve(l.pod, true)
 	err := l.record.Change(func(r *records.Record) {
 		r.Sandbox = claim.Name
 		if r.Stage == lifecycle.StagePlaced {
@@ -285,7 +296,7 @@ func (p *pod) showLoss() {
 // record be saved may keep a sandbox from starting too.
 func (l *life) replaceSandbox(ctx context.Context) lifecycle.Observation {
 	old, over := l.record.Load().Sandbox, l.containers.FinishedStatuses()
-	claim := l.node.sandboxes.Reserve(podspec.HostPorts(l.spec))
+	claim := reserve(l.pod, false)
 	tries := retry.New(time.Second, 15*time.Second)
 	for {
 		err := l.record.Change(func(r *records.Record) {

@@ -15,6 +15,8 @@ import (
 type RuntimeClass struct {
 	// Runtime makes the containers; it is one of the sandbox's engine, "" for its default.
 	Runtime string `json:"runtime,omitempty"`
+	// SandboxImage is what the pod's sandbox is made from, "" for that of other pods.
+	SandboxImage string `json:"sandboxImage,omitempty"`
 }
 
 // RuntimeClassOf is how a validated pod is run.

@@ -24,10 +24,16 @@ type order struct {
 	// name that the sandbox gets unless it is made from what has a name.
 	name  string
 	ports []engine.Port
+	// image that it is made from, "" for the pool's.
+	image string
 	// anew wants the host's images as they are now: the pool may not have heard of
 	// the last one yet.
 	anew bool
 }
+
+// special says that the order is one pod's: nothing that was made ahead serves it, and its
+// failure is not the node's.
+func (o order) special() bool { return len(o.ports) > 0 || o.image != "" }
 
 // boot returns a sandbox whose engine answers, and remembers how that went. The caller
 // holds a slot. What a failed boot made is removed again.
@@ -35,8 +41,9 @@ func (b *booter) boot(ctx context.Context, o order) (*sandbox.Sandbox, error) {
 	step, done := b.observer.Step(ctx, StepBoot, "sandbox", o.name)
 	s, err := b.bootFrom(step, o)
 	done(err)
-	// A port that is taken on the host is the trouble of the pod that wants it, not of the node.
-	if err == nil || len(o.ports) == 0 {
+	// A port that is taken on the host, or an image that is missing, is the trouble of the pod
+	// that wants it, not of the node.
+	if err == nil || !o.special() {
 		b.scheduler.booted(ctx, err)
 	}
 	return s, err
@@ -44,8 +51,8 @@ func (b *booter) boot(ctx context.Context, o order) (*sandbox.Sandbox, error) {
 
 // bootFrom boots from a standby, else with a holder, else from nothing.
 func (b *booter) bootFrom(ctx context.Context, o order) (*sandbox.Sandbox, error) {
-	spec := sandbox.Spec{Name: o.name, Ports: o.ports}
-	for len(o.ports) == 0 {
+	spec := sandbox.Spec{Name: o.name, Ports: o.ports, Image: o.image}
+	for !o.special() {
 		from, found := b.registry.take(stateStandby)
 		if !found {
 			break
@@ -56,15 +63,22 @@ func (b *booter) bootFrom(ctx context.Context, o order) (*sandbox.Sandbox, error
 		}
 		log.G(ctx).WithField("sandbox", from.name).WithError(err).Warn("a standby sandbox could not be woken, another one is made")
 	}
-	if len(o.ports) == 0 {
+	if !o.special() {
 		if from, found := b.takeHolder(ctx); found {
 			spec.Name, spec.Holder = from.name, from.id
 		}
 	}
 	now := b.registry.shape()
 	spec.Hardware = now.hardware
+	if o.image != "" {
+		now.generation = otherImage
+	}
 	return b.bootAs(ctx, spec, now)
 }
+
+// otherImage is the generation of sandboxes with an image of their own: no other sandbox is
+// exchangeable for one.
+const otherImage = "another image"
 
 // bootAs boots a sandbox of this shape.
 func (b *booter) bootAs(ctx context.Context, spec sandbox.Spec, now shape) (*sandbox.Sandbox, error) {

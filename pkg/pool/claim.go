@@ -20,6 +20,8 @@ type Claim struct {
 	// got is what Sandbox returned.
 	got   *sandbox.Sandbox
 	ports []engine.Port
+	// image of the sandbox, "" for the pool's.
+	image string
 	again bool
 	// alone claims take no sandbox that was being made for the pool.
 	alone bool
@@ -51,8 +53,18 @@ func (p *Pool) Rebook(name string, ports []engine.Port) *Claim {
 	return &Claim{Name: name, pool: p, ports: ports, again: true}
 }
 
+// Of has the sandbox of a claim that is not warm made from an image of its own; "" is the
+// pool's. No other pod gets such a sandbox.
+func (c *Claim) Of(image string) *Claim {
+	c.image = image
+	return c
+}
+
+// special says that a sandbox of the pool does not serve the claim, nor its own another one.
+func (c *Claim) special() bool { return len(c.ports) > 0 || c.image != "" }
+
 // Return puts a claimed sandbox back that nothing was done with. One that
-// publishes ports is of no use to others.
+// publishes ports or has an image of its own is of no use to others.
 func (p *Pool) Return(c *Claim) {
 	c.Settled()
 	s := c.warm
@@ -61,7 +73,7 @@ func (p *Pool) Return(c *Claim) {
 	}
 	switch {
 	case s == nil:
-	case len(c.ports) > 0 || !p.registry.stock(s, p.config.Size):
+	case c.special() || !p.registry.stock(s, p.config.Size):
 		p.removal.discard(p.life, s.Name)
 	case closed(s.Gone()):
 		p.filler.replace(s)
@@ -99,6 +111,9 @@ func (c *Claim) Sandbox(ctx context.Context) (*sandbox.Sandbox, error) {
 		return c.got, nil
 	}
 	p := c.pool
+	if err := c.fetch(ctx); err != nil {
+		return nil, err
+	}
 	p.scheduler.claimBegins()
 	s, err := c.boot(ctx)
 	if err == nil {
@@ -115,6 +130,18 @@ func (c *Claim) Sandbox(ctx context.Context) (*sandbox.Sandbox, error) {
 	return s, err
 }
 
+// fetch brings the claim's own image to the host before the pool makes way for its boot: a
+// pull takes long, or fails.
+func (c *Claim) fetch(ctx context.Context) error {
+	if c.image == "" || c.pool.config.FetchImage == nil {
+		return nil
+	}
+	if err := c.pool.config.FetchImage(ctx, c.image); err != nil {
+		return fmt.Errorf("the sandbox image %s of the pod's runtime class is missing: set sandboxImage in RuntimeClasses to one that this host has or can pull: %w", c.image, err)
+	}
+	return nil
+}
+
 func (c *Claim) boot(ctx context.Context) (*sandbox.Sandbox, error) {
 	p := c.pool
 	if c.again {
@@ -125,7 +152,7 @@ func (c *Claim) boot(ctx context.Context) (*sandbox.Sandbox, error) {
 		fault.Point("pool.claim.cleared")
 	}
 	handed := make(chan *sandbox.Sandbox, 1)
-	if len(c.ports) == 0 && !c.alone {
+	if !c.special() && !c.alone {
 		p.scheduler.await(handed)
 	}
 	select {
@@ -141,5 +168,5 @@ func (c *Claim) boot(ctx context.Context) (*sandbox.Sandbox, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("wait for a turn to boot sandbox %s: %w", c.Name, ctx.Err())
 	}
-	return p.booter.boot(ctx, order{name: c.Name, ports: c.ports, anew: c.alone})
+	return p.booter.boot(ctx, order{name: c.Name, ports: c.ports, image: c.image, anew: c.alone})
 }

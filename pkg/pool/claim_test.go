@@ -2,6 +2,7 @@ package pool_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox/sandboxtest"
 )
 
@@ -160,5 +162,65 @@ func TestReturnPutsBack(t *testing.T) {
 			}
 			wantSame(t, "dead container", host.IDOf(c.Name), "")
 		})
+	})
+}
+
+const ownImage = "own:1"
+
+// TestImageNeedsItsOwnBoot: what the pool has made ahead stays, and a sandbox with an image of
+// its own is nobody else's.
+func TestImageNeedsItsOwnBoot(t *testing.T) {
+	for name, reserve := range map[string]func(*pool.Pool) *pool.Claim{
+		"new":           func(p *pool.Pool) *pool.Claim { return p.ReserveFresh(nil) },
+		"after a crash": func(p *pool.Pool) *pool.Claim { return p.Rebook(sandbox.NewName(), nil) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
+				config.Standby, config.Holders = 1, 1
+				p := pool.New(config, host)
+				run(t, p)
+				before := p.Stats()
+				usual := claim(t, p.ReserveFresh(nil)) // the control takes the standby
+				if now := p.Stats(); now.Standby >= before.Standby {
+					t.Fatalf("a claim without an image took nothing that was made ahead: %+v", now)
+				}
+				synctest.Wait()
+				before = p.Stats()
+				c := reserve(p).Of(ownImage)
+				s := claim(t, c)
+				if s.Name != c.Name || host.Containers[s.ID].Spec.Image != ownImage {
+					t.Errorf("it got %s of %s, want %s of %s", s.Name, host.Containers[s.ID].Spec.Image, c.Name, ownImage)
+				}
+				now := p.Stats()
+				wantSame(t, "made ahead", []int{now.Warm, now.Standby, now.Holders}, []int{before.Warm, before.Standby, before.Holders})
+				generation := func(id string) string { return host.Containers[id].Spec.Labels[engine.LabelGeneration] }
+				if generation(s.ID) == generation(usual.ID) {
+					t.Error("a later docker-sd would take it for one of the pool")
+				}
+				p.Return(c)
+				if _, there := host.Containers[s.ID]; there {
+					t.Error("it was given back and is kept")
+				}
+			})
+		})
+	}
+}
+
+// TestImageThatIsMissing is its pod's trouble: the pool and the node are well.
+func TestImageThatIsMissing(t *testing.T) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
+		asked := ""
+		config.FetchImage = func(_ context.Context, image string) error { asked = image; return errors.New("pull access denied") }
+		p := pool.New(config, host)
+		run(t, p)
+		before := len(host.Creates())
+		_, err := p.ReserveFresh(nil).Of(ownImage).Sandbox(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "own:1") || !strings.Contains(err.Error(), "RuntimeClasses") || asked != ownImage {
+			t.Errorf("Sandbox() = %v after a question for %q", err, asked)
+		}
+		if last := p.Stats().LastError; last != nil || len(host.Creates()) != before {
+			t.Errorf("LastError = %v after %d creates", last, len(host.Creates())-before)
+		}
+		wantStats(t, p, 2, 0, 0)
 	})
 }

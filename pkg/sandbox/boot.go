@@ -37,8 +37,9 @@ func (m *Maker) make(caller context.Context, s Spec, standby bool) (string, erro
 		return "", err
 	}
 	fault.Point("sandbox.boot.folder")
-	labels := m.config.labels(s.Name, m.config.Generation(s.Hardware))
-	spec := m.config.containerSpec(s, standby, labels)
+	config := m.config.of(s)
+	labels := config.labels(s.Name, config.Generation(s.Hardware))
+	spec := config.containerSpec(s, standby, labels)
 	var network errgroup.Group
 	if s.Holder != "" {
 		spec.Network = networkOf(s.Holder)

@@ -30,8 +30,8 @@ type Config struct {
 	Tunnel string `json:",omitempty"`
 	// RemoveFolder removes a sandbox's folder and all that pods put there.
 	RemoveFolder func(context.Context, string) error `json:"-"`
-	// FetchImage brings Image to the host's engine when it is not there.
-	FetchImage func(context.Context) error `json:"-"`
+	// FetchImage brings the image of a sandbox to the host's engine when it is not there.
+	FetchImage func(ctx context.Context, image string) error `json:"-"`
 	// BootTimeout bounds one boot.
 	BootTimeout time.Duration `json:"-"`
 	// Privileged gives a sandbox every capability and device of the host.
@@ -104,7 +104,7 @@ func (c Config) create(ctx context.Context, create func(context.Context, engine.
 	defer cancel()
 	id, err := create(lingering, spec)
 	if errdefs.IsNotFound(err) && c.FetchImage != nil {
-		if err := c.FetchImage(ctx); err != nil {
+		if err := c.FetchImage(ctx, spec.Image); err != nil {
 			return "", fmt.Errorf("the sandbox image %s is missing: set SandboxImage to one that this host has or can pull: %w", spec.Image, err)
 		}
 		id, err = create(lingering, spec)

@@ -27,7 +27,7 @@ func TestMissingSandboxImage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, host *sandboxtest.Fake, config sandbox.Config) {
 				fetched := 0
-				config.FetchImage = func(context.Context) error { fetched++; return c.fetch }
+				config.FetchImage = func(context.Context, string) error { fetched++; return c.fetch }
 				host.Faults(func(_ context.Context, call, _ string) error {
 					if call == "Create" && fetched == 0 {
 						return errdefs.ErrNotFound

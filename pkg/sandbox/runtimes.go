@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"maps"
+	"os"
 	"path"
 	"slices"
 
@@ -18,10 +19,14 @@ func (c Config) runtimeFlags() []string {
 	return out
 }
 
-// runtimeMounts are the programs of these runtimes.
+// runtimeMounts are the programs of these runtimes. One that is missing now keeps no sandbox
+// from being made; what needs it waits.
 func (c Config) runtimeMounts() []engine.Mount {
 	var out []engine.Mount
 	for _, name := range slices.Sorted(maps.Keys(c.Runtimes)) {
+		if info, err := os.Stat(c.Runtimes[name]); err != nil || !info.Mode().IsRegular() {
+			continue
+		}
 		out = append(out, engine.Mount{Source: c.Runtimes[name], Target: runtimePath(name), ReadOnly: true})
 	}
 	return out

@@ -46,10 +46,22 @@ type Spec struct {
 	Name string
 	// Ports that it publishes on the host. One with ports has a network of its own.
 	Ports []engine.Port
+	// Image of the sandbox, "" for that of the configuration.
+	Image string
 	// Hardware that its pod may be given.
 	Hardware Hardware
 	// Holder is the container that has its network, "" if there is none yet.
 	Holder string
+}
+
+// of is the configuration of a sandbox: that of all, or with an image of its own. Such an
+// image brings its own runtimes: an engine does not start with some in its file and others on
+// its command line.
+func (c Config) of(s Spec) Config {
+	if s.Image != "" {
+		c.Image, c.Runtimes = s.Image, nil
+	}
+	return c
 }
 
 // engineSpec is a container that runs an engine, with its socket in dir.

@@ -35,6 +35,7 @@ func classDaemon(t *testing.T) *daemon {
 	}
 	d.settings["RuntimeClasses"] = map[string]any{"marked": map[string]any{"runtime": "marking", "path": program},
 		"usual": map[string]any{}, "nowhere": map[string]any{"runtime": "nowhere"}, "shim": map[string]any{"runtime": "io.containerd.runc.v2"},
+		"gone":    map[string]any{"runtime": "gone", "path": filepath.Join(d.dir, "gone")},
 		"no-shim": map[string]any{"runtime": "io.containerd.nowhere.v1"}}
 	if err := d.writeConfig(); err != nil {
 		t.Fatal(err)
@@ -84,6 +85,11 @@ func TestRuntimeClass(t *testing.T) {
 		p := d.run(t, ofClass(newPod(shell("c", "true")), "nowhere"))
 		p.waits("CreateContainerError", "runtimeClassName nowhere is the runtime nowhere here", "does not know it", "operator", "RuntimeClasses")
 	})
+	t.Run("a program that is not there", func(t *testing.T) {
+		t.Parallel()
+		p := d.run(t, ofClass(newPod(shell("c", "true")), "gone"))
+		p.waits("RunContainerError", "runtimeClassName gone is the runtime gone here", "cannot run its program", "operator", "RuntimeClasses")
+	})
 	t.Run("a shim that is not there", func(t *testing.T) {
 		t.Parallel()
 		p := d.run(t, ofClass(newPod(shell("c", "true")), "no-shim"))
@@ -97,7 +103,7 @@ func TestRuntimeClass(t *testing.T) {
 	t.Run("docker-sd check", func(t *testing.T) {
 		t.Parallel()
 		report, _ := d.checked(t)
-		if line := lineOf(t, report, "runtimes"); line.Verdict != preflight.Warn || !strings.Contains(line.Found, "does not know nowhere for the class nowhere:") {
+		if line := lineOf(t, report, "runtimes"); line.Verdict != preflight.Warn || !strings.Contains(line.Found, "gone for the class gone, nowhere for the class nowhere:") {
 			t.Errorf("check says %+v", line)
 		}
 	})
@@ -105,7 +111,7 @@ func TestRuntimeClass(t *testing.T) {
 		t.Parallel()
 		for _, class := range []string{"marking", "runc", "/bin/sh", "other"} {
 			text := d.refusedCreate(t, ofClass(newPod(shell("c", "true")), class))
-			for _, want := range []string{"spec.runtimeClassName: " + class, "marked, no-shim, nowhere, shim, usual", "RuntimeClasses"} {
+			for _, want := range []string{"spec.runtimeClassName: " + class, "gone, marked, no-shim, nowhere, shim, usual", "RuntimeClasses"} {
 				if !strings.Contains(text, want) {
 					t.Errorf("class %s is refused with %q, which lacks %q", class, text, want)
 				}
@@ -152,6 +158,7 @@ func TestRuntimeClassStays(t *testing.T) {
 	if err := d.start(); err != nil {
 		t.Fatal(err)
 	}
+	d.waitReady(t)
 	again(2)
 	code, text := d.must(t, http.MethodPost, "/create", encode(t, newCreate(pod)))
 	if code != http.StatusOK || !strings.Contains(text, p.jid) {
@@ -180,4 +187,54 @@ func TestRuntimeOfTheSandboxImage(t *testing.T) {
 	p.waits("RunContainerError", "runtimeClassName missing is the runtime missing here", "cannot run its program", "operator", "RuntimeClasses")
 	control := d.run(t, ofClass(newPod(container("c", "/no/such/program")), "marked"))
 	control.waitPhase(v1.PodFailed)
+}
+
+// TestSandboxImageOfAClass: the pods of a class have sandboxes from an image of its own. They
+// are made for them: the sandbox that waits is another pod's.
+func TestSandboxImageOfAClass(t *testing.T) {
+	t.Parallel()
+	image := "docker-sd-test/of:" + uuid.NewString()[:8]
+	buildFrom(t, image, map[string][]byte{"marking": []byte(marking),
+		"daemon.json": []byte(`{"default-runtime": "marking", "runtimes": {"marking": {"path": "/usr/local/bin/marking"}}}`),
+		"Dockerfile":  []byte("FROM " + suite.images.sandbox + "\nCOPY marking /usr/local/bin/\nCOPY daemon.json /etc/docker/\nRUN chmod 755 /usr/local/bin/marking\n")})
+	t.Cleanup(func() { suite.engine.removeImage(t, image) })
+	d := ownDaemon(t, 1, map[string]any{"StandbySandboxes": 1, "RuntimeClasses": map[string]any{"own": map[string]any{"sandboxImage": image},
+		"missing": map[string]any{"sandboxImage": "docker-sd.invalid/none:1"}}})
+	client := d.operator(t)
+	whole := func() bool {
+		pool, err := client.Pool(t.Context())
+		return err == nil && pool.Warm == 1 && pool.Standby == 1
+	}
+	eventually(t, runLimit, "a warm sandbox and a standby", whole, nil)
+
+	pod := ofClass(withVolume(newPod(shell("c", runBy+"; until test -e /vol/go; do usleep 20000; done")), hostDir(d.hostFolder(t, "class")), "/vol"), "own")
+	p := d.run(t, pod)
+	p.waitLog("c", "by marking\n")
+	waiting := d.run(t, ofClass(newPod(shell("c", "true")), "missing"))
+	waiting.waitFor("it says what to do", func(s podStatus) bool {
+		w := s.Container("c").State.Waiting
+		return w != nil && strings.Contains(w.Message, "docker-sd.invalid/none:1") && strings.Contains(w.Message, "RuntimeClasses")
+	})
+	eventually(t, runLimit, "a pool that is whole while a pod has a sandbox of its own and another waits for its image", whole, nil)
+	delete(d.settings, "RuntimeClasses")
+	if err := d.writeConfig(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.start(); err != nil {
+		t.Fatal(err)
+	}
+	d.waitReady(t)
+	p.waitRunning()
+	touch(t, filepath.Join(d.hostPath(), "class", "go"))
+	p.waitPhase(v1.PodSucceeded)
+	waiting.delete(0)
+	p.delete(0)
+	p.waitGone()
+	eventually(t, runLimit, "a pool that is whole afterwards", whole, nil)
+	if got := d.run(t, newPod(shell("c", runBy))).output(); got != "by default\n" {
+		t.Errorf("a pod without a class says %q", got)
+	}
 }
