@@ -100,8 +100,6 @@ func (r RuntimeClasses) validate() error {
 		switch {
 		case class.Runtime == "":
 			return invalid(key+".path", class.Path, "together with runtime, which is the name that the engine knows it by")
-		case class.SandboxImage != "":
-			return invalid(key+".path", class.Path, "left out where sandboxImage is set: that image brings its runtimes")
 		case class.Runtime == "runc" || strings.HasPrefix(class.Runtime, shims):
 			return invalid(key+".runtime", class.Runtime, "another name where path is set: the engine has a meaning for this one")
 		case !filepath.IsAbs(class.Path) || class.Path != filepath.Clean(class.Path) || class.Path == "/" || strings.ContainsRune(class.Path, 0):

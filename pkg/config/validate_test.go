@@ -71,7 +71,6 @@ func TestLoad_BadValues(t *testing.T) {
 		{"program in place of runc", "RuntimeClasses: {c: {runtime: runc, path: /x}}", nil, []string{`RuntimeClasses.c.runtime: "runc"`, "another name"}},
 		{"program in place of a shim", "RuntimeClasses: {c: {runtime: io.containerd.runc.v2, path: /x}}", nil, []string{`RuntimeClasses.c.runtime: "io.containerd.runc.v2"`, "another name"}},
 		{"image of sandboxes of a class", "RuntimeClasses: {a: {sandboxImage: 'docker dind'}}", nil, []string{`RuntimeClasses.a.sandboxImage: "docker dind"`, "image reference"}},
-		{"program beside an image", "RuntimeClasses: {a: {runtime: crun, path: /a, sandboxImage: docker:dind}}", nil, []string{`RuntimeClasses.a.path: "/a"`, "sandboxImage"}},
 		{"two programs of a name", "RuntimeClasses: {a: {runtime: crun, path: /a}, b: {runtime: crun, path: /b}}", nil, []string{`RuntimeClasses.b.path: "/b"`, "/a, as in another class"}},
 		{"claim name", "PersistentVolumeClaims: {a/b/c: /srv}", nil, []string{`"a/b/c"`, "NAMESPACE/CLAIM"}},
 		{"claim namespace", "PersistentVolumeClaims: {A/b: /srv}", nil, []string{`"A/b"`, "NAMESPACE/CLAIM"}},

@@ -13,25 +13,20 @@ import (
 )
 
 // TestRuntimesOfTheHost: the engine is told of each, and has its program read-only. One that is
-// missing keeps no sandbox from being made, and an image of a class brings its own.
+// missing keeps no sandbox from being made.
 func TestRuntimesOfTheHost(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "crun")
 	if err := os.WriteFile(program, nil, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	for name, c := range map[string]struct {
-		spec          sandbox.Spec
-		flags, mounts []string
-	}{
-		"of the pool": {sandbox.Spec{}, []string{"--add-runtime=crun=/run/docker-sd/runtimes/crun", "--add-runtime=gone=/run/docker-sd/runtimes/gone"},
-			[]string{program + ":/run/docker-sd/runtimes/crun:true"}},
-		"of an image": {sandbox.Spec{Image: "own:1"}, nil, nil},
-	} {
+	wantFlags := []string{"--add-runtime=crun=/run/docker-sd/runtimes/crun", "--add-runtime=gone=/run/docker-sd/runtimes/gone"}
+	wantMounts := []string{program + ":/run/docker-sd/runtimes/crun:true"}
+	for name, spec := range map[string]sandbox.Spec{"of the pool": {}, "of an image": {Image: "own:1"}} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, host *sandboxtest.Fake, config sandbox.Config) {
 				config.Runtimes = map[string]string{"crun": program, "gone": program + "-gone"}
-				c.spec.Name = sandbox.NewName()
-				s, err := open(t, host, config).maker.Boot(t.Context(), c.spec)
+				spec.Name = sandbox.NewName()
+				s, err := open(t, host, config).maker.Boot(t.Context(), spec)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -47,8 +42,8 @@ func TestRuntimesOfTheHost(t *testing.T) {
 						mounts = append(mounts, fmt.Sprintf("%s:%s:%t", m.Source, m.Target, m.ReadOnly))
 					}
 				}
-				if !slices.Equal(flags, c.flags) || !slices.Equal(mounts, c.mounts) {
-					t.Errorf("flags %q and mounts %q, want %q and %q", flags, mounts, c.flags, c.mounts)
+				if !slices.Equal(flags, wantFlags) || !slices.Equal(mounts, wantMounts) {
+					t.Errorf("flags %q and mounts %q, want %q and %q", flags, mounts, wantFlags, wantMounts)
 				}
 			})
 		})

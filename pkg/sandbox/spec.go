@@ -54,12 +54,10 @@ type Spec struct {
 	Holder string
 }
 
-// of is the configuration of a sandbox: that of all, or with an image of its own. Such an
-// image brings its own runtimes: an engine does not start with some in its file and others on
-// its command line.
+// of is the configuration of a sandbox: that of all, or with an image of its own.
 func (c Config) of(s Spec) Config {
 	if s.Image != "" {
-		c.Image, c.Runtimes = s.Image, nil
+		c.Image = s.Image
 	}
 	return c
 }

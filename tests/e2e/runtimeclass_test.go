@@ -169,8 +169,8 @@ func TestRuntimeClassStays(t *testing.T) {
 	}
 }
 
-// TestRuntimeOfTheSandboxImage: a sandbox image brings a runtime by itself. One whose program
-// is missing makes containers wait, with what to do.
+// TestRuntimeOfTheSandboxImage: a sandbox image brings a runtime by itself, beside one of the
+// host. One whose program is missing makes containers wait, with what to do.
 func TestRuntimeOfTheSandboxImage(t *testing.T) {
 	t.Parallel()
 	image := "docker-sd-test/of:" + uuid.NewString()[:8]
@@ -178,10 +178,23 @@ func TestRuntimeOfTheSandboxImage(t *testing.T) {
 		"daemon.json": []byte(`{"runtimes": {"marking": {"path": "/usr/local/bin/marking"}, "missing": {"path": "/usr/local/bin/missing"}}}`),
 		"Dockerfile":  []byte("FROM " + suite.images.sandbox + "\nCOPY marking /usr/local/bin/\nCOPY daemon.json /etc/docker/\nRUN chmod 755 /usr/local/bin/marking\n")})
 	t.Cleanup(func() { suite.engine.removeImage(t, image) })
-	d := ownDaemon(t, 1, map[string]any{"SandboxImage": image, "RuntimeClasses": map[string]any{"marked": map[string]any{"runtime": "marking"},
-		"missing": map[string]any{"runtime": "missing"}}})
-	if got := d.run(t, ofClass(newPod(shell("c", runBy)), "marked")).output(); got != "by marking\n" {
-		t.Errorf("the container says %q", got)
+	d := prepareDaemon(t, map[string]any{"AVAILABLEDINDS": 1, "SandboxImage": image})
+	program := filepath.Join(d.dir, "runtime")
+	if err := os.WriteFile(program, []byte(strings.ReplaceAll(marking, "RUN_BY=marking", "RUN_BY=host")), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	d.settings["RuntimeClasses"] = map[string]any{"marked": map[string]any{"runtime": "marking"}, "missing": map[string]any{"runtime": "missing"},
+		"of-the-host": map[string]any{"runtime": "other", "path": program}}
+	if err := d.writeConfig(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.start(); err != nil {
+		t.Fatal(err)
+	}
+	for class, want := range map[string]string{"marked": "by marking\n", "of-the-host": "by host\n"} {
+		if got := d.run(t, ofClass(newPod(shell("c", runBy)), class)).output(); got != want {
+			t.Errorf("the container of class %s says %q", class, got)
+		}
 	}
 	p := d.run(t, ofClass(newPod(shell("c", "true")), "missing"))
 	p.waits("RunContainerError", "runtimeClassName missing is the runtime missing here", "cannot run its program", "operator", "RuntimeClasses")
