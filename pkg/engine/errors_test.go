@@ -24,7 +24,8 @@ func TestShorten(t *testing.T) {
 	}
 }
 
-// TestRuntimeFails has the words of Docker 20.10 and 29.
+// TestRuntimeFails has words of the kind that Docker 20.10 and 29 pass on; the end-to-end tests of
+// runtime classes have the real ones.
 func TestRuntimeFails(t *testing.T) {
 	for text, want := range map[string]bool{
 		"failed to create shim: OCI runtime create failed: unable to retrieve OCI runtime error (open /run/containerd/log.json: no such file or directory): fork/exec /nowhere: no such file or directory: : unknown": true,
