@@ -49,7 +49,7 @@ func newConnection(host string, observers []func(Call)) (*connection, error) {
 		return nil, fmt.Errorf("engine address %q: neither unix nor tcp: %w", host, errdefs.ErrInvalidArgument)
 	}
 	c := &connection{host: host, limit: callTimeout, quiet: silenceLimit, pool: transport(network, address)}
-	c.calls = c.pool
+	c.calls = detached{c.pool}
 	for _, tell := range observers {
 		c.calls = &observed{c.calls, tell}
 	}

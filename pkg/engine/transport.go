@@ -37,6 +37,15 @@ func transport(network, address string) *http.Transport {
 	}
 }
 
+// detached gives the next transport a request of its own: the SDK changes that of a ping
+// which failed, while the transport may still be reading its answer.
+type detached struct{ next http.RoundTripper }
+
+// RoundTrip is the next transport's.
+func (d detached) RoundTrip(r *http.Request) (*http.Response, error) {
+	return d.next.RoundTrip(r.WithContext(r.Context()))
+}
+
 // idlePeriod is how long a connection waits for the next call: through the calls of
 // a pod's start, and those of a burst. A new one costs little on a socket, idle ones
 // add up, since each pod has an engine of its own.
