@@ -52,6 +52,9 @@ func TestSoak(t *testing.T) {
 	s.run(*soakFor)
 	s.deleteAll()
 	t.Logf("seed %d, %s: %+v", *soakSeed, *soakFor, s.counts)
+	if s.counts.forgotten > 1+s.counts.engines/10 {
+		t.Errorf("%d ends were forgotten by %d engines that died", s.counts.forgotten, s.counts.engines)
+	}
 
 	d.waitIdle(t)
 	left := d.warm(t)
@@ -128,7 +131,7 @@ type soak struct {
 	counts     soakCounts
 }
 
-type soakCounts struct{ created, unanswered, deleted, checked, followed, daemons, sandboxes, engines int }
+type soakCounts struct{ created, unanswered, deleted, checked, followed, daemons, sandboxes, engines, forgotten int }
 
 // disturbEvery is the time between two kills. They come in turn, so that a short
 // run has each of them.
