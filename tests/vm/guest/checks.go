@@ -21,7 +21,9 @@ func checks() []check {
 		{"limits", limits},
 		{"out of memory", outOfMemory},
 		{"out of memory as a whole", outOfMemoryAsAWhole},
+		{"limits of a pod", limitsOfAPod},
 		{"exec probe", execProbe},
+		{"nfs", mountsNFS},
 		{"own group", ownGroup},
 		{"apparmor", confined},
 		{"nothing left", nothingLeft},
@@ -46,7 +48,7 @@ func install(ctx context.Context, h *host) error {
 	for _, script := range []string{
 		"docker load -i " + shareDir + "/images.tar",
 		"dpkg -i " + shareDir + "/docker-sd.deb",
-		"printf 'SandboxImage: %s\\nAVAILABLEDINDS: 1\\nSandboxBootParallel: 1\\nSandboxBootTimeout: 10m\\nStandbySandboxes: 0\\nNetworkHolders: 0\\nHostPathPrefixes: [/srv]\\n' " + h.sandbox + " >>/etc/interlink/docker-sd.yaml",
+		"printf 'SandboxImage: %s\\nAVAILABLEDINDS: 1\\nSandboxBootParallel: 1\\nSandboxBootTimeout: 10m\\nStandbySandboxes: 0\\nNetworkHolders: 0\\nHostPathPrefixes: [/srv]\\nNFSServers: [" + nfsServer + "]\\n' " + h.sandbox + " >>/etc/interlink/docker-sd.yaml",
 		// Type=notify: it returns when docker-sd is ready.
 		"systemctl enable --now docker-sd",
 	} {
@@ -131,6 +133,29 @@ func outOfMemoryAsAWhole(ctx context.Context, h *host) error {
 	if err == nil && (end.ExitCode != 137 || end.Reason != "OOMKilled") {
 		err = fmt.Errorf("it ended with %+v", end)
 	}
+	return errors.Join(err, p.delete(ctx))
+}
+
+// limitsOfAPod: two containers fit one by one, and not together.
+func limitsOfAPod(ctx context.Context, h *host) error {
+	const eats = "mkfifo /f; sleep 100000 </f & exec dd if=/dev/zero of=/f bs=40M count=1"
+	p := h.newPod(v1.RestartPolicyNever, eats, eats)
+	p.Spec.Resources = &v1.ResourceRequirements{Limits: v1.ResourceList{v1.ResourceMemory: resource.MustParse("64Mi")}}
+	if err := p.create(ctx); err != nil {
+		return err
+	}
+	err := await(ctx, "the end of one of two containers", func() error {
+		states, err := p.states(ctx)
+		if err != nil {
+			return err
+		}
+		for _, s := range states {
+			if end := s.State.Terminated; end != nil && end.ExitCode == 137 && end.Reason == "OOMKilled" {
+				return nil
+			}
+		}
+		return fmt.Errorf("they are %+v", states)
+	})
 	return errors.Join(err, p.delete(ctx))
 }
 

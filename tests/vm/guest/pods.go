@@ -61,20 +61,29 @@ func (p pod) create(ctx context.Context) error {
 
 // state is that of a pod's first container.
 func (p pod) state(ctx context.Context) (v1.ContainerStatus, error) {
-	answer, err := call(ctx, "/status", []any{p.Pod})
+	states, err := p.states(ctx)
 	if err != nil {
 		return v1.ContainerStatus{}, err
+	}
+	return states[0], nil
+}
+
+// states are those of a pod's containers, of which there is at least one.
+func (p pod) states(ctx context.Context) ([]v1.ContainerStatus, error) {
+	answer, err := call(ctx, "/status", []any{p.Pod})
+	if err != nil {
+		return nil, err
 	}
 	var found []struct {
 		Containers []v1.ContainerStatus `json:"containers"`
 	}
 	if err := json.Unmarshal([]byte(answer), &found); err != nil {
-		return v1.ContainerStatus{}, err
+		return nil, err
 	}
 	if len(found) != 1 || len(found[0].Containers) == 0 {
-		return v1.ContainerStatus{}, fmt.Errorf("the status is %s", answer)
+		return nil, fmt.Errorf("the status is %s", answer)
 	}
-	return found[0].Containers[0], nil
+	return found[0].Containers, nil
 }
 
 func (p pod) log(ctx context.Context) (string, error) {
