@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -40,6 +41,11 @@ type testImages struct{ sandbox, busybox, bash, entry string }
 
 // sharedPool is the warm sandboxes of the shared daemon.
 const sharedPool = 3
+
+// init keeps the process's first thread for TestMain. Some tests give a thread to another
+// network or user, and it ends with their goroutine; the first thread cannot end, and what
+// /proc says of the process is what it says of that thread.
+func init() { runtime.LockOSThread() }
 
 func TestMain(m *testing.M) { os.Exit(runSuite(m)) }
 
