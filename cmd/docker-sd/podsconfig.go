@@ -23,6 +23,7 @@ func (d *daemon) podsConfig(info engine.Info, network clusternet.Policy) pods.Co
 			ExpandValues: s.ExpandEnvironmentValues, UnsafeSysctls: s.AllowedUnsafeSysctls,
 			HostNetworkIsSandbox: s.HostNetworkIsSandbox, SeccompRoot: s.SeccompProfileRoot, RuntimeClasses: runtimeClasses(s),
 			GroupOOM: info.CgroupVersion == "2" && !s.SingleProcessOOMKill,
+			Defaults: podDefaults(s.PodDefaults),
 			CPUs:     info.CPUs, Allocatable: disk.Allocatable,
 			Log: engine.LogLimits{MaxBytes: s.ContainerLogMaxSize, MaxFiles: s.ContainerLogMaxFiles},
 		},

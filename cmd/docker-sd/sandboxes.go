@@ -34,6 +34,7 @@ func sandboxConfig(ctx context.Context, s config.Config, host hostnet.Engine, in
 		Privileged: s.SandboxPrivileged, AppArmor: sandbox.AppArmorFor(os.DirFS("/"), s.AppArmorProfile()),
 		Store: sharing.Root, StoreVolume: volume, Subnets: hostnet.SandboxRanges(ctx, s.DockerNetworkSubnet, host), Mounts: hostMounts(ctx, s),
 		MTU: cmp.Or(s.NetworkMTU, hostnet.UplinkMTU()), Resources: limits, Fuse: hasFuse(s), Runtimes: s.RuntimeClasses.Programs(),
+		Ulimits: ulimits(s.PodDefaults.Ulimits),
 	}
 	each.Confine(info)
 	return pool.Config{Config: each, Size: s.AvailableDinds, Standby: s.Standbys(), Holders: s.Holders(), Parallel: s.BootParallel(),

@@ -198,6 +198,8 @@ type Config struct {
 	// ExpandEnvironmentValues expands $(NAME) in values of variables, for a Virtual
 	// Kubelet that skips resolution (protocol 5.1).
 	ExpandEnvironmentValues bool
+	// PodDefaults complete pods that do not say themselves.
+	PodDefaults PodDefaults
 
 	// MaxPods is the pod capacity reported and enforced; 0 takes no new pods.
 	MaxPods int

@@ -103,6 +103,8 @@ func (d *decoder) value(key string, raw json.RawMessage, dst any) error {
 		if len(texts) > 0 {
 			*dst = texts
 		}
+	case *Amounts:
+		return amounts(key, raw, dst)
 	case *[]netip.Prefix:
 		return prefixes(key, raw, dst)
 	default:

@@ -42,6 +42,7 @@ func Default() Config {
 		Storage:              Storage{Reclaim: ReclaimRetain, NFSServers: []string{}},
 		AllowPrivilegedPods:  true,
 		FuseMounts:           true,
+		PodDefaults:          PodDefaults{Limits: Amounts{}, Requests: Amounts{}, Ulimits: Amounts{"nofile": "1048576"}},
 		MaxPods:              110,
 		EvictionHard:         map[string]string{SignalNodeAvailable: "10%", SignalNodeInodes: "5%", SignalImageAvailable: "15%"},
 		StandbySandboxes:     -1,

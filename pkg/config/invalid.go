@@ -43,6 +43,6 @@ func confidential(key, value string) bool {
 			return true
 		}
 	}
-	address := lower == "sidecarurl" || lower == "docker_host" || lower == "telemetry_endpoint" || strings.HasSuffix(lower, "_proxy")
+	address := lower == "sidecarurl" || lower == "docker_host" || lower == "telemetry_endpoint" || strings.HasSuffix(lower, "proxy")
 	return address && strings.Contains(value, "@")
 }

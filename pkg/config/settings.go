@@ -107,6 +107,7 @@ func (c *Config) settings() []setting {
 		{"HostNetworkIsSandbox", "", &c.HostNetworkIsSandbox},
 		{"RuntimeClasses", "", &c.RuntimeClasses},
 		{"ExpandEnvironmentValues", "", &c.ExpandEnvironmentValues},
+		{"PodDefaults", "", c.PodDefaults.settings()},
 		{"MaxPods", "", &c.MaxPods},
 		{"Capacity", "", c.Capacity.settings()},
 		{"PingTaints", "", &c.PingTaints},

@@ -45,6 +45,7 @@ func (c Config) Validate() error {
 		c.validatePing(),
 		validateSysctls(c.AllowedUnsafeSysctls),
 		c.RuntimeClasses.validate(),
+		c.PodDefaults.validate(),
 		c.validateClusterNetwork(),
 	} {
 		if err != nil {

@@ -46,6 +46,10 @@ const (
 	CommandTrue  = "true"  // ends at once
 )
 
+// UlimitFlag begins the flags of dockerd that the init fits to what the sandbox may have:
+// --default-ulimit=NAME=SOFT:HARD, a limit of each container.
+const UlimitFlag = "--default-ulimit="
+
 // BootCommand is the command line of a sandbox's first process: store has it share the
 // images at StorePath, standby leaves the engine until OpStart. engine are further
 // arguments of dockerd.

@@ -26,6 +26,7 @@ import (
 // (protocol 1.4). Errors: ErrInvalidArgument names the field at fault,
 // ErrFailedPrecondition is a deleted UID or one whose record is refused, ErrResourceExhausted a full node.
 func (m *Manager) Create(ctx context.Context, spec *v1.Pod, data volumes.Data) (string, error) {
+	spec = podspec.WithDefaults(spec, m.config.Node)
 	if err := m.validate(ctx, spec, data); err != nil {
 		// The configuration may have allowed more when the pod was created.
 		if p := m.known(spec.UID); p != nil {

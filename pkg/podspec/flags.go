@@ -197,10 +197,11 @@ func (d *dockerFlags) capabilities(f *faults, at *field.Path, pod *v1.Pod, node 
 	}
 }
 
-// ShmBytes is how large a pod's annotation makes /dev/shm, 0 if it says nothing.
+// ShmBytes is how large a pod's annotation, or this node's default, makes /dev/shm; 0 if
+// neither says anything.
 func ShmBytes(pod *v1.Pod, node Node) (int64, error) {
 	flags, problems := parseFlags(pod, node)
-	return flags.shmBytes, Refusal(problems)
+	return cmp.Or(flags.shmBytes, node.Defaults.ShmBytes), Refusal(problems)
 }
 
 // apply adds the flags to a container's spec. What the pod's own fields say

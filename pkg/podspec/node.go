@@ -38,6 +38,8 @@ type Node struct {
 	// ExpandValues expands $(NAME) in the values of variables: the operator says that his
 	// Virtual Kubelet does not (protocol 5.1).
 	ExpandValues bool
+	// Defaults complete each pod when it is created.
+	Defaults Defaults
 	// CPUs of the host, 0 if not known: an engine refuses a larger limit, which
 	// Kubernetes allows.
 	CPUs int

@@ -56,6 +56,8 @@ type Config struct {
 	// Runtimes are programs of the host that run containers in sandboxes, by the names under
 	// which the engine there knows them.
 	Runtimes map[string]string `json:",omitempty"`
+	// Ulimits of the containers in a sandbox, NAME=SOFT:HARD, as far as the sandbox has them.
+	Ulimits []string `json:",omitempty"`
 	// Fuse gives sandboxes /dev/fuse, which the host has.
 	Fuse bool
 	// Resources bound a whole sandbox.

@@ -19,6 +19,15 @@ func (c Config) runtimeFlags() []string {
 	return out
 }
 
+// ulimitFlags give the containers in a sandbox their limits.
+func (c Config) ulimitFlags() []string {
+	var out []string
+	for _, limit := range c.Ulimits {
+		out = append(out, initapi.UlimitFlag+limit)
+	}
+	return out
+}
+
 // runtimeMounts are the programs of these runtimes. One that is missing now keeps no sandbox
 // from being made; what needs it waits.
 func (c Config) runtimeMounts() []engine.Mount {

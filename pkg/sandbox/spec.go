@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"path/filepath"
+	"slices"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
@@ -87,7 +88,7 @@ func (c Config) engineSpec(name, dir string, command []string, labels map[string
 // standby. Its network and ports are the caller's to set.
 func (c Config) containerSpec(s Spec, standby bool, labels map[string]string) engine.Spec {
 	dir := c.Folder(s.Name)
-	command := initapi.BootCommand(c.Store != "" || c.StoreVolume != "", standby, append(c.runtimeFlags(), engineFlags...)...)
+	command := initapi.BootCommand(c.Store != "" || c.StoreVolume != "", standby, slices.Concat(c.runtimeFlags(), c.ulimitFlags(), engineFlags)...)
 	spec := c.engineSpec(s.Name, dir, command, labels)
 	if standby {
 		spec.Name = StandbyName(s.Name)

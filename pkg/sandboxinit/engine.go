@@ -24,7 +24,7 @@ func keepEngine(o options, s *server, all *children, socks sockets, stop <-chan 
 		running.Go(func() { all.keep(over, containerd, nil) })
 	}
 	engine := &process{}
-	argv := append([]string{initapi.ProgramPath, commandEngine, "dockerd", "--host=fd://", "--data-root=" + initapi.DataPath}, o.engine...)
+	argv := append([]string{initapi.ProgramPath, commandEngine, "dockerd", "--host=fd://", "--data-root=" + initapi.DataPath}, fitUlimits(o.engine, engineFile)...)
 	if containerd != nil {
 		argv = append(argv, "--containerd="+containerdSocket)
 	}

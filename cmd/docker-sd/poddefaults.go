@@ -1,0 +1,48 @@
+package main
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/docker/go-units"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
+)
+
+// podDefaults are those of a valid configuration.
+func podDefaults(d config.PodDefaults) podspec.Defaults {
+	out := podspec.Defaults{Limits: resourceList(d.Limits), Requests: resourceList(d.Requests), ShmBytes: d.ShmBytes}
+	for _, variable := range []v1.EnvVar{{Name: "http_proxy", Value: d.HTTPProxy}, {Name: "https_proxy", Value: d.HTTPSProxy}, {Name: "no_proxy", Value: d.NoProxy}} {
+		if variable.Value == "" {
+			continue
+		}
+		// Programs differ in which of the two they read.
+		capital := v1.EnvVar{Name: strings.ToUpper(variable.Name), Value: variable.Value}
+		out.Env = append(out.Env, variable, capital)
+	}
+	return out
+}
+
+func resourceList(amounts config.Amounts) v1.ResourceList {
+	out := v1.ResourceList{}
+	for name, text := range amounts {
+		out[v1.ResourceName(name)] = resource.MustParse(text)
+	}
+	return out
+}
+
+// ulimits of the containers of a sandbox, in the order of their names: they are part of its
+// generation.
+func ulimits(amounts config.Amounts) []string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(amounts)) {
+		if limit, err := units.ParseUlimit(name + "=" + amounts[name]); err == nil { // the configuration is valid
+			out = append(out, limit.String())
+		}
+	}
+	return out
+}
