@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/containerd/containerd/log"
@@ -19,7 +20,9 @@ func (d *daemon) collectImages(ctx context.Context, p *parts) {
 	}
 	c := images.Collection{DryRun: s.ImageGC == config.ImageGCDryRun, MaximumAge: s.ImageMaximumGCAge, MinimumAge: s.ImageMinimumGCAge,
 		HighThresholdPercent: s.ImageGCHighThresholdPercent, LowThresholdPercent: s.ImageGCLowThresholdPercent,
-		InUse: func() []string { return append(p.manager.ImagesInUse(), s.SandboxImageName()) }}
+		InUse: func() []string {
+			return slices.Concat(p.manager.ImagesInUse(), []string{s.SandboxImageName()}, s.ImagesToKeep)
+		}}
 	disk, err := images.DiskOf(p.info.RootDir)
 	if s.DockerHost != "" && !strings.HasPrefix(s.DockerHost, "unix://") {
 		disk, err = nil, errors.New("the engine may be on another machine")

@@ -297,6 +297,7 @@ func (d *daemon) keep(ctx context.Context, p *parts, wall *firewall.Firewall, bo
 	}
 	group.Go(func() { p.images.Run(ctx) })
 	group.Go(func() { d.collectImages(ctx, p) })
+	group.Go(func() { p.images.KeepOnHost(ctx, d.settings.ImagesToKeep) })
 	group.Go(func() { p.disks.Run(ctx) })
 	group.Go(func() { p.devices.Run(ctx) })
 	group.Go(func() { bounds(ctx) })

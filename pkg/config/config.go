@@ -150,6 +150,8 @@ type Config struct {
 	ImageSharing ImageSharing
 	// ImagePullTimeout bounds one image pull; 0 is no limit.
 	ImagePullTimeout time.Duration
+	// ImagesToKeep are on the host before a pod asks for them.
+	ImagesToKeep []string
 	// ImageVerification (ImagePullCredentialsVerificationPolicy) says which images of
 	// the host a pod needs credentials for.
 	ImageVerification ImageVerification

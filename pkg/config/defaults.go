@@ -36,6 +36,7 @@ func Default() Config {
 		PodsMayReachHost:       []string{},
 		AllowedUnsafeSysctls:   []string{},
 		ImageSharing:           ImageSharingAuto,
+		ImagesToKeep:           []string{},
 		ImageVerification:      ImageNeverVerifyPreloaded,
 		ImageGC:                ImageGCDisabled, ImageMinimumGCAge: 2 * time.Minute, ImageGCHighThresholdPercent: 85, ImageGCLowThresholdPercent: 80,
 		HostPathPrefixes:     []string{"/cvmfs"},

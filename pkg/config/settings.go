@@ -86,6 +86,7 @@ func (c *Config) settings() []setting {
 		{"ImageSharing", "", (*string)(&c.ImageSharing)},
 		{"WritebackLimit", "", (*byteCount)(&c.WritebackLimit)},
 		{"ImagePullTimeout", "", &c.ImagePullTimeout},
+		{"ImagesToKeep", "", &c.ImagesToKeep},
 		{"ImagePullCredentialsVerificationPolicy", "", (*string)(&c.ImageVerification)},
 		{"ImageGC", "", (*string)(&c.ImageGC)},
 		{"ImageMaximumGCAge", "", &c.ImageMaximumGCAge},

@@ -147,6 +147,14 @@ func (c Config) validateEngine() error {
 	if !slices.Contains(modes, c.ImageSharing) {
 		return invalid("ImageSharing", string(c.ImageSharing), "auto, shared, copy or pull")
 	}
+	for _, image := range c.ImagesToKeep {
+		if _, err := reference.ParseDockerRef(image); err != nil {
+			return invalid("ImagesToKeep", image, "an image such as registry.example.org/tools/base:2")
+		}
+		if c.ImageSharing == ImageSharingPull {
+			return invalid("ImagesToKeep", image, "left out with ImageSharing pull, where each sandbox has its own images")
+		}
+	}
 	if !slices.Contains([]ImageVerification{ImageNeverVerify, ImageNeverVerifyPreloaded, ImageAlwaysVerify}, c.ImageVerification) {
 		return invalid("ImagePullCredentialsVerificationPolicy", string(c.ImageVerification), "NeverVerify, NeverVerifyPreloadedImages or AlwaysVerify")
 	}

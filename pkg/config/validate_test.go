@@ -68,6 +68,8 @@ func TestLoad_BadValues(t *testing.T) {
 		{"runtime with a value", "RuntimeClasses: {crun: {runtime: a=b, path: /x}}", nil, []string{`RuntimeClasses.crun.runtime: "a=b"`}},
 		{"program without a runtime", "RuntimeClasses: {crun: {path: /usr/bin/crun}}", nil, []string{`RuntimeClasses.crun.path: "/usr/bin/crun"`, "together with runtime"}},
 		{"program by its name", "RuntimeClasses: {crun: {runtime: crun, path: crun}}", nil, []string{`RuntimeClasses.crun.path: "crun"`, "absolute path"}},
+		{"kept image", "ImagesToKeep: ['a b']", nil, []string{`ImagesToKeep: "a b"`}},
+		{"kept image that no pod would use", "ImagesToKeep: [a]\nImageSharing: pull", nil, []string{`ImagesToKeep: "a"`, "its own images"}},
 		{"default of a device", "PodDefaults: {limits: {nvidia.com/gpu: 1}}", nil, []string{`PodDefaults.limits: "nvidia.com/gpu"`, "cpu, memory or"}},
 		{"default that is no amount", "PodDefaults: {limits: {cpu: much}}", nil, []string{`PodDefaults.limits.cpu: "much"`, "quantity"}},
 		{"default request above the limit", "PodDefaults: {limits: {cpu: 1}, requests: {cpu: 2}}", nil, []string{`PodDefaults.requests.cpu: "2"`, "limit, 1"}},
