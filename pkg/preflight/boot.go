@@ -127,8 +127,18 @@ type Containers interface {
 // removeTimeout bounds the removal of a container, also after an interrupt.
 const removeTimeout = 20 * time.Second
 
+// ExitError is of a container that ran and ended with another code than 0.
+type ExitError struct {
+	Code int
+	// Said is what it wrote.
+	Said string
+}
+
+// Error has the code and what the container wrote.
+func (e *ExitError) Error() string { return fmt.Sprintf("it ended with code %d: %s", e.Code, e.Said) }
+
 // Output runs a container to its end, removes it, and returns what it wrote. A
-// code other than 0 is an error.
+// code other than 0 is an ExitError.
 func Output(ctx context.Context, e Containers, spec engine.Spec) (_ string, err error) {
 	id, err := e.Create(ctx, spec)
 	if err != nil {
@@ -152,7 +162,7 @@ func Output(ctx context.Context, e Containers, spec engine.Spec) (_ string, err 
 	}
 	text := strings.TrimSpace(out.String())
 	if state.ExitCode != 0 {
-		return text, fmt.Errorf("it ended with code %d: %s", state.ExitCode, text)
+		return text, &ExitError{Code: state.ExitCode, Said: text}
 	}
 	return text, nil
 }

@@ -1,6 +1,8 @@
 package preflight
 
 import (
+	"context"
+	"errors"
 	"strconv"
 	"strings"
 
@@ -102,9 +104,24 @@ func Image(ref string, image engine.Image, err error, ran bool, dockerd string, 
 	case err != nil:
 		return fail(name, "see whether the engine is well", "the sandbox image %s cannot be looked at: %v", ref, err)
 	case problem != nil:
-		return fail(name, "set SandboxImage to an image with dockerd, such as docker:dind", "the sandbox image %s cannot run dockerd: %v", ref, problem)
+		return notRun(name, ref, problem)
 	case !ran:
 		return ok(name, "%s, %s", ref, bytes(uint64(max(image.Size, 0))))
 	}
 	return ok(name, "%s, %s, has %s", ref, bytes(uint64(max(image.Size, 0))), dockerd)
+}
+
+// notRun judges a container of the sandbox image that has not said its version. Only the
+// image's own faults are mended by another image.
+func notRun(name, ref string, problem error) Line {
+	var ended *ExitError
+	switch {
+	case errors.As(problem, &ended), errdefs.IsInvalidArgument(problem), errdefs.IsNotFound(problem):
+		return fail(name, "set SandboxImage to an image with dockerd, such as docker:dind", "the sandbox image %s cannot run dockerd: %v", ref, problem)
+	case errors.Is(problem, context.DeadlineExceeded), errdefs.IsUnavailable(problem):
+		return fail(name, "try again when the host has less to do, or with a larger --timeout; if a docker run hangs too, look into the engine's log",
+			"the engine did not run a container of the sandbox image %s in time: %v", ref, problem)
+	}
+	return fail(name, "see whether docker run --rm --network none --entrypoint dockerd "+ref+" --version works, and what the engine's log says; another image does not help",
+		"the engine cannot run a container of the sandbox image %s: %v", ref, problem)
 }

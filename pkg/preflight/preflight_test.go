@@ -1,6 +1,7 @@
 package preflight_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -76,8 +77,28 @@ func TestImage(t *testing.T) {
 		"ran":        {preflight.Image("i", image, nil, true, "Docker version 28", nil), preflight.OK, "has Docker version 28"},
 		"missing":    {preflight.Image("i", engine.Image{}, fmt.Errorf("no: %w", errdefs.ErrNotFound), false, "", nil), preflight.Fail, "sandbox image i is not on this host"},
 		"no answer":  {preflight.Image("i", engine.Image{}, errors.New("no answer"), false, "", nil), preflight.Fail, "no answer"},
-		"no dockerd": {preflight.Image("i", image, nil, true, "", errors.New("dockerd: not found")), preflight.Fail, "cannot run dockerd: dockerd: not found"},
+		"no dockerd": {preflight.Image("i", image, nil, true, "", &preflight.ExitError{Code: 127, Said: "dockerd: not found"}), preflight.Fail, "cannot run dockerd: it ended with code 127: dockerd: not found"},
+		"no shell":   {preflight.Image("i", image, nil, true, "", fmt.Errorf("/bin/sh: %w", errdefs.ErrInvalidArgument)), preflight.Fail, "cannot run dockerd: /bin/sh"},
+		"no parser":  {preflight.Image("i", image, nil, true, "", fmt.Errorf("apparmor_parser: %w", errdefs.ErrInternal)), preflight.Fail, "the engine cannot run a container of the sandbox image i: apparmor_parser"},
+		"slow":       {preflight.Image("i", image, nil, true, "", fmt.Errorf("start: %w", errdefs.ErrUnavailable)), preflight.Fail, "did not run a container of the sandbox image i in time: start"},
+		"cut off":    {preflight.Image("i", image, nil, true, "", context.DeadlineExceeded), preflight.Fail, "in time"},
 	})
+}
+
+// TestImage_Advice: another image is advised only where the image is at fault.
+func TestImage_Advice(t *testing.T) {
+	for problem, mends := range map[error]bool{
+		&preflight.ExitError{Code: 127}:                     true,
+		fmt.Errorf("no: %w", errdefs.ErrInvalidArgument):    true,
+		fmt.Errorf("no parser: %w", errdefs.ErrInternal):    false,
+		errors.New("no runtime"):                            false,
+		fmt.Errorf("silent: %w", errdefs.ErrUnavailable):    false,
+		fmt.Errorf("no time: %w", context.DeadlineExceeded): false,
+	} {
+		if line := preflight.Image("i", engine.Image{}, nil, true, "", problem); strings.Contains(line.Do, "set SandboxImage") != mends {
+			t.Errorf("after %q the advice is %q", problem, line.Do)
+		}
+	}
 }
 
 func prefixes(texts ...string) []netip.Prefix {
