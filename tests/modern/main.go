@@ -24,6 +24,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/modern/programs"
 )
 
 // tests are the ones that an engine's version, its image store or its runtime
@@ -65,11 +67,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	dir := os.Getenv("DOCKER_SD_MODERN_DIR")
-	if dir == "" {
-		dir = "/var/tmp/docker-sd-modern"
-	}
-	bin, err := build(ctx, dir, stderr)
+	dir := programs.Dir()
+	bin, err := programs.Build(ctx, dir, stderr)
 	if err != nil {
 		fmt.Fprintln(stderr, "modern:", err)
 		return 1

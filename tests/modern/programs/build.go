@@ -1,4 +1,5 @@
-package main
+// Package programs builds the programs of a current Docker engine from the module proxy.
+package programs
 
 import (
 	"context"
@@ -18,7 +19,7 @@ import (
 // source is the module that requires the engine's programs as tools.
 const source = "tests/modern/engine"
 
-// static are built without C; the runtime needs libseccomp, or the profiles of
+// static programs are built without C; the runtime needs libseccomp, or the profiles of
 // containers would be refused.
 var static = []string{
 	"github.com/moby/moby/v2/cmd/dockerd",
@@ -32,8 +33,17 @@ const containerRuntime = "github.com/opencontainers/runc"
 // flags give the engine the version of which v2.0.0-beta of its module is a part.
 const flags = "-s -w -X github.com/moby/moby/v2/dockerversion.Version=29.0.0-modules"
 
-// build returns the folder with the engine's programs, made unless it is there.
-func build(ctx context.Context, dir string, stderr io.Writer) (string, error) {
+// Dir is where the programs are kept: DOCKER_SD_MODERN_DIR, or /var/tmp/docker-sd-modern.
+func Dir() string {
+	if dir := os.Getenv("DOCKER_SD_MODERN_DIR"); dir != "" {
+		return dir
+	}
+	return "/var/tmp/docker-sd-modern"
+}
+
+// Build returns the folder in dir with the engine's programs, made unless it is there. It is
+// called at the top of the repository.
+func Build(ctx context.Context, dir string, stderr io.Writer) (string, error) {
 	key, err := contentKey(source)
 	if err != nil {
 		return "", err
