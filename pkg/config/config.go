@@ -135,7 +135,7 @@ type Config struct {
 	// SandboxAppArmorProfile is the profile of sandboxes on a host with AppArmor:
 	// auto, unconfined, or the name of one; use AppArmorProfile.
 	SandboxAppArmorProfile string
-	// SandboxBootTimeout bounds the boot of one sandbox; above zero.
+	// SandboxBootTimeout bounds the boot of one sandbox while it does not advance; above zero.
 	SandboxBootTimeout time.Duration
 	// SandboxBootParallel is the number of sandboxes booted at once, 0 for two
 	// per CPU core; use BootParallel.

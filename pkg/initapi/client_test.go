@@ -66,7 +66,7 @@ func TestCalls(t *testing.T) {
 		result any
 	}{
 		"status": {func(ctx context.Context, c *Client) (any, error) { return c.Status(ctx) },
-			`{"op":"status"}`, `{"state":{"standby":true,"engineStarted":"2026-01-02T03:04:05Z"}}`, State{true, began}},
+			`{"op":"status"}`, `{"state":{"standby":true,"engineStarted":"2026-01-02T03:04:05Z","engineStarts":2,"used":1500}}`, State{true, began, 2, 1500}},
 		"status of an engine that never started": {func(ctx context.Context, c *Client) (any, error) { return c.Status(ctx) },
 			`{"op":"status"}`, `{"state":{"standby":false},"later":"field"}`, State{}},
 		"start": {func(ctx context.Context, c *Client) (any, error) { return nil, c.Start(ctx, true) },

@@ -187,6 +187,10 @@ type State struct {
 	Standby bool `json:"standby"`
 	// EngineStarted is when the engine was started last.
 	EngineStarted time.Time `json:"engineStarted,omitzero"`
+	// EngineStarts counts how many times it was started.
+	EngineStarts int `json:"engineStarts,omitempty"`
+	// Used is the processor time that the sandbox's processes have taken.
+	Used time.Duration `json:"used,omitempty"`
 }
 
 // Kind of an error.

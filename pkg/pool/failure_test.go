@@ -31,7 +31,7 @@ func TestFailedBootLeavesNothing(t *testing.T) {
 		"start":   {func(h *sandboxtest.Fake) { h.Faults(sandboxtest.Failing("Start", broken)) }, "no space left"},
 		"inspect": {func(h *sandboxtest.Fake) { h.Faults(sandboxtest.Failing("Inspect", broken)) }, "no space left"},
 		"no engine answers": {func(h *sandboxtest.Fake) { h.Mute = true },
-			"did not answer within 1m0s: context deadline exceeded: dockerd: no space left on device"},
+			"did not answer within 1m0s: its boot does not advance, or takes too long: dockerd: no space left on device"},
 		"ends while booting": {func(h *sandboxtest.Fake) { h.Fleeting = true },
 			"it ended while booting: dockerd: no space left on device"},
 	} {

@@ -26,18 +26,27 @@ func (m *Maker) Adopt(ctx context.Context, name string) (*Sandbox, error) {
 		return nil, fmt.Errorf("start sandbox %s again: %w", name, err)
 	}
 	fault.Point("sandbox.adopt.started")
-	ctx, cancel := context.WithTimeout(ctx, m.config.BootTimeout)
+	ctx, cancel := m.adopting(ctx, found[0])
 	defer cancel()
 	// One that was a standby waits to be woken whenever its container is started.
 	err = awaken(ctx, initapi.NewClient(m.config.Folder(name)), true, func() error { return m.runs(ctx, found[0].ID) })
-	if err != nil {
+	if err = stuck(ctx, err); err != nil {
 		return nil, fmt.Errorf("adopt sandbox %s: %w", name, err)
 	}
 	s, err := m.connect(ctx, name, found[0].ID, found[0].NetworkOf)
-	if err != nil {
+	if err = stuck(ctx, err); err != nil {
 		return nil, fmt.Errorf("adopt sandbox %s: %w", name, err)
 	}
 	return s, nil
+}
+
+// adopting bounds the time until the engine of a sandbox answers. The containers of a pod
+// that run in there need the processor too, and say nothing of its engine.
+func (m *Maker) adopting(ctx context.Context, c engine.Container) (context.Context, context.CancelFunc) {
+	if c.State.Status == engine.StatusRunning {
+		return context.WithTimeout(ctx, m.config.BootTimeout)
+	}
+	return m.advancing(ctx, c.Labels[engine.LabelSandbox])
 }
 
 // startAgain starts a sandbox again, and before that the holder of its network. A

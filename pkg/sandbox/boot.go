@@ -13,12 +13,14 @@ import (
 
 // Boot makes a sandbox and returns when its engine answers.
 func (m *Maker) Boot(ctx context.Context, spec Spec) (*Sandbox, error) {
-	bounded, cancel := context.WithTimeout(ctx, m.config.BootTimeout)
-	defer cancel()
 	id, err := m.make(ctx, spec, false)
 	var s *Sandbox
 	if err == nil {
+		// The calls for its making have limits of their own.
+		bounded, cancel := m.advancing(ctx, spec.Name)
+		defer cancel()
 		s, err = m.connect(bounded, spec.Name, id, spec.Holder)
+		err = stuck(bounded, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("boot sandbox %s: %w", spec.Name, err)

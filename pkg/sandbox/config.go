@@ -32,7 +32,7 @@ type Config struct {
 	RemoveFolder func(context.Context, string) error `json:"-"`
 	// FetchImage brings the image of a sandbox to the host's engine when it is not there.
 	FetchImage func(ctx context.Context, image string) error `json:"-"`
-	// BootTimeout bounds one boot.
+	// BootTimeout bounds one boot while it does not advance.
 	BootTimeout time.Duration `json:"-"`
 	// Privileged gives a sandbox every capability and device of the host.
 	Privileged bool

@@ -77,7 +77,7 @@ func (m *Maker) awaitEngine(ctx context.Context, s *Sandbox) error {
 	for s.Engine.Ping(asking) != nil {
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("its engine did not answer within %s: %w%s", time.Since(began).Round(time.Second), ctx.Err(), m.lastWords(ctx, s.ID))
+			return fmt.Errorf("its engine did not answer within %s: %w%s", time.Since(began).Round(time.Second), context.Cause(ctx), m.lastWords(ctx, s.ID))
 		case <-s.Gone():
 			return fmt.Errorf("it ended while booting%s", m.lastWords(ctx, s.ID))
 		case <-tick.C:

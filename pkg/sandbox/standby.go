@@ -29,10 +29,10 @@ const wakeLimit = 5 * time.Second
 // Wake starts the engine of the standby in a container and returns when it answers.
 // current says that the images which it shares are still the host's.
 func (m *Maker) Wake(ctx context.Context, name, id string, current bool) (*Sandbox, error) {
-	bounded, cancel := context.WithTimeout(ctx, m.config.BootTimeout)
+	bounded, cancel := m.advancing(ctx, name)
 	defer cancel()
 	s, err := m.wake(bounded, name, id, current)
-	if err != nil {
+	if err = stuck(bounded, err); err != nil {
 		return nil, fmt.Errorf("wake sandbox %s: %w", name, err)
 	}
 	return s, nil

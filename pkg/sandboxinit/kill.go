@@ -89,6 +89,8 @@ func descendants(found map[int]bool) ([]int, error) {
 type processStat struct {
 	pid, parent, session int
 	state                string
+	// ticks are the processor time of the process and of its children that have ended.
+	ticks int64
 }
 
 // processes lists those that this process sees, but for the first.
@@ -124,5 +126,9 @@ func parseStat(stat string) processStat {
 	out := processStat{state: fields[0]}
 	out.parent, _ = strconv.Atoi(fields[1])
 	out.session, _ = strconv.Atoi(fields[3])
+	for _, ticks := range fields[min(11, len(fields)):min(15, len(fields))] {
+		n, _ := strconv.ParseInt(ticks, 10, 64)
+		out.ticks += n
+	}
 	return out
 }

@@ -26,7 +26,9 @@ type server struct {
 
 	mu      sync.Mutex
 	standby bool
-	engine  time.Time
+	// engine is when the engine was started last, and starts how many times it was.
+	engine time.Time
+	starts int
 	// pinning is held while a place is mounted: a place may be asked for again while
 	// the first request for it is still under way.
 	pinning sync.Mutex
@@ -129,9 +131,10 @@ func (s *server) do(r initapi.Request, answer *initapi.Answer) error {
 }
 
 func (s *server) state() *initapi.State {
+	spent := used()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return &initapi.State{Standby: s.standby, EngineStarted: s.engine}
+	return &initapi.State{Standby: s.standby, EngineStarted: s.engine, EngineStarts: s.starts, Used: spent}
 }
 
 // wake starts the engine of a standby, once.
@@ -148,4 +151,5 @@ func (s *server) engineStarted(at time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.engine = at
+	s.starts++
 }

@@ -31,9 +31,21 @@ type Engines struct {
 	servers map[string]*http.Server
 	inits   map[string]*fakeInit
 	seen    []string
+	// state is what inits say of their sandboxes, beside whether they stand by.
+	state func() initapi.State
 	// listed is the answer to a list of containers, none of them if empty.
 	listed string
 }
+
+// Say has inits answer with a state that is asked for each time.
+func (e *Engines) Say(state func() initapi.State) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.state = state
+}
+
+// Answer starts the engine of a sandbox of a mute host.
+func (e *Engines) Answer(dir string) error { return e.outside(func() error { return e.serve(dir) }) }
 
 // List sets the answer of the engines to a list of containers, in JSON.
 func (e *Engines) List(containers string) {
@@ -84,7 +96,7 @@ func (e *Engines) boot(dir string, standby, answers bool) error {
 		if err != nil {
 			return err
 		}
-		one := &fakeInit{listener: listener, standby: standby, start: func() error {
+		one := &fakeInit{listener: listener, standby: standby, state: e.said, start: func() error {
 			if !answers {
 				return nil
 			}
@@ -99,6 +111,16 @@ func (e *Engines) boot(dir string, standby, answers bool) error {
 		}
 		return one.start()
 	})
+}
+
+func (e *Engines) said() initapi.State {
+	e.mu.Lock()
+	say := e.state
+	e.mu.Unlock()
+	if say == nil {
+		return initapi.State{}
+	}
+	return say()
 }
 
 func (e *Engines) serve(dir string) error {
@@ -161,6 +183,7 @@ type fakeInit struct {
 	listener net.Listener
 	serving  sync.WaitGroup
 	start    func() error
+	state    func() initapi.State
 
 	mu      sync.Mutex
 	standby bool
@@ -187,7 +210,9 @@ func (f *fakeInit) do(r initapi.Request) initapi.Answer {
 	out := initapi.Answer{Version: initapi.Version}
 	switch {
 	case r.Op == initapi.OpStatus:
-		out.State = &initapi.State{Standby: f.standby}
+		state := f.state()
+		state.Standby = f.standby
+		out.State = &state
 	case r.Op == initapi.OpStart && f.standby:
 		f.standby, f.woken = false, append(f.woken, r.Current)
 		if err := f.start(); err != nil {
