@@ -26,7 +26,7 @@ type check struct {
 const (
 	shareDir = "/share"
 	// checkLimit is for one check on an emulated machine.
-	checkLimit = 15 * time.Minute
+	checkLimit = 30 * time.Minute
 )
 
 // host is this machine.
@@ -36,7 +36,7 @@ type host struct {
 	// pods counts those that were made.
 	pods int
 	// empty is what the host had before the first.
-	empty map[string]string
+	empty map[string][]string
 }
 
 func main() {

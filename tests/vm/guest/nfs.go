@@ -44,7 +44,7 @@ func serveNFS(ctx context.Context) error {
 }
 
 // mountsNFS: two containers have an export, one of them a part of it and read-only. What they
-// write is the server's.
+// write is the server's. The server outlives the pod: the removal of a mount waits for it.
 func mountsNFS(ctx context.Context, h *host) error {
 	if err := serveNFS(ctx); err != nil {
 		log, _ := sh(ctx, "tail -n 20 /var/log/ganesha.log; systemctl status exports")
@@ -64,7 +64,7 @@ func mountsNFS(ctx context.Context, h *host) error {
 	second := p
 	second.Pod = p.DeepCopy()
 	second.Spec.Containers = second.Spec.Containers[1:]
-	problems = append(problems, second.logged(ctx, "read-only\nof the pod\nend\n"), says(ctx, "cat /export/g", "of the pod"), p.delete(ctx))
+	problems = append(problems, second.logged(ctx, "read-only\nof the pod\nend\n"), says(ctx, "cat /export/g", "of the pod"), p.deleted(ctx))
 	if err := errors.Join(problems...); err != nil {
 		log, _ := sh(ctx, "tail -n 20 /var/log/ganesha.log; journalctl -u docker-sd -n 10 --no-pager; dmesg | tail -n 10")
 		return fmt.Errorf("%w: %s", err, log)

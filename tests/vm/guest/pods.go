@@ -142,3 +142,13 @@ func (p pod) delete(ctx context.Context) error {
 	_, err := call(ctx, "/delete", p.Pod)
 	return err
 }
+
+// deleted deletes the pod and waits until it is gone, with everything that it had.
+func (p pod) deleted(ctx context.Context) error {
+	if err := p.delete(ctx); err != nil {
+		return err
+	}
+	return await(ctx, "an end of the pod", func() error {
+		return says(ctx, "ls /var/lib/docker-sd/records | grep -c -- "+string(p.UID)+" || true", "0")
+	})
+}
