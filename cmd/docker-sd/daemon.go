@@ -13,7 +13,6 @@ import (
 
 	"github.com/containerd/containerd/log"
 	"github.com/containerd/errdefs"
-	"golang.org/x/sys/unix"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/accelerators"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/api"
@@ -43,6 +42,8 @@ type daemon struct {
 	node     *node
 	observer *observer
 	guard    guard
+	// virtualKubelets is where they call, if they do.
+	virtualKubelets virtualKubelets
 
 	mu    sync.Mutex
 	pool  *pool.Pool
@@ -75,7 +76,7 @@ func newDaemon(ctx context.Context, settings config.Config) (_ *daemon, err erro
 	}
 	d.ledger = gpu.NewLedger(d.devices.Sharing)
 	d.node = newNode(settings, d.ledger)
-	if d.guard, err = newGuard(settings.Access); err != nil {
+	if d.guard, err = newGuard(settings.Access.Callers); err != nil {
 		return nil, err
 	}
 	if d.lock, err = lockFolder(settings.DataRootFolder); err != nil {
@@ -91,9 +92,13 @@ func newDaemon(ctx context.Context, settings config.Config) (_ *daemon, err erro
 		return nil, err
 	}
 	opened = append(opened, d.listener.Close)
-	if err = shareSocket(settings); err != nil {
+	if err = shareSocket(settings.SocketShare, d.listener.Addr()); err != nil {
 		return nil, err
 	}
+	if d.virtualKubelets, err = listenForVirtualKubelets(settings); err != nil {
+		return nil, err
+	}
+	opened = append(opened, d.virtualKubelets.close)
 	if d.observer, err = newObserver(ctx, settings, d.ledger); err != nil {
 		return nil, err
 	}
@@ -108,34 +113,19 @@ func newDaemon(ctx context.Context, settings config.Config) (_ *daemon, err erro
 	return d, nil
 }
 
-// lockFolder makes the data folder and refuses a second docker-sd in it.
-func lockFolder(dir string) (*os.File, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make DataRootFolder: %w", err)
-	}
-	path := filepath.Join(dir, "lock")
-	lock, err := os.OpenFile(path, os.O_CREATE|os.O_RDONLY, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("lock DataRootFolder: %w", err)
-	}
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return nil, errors.Join(fmt.Errorf("another docker-sd uses DataRootFolder %s: stop it or choose another folder: %w", dir, err), lock.Close())
-	}
-	return lock, nil
-}
-
 // run serves until ctx ends. Pods go on without us.
 func (d *daemon) run(ctx context.Context) error {
 	defer d.lock.Close()
 	defer d.host.Close()
 	log.G(ctx).WithField("address", d.listener.Addr().String()).WithField("version", version).Info("docker-sd is listening")
 	d.guard.warn(ctx, d.listener.Addr())
+	d.virtualKubelets.tell(ctx)
 
 	// The pods are there once the engine has said what it is; calls wait for that.
 	d.server = api.New(api.Config{Ping: d.node.ping, Troubles: d.troubles, Observer: d.observer.tell,
 		MaxBody: d.settings.MaxBodyBytes, MaxFollowers: d.settings.MaxLogFollowers,
 		MaxCalls: d.settings.Access.MaxRequests, MaxMemory: d.settings.Access.MaxRequestMemory,
-		Authorized: d.guard.authorized, TLS: d.guard.tls, Hosts: d.guard.hosts(d.settings)})
+		Plugin: d.guard.callers(d.settings), Interlink: d.virtualKubelets.guard.callers(d.settings)})
 	d.observer.readyFrom(d.server.Troubles)
 	systemd := d.supervisor()
 	systemd.starting(ctx)
@@ -143,8 +133,11 @@ func (d *daemon) run(ctx context.Context) error {
 	defer stopOperators()
 	var observing, group sync.WaitGroup
 	observing.Go(func() { d.observer.serve(operators, d.settings) })
-	served := make(chan error, 1)
+	served := make(chan error, 2)
 	group.Go(func() { served <- d.server.Serve(d.listener) })
+	if l := d.virtualKubelets.listener; l != nil {
+		group.Go(func() { served <- d.server.ServeInterlink(l) })
+	}
 	work, stop := context.WithCancel(ctx)
 	defer stop()
 	worked := make(chan error, 1)

@@ -95,7 +95,7 @@ func (p *examination) findRunning(ctx context.Context) {
 		return
 	}
 	p.running = preflight.Running{Described: fmt.Sprintf("%s runs as instance %s for %s", info.Version, info.Instance, cli.Age(info.Started, time.Now())),
-		Address: info.Address, Admin: info.Admin != "", Troubles: info.Troubles}
+		Address: info.Address, Interlink: info.InterlinkAPI, Admin: info.Admin != "", Troubles: info.Troubles}
 }
 
 func (p *examination) engineAddress() string {
@@ -215,13 +215,14 @@ func (p *examination) ports() []preflight.Line {
 	if network == "unix" && s.SocketShare.Group != "" {
 		lines = append(lines, socketGroup(s.SocketShare.Group, address))
 	}
-	guard, err := newGuard(s.Access)
+	guard, err := newGuard(s.Access.Callers)
 	if err != nil {
 		lines = append(lines, preflight.Line{Name: "access", Verdict: preflight.Fail, Found: err.Error(), Do: "see docs/security.md"})
 	}
 	if names := guard.hosts(s); network == "tcp" && names != nil {
 		lines = append(lines, preflight.Names(slices.Sorted(maps.Keys(names))))
 	}
+	lines = append(lines, p.virtualKubelets()...)
 	operators, on := s.Admin()
 	if !on {
 		return lines

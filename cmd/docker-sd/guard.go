@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/containerd/log"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/access"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/api"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 )
 
@@ -22,7 +23,7 @@ type guard struct {
 }
 
 // newGuard reads the files of tokens and certificates, which are read again when they change.
-func newGuard(settings config.Access) (guard, error) {
+func newGuard(settings config.Callers) (guard, error) {
 	g := guard{clients: settings.ClientCAFile != ""}
 	if settings.TokenFile != "" {
 		token, err := access.OpenToken(settings.TokenFile)
@@ -37,6 +38,11 @@ func newGuard(settings config.Access) (guard, error) {
 	var err error
 	g.tls, err = access.ServerTLS(access.Files{Cert: settings.CertFile, Key: settings.KeyFile, ClientCA: settings.ClientCAFile})
 	return g, err
+}
+
+// callers is the guard as the server has it.
+func (g guard) callers(settings config.Config) api.Callers {
+	return api.Callers{Authorized: g.authorized, TLS: g.tls, Hosts: g.hosts(settings)}
 }
 
 // hosts are the names under which calls may come; nil is any, where a token or a
@@ -56,6 +62,9 @@ func hostsOf(settings config.Config) access.Hosts {
 		names = append(names, hostOf(address))
 	}
 	if address, on := settings.Admin(); on {
+		names = append(names, hostOf(address))
+	}
+	if network, address := settings.InterlinkAPI.Listen(); network == "tcp" {
 		names = append(names, hostOf(address))
 	}
 	if name, err := os.Hostname(); err == nil {

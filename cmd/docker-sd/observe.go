@@ -44,8 +44,9 @@ var _ admin.Source = &observer{}
 // newObserver opens the connection for traces, if there are any; close or serve closes it.
 func newObserver(ctx context.Context, settings config.Config, ledger *gpu.Ledger) (*observer, error) {
 	_, address := settings.Listen()
+	_, interlink := settings.InterlinkAPI.Listen()
 	o := &observer{ledger: ledger, info: admin.Info{Version: version, Instance: settings.Instance, Started: time.Now(),
-		Address: address, MaxPods: settings.MaxPods}}
+		Address: address, InterlinkAPI: interlink, MaxPods: settings.MaxPods}}
 	t := settings.Telemetry
 	tracer, err := tracing.New(ctx, tracing.Config{Enabled: t.Enabled, ID: t.UniqueID, Version: version, Collector: tracing.Collector{
 		Endpoint: t.Endpoint, CA: t.CACertFile, Cert: t.ClientCertFile, Key: t.ClientKeyFile, InsecureSkipVerify: t.InsecureSkipVerify}})

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/user"
 	"strconv"
@@ -13,13 +14,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// shareSocket gives the socket for interLink the group and the rights of the configuration.
-// Until then it is for its owner alone.
-func shareSocket(settings config.Config) error {
-	network, path := settings.Listen()
-	if network != "unix" {
+// shareSocket gives a socket for interLink the group and the rights of the configuration.
+// Until then it is for its owner alone. Other addresses are left as they are.
+func shareSocket(share config.SocketShare, address net.Addr) error {
+	if address.Network() != "unix" {
 		return nil
 	}
+	path := address.String()
 	// The folder may belong to a user, who could put a link in the socket's place.
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -30,7 +31,7 @@ func shareSocket(settings config.Config) error {
 	if err := unix.Fstat(fd, &found); err != nil || found.Mode&unix.S_IFMT != unix.S_IFSOCK {
 		return fmt.Errorf("%s is no socket any more: %w", path, errors.Join(err, errdefs.ErrFailedPrecondition))
 	}
-	if name := settings.SocketShare.Group; name != "" {
+	if name := share.Group; name != "" {
 		gid, err := groupID(name)
 		if err != nil {
 			return err
@@ -39,7 +40,7 @@ func shareSocket(settings config.Config) error {
 			return fmt.Errorf("give the socket to SocketGroup %s: %w; run docker-sd as root, or as a user of this group", name, err)
 		}
 	}
-	if err := os.Chmod(fmt.Sprintf("/proc/self/fd/%d", fd), settings.SocketShare.Rights()); err != nil {
+	if err := os.Chmod(fmt.Sprintf("/proc/self/fd/%d", fd), share.Rights()); err != nil {
 		return fmt.Errorf("set the rights of the socket: %w", err)
 	}
 	return nil

@@ -19,8 +19,8 @@ func TestShareSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	settings := config.Config{Socket: "unix://" + path, SocketShare: config.SocketShare{Mode: "0660"}}
-	if err := shareSocket(settings); err != nil {
+	share := config.SocketShare{Mode: "0660"}
+	if err := shareSocket(share, listener.Addr()); err != nil {
 		t.Error(err)
 	}
 	if info, err := os.Stat(path); err != nil || info.Mode() != os.ModeSocket|0o660 {
@@ -29,11 +29,11 @@ func TestShareSocket(t *testing.T) {
 	if err := os.WriteFile(other, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	settings.Socket = "unix://" + filepath.Join(dir, "link")
-	if err := os.Symlink(other, filepath.Join(dir, "link")); err != nil {
+	link := &net.UnixAddr{Net: "unix", Name: filepath.Join(dir, "link")}
+	if err := os.Symlink(other, link.Name); err != nil {
 		t.Fatal(err)
 	}
-	if err := shareSocket(settings); err == nil {
+	if err := shareSocket(share, link); err == nil {
 		t.Error("a link was taken for the socket")
 	}
 	if info, err := os.Stat(other); err != nil || info.Mode() != 0o600 {

@@ -40,7 +40,8 @@ var (
 type podKey struct{}
 
 // callNames are the spans of calls, as interLink's plugins name them (protocol 7.3).
-var callNames = map[string]string{"/create": "Create", "/delete": "Delete", "/status": "Status", "/getLogs": "GetLogs"}
+var callNames = map[string]string{"/create": "Create", "/delete": "Delete", "/status": "Status", "/getLogs": "GetLogs",
+	"/pinglink": "Ping", "/updateCache": "UpdateCache"}
 
 // Begin is told of a call.
 func (t *teller) Begin(r *http.Request, route string) (context.Context, func(code int)) {

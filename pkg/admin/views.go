@@ -43,6 +43,8 @@ type Info struct {
 	Started  time.Time `json:"started"`
 	// Address is where the sidecar protocol is served.
 	Address string `json:"address"`
+	// InterlinkAPI is where Virtual Kubelets are answered, empty for nowhere.
+	InterlinkAPI string `json:"interlinkAPI,omitempty"`
 	// Admin is where operators are answered over TCP, empty for nowhere.
 	Admin string `json:"admin,omitempty"`
 	// Engine is the version of the host's engine, empty until it has answered.

@@ -20,7 +20,7 @@ func TestWebPages(t *testing.T) {
 	reached := 0
 	ours := fakePods{create: func(context.Context, *v1.Pod, volumes.Data) (string, error) { reached++; return "", nil },
 		delete: func(context.Context, types.UID, *int64) error { reached++; return nil }}
-	hosts := func(c *api.Config) { c.Hosts = access.NewHosts("node.example.org") }
+	hosts := func(c *api.Config) { c.Plugin.Hosts = access.NewHosts("node.example.org") }
 	s := limited(ours, hosts)
 	bodies := map[string]string{"/create": `{"pod":{"metadata":{"uid":"` + uid + `"}}}`, "/delete": `{"metadata":{"uid":"` + uid + `"}}`}
 	ask := func(route, host string, headers ...string) *response {
@@ -57,7 +57,9 @@ func TestWebPages(t *testing.T) {
 	wantAnswer(t, ask("/healthz", "evil.example:4000"), 200, "ok")
 
 	// Where callers prove who they are, any name will do, and no page all the same.
-	s = limited(ours, func(c *api.Config) { c.Authorized = func(header string) bool { return header == "Bearer right" } })
+	s = limited(ours, func(c *api.Config) {
+		c.Plugin.Authorized = func(header string) bool { return header == "Bearer right" }
+	})
 	wantAnswer(t, ask("/delete", "behind-a-proxy", "Authorization", "Bearer right"), 200, "")
 	wantAnswer(t, ask("/delete", "behind-a-proxy", "Authorization", "Bearer right", "Origin", "http://evil.example"), 403, "Origin")
 }

@@ -15,7 +15,7 @@ type handler func(w http.ResponseWriter, r *http.Request) error
 
 // handle runs a handler with a logger that carries the caller's session, and
 // answers its error.
-func (s *Server) handle(h handler) http.Handler {
+func (e *endpoint) handle(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		logger := log.G(r.Context()).WithField("route", r.URL.Path)
 		if session := r.Header.Get("InterLink-Http-Session"); session != "" {
@@ -24,13 +24,13 @@ func (s *Server) handle(h handler) http.Handler {
 			logger = logger.WithField("session", quoted[1:len(quoted)-1])
 		}
 		ctx := log.WithLogger(r.Context(), logger)
-		ctx, answered := s.config.Observer.Begin(r.WithContext(ctx), r.URL.Path)
+		ctx, answered := e.config.Observer.Begin(r.WithContext(ctx), r.URL.Path)
 		code := http.StatusOK
 		// Also when a log is cut off by a panic.
 		defer func() { answered(code) }()
-		err := cmp.Or(access.FromPage(r), s.host(r))
+		err := cmp.Or(access.FromPage(r), e.host(r))
 		if err == nil {
-			err = s.admitted(h, w, r.WithContext(ctx))
+			err = e.admitted(h, w, r.WithContext(ctx))
 		}
 		if err == nil {
 			return
@@ -49,22 +49,4 @@ func (s *Server) handle(h handler) http.Handler {
 		}
 		http.Error(w, message(err), code)
 	})
-}
-
-func (s *Server) admitted(h handler, w http.ResponseWriter, r *http.Request) error {
-	release, err := s.limits.admit(r)
-	if err != nil {
-		return err
-	}
-	defer release()
-	return h(w, r)
-}
-
-// host checks the name under which a request asks. /healthz alone, which says no
-// more than that docker-sd runs, is answered under any.
-func (s *Server) host(r *http.Request) error {
-	if s.config.Hosts == nil {
-		return nil
-	}
-	return s.config.Hosts.Check(r)
 }

@@ -43,6 +43,13 @@ type Config struct {
 	// MaxMemory bounds the bytes of all bodies at a time, and those of what they
 	// are decoded into; it is never less than MaxBody.
 	MaxMemory int64
+	// Plugin is what callers of the sidecar protocol bring along, Interlink what
+	// Virtual Kubelets do.
+	Plugin, Interlink Callers
+}
+
+// Callers says what those of one address have to bring along.
+type Callers struct {
 	// Authorized, if set, decides by the header of that name who may call. The
 	// health routes stay open and then say no more than whether all is well.
 	Authorized func(header string) bool

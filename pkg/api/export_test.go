@@ -18,5 +18,6 @@ const (
 	QueueTimeout    = queueTimeout
 )
 
-func (s *Server) Handler() http.Handler    { return s.http.Handler }
-func (s *Server) HTTPServer() *http.Server { return s.http }
+func (s *Server) Handler() http.Handler          { return s.plugin.http.Handler }
+func (s *Server) InterlinkHandler() http.Handler { return s.interlink.http.Handler }
+func (s *Server) HTTPServer() *http.Server       { return s.plugin.http }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/containerd/containerd/log"
 	"github.com/containerd/errdefs"
+	v1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/interlink"
@@ -18,13 +19,19 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
 )
 
-func (s *Server) create(w http.ResponseWriter, r *http.Request) error {
-	body, err := read(s, w, r, createdValue, interlink.DecodeCreate)
-	if err != nil {
-		return err
+// create takes a pod from a body of one of the two forms.
+func (s *Server) create(decode func([]byte) (interlink.CreateRequest, error)) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		body, err := read(s, w, r, createdValue, decode)
+		if err != nil {
+			return err
+		}
+		defer body.free()
+		return s.admitPod(w, r, &body.value)
 	}
-	defer body.free()
-	request := body.value
+}
+
+func (s *Server) admitPod(w http.ResponseWriter, r *http.Request, request *interlink.CreateRequest) error {
 	s.config.Observer.About(r.Context(), string(request.Pod.UID))
 	if err := s.awaitReady(r.Context()); err != nil {
 		return err
@@ -42,16 +49,35 @@ func (s *Server) create(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, interlink.CreateAnswer{PodUID: string(request.Pod.UID), PodJID: jid})
 }
 
+// ping answers a Virtual Kubelet, which asks by this route of its own.
+func (s *Server) ping(w http.ResponseWriter, _ *http.Request) error {
+	return answer(w, s.config.Ping())
+}
+
+// statusOrPing answers interLink's API server, which pings with an empty list.
+func (s *Server) statusOrPing(w http.ResponseWriter, r *http.Request) error {
+	body, err := read(s, w, r, otherValue, interlink.DecodeStatus)
+	if err != nil {
+		return err
+	}
+	defer body.free()
+	if len(body.value) == 0 {
+		return s.ping(w, r)
+	}
+	return s.statusOf(w, body.value)
+}
+
+// status answers a Virtual Kubelet.
 func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
 	body, err := read(s, w, r, otherValue, interlink.DecodeStatus)
 	if err != nil {
 		return err
 	}
 	defer body.free()
-	asked := body.value
-	if len(asked) == 0 {
-		return answer(w, s.config.Ping())
-	}
+	return s.statusOf(w, body.value)
+}
+
+func (s *Server) statusOf(w http.ResponseWriter, asked []*v1.Pod) error {
 	select {
 	case <-s.ready:
 	default:

@@ -34,7 +34,7 @@ func limited(p api.Pods, change func(*api.Config)) *api.Server {
 
 func TestToken(t *testing.T) {
 	s := limited(fakePods{}, func(c *api.Config) {
-		c.Authorized = func(header string) bool { return header == "Bearer right" }
+		c.Plugin.Authorized = func(header string) bool { return header == "Bearer right" }
 	})
 	for _, route := range []string{"/create", "/status", "/delete", "/getLogs"} {
 		for _, header := range []string{"", "Bearer wrong", "right"} {

@@ -1,13 +1,11 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"net/http"
 
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/access"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/connections"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/interlink"
 )
 
 // New makes a Server that holds calls back until Ready.
@@ -17,17 +15,31 @@ func New(config Config) *Server {
 	}
 	s := &Server{config: config, limits: newLimits(config), ready: make(chan struct{}), asking: make(chan struct{}, 1)}
 	s.draining, s.drain = context.WithCancel(context.Background())
-	mux := http.NewServeMux()
-	// Any method: interLink itself uses GET with a body and POST (protocol 1.1).
-	mux.Handle("/create", s.handle(s.create))
-	mux.Handle("/status", s.handle(s.status))
-	mux.Handle("/delete", s.handle(s.delete))
-	mux.Handle("/getLogs", s.handle(s.logs))
-	mux.HandleFunc("/healthz", s.healthz)
-	mux.HandleFunc("/readyz", s.readyz)
-	s.http = &http.Server{Handler: bounded(mux), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader}
-	connections.Watch(s.http)
+	s.plugin = s.newEndpoint(config.Plugin, map[string]handler{
+		"/create":  s.create(interlink.DecodeCreate),
+		"/status":  s.statusOrPing,
+		"/delete":  s.delete,
+		"/getLogs": s.logs,
+	})
+	s.interlink = s.newEndpoint(config.Interlink, map[string]handler{
+		"/create":      s.create(interlink.DecodePodCreate),
+		"/status":      s.status,
+		"/delete":      s.delete,
+		"/getLogs":     s.logs,
+		"/pinglink":    s.ping,
+		"/updateCache": updateCache,
+	})
+	// A Virtual Kubelet makes a new connection for each call by TLS, and leaves the last one
+	// open (protocol 1.6): two hundred a second with a thousand pods.
+	s.interlink.http.SetKeepAlivesEnabled(config.Interlink.TLS == nil)
 	return s
+}
+
+// updateCache is called for a pod that the Virtual Kubelet does not know any more. Its
+// status comes from no cache here.
+func updateCache(w http.ResponseWriter, _ *http.Request) error {
+	_, err := fmt.Fprintln(w, "there is no cache")
+	return gone(err)
 }
 
 // healthz answers a process that lives: one that can take connections and, once
@@ -37,25 +49,4 @@ func (s *Server) healthz(w http.ResponseWriter, r *http.Request) {
 		return // the caller is gone
 	}
 	fmt.Fprintln(w, "ok")
-}
-
-// readyz is for people and probes; interLink does not call it.
-func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
-	// People look at it in a browser, too.
-	if err := cmp.Or(access.FromOtherSite(r), s.host(r)); err != nil {
-		http.Error(w, message(err), statusCode(err))
-		return
-	}
-	troubles := s.Troubles()
-	if len(troubles) > 0 && s.config.Authorized != nil && !s.config.Authorized(r.Header.Get("Authorization")) {
-		troubles = []string{"not ready; ask with the bearer token for the reasons"}
-	}
-	if len(troubles) == 0 {
-		fmt.Fprintln(w, "ok")
-		return
-	}
-	w.WriteHeader(http.StatusServiceUnavailable)
-	for _, trouble := range troubles {
-		fmt.Fprintln(w, trouble)
-	}
 }

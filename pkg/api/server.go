@@ -1,15 +1,13 @@
-// Package api serves the sidecar protocol over HTTP: it decodes, asks the pods,
-// and encodes. What a caller may send and what it makes of each answer is in
-// docs/interlink-protocol.md 1 to 4.
+// Package api serves the sidecar protocol over HTTP, and that of interLink's own API
+// server: it decodes, asks the pods, and encodes. What a caller may send and what it makes
+// of each answer is in docs/interlink-protocol.md 1 to 4.
 package api
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"sync"
 	"time"
@@ -32,11 +30,13 @@ type Pods interface {
 	Count() int
 }
 
-// Server of the four routes.
+// Server of the routes for interLink's API server, and of those for Virtual Kubelets. Its
+// limits hold for the callers of both together.
 type Server struct {
 	config Config
 	limits limits
-	http   *http.Server
+	// plugin is for interLink's API server, interlink for Virtual Kubelets.
+	plugin, interlink *endpoint
 	// ready is closed once earlier pods have been taken over; pods are there then.
 	ready     chan struct{}
 	pods      Pods
@@ -99,26 +99,22 @@ func clearSocket(path string) error {
 	return nil
 }
 
-// Serve answers requests until Shutdown.
-func (s *Server) Serve(l net.Listener) error {
-	l = s.limits.listener(l)
-	if s.config.TLS != nil {
-		l = tls.NewListener(l, s.config.TLS)
-	}
-	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve: %w", err)
-	}
-	return nil
-}
+// Serve answers interLink's API server until Shutdown.
+func (s *Server) Serve(l net.Listener) error { return s.plugin.serve(l) }
+
+// ServeInterlink answers Virtual Kubelets until Shutdown.
+func (s *Server) ServeInterlink(l net.Listener) error { return s.interlink.serve(l) }
 
 // Shutdown ends followed logs, lets other requests end until ctx does, then
 // closes what is left.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.drain()
-	if err := s.http.Shutdown(ctx); err != nil {
-		return s.http.Close()
-	}
-	return nil
+	var group sync.WaitGroup
+	var plugin, interlink error
+	group.Go(func() { plugin = s.plugin.shutdown(ctx) })
+	group.Go(func() { interlink = s.interlink.shutdown(ctx) })
+	group.Wait()
+	return errors.Join(plugin, interlink)
 }
 
 // Troubles lists why pods cannot be taken at this moment; none means ready.

@@ -44,7 +44,10 @@ func (c Config) Places() []Place {
 	for _, program := range c.RuntimeClasses.Programs() {
 		out = append(out, Place{program, "a program that runs containers"})
 	}
-	for _, file := range []string{c.Access.TokenFile, c.Access.KeyFile} {
+	if network, address := c.InterlinkAPI.Listen(); network == "unix" {
+		out = append(out, Place{address, "docker-sd's own socket"})
+	}
+	for _, file := range []string{c.Access.TokenFile, c.Access.KeyFile, c.InterlinkAPI.TokenFile, c.InterlinkAPI.KeyFile} {
 		if file != "" {
 			out = append(out, Place{file, "a secret of docker-sd's own"})
 		}

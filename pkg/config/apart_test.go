@@ -36,6 +36,8 @@ func TestCheckApart(t *testing.T) {
 		"docker-sd's own data, above": {in("data"), "docker-sd's own data"},
 		"its own socket":              {in("shared/sockets"), "docker-sd's own socket"},
 		"its token":                   {in("shared/token"), "a secret"},
+		"interLink's API's socket":    {in("shared/interlink"), "docker-sd's own socket"},
+		"interLink's API's key":       {in("shared/key"), "a secret"},
 		"a runtime's program":         {in("shared/bin"), "a program that runs containers"},
 		"kernel settings":             {"/proc/sys", "kernel"},
 		"devices of the kernel":       {"/sys/class", "kernel"},
@@ -45,10 +47,11 @@ func TestCheckApart(t *testing.T) {
 			settings.DataRootFolder = in("data/docker-sd")
 			settings.Socket = "unix://" + in("shared/sockets/api.sock")
 			settings.Access.TokenFile = in("shared/token")
+			settings.InterlinkAPI = config.InterlinkAPI{Address: "unix://" + in("shared/interlink/api.sock"), Callers: config.Callers{KeyFile: in("shared/key")}}
 			settings.RuntimeClasses = config.RuntimeClasses{"crun": {Runtime: "crun", Path: in("shared/bin/crun")}}
 			places := append(settings.Places(), config.Place{Path: in("engine"), What: "the engine's data"})
 			if c.path == in("shared") {
-				settings.Socket, settings.Access.TokenFile, settings.RuntimeClasses = "", "", nil
+				settings.Socket, settings.Access.TokenFile, settings.RuntimeClasses, settings.InterlinkAPI = "", "", nil, config.InterlinkAPI{}
 				places = append(settings.Places(), config.Place{Path: in("engine"), What: "the engine's data"})
 			}
 			for key, set := range map[string]func(){

@@ -86,6 +86,8 @@ type Config struct {
 	// Access holds BearerTokenFile, the keys that begin with TLS, MaxRequests and
 	// MaxRequestMemory.
 	Access Access
+	// InterlinkAPI makes docker-sd the API server of interLink as well.
+	InterlinkAPI InterlinkAPI
 
 	// DataRootFolder holds the data of pods; absolute and cleaned.
 	DataRootFolder string
@@ -345,13 +347,7 @@ type Taint struct {
 // Access says who may call and what calls may cost. interLink itself knows
 // neither token nor TLS on this hop (protocol 1.1), so all of it is off unless set.
 type Access struct {
-	// TokenFile (BearerTokenFile) holds the token that callers must send.
-	TokenFile string
-	// CertFile (TLSCertFile) and KeyFile (TLSKeyFile) turn on TLS, ClientCAFile
-	// (TLSClientCAFile) asks callers for certificates as well.
-	CertFile     string
-	KeyFile      string
-	ClientCAFile string
+	Callers
 	// AllowedHosts are names of this host under which callers may ask, beside
 	// localhost, IP addresses, those of SidecarURL and AdminAddress, and the machine's own.
 	AllowedHosts []string

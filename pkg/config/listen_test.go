@@ -76,3 +76,44 @@ func TestConfig_ListenRefused(t *testing.T) {
 		})
 	}
 }
+
+// TestInterlinkAPI_Listen: what is wider than this host is there for those alone who
+// prove who they are.
+func TestInterlinkAPI_Listen(t *testing.T) {
+	certificate := config.Callers{CertFile: "/c", KeyFile: "/k"}
+	withCA, withToken := certificate, certificate
+	withCA.ClientCAFile, withToken.TokenFile = "/ca", "/t"
+	for _, tt := range []struct {
+		name             string
+		address          string
+		callers          config.Callers
+		network, listens string
+	}{
+		{"off", "", config.Callers{}, "", ""},
+		{"loopback", "127.0.0.1:3000", config.Callers{}, "tcp", "127.0.0.1:3000"},
+		{"another loopback address", "127.8.9.1:3000", config.Callers{}, "tcp", "127.8.9.1:3000"},
+		{"loopback of IPv6", "[::1]:3000", config.Callers{}, "tcp", "[::1]:3000"},
+		{"localhost", "localhost:0", config.Callers{}, "tcp", "localhost:0"},
+		{"token on loopback", "127.0.0.1:3000", config.Callers{TokenFile: "/t"}, "tcp", "127.0.0.1:3000"},
+		{"socket", "unix:///run/interlink.sock", config.Callers{}, "unix", "/run/interlink.sock"},
+		{"all with a client CA", "0.0.0.0:3000", withCA, "tcp", "0.0.0.0:3000"},
+		{"all with a token", "[::]:3000", withToken, "tcp", "[::]:3000"},
+		{"a name with a client CA", "node.example.org:3000", withCA, "tcp", "node.example.org:3000"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			cfg := config.Default()
+			cfg.InterlinkAPI = config.InterlinkAPI{Address: tt.address, Callers: tt.callers}
+			if err := cfg.Validate(); err != nil {
+				t.Fatal(err)
+			}
+			if network, address := cfg.InterlinkAPI.Listen(); network != tt.network || address != tt.listens {
+				t.Errorf("got %s %s, want %s %s", network, address, tt.network, tt.listens)
+			}
+		})
+	}
+	cfg := config.Default()
+	cfg.InterlinkAPI.Address = "0.0.0.0"
+	if network, address := cfg.InterlinkAPI.Listen(); network != "" || address != "" {
+		t.Errorf("got %s %s of an address that is not valid", network, address)
+	}
+}

@@ -114,7 +114,7 @@ func (c *Config) clean() {
 	for _, path := range []*string{&c.GPU.LibraryPath, &c.GPU.Sharing.MPSPipeDirectory, &c.GPU.Sharing.MPSShmDirectory} {
 		*path = cleanPath(*path)
 	}
-	for _, path := range c.Access.files() {
+	for _, path := range append(c.Access.files(), c.InterlinkAPI.files()...) {
 		if *path != "" {
 			*path = absolute(*path)
 		}

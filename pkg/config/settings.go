@@ -43,6 +43,7 @@ func (c *Config) settings() []setting {
 		{"TLSKeyFile", "", &c.Access.KeyFile},
 		{"TLSClientCAFile", "", &c.Access.ClientCAFile},
 		{"AllowedHosts", "", &c.Access.AllowedHosts},
+		{"InterlinkAPI", "", c.InterlinkAPI.settings()},
 		{"DataRootFolder", "", &c.DataRootFolder},
 		{"VerboseLogging", "", &c.VerboseLogging},
 		{"ErrorsOnlyLogging", "", &c.ErrorsOnlyLogging},

@@ -42,6 +42,7 @@ func (c Config) Validate() error {
 		c.validateTelemetry(),
 		c.validateObserve(),
 		c.validateAccess(),
+		c.InterlinkAPI.validate(),
 		c.validatePing(),
 		validateSysctls(c.AllowedUnsafeSysctls),
 		c.RuntimeClasses.validate(),

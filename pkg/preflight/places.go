@@ -73,6 +73,8 @@ type Running struct {
 	Described string
 	// Address is where it listens.
 	Address string
+	// Interlink is where it answers Virtual Kubelets, empty for nowhere.
+	Interlink string
 	// Admin says that it answers operators at its AdminAddress.
 	Admin    bool
 	Troubles []string
