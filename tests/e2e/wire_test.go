@@ -32,7 +32,12 @@ const recordings = "testdata/wire"
 // and the daemon's own host path in the place of /tmp/hp.
 func readRecording(t *testing.T, d *daemon, name string) recording {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(recordings, name+".json"))
+	return readRequest(t, d, filepath.Join(recordings, name+".json"))
+}
+
+func readRequest(t *testing.T, d *daemon, path string) recording {
+	t.Helper()
+	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
