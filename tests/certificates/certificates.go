@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"net"
 	"os"
@@ -23,12 +24,21 @@ type Issued struct {
 	key  *ecdsa.PrivateKey
 }
 
-// New makes one, signed by another, or by itself as an authority.
+// New makes one for a test.
 func New(t testing.TB, name string, by *Issued, addresses ...net.IP) *Issued {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	made, err := Issue(name, by, addresses...)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return made
+}
+
+// Issue makes one, signed by another, or by itself as an authority.
+func Issue(name string, by *Issued, addresses ...net.IP) (*Issued, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make a key: %w", err)
 	}
 	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
 		DNSNames: []string{name}, IPAddresses: append(addresses, net.IPv4(127, 0, 0, 1)),
@@ -41,12 +51,12 @@ func New(t testing.TB, name string, by *Issued, addresses ...net.IP) *Issued {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, by.X509, &key.PublicKey, by.key)
 	if err != nil {
-		t.Fatal(err)
+		return nil, fmt.Errorf("make a certificate: %w", err)
 	}
 	if made.X509, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
+		return nil, fmt.Errorf("read a certificate: %w", err)
 	}
-	return made
+	return made, nil
 }
 
 // PEM is the certificate as it stands in a file.
@@ -57,11 +67,20 @@ func (i *Issued) PEM() string {
 // KeyPEM is the key as it stands in a file.
 func (i *Issued) KeyPEM(t testing.TB) string {
 	t.Helper()
-	der, err := x509.MarshalPKCS8PrivateKey(i.key)
+	text, err := i.Key()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	return text
+}
+
+// Key is KeyPEM outside of tests.
+func (i *Issued) Key() (string, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(i.key)
+	if err != nil {
+		return "", fmt.Errorf("encode a key: %w", err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})), nil
 }
 
 // Pair is what a TLS configuration takes.

@@ -34,15 +34,18 @@ type daemon struct {
 
 // startDaemon starts a docker-sd with its host and returns when it takes pods
 // and its pool is warm.
-func startDaemon(ctx context.Context, binary, dir string, boot time.Duration, pods int) (_ *daemon, err error) {
-	d := &daemon{name: filepath.Base(dir), dir: dir, host: startHost(boot, sandboxImage, podImage)}
+func startDaemon(ctx context.Context, binary, dir string, p plan) (_ *daemon, err error) {
+	d := &daemon{name: filepath.Base(dir), dir: dir, host: startHost(p.boot, sandboxImage, podImage)}
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make a host's folder: %w", err)
 	}
 	d.Process = kit.Process{Binary: binary, Config: filepath.Join(dir, "config.yaml"), Env: []string{"HOME=" + dir}}
 	settings := kit.Settings(dir, d.name, map[string]any{"PodFirewall": "disabled",
-		"DOCKER_HOST": d.host.engine.Address(), "AdminAddress": "", "AVAILABLEDINDS": poolSize, "StandbySandboxes": 0, "NetworkHolders": 0, "MaxPods": pods,
+		"DOCKER_HOST": d.host.engine.Address(), "AdminAddress": "", "AVAILABLEDINDS": poolSize, "StandbySandboxes": 0, "NetworkHolders": 0, "MaxPods": p.pods + p.churned,
 		"SandboxImage": sandboxImage})
+	if d.api, err = newCaller(p.side, dir, settings); err != nil {
+		return nil, err
+	}
 	if err := kit.WriteConfig(d.Config, settings); err != nil {
 		return nil, err
 	}
@@ -50,7 +53,6 @@ func startDaemon(ctx context.Context, binary, dir string, boot time.Duration, po
 		return nil, fmt.Errorf("make a log: %w", err)
 	}
 	d.Output = d.log
-	d.api = newCaller(filepath.Join(dir, "api.sock"))
 	if err := d.Start(); err != nil {
 		return nil, err
 	}

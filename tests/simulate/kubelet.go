@@ -18,7 +18,7 @@ import (
 )
 
 // kubelet asks a docker-sd what the virtual kubelet of a node asks, through
-// interLink's API server, and at the same times (protocol 2.3, 2.4).
+// interLink's API server or itself, and at the same times (protocol 2.3, 2.4).
 type kubelet struct {
 	*daemon
 	plan    plan
@@ -70,7 +70,7 @@ func (k *kubelet) pollPod(ctx context.Context, p *pod) error {
 func (k *kubelet) ping(ctx context.Context, first time.Duration) error {
 	for pause := first; sleep(ctx, pause); pause = k.plan.ping {
 		began := time.Now()
-		text, err := k.api.call(ctx, http.MethodGet, "/status", "Request-1", []byte("[]"))
+		text, err := k.api.ping(ctx)
 		if err != nil {
 			return unlessEnded(ctx, err)
 		}
@@ -97,7 +97,7 @@ func (k *kubelet) create(ctx context.Context, n int, over time.Duration) error {
 		k.mu.Unlock()
 		creates.Go(func() error {
 			began := time.Now()
-			text, err := k.api.call(ctx, http.MethodPost, "/create", "CreatePod#1", p.create)
+			text, err := k.api.create(ctx, p)
 			if err != nil {
 				return err
 			}
@@ -132,7 +132,7 @@ func (k *kubelet) remove(ctx context.Context, n int, over time.Duration) error {
 	for _, p := range gone {
 		p.deleting()
 		began := time.Now()
-		if _, err := k.api.call(ctx, http.MethodPost, "/delete", "DeletePod#1", p.remove); err != nil {
+		if err := k.api.remove(ctx, p); err != nil {
 			return err
 		}
 		k.samples.since("delete", began)

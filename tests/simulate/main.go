@@ -1,7 +1,7 @@
 // Command simulate runs many docker-sd on one machine, each with a Docker engine
 // of its own that only pretends, and asks them what as many virtual kubelets ask:
 //
-//	go run ./tests/simulate [-short] [-json FILE] [-docs FILE]
+//	go run ./tests/simulate [-short] [-nodes N] [-pods N] [-side SIDE] [-json FILE] [-docs FILE]
 //
 // What is real are the docker-sd, their files, and the calls that they get and
 // make. It prints one line per figure, simulate NAME P50 P99 UNIT, and ends with 1
@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 	"time"
 
@@ -27,13 +28,17 @@ const runTimeout = 20 * time.Minute
 
 // options of the command line.
 type options struct {
-	short      bool
-	json, docs string
+	short       bool
+	nodes, pods int
+	side        string
+	json, docs  string
 }
 
 // plan says how much and how fast.
 type plan struct {
 	nodes, pods int
+	// side is where docker-sd is called.
+	side side
 	// churned pods of each node are deleted and replaced.
 	churned int
 	// boot is how long an engine in a sandbox takes to answer.
@@ -43,6 +48,22 @@ type plan struct {
 	// fill, steady and churn are how long the pods are created, only polled, and
 	// exchanged.
 	fill, steady, churn time.Duration
+}
+
+// planOf is what the options say.
+func (o options) plan() (plan, error) {
+	p := planOf(o.short)
+	if o.nodes > 0 {
+		p.nodes = o.nodes
+	}
+	if o.pods > 0 {
+		p.pods, p.churned = o.pods, min(p.churned, o.pods)
+	}
+	p.side = side(o.side)
+	if !slices.Contains(sides, p.side) {
+		return p, fmt.Errorf("-side %s: one of %v is expected", o.side, sides)
+	}
+	return p, nil
 }
 
 // planOf is the plan of a short run, which shows what is right, or of one for figures.
@@ -68,9 +89,17 @@ func run(args []string) error {
 	var o options
 	flags := flag.NewFlagSet("simulate", flag.ContinueOnError)
 	flags.BoolVar(&o.short, "short", false, "fewer pods and rounds, for what is right and not for figures")
+	flags.IntVar(&o.nodes, "nodes", 0, "so many docker-sd in place of the plan's")
+	flags.IntVar(&o.pods, "pods", 0, "so many pods of each in place of the plan's")
+	flags.StringVar(&o.side, "side", string(sidePlugin), "where docker-sd is called: plugin, as interLink's API server does, interlink, as a virtual kubelet does, "+
+		"or interlink-tls, with certificates and a new connection for each call")
 	flags.StringVar(&o.json, "json", "", "write the figures to this `file`")
 	flags.StringVar(&o.docs, "docs", "", "write the table in this `file` anew")
 	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	p, err := o.plan()
+	if err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -82,7 +111,7 @@ func run(args []string) error {
 	if err != nil {
 		return fmt.Errorf("make a folder: %w", err)
 	}
-	result, err := simulate(ctx, dir, planOf(o.short))
+	result, err := simulate(ctx, dir, p)
 	if err != nil {
 		return errors.Join(err, os.RemoveAll(dir))
 	}

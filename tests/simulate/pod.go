@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/interlink"
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/kit"
 )
 
 // recordedCreate is the body of a create as interLink's API server sent it.
@@ -22,8 +23,9 @@ var recordedCreate []byte
 type pod struct {
 	uid  string
 	name string
-	// create, pending, running and remove are bodies of calls, encoded beforehand.
-	create, pending, running, remove []byte
+	// create, pending, running and remove are bodies of calls, encoded beforehand;
+	// asKubelet is the create of a virtual kubelet.
+	create, asKubelet, pending, running, remove []byte
 
 	mu sync.Mutex
 	// jid is set when the create was answered, ran when a poll has said that it
@@ -42,8 +44,10 @@ func newPod(node string) (*pod, error) {
 	p := &pod{uid: uuid.NewString()}
 	p.name = "pod-" + p.uid[:8]
 	request.Pod.Name, request.Pod.UID, request.Pod.Spec.NodeName = p.name, types.UID(p.uid), node
-	var problems [4]error
+	var problems [5]error
 	p.create, problems[0] = json.Marshal(request)
+	data := request.Containers[0]
+	p.asKubelet, problems[4] = json.Marshal(kit.PodCreate{Pod: &request.Pod, ConfigMaps: data.ConfigMaps, Secrets: data.Secrets, ProjectedVolumeMaps: data.Projected})
 	p.pending, problems[1] = json.Marshal([]v1.Pod{request.Pod})
 	request.Pod.Annotations = map[string]string{"JobID": p.uid}
 	request.Pod.Status.Phase = v1.PodRunning

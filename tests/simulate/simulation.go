@@ -55,7 +55,7 @@ func (s *simulation) boot(ctx context.Context, binary, dir string) error {
 	starts.SetLimit(4)
 	for i := range s.plan.nodes {
 		starts.Go(func() error {
-			d, err := startDaemon(ctx, binary, filepath.Join(dir, fmt.Sprintf("node-%02d", i)), s.plan.boot, s.pods+s.churned)
+			d, err := startDaemon(ctx, binary, filepath.Join(dir, fmt.Sprintf("node-%02d", i)), s.plan)
 			if err != nil {
 				return err
 			}
