@@ -15,10 +15,10 @@ import (
 
 const installLimit = 5 * time.Minute
 
-// enginePrograms are what a private engine needs of this machine, and the tests of a
-// loss of power.
+// enginePrograms are what a private engine needs of this machine, the tests of a loss of
+// power, and the script of docs/install.md.
 func enginePrograms() []string {
-	return []string{"dockerd", "containerd", "containerd-shim-runc-v2", "runc", "iptables", "mkfs.ext4"}
+	return []string{"dockerd", "containerd", "containerd-shim-runc-v2", "runc", "iptables", "mkfs.ext4", "openssl"}
 }
 
 // imagePrograms are what the small images are made of.
@@ -38,7 +38,7 @@ func sandboxExtras() []string {
 
 // packages are the Debian packages that bring all of the above.
 func packages() []string {
-	return []string{"docker.io", "iptables", "busybox-static", "bash", "libc-bin", "e2fsprogs"}
+	return []string{"docker.io", "iptables", "busybox-static", "bash", "libc-bin", "e2fsprogs", "openssl"}
 }
 
 // findProgram returns the absolute path of a program. The system folders are
