@@ -42,7 +42,8 @@ func startDaemon(ctx context.Context, binary, dir string, p plan) (_ *daemon, er
 	d.Process = kit.Process{Binary: binary, Config: filepath.Join(dir, "config.yaml"), Env: []string{"HOME=" + dir}}
 	settings := kit.Settings(dir, d.name, map[string]any{"PodFirewall": "disabled",
 		"DOCKER_HOST": d.host.engine.Address(), "AdminAddress": "", "AVAILABLEDINDS": poolSize, "StandbySandboxes": 0, "NetworkHolders": 0, "MaxPods": p.pods + p.churned,
-		"SandboxImage": sandboxImage})
+		// The default range has 512 networks.
+		"SandboxImage": sandboxImage, "DockerNetworkSubnet": []string{"10.212.0.0/16"}})
 	if d.api, err = newCaller(p.side, dir, settings); err != nil {
 		return nil, err
 	}
