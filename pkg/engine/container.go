@@ -178,7 +178,7 @@ func fromInspect(seen container.InspectResponse) Container {
 	if seen.Config != nil {
 		out.Image = seen.Config.Image
 		out.Labels = seen.Config.Labels
-		out.Env = seen.Config.Env
+		out.Env, out.User = seen.Config.Env, seen.Config.User
 	}
 	if seen.NetworkSettings != nil {
 		for name, network := range seen.NetworkSettings.Networks {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/pkg/stdcopy"
 )
@@ -38,53 +39,83 @@ func (c execAPI) Exec(ctx context.Context, id string, argv []string, out io.Writ
 	caller := ctx
 	ctx, silence, end := listen(ctx, c.limit)
 	defer end()
-	made, err := c.sdk(ctx).ContainerExecCreate(ctx, id, container.ExecOptions{Cmd: argv, AttachStdout: true, AttachStderr: true})
+	exec, err := c.startExec(ctx, id, container.ExecOptions{Cmd: argv, AttachStdout: true, AttachStderr: true})
 	if err != nil {
-		return 0, fmt.Errorf("prepare exec: %w", classify(ctx, err))
-	}
-	stream, err := c.sdk(ctx).ContainerExecAttach(context.WithValue(ctx, hijacked{}, true), made.ID, container.ExecAttachOptions{})
-	if err != nil {
-		return 0, fmt.Errorf("start exec: %w", classify(ctx, err))
+		return 0, err
 	}
 	// The command itself takes as long as it takes; ctx bounds it.
 	silence.rest()
-	defer stream.Close()
+	defer exec.stream.Close()
 	copied := make(chan error, 1)
 	go func() { // ends with the stream, which is closed below
-		_, err := stdcopy.StdCopy(out, out, stream.Reader)
+		_, err := stdcopy.StdCopy(out, out, exec.stream.Reader)
 		copied <- err
 	}()
-	inspect := func(ctx context.Context) (container.ExecInspect, error) {
-		return c.sdk(ctx).ContainerExecInspect(ctx, made.ID)
+	seen, over, err := awaitExec(ctx, exec.inspect, copied)
+	if !over && err == nil {
+		select {
+		case err = <-copied:
+			over = true
+		case <-time.After(execDrain):
+		}
 	}
-	code, over, err := awaitExec(ctx, inspect, copied)
 	if !over {
-		stream.Close()
+		exec.stream.Close()
 		<-copied //nolint:errcheck // what was read counts
 	}
 	switch {
 	case errors.Is(caller.Err(), context.DeadlineExceeded):
-		return 0, &UnfinishedError{PID: pidOfExec(caller, inspect), Err: caller.Err()}
+		return 0, &UnfinishedError{PID: pidOfExec(caller, exec.inspect), Err: caller.Err()}
 	case caller.Err() != nil:
 		return 0, caller.Err()
 	case err != nil:
 		return 0, fmt.Errorf("read exec output: %w", err)
 	case !over:
-		return code, nil
+		return seen.ExitCode, nil
 	}
 	silence.heard()
+	seen, err = exec.ended(ctx)
+	return seen.ExitCode, err
+}
+
+// startedExec is an exec that the engine has been asked to start.
+type startedExec struct {
+	id      string
+	stream  types.HijackedResponse
+	inspect inspectExec
+}
+
+// startExec makes and starts an exec. With an error, the id is that of one that may have
+// begun all the same, "" if none has.
+func (c execAPI) startExec(ctx context.Context, id string, options container.ExecOptions) (startedExec, error) {
+	made, err := c.sdk(ctx).ContainerExecCreate(ctx, id, options)
+	if err != nil {
+		return startedExec{}, fmt.Errorf("prepare exec: %w", classify(ctx, err))
+	}
+	out := startedExec{id: made.ID, inspect: func(ctx context.Context) (container.ExecInspect, error) {
+		return c.sdk(ctx).ContainerExecInspect(ctx, made.ID)
+	}}
+	attach := container.ExecAttachOptions{Tty: options.Tty, ConsoleSize: options.ConsoleSize}
+	if out.stream, err = c.sdk(ctx).ContainerExecAttach(context.WithValue(ctx, hijacked{}, true), made.ID, attach); err != nil {
+		return out, fmt.Errorf("start exec: %w", classify(ctx, err))
+	}
+	return out, nil
+}
+
+// ended waits for the exit code of a process whose streams are over: these can close a
+// moment before the engine has it.
+func (e startedExec) ended(ctx context.Context) (container.ExecInspect, error) {
 	for {
-		ended, err := inspect(ctx)
+		seen, err := e.inspect(ctx)
 		if err != nil {
-			return 0, fmt.Errorf("inspect exec: %w", classify(ctx, err))
+			return seen, fmt.Errorf("inspect exec: %w", classify(ctx, err))
 		}
-		if !ended.Running {
-			return ended.ExitCode, nil
+		if !seen.Running {
+			return seen, nil
 		}
-		// The streams can close a moment before the engine has the exit code.
 		select {
 		case <-ctx.Done():
-			return 0, fmt.Errorf("inspect exec: %w", classify(ctx, ctx.Err()))
+			return seen, fmt.Errorf("inspect exec: %w", classify(ctx, ctx.Err()))
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
@@ -102,27 +133,22 @@ const (
 type inspectExec func(context.Context) (container.ExecInspect, error)
 
 // awaitExec waits until the streams of an exec are over, with what ended them, or until its
-// process is, with its exit code, or until ctx is.
-func awaitExec(ctx context.Context, inspect inspectExec, copied <-chan error) (code int, over bool, err error) {
+// process is, which it returns, or until ctx is.
+func awaitExec(ctx context.Context, inspect inspectExec, copied <-chan error) (seen container.ExecInspect, over bool, err error) {
 	timer := time.NewTimer(execLook)
 	defer timer.Stop()
 	for pause, started := execLook, false; ; {
 		select {
 		case err := <-copied:
-			return 0, true, err
+			return seen, true, err
 		case <-ctx.Done():
-			return 0, false, ctx.Err()
+			return seen, false, ctx.Err()
 		case <-timer.C:
 		}
 		seen, err := inspect(ctx)
 		// One that has not begun does not run either.
 		if err == nil && !seen.Running && started {
-			select {
-			case err := <-copied:
-				return 0, true, err
-			case <-time.After(execDrain):
-				return seen.ExitCode, false, nil
-			}
+			return seen, false, nil
 		}
 		started = started || err == nil && seen.Pid > 0
 		pause = min(2*pause, execLookMost)

@@ -129,9 +129,10 @@ type Container struct {
 	Labels  map[string]string
 	Created time.Time
 	State   State
-	// Env, and the ids in requests for devices such as --gpus makes, are filled by
-	// Inspect only.
+	// Env, User as it was asked for or is the image's, and the ids in requests for devices
+	// such as --gpus makes, are filled by Inspect only.
 	Env       []string
+	User      string
 	DeviceIDs []string
 	// NetworkOf is the container whose network it shares, "" for one that has its own.
 	NetworkOf string
