@@ -66,7 +66,9 @@ type Request struct {
 	// Container of OpGroupOOM is the id of a container that runs.
 	Container string `json:"container,omitempty"`
 	// PID of OpKill leads a session; it is a process id inside the sandbox.
-	PID    int     `json:"pid,omitempty"`
+	PID int `json:"pid,omitempty"`
+	// Port of OpConnect.
+	Port   uint16  `json:"port,omitempty"`
 	Tunnel *Tunnel `json:"tunnel,omitempty"`
 	Group  *Group  `json:"group,omitempty"`
 	// Limit of OpRead in bytes: a file that has more is an error.

@@ -52,6 +52,17 @@ func killSession(leader int) error {
 	return nil
 }
 
+// endSession kills what is left of the session of a process that has ended. The kernel gives
+// its id to no other process while the session has members; a process of that id says that
+// there are none.
+func endSession(leader int) error {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(leader) + "/stat")
+	if err == nil && parseStat(string(stat)).state != "Z" {
+		return nil
+	}
+	return killSession(leader)
+}
+
 // send sends a signal to a process, which may have ended.
 func send(pid int, s unix.Signal) error {
 	if err := unix.Kill(pid, s); err != nil && !errors.Is(err, unix.ESRCH) {

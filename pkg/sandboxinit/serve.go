@@ -56,6 +56,11 @@ func (s *server) answer(conn net.Conn) {
 	err := json.NewDecoder(&limited{conn, requestLimit}).Decode(&request)
 	if err != nil {
 		err = &initapi.Error{Kind: initapi.KindInvalid, Message: "the request cannot be read: " + err.Error()}
+	} else if request.Op == initapi.OpConnect && request.Port > 0 {
+		err = connectTo(conn, request.Port)
+		if err == nil {
+			return
+		}
 	} else {
 		err = s.do(request, &answer)
 	}
@@ -120,6 +125,8 @@ func (s *server) do(r initapi.Request, answer *initapi.Answer) error {
 		return nil
 	case r.Op == initapi.OpKill && r.PID > 1:
 		return killSession(r.PID)
+	case r.Op == initapi.OpEndSession && r.PID > 1:
+		return endSession(r.PID)
 	case r.Op == initapi.OpRead && r.Source != nil:
 		var err error
 		answer.Data, err = mounts.Read(*r.Source, r.Limit)
