@@ -34,6 +34,15 @@ func Watch(server *http.Server) {
 	})
 }
 
+// Of is the connection that a request to a server with Watch came by, nil if it came by none
+// of a listener of this package.
+func Of(r *http.Request) net.Conn {
+	if c, _ := r.Context().Value(key{}).(*conn); c != nil {
+		return c.Conn
+	}
+	return nil
+}
+
 // counted is the connection of a listener of ours below others, such as one of TLS,
 // nil if there is none.
 func counted(c net.Conn) *conn {

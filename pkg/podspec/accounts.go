@@ -72,6 +72,31 @@ func (a Accounts) Apply(spec *engine.Spec, pod *v1.Pod, imageUser string) {
 	}
 }
 
+// Identity is the user and the group of a process whose container has this user, NAME or UID
+// with or without :GROUP; "" is root. What the image does not have is root's.
+func (a Accounts) Identity(containerUser string) (uid, gid int) {
+	who, group, named := strings.Cut(containerUser, ":")
+	account := a.find(cmp.Or(who, "0"))
+	if account != nil {
+		uid, gid = account.Uid, account.Gid
+	} else if isNumber(who) {
+		uid, _ = strconv.Atoi(who) // it is a number
+	}
+	if !named {
+		return uid, gid
+	}
+	if isNumber(group) {
+		gid, _ = strconv.Atoi(group) // it is a number
+		return uid, gid
+	}
+	for _, g := range a.groups {
+		if g.Name == group {
+			gid = g.Gid
+		}
+	}
+	return uid, gid
+}
+
 // find returns the account of a user by name or number, nil if the image has none.
 func (a Accounts) find(who string) *user.User {
 	at := slices.IndexFunc(a.users, func(u user.User) bool {

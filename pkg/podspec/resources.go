@@ -81,6 +81,17 @@ func lists(pod *v1.Pod) [][2]v1.ResourceList {
 	return out
 }
 
+// QOSClass is the quality of service class of a pod, by kubelet's rules.
+func QOSClass(pod *v1.Pod) v1.PodQOSClass {
+	switch {
+	case bestEffort(pod):
+		return v1.PodQOSBestEffort
+	case guaranteed(pod):
+		return v1.PodQOSGuaranteed
+	}
+	return v1.PodQOSBurstable
+}
+
 // bestEffort is the class of a pod that asks for no CPU and no memory.
 func bestEffort(pod *v1.Pod) bool {
 	for _, both := range lists(pod) {

@@ -3,7 +3,9 @@
 package podstatus
 
 import (
+	"maps"
 	"sync"
+	"time"
 
 	v1 "k8s.io/api/core/v1"
 )
@@ -20,12 +22,14 @@ type Statuses struct {
 	finished map[string]bool
 	ended    bool
 	changed  chan struct{}
+	// ready is when each container that is ready became so.
+	ready map[string]time.Time
 }
 
 // New returns the statuses of a pod of which nothing runs yet.
 func New(pod *v1.Pod) *Statuses {
 	s := &Statuses{statuses: map[string]v1.ContainerStatus{}, ids: map[string]string{},
-		previous: map[string]string{}, finished: map[string]bool{}, changed: make(chan struct{})}
+		previous: map[string]string{}, finished: map[string]bool{}, changed: make(chan struct{}), ready: map[string]time.Time{}}
 	main := Waiting(ReasonCreating, "")
 	if len(pod.Spec.InitContainers) > 0 {
 		main = Waiting(ReasonInitializing, "")
@@ -49,9 +53,20 @@ func (s *Statuses) Update(container string, edit func(*v1.ContainerStatus)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	status := s.statuses[container]
+	was := status.Ready
 	edit(&status)
 	s.statuses[container] = status
+	if status.Ready && !was {
+		s.ready[container] = time.Now()
+	}
 	s.broadcast()
+}
+
+// ReadySince is when each container became ready the last time, for all that have been.
+func (s *Statuses) ReadySince() map[string]time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.ready)
 }
 
 // broadcast wakes all waiting readers; the lock is held.
