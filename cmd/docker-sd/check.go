@@ -12,6 +12,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/cli"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/preflight"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/remotecommand"
 )
 
 // Exit codes of a check, beside 0 for a host on which nothing is wrong. Every
@@ -34,6 +35,9 @@ func (c coded) Unwrap() error { return c.error }
 func exitCode(err error) int {
 	if c, ok := errors.AsType[coded](err); ok {
 		return c.code
+	}
+	if c, ok := errors.AsType[*remotecommand.CodeError](err); ok {
+		return c.Code
 	}
 	return 1
 }

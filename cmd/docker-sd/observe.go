@@ -10,12 +10,14 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/log"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/admin"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/api"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/inside"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/metrics"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
@@ -30,6 +32,7 @@ type observer struct {
 	ledger    *gpu.Ledger
 	tell      *teller
 	ring      admin.Ring
+	journal   admin.Journal
 	listeners []net.Listener
 
 	mu       sync.Mutex
@@ -53,7 +56,7 @@ func newObserver(ctx context.Context, settings config.Config, ledger *gpu.Ledger
 	if err != nil {
 		return nil, err
 	}
-	o.tell = &teller{metrics: metrics.New(version, settings.Instance, o), tracer: tracer, ring: &o.ring}
+	o.tell = &teller{metrics: metrics.New(version, settings.Instance, o), tracer: tracer, ring: &o.ring, journal: &o.journal}
 	return o, nil
 }
 
@@ -89,7 +92,8 @@ func (o *observer) listen(ctx context.Context, settings config.Config) error {
 
 // serve answers operators until ctx ends.
 func (o *observer) serve(ctx context.Context, settings config.Config) {
-	server := admin.New(admin.Config{Source: o, Metrics: o.tell.metrics.Handler(), Hosts: hostsOf(settings)})
+	server := admin.New(admin.Config{Source: o, Metrics: o.tell.metrics.Handler(), Hosts: hostsOf(settings),
+		Inside: o.inside, Status: api.StatusCode})
 	var group sync.WaitGroup
 	for _, listener := range o.listeners {
 		group.Go(func() {
@@ -171,6 +175,17 @@ func (o *observer) Pods() admin.Pods {
 		return admin.Pods{Pods: []podstatus.View{}, Starting: true}
 	}
 	return admin.Pods{Pods: manager.List()}
+}
+
+// inside lets the owner into the pods, once they are there.
+func (o *observer) inside() admin.Inside {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	manager := o.pods
+	if manager == nil {
+		return nil
+	}
+	return &inside.Inside{Enter: func(uid types.UID) (pods.Entry, error) { return pods.Enter(manager, uid) }, Journal: &o.journal}
 }
 
 // Pool counts and lists the sandboxes: the warm ones are the pool's, those that

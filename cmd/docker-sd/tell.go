@@ -27,6 +27,7 @@ type teller struct {
 	metrics *metrics.Metrics
 	tracer  *tracing.Tracer
 	ring    *admin.Ring
+	journal *admin.Journal
 }
 
 var (
@@ -73,10 +74,26 @@ func (t *teller) Step(ctx context.Context, step string, of ...string) (context.C
 	if step == images.StepPull || step == images.StepCopy {
 		t.add(ctx, admin.Event{What: step, Detail: details(of)})
 	}
+	noted := func(error) {}
+	// The step that is the whole start has no place among its parts.
+	if spec, ok := ctx.Value(podKey{}).(*v1.Pod); ok && step != pods.StepStart {
+		noted = t.journal.Begin(spec.UID, moment(began, step, of))
+	}
 	return ctx, func(err error) {
 		t.metrics.Step(step, time.Since(began), err)
 		done(err)
+		noted(err)
 	}
+}
+
+// moment of the beginning of a step.
+func moment(at time.Time, step string, of []string) admin.Moment {
+	out := admin.Moment{Time: at, What: step}
+	if len(of) > 1 && of[0] == "container" {
+		out.Container, of = of[1], of[2:]
+	}
+	out.Detail = details(of)
+	return out
 }
 
 // Event is told of a change of state of a pod.
@@ -86,7 +103,14 @@ func (t *teller) Event(ctx context.Context, e pods.Event) {
 	for _, name := range slices.Sorted(maps.Keys(e.Fields)) {
 		of = append(of, name, fmt.Sprint(e.Fields[name]))
 	}
+	spec, known := ctx.Value(podKey{}).(*v1.Pod)
+	if known && (e.What == pods.EventCreated || e.What == pods.EventAdopted) {
+		t.journal.Open(spec.UID)
+	}
 	t.add(ctx, admin.Event{What: e.What, Container: e.Container, Detail: details(of)})
+	if known && e.What == pods.EventDeleted {
+		t.journal.Close(spec.UID)
+	}
 }
 
 // Sandbox is told of what happens to one that no pod has.
@@ -116,6 +140,7 @@ func (t *teller) add(ctx context.Context, e admin.Event) {
 		e.PodUID, e.Namespace, e.PodName = spec.UID, spec.Namespace, spec.Name
 	}
 	t.ring.Add(e)
+	t.journal.Add(e)
 }
 
 // details writes names and values in a line for people.

@@ -22,15 +22,18 @@ import (
 type Client struct {
 	path string
 	http *http.Client
+	// stream is for what takes as long as it takes.
+	stream *http.Client
 }
 
 // NewClient makes a client for the docker-sd that runs with this DataRootFolder.
 func NewClient(dataRootFolder string) *Client {
 	path := filepath.Join(dataRootFolder, SocketName)
 	dialer := &net.Dialer{Timeout: 5 * time.Second}
-	return &Client{path: path, http: &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
+	transport := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dialer.DialContext(ctx, "unix", path) },
-	}}}
+	}
+	return &Client{path: path, http: &http.Client{Timeout: 30 * time.Second, Transport: transport}, stream: &http.Client{Transport: transport}}
 }
 
 // Close drops idle connections.
@@ -68,31 +71,41 @@ func (c *Client) GPUs(ctx context.Context) (gpu.Snapshot, error) {
 // Events lists the last changes of state, the newest first.
 func (c *Client) Events(ctx context.Context) (Events, error) { return get[Events](ctx, c, PathEvents) }
 
+// unreachable says why docker-sd does not answer. ErrUnavailable says that no docker-sd runs
+// there, ErrPermissionDenied that it is another user's.
+func (c *Client) unreachable(err error) error {
+	switch {
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("docker-sd at %s belongs to another user, become that one or root: %w", c.path, errdefs.ErrPermissionDenied)
+	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ECONNREFUSED):
+		return fmt.Errorf("no docker-sd runs with the admin socket %s: start it, or name its configuration file: %w", c.path, errdefs.ErrUnavailable)
+	}
+	return fmt.Errorf("ask docker-sd at %s: %w", c.path, err)
+}
+
 // maxAnswer bounds the memory for one answer.
 const maxAnswer = 64 << 20
 
-// get asks for one view. ErrUnavailable says that no docker-sd runs there,
-// ErrPermissionDenied that it is another user's.
+// get asks for one view; see unreachable.
 func get[T any](ctx context.Context, c *Client, path string) (out T, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://docker-sd"+path, nil)
 	if err != nil {
 		return out, err
 	}
 	response, err := c.http.Do(request)
-	switch {
-	case errors.Is(err, syscall.EACCES):
-		return out, fmt.Errorf("docker-sd at %s belongs to another user, become that one or root: %w", c.path, errdefs.ErrPermissionDenied)
-	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.ECONNREFUSED):
-		return out, fmt.Errorf("no docker-sd runs with the admin socket %s: start it, or name its configuration file: %w", c.path, errdefs.ErrUnavailable)
-	case err != nil:
-		return out, fmt.Errorf("ask docker-sd at %s: %w", c.path, err)
+	if err != nil {
+		return out, c.unreachable(err)
 	}
 	defer response.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
 	if err != nil {
 		return out, fmt.Errorf("ask docker-sd at %s: %w", c.path, err)
 	}
-	if response.StatusCode != http.StatusOK {
+	switch {
+	case response.StatusCode == http.StatusOK:
+	case strings.HasPrefix(path, PathPods+"/"):
+		return out, refusal(response.StatusCode, string(body))
+	default:
 		return out, fmt.Errorf("docker-sd at %s answered %s with %d: %s", c.path, path, response.StatusCode, strings.TrimSpace(string(body)))
 	}
 	if err := json.Unmarshal(body, &out); err != nil {

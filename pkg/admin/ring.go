@@ -14,12 +14,15 @@ type Ring struct {
 	mu   sync.Mutex
 	kept []Event
 	next int
+	last uint64
 }
 
-// Add keeps an event and drops the oldest when there are too many.
+// Add numbers and keeps an event, and drops the oldest when there are too many.
 func (r *Ring) Add(e Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.last++
+	e.Number = r.last
 	if len(r.kept) < ringSize {
 		r.kept = append(r.kept, e)
 		return

@@ -20,15 +20,21 @@ type Config struct {
 	Metrics http.Handler
 	// Hosts are the names under which the server may be asked over TCP.
 	Hosts access.Hosts
+	// Inside lets the owner of docker-sd into pods; nil is returned while docker-sd starts.
+	// Without it there are no such routes.
+	Inside func() Inside
+	// Status is the HTTP status of an error of Inside.
+	Status func(error) int
 }
 
 // Server of the admin routes, on any number of listeners.
 type Server struct {
 	config Config
 	http   *http.Server
+	inside *insider
 }
 
-// Time limits. Every answer is made from memory.
+// Time limits. Every answer but those of Inside is made from memory.
 const (
 	readTimeout  = 10 * time.Second
 	writeTimeout = 30 * time.Second
@@ -39,7 +45,7 @@ const (
 
 // New makes a Server.
 func New(config Config) *Server {
-	s := &Server{config: config}
+	s := &Server{config: config, inside: newInsider(config)}
 	source := config.Source
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", config.Metrics)
@@ -53,6 +59,9 @@ func New(config Config) *Server {
 	mux.HandleFunc("GET /{$}", pageHandler(source))
 	mux.HandleFunc("GET /page.css", file("page.css", "text/css; charset=utf-8"))
 	mux.HandleFunc("GET /page.js", file("page.js", "text/javascript; charset=utf-8"))
+	if config.Inside != nil {
+		s.inside.handle(mux)
+	}
 	s.http = &http.Server{Handler: s.guard(mux), ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: 16 << 10}
 	connections.Watch(s.http)
@@ -72,6 +81,7 @@ func (s *Server) Serve(l net.Listener) error {
 
 // Shutdown lets requests end until ctx does, then closes what is left.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.inside.close(ctx)
 	if err := s.http.Shutdown(ctx); err != nil {
 		return s.http.Close()
 	}

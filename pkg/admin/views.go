@@ -1,5 +1,6 @@
 // Package admin serves what operators ask of a running docker-sd: its state as
-// JSON and as a page, metrics, health. It changes nothing.
+// JSON and as a page, metrics, health. That changes nothing. The owner of docker-sd is let
+// into pods as well, over the socket alone: see Inside.
 package admin
 
 import (
@@ -109,6 +110,8 @@ type Events struct {
 // Event is one change of state.
 type Event struct {
 	Time time.Time `json:"time"`
+	// Number counts the events of a run of docker-sd, from 1.
+	Number uint64 `json:"number"`
 	// What happened, in a word or two.
 	What      string    `json:"what"`
 	PodUID    types.UID `json:"podUID,omitempty"`

@@ -4,9 +4,8 @@ import "net/http"
 
 // What the tests of this package look at from outside.
 var (
-	StatusCode = statusCode
-	Message    = message
-	LogQuery   = logQuery
+	Message  = message
+	LogQuery = logQuery
 )
 
 const (
