@@ -120,7 +120,7 @@ func findPod(list []podstatus.View, name string) (podstatus.View, error) {
 	case 1:
 		return found[0], nil
 	case 0:
-		return podstatus.View{}, fmt.Errorf("docker-sd has no pod %q: docker-sd pods lists those that it has: %w", name, errdefs.ErrNotFound)
+		return podstatus.View{}, unknownPod(list, name)
 	}
 	return podstatus.View{}, fmt.Errorf("docker-sd has %d pods %q: give the UID of one, as docker-sd pods lists them: %w", len(found), name, errdefs.ErrInvalidArgument)
 }
@@ -148,7 +148,7 @@ func logRequest(p podstatus.View, f logFlags, now time.Time) (interlink.LogReque
 	case f.container == "" && len(names) > 0:
 		request.ContainerName = names[0]
 	case !slices.Contains(names, f.container):
-		return request, fmt.Errorf("pod %s/%s has no container %q: it has %s: %w", p.Namespace, p.Name, f.container, strings.Join(names, ", "), errdefs.ErrInvalidArgument)
+		return request, unknownContainer(p, f.container)
 	}
 	switch {
 	case f.tail < -1:
