@@ -77,9 +77,22 @@ type Request struct {
 	NFS   *NFS   `json:"nfs,omitempty"`
 }
 
-// GroupPath is the control group of the pod's containers, where OpGroup has made it, as
-// the engine names the parent of a container's group.
-const GroupPath = "/pod"
+// Control groups of a sandbox, below that of its container on the host.
+const (
+	// ChildGroup is the group that all of the sandbox runs in. What bounds the sandbox is
+	// set on the one above it, which nobody inside can name.
+	ChildGroup = "sandbox"
+	// LeafGroup, below ChildGroup, holds the sandbox's own processes with version 2, where
+	// a group that has members cannot give controllers to others.
+	LeafGroup = "init"
+	// EngineGroup, below ChildGroup, is where the sandbox's engine makes the groups of
+	// containers that name no other parent.
+	EngineGroup = "docker"
+	// GroupPath is the control group of the pod's containers, where OpGroup has made it, as
+	// the engine names the parent of a container's group; seen from the host it is below
+	// ChildGroup.
+	GroupPath = "/pod"
+)
 
 // Group bounds all containers of the pod together; zero is no bound.
 type Group struct {

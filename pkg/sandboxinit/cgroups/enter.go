@@ -10,15 +10,8 @@ import (
 
 	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
-)
 
-const (
-	// childGroup is the control group that all of a sandbox runs in. What bounds the
-	// sandbox is set on the one above it, which nobody inside can name.
-	childGroup = "sandbox"
-	// leafGroup holds the sandbox's own processes with version 2, where a group that
-	// has members cannot give controllers to others.
-	leafGroup = "init"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 )
 
 // EnterChild makes a group below the sandbox's own in each hierarchy and moves
@@ -43,7 +36,7 @@ func enterBelow(m *mountinfo.Info) error {
 	if err := unix.Mount("", m.Mountpoint, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("make it writable: %w", err)
 	}
-	child := filepath.Join(m.Mountpoint, childGroup)
+	child := filepath.Join(m.Mountpoint, initapi.ChildGroup)
 	if err := os.Mkdir(child, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
@@ -111,7 +104,7 @@ func groupOptions(m *mountinfo.Info) string {
 // leaveRoot moves this process out of the namespace's root group, so that the root can
 // give its controllers to the groups of containers.
 func leaveRoot(root string) error {
-	leaf := filepath.Join(root, leafGroup)
+	leaf := filepath.Join(root, initapi.LeafGroup)
 	if err := os.Mkdir(leaf, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
