@@ -70,6 +70,8 @@ type Accelerators struct {
 	sandboxes  Pool
 	discoverer monitor.Discoverer
 	monitor    *monitor.Monitor
+	// loaders are the drivers that tell what devices do.
+	loaders []loader
 	// owner tells whose sandbox a container is, once the pods of an earlier run
 	// have been found.
 	owner atomic.Pointer[func(container string) (types.UID, bool)]

@@ -28,6 +28,11 @@ func Open(ctx context.Context, c Config, ledger *gpu.Ledger, host Host, sandboxe
 		parts = append(parts, sysfs.FPGAs("", ""))
 		a.injector.FPGATools = c.FPGATools
 	}
+	for _, part := range parts {
+		if l, tells := part.(loader); tells {
+			a.loaders = append(a.loaders, l)
+		}
+	}
 	a.discoverer = monitor.Combine(parts...)
 	a.monitor = monitor.New(monitor.Config{
 		Discoverer: a.discoverer, Ledger: a.ledger, Identify: a.identify, Prepare: a.prepare,

@@ -107,6 +107,7 @@ func TestNVMLLibrary(t *testing.T) {
 	}()
 	t.Run("inventory", func(t *testing.T) { testStubInventory(t, d) })
 	t.Run("processes", func(t *testing.T) { testStubProcesses(t, h, d) })
+	t.Run("loads", func(t *testing.T) { testStubLoads(t, h, d) })
 	t.Run("health", func(t *testing.T) { testStubHealth(t, h, d) })
 }
 
@@ -182,6 +183,42 @@ func testStubProcesses(t *testing.T, h stubHost, d monitor.Discoverer) {
 	}
 	if got := l.Snapshot().Free["nvidia.com/mig-1g.5gb"]; got != 1 {
 		t.Errorf("free instances after the stranger has gone = %d, want 1", got)
+	}
+}
+
+// testStubLoads: a GPU that tells how busy it is, one that does not, and MIG instances,
+// whose memory alone is told; one that is lost is left out.
+func testStubLoads(t *testing.T, h stubHost, d monitor.Discoverer) {
+	loads, ok := d.(interface {
+		Loads(context.Context) ([]gpu.Load, error)
+	})
+	if !ok {
+		t.Fatalf("%T does not tell loads", d)
+	}
+	text := strings.Replace(stubGPUs, "uuid=GPU-aaa", "busy=0 used=1048576 uuid=GPU-aaa", 1)
+	text = strings.Replace(text, "uuid=MIG-one", "busy=9 used=5242880 uuid=MIG-one", 1)
+	h.write(text)
+	got, err := loads.Loads(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	idle := uint32(0)
+	want := []gpu.Load{
+		{UUID: "GPU-aaa", Utilization: &idle, MemoryUsedBytes: 1 << 20, MemoryTotalBytes: 40 << 30},
+		{UUID: "GPU-bbb", MemoryTotalBytes: 40 << 30},
+		{UUID: "GPU-ccc", MemoryTotalBytes: 40 << 30},
+		{UUID: "MIG-one", MemoryUsedBytes: 5 << 20, MemoryTotalBytes: 19968 << 20},
+		{UUID: "MIG-two", MemoryTotalBytes: 4864 << 20},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("loads (-want +got):\n%s", diff)
+	}
+	h.write(strings.Replace(text, "uuid=GPU-aaa", "lost=1 uuid=GPU-aaa", 1))
+	if got, err = loads.Loads(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want[1:], got); diff != "" {
+		t.Errorf("loads with a GPU that is lost (-want +got):\n%s", diff)
 	}
 }
 

@@ -7,8 +7,8 @@
  * MIG instances are numbered in the order of their lines, from 0.
  *
  *   driver version=550.54.14 cuda=12040
- *   gpu uuid=GPU-... minor=0 name=NVIDIA_A100 memory=42949672960 bus=00000000:07:00.0 mig=0 lost=0 rows=0
- *   mig gpu=0 slot=0 uuid=MIG-... gi=1 ci=0 slices=1 memory=9984
+ *   gpu uuid=GPU-... minor=0 name=NVIDIA_A100 memory=42949672960 bus=00000000:07:00.0 mig=0 lost=0 rows=0 busy=40 used=1048576
+ *   mig gpu=0 slot=0 uuid=MIG-... gi=1 ci=0 slices=1 memory=9984 used=1048576
  *   topology a=0 b=1 level=10
  *   nvlink a=0 b=1 links=4          (b=switch: links of a to NVSwitches)
  *   process gpu=0 pid=4711 gi=1 ci=0
@@ -17,7 +17,8 @@
  *
  * An event set delivers each xid and event line once, old ones too. A GPU with
  * lost=1 has no handle; with rows=1 its memory cannot be remapped. A missing file
- * is a missing driver.
+ * is a missing driver. busy is the utilization in percent, which a GPU without it does not
+ * tell; used is the memory in use in bytes.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +41,7 @@ typedef struct {
 	char bus_id[32];
 } pci_info;
 typedef struct { unsigned long long total, free, used; } memory_info;
+typedef struct { unsigned gpu, memory; } utilization;
 typedef struct { unsigned pid; unsigned long long used; unsigned gi, ci; } process_info;
 typedef struct { device device; unsigned long long type, data; unsigned gi, ci; } event_data;
 typedef struct {
@@ -238,10 +240,21 @@ int nvmlDeviceGetMinorNumber(device d, unsigned *minor)
 
 int nvmlDeviceGetMemoryInfo(device d, memory_info *m)
 {
-	long long v;
+	long long v, used;
 	int ret = value(d, "memory", 0, &v);
-	*m = (memory_info){ .total = v, .free = v };
+	if (d && d->mig != NONE)
+		v <<= 20; /* an instance has it in MiB */
+	value(d, "used", 0, &used);
+	*m = (memory_info){ .total = v, .free = v - used, .used = used };
 	return ret;
+}
+
+int nvmlDeviceGetUtilizationRates(device d, utilization *u)
+{
+	long long v;
+	int ret = value(d, "busy", NONE, &v);
+	*u = (utilization){ .gpu = v };
+	return ret == OK && (v == NONE || d->mig != NONE) ? NOT_SUPPORTED : ret;
 }
 
 int nvmlDeviceGetPciInfo_v3(device d, pci_info *p)
