@@ -61,6 +61,7 @@ var arrows = map[string][]string{
 	"tracing":            {},
 	"tree":               {},
 	"tunnel":             {"initapi", "retry", "wstunnel"},
+	"usage":              {"cgroup", "gpu", "initapi"},
 	"volumes":            {"initapi", "podspec", "tree", "volumes/nfs", "volumes/persistent"},
 	"volumes/nfs":        {"initapi"},
 	"volumes/persistent": {"tree"},
