@@ -58,5 +58,6 @@ func (p *pod) diskUser(ctx context.Context, s *sandbox.Sandbox) eviction.User {
 	u := eviction.User{UID: string(p.spec.UID), Name: p.spec.Name, Request: requests.StorageEphemeral().Value(),
 		Folder: p.measure(ctx, s.Dir, "."), Containers: p.containerUsers(ctx, s)}
 	u.Data = measureInside(ctx, s, initapi.DataPath)
+	metered{p}.keepStorage(u.Folder.Bytes, u.Containers)
 	return u
 }

@@ -46,6 +46,9 @@ func New(config Config, sandboxes Sandboxes, images Images, accelerators Acceler
 	if config.Observer == nil {
 		config.Observer = unobserved{}
 	}
+	if config.Meter == nil {
+		config.Meter = unmetered{}
+	}
 	life, end := context.WithCancelCause(context.Background())
 	return &Manager{shared: &shared{config: config, store: records.New(config.Dir), sandboxes: sandboxes, images: images,
 		accelerators: accelerators, claims: claimKeeper(config), life: life}, end: end,
@@ -94,6 +97,7 @@ func (m *Manager) start(ctx context.Context, p *pod, seen lifecycle.Observation)
 	} else {
 		p.events.Tell(p.life, EventAdopted, "", nil)
 	}
+	metered{p}.begin()
 	p.containers.Life, p.containers.Images.Secrets = p.life, p.record.Load().Data.Secrets
 	work, cancel := context.WithCancelCause(p.life)
 	p.cancel = cancel

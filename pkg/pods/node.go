@@ -86,6 +86,8 @@ type Config struct {
 	Measure func(ctx context.Context, root, below string) (eviction.Amount, error)
 	// Observer is told what becomes of pods; nil means none.
 	Observer Observer
+	// Meter adds up what pods use; nil means that nothing does.
+	Meter Meter
 }
 
 // shared is what all pods of a node use.

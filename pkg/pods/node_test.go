@@ -59,6 +59,8 @@ type node struct {
 	networkTimeout time.Duration
 	// told are the events of pods so far.
 	told *told
+	// meter is told of what pods use, nil for none.
+	meter pods.Meter
 
 	manager *pods.Manager
 	pool    *pool.Pool
@@ -121,7 +123,7 @@ func (n *node) start() {
 	}
 	n.pool = pool.New(config, host)
 	n.manager = pods.New(pods.Config{Dir: n.dir, MaxPods: n.maxPods, Tombstones: time.Hour, Node: n.rules, Volumes: volumes.Policy{Private: n.dir, Fuse: n.rules.Fuse, NFSServers: []string{"192.0.2.7"}},
-		Network: n.network, NetworkTimeout: n.networkTimeout, Observer: n.told,
+		Network: n.network, NetworkTimeout: n.networkTimeout, Observer: n.told, Meter: n.meter,
 		Measure: func(context.Context, string, string) (eviction.Amount, error) {
 			return eviction.Amount{Bytes: 5, Inodes: 2}, nil
 		}},

@@ -3,6 +3,7 @@ package pods
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
 	"time"
 
@@ -41,6 +42,7 @@ func (o outcome) fail(ctx context.Context, end v1.ContainerStateTerminated) {
 func (o outcome) conclude(ctx context.Context) {
 	o.keepTrouble()
 	o.statuses.MarkEnded()
+	used := metered{o.pod}.settle(ctx, o.outcomePhase())
 	statuses, _ := o.statuses.Snapshot()
 	final := make([]v1.ContainerStatus, 0, len(statuses))
 	for _, status := range statuses {
@@ -57,7 +59,8 @@ func (o outcome) conclude(ctx context.Context) {
 	o.containers.Images.Secrets = nil
 	o.removeData(ctx)
 	o.running(errNeverRan)
-	o.events.Tell(ctx, EventEnded, "", o.fields())
+	maps.Copy(used, o.fields())
+	o.events.Tell(ctx, EventEnded, "", used)
 }
 
 // removeData removes the files of ConfigMaps and Secrets that the pod's volumes have: none

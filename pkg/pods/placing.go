@@ -58,6 +58,7 @@ func (l *life) place(work context.Context) lifecycle.Observation {
 		return lifecycle.SeenOverdue
 	}
 	l.assign(work, s)
+	metered{l.pod}.placed(s, true)
 	l.stay = &containers.Stay{Sandbox: s, Again: l.again}
 	return lifecycle.SeenRunning
 }
@@ -215,6 +216,7 @@ func (l *life) moveBack(ctx context.Context, s *sandbox.Sandbox) lifecycle.Obser
 		l.assign(ctx, s)
 	}
 	l.sandbox.Store(s)
+	metered{l.pod}.placed(s, false)
 	l.stay = back
 	l.containers.FindInstances(ctx, back, l.record.Load().Stage == lifecycle.StagePlaced)
 	l.locate()

@@ -20,6 +20,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/records"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/usage"
 )
 
 // Why a pod's goroutine was told to stop.
@@ -62,6 +63,8 @@ type pod struct {
 	events reporter
 	// sandbox is set once the pod has been placed.
 	sandbox atomic.Pointer[sandbox.Sandbox]
+	// storage is what was measured last of the pod's disk usage, nil before that.
+	storage atomic.Pointer[usage.Storage]
 
 	// evict ends the pod while its containers are served, nil otherwise.
 	evict atomic.Pointer[context.CancelCauseFunc]

@@ -18,6 +18,7 @@ import (
 // erase removes all that the pod ever had, and tries again until it is gone: the caller
 // does not ask a second time (protocol 4).
 func (l *life) erase(ctx context.Context) lifecycle.Observation {
+	used := metered{l.pod}.settle(ctx, phaseDeleted)
 	tries := retry.New(time.Second, 30*time.Second)
 	for {
 		err := l.eraseOnce(ctx)
@@ -34,7 +35,8 @@ func (l *life) erase(ctx context.Context) lifecycle.Observation {
 	fault.Point("pods.delete.released")
 	l.node.images.Drop(string(l.spec.UID))
 	l.forget()
-	l.events.Tell(ctx, EventDeleted, "", nil)
+	l.node.config.Meter.Forget(string(l.spec.UID))
+	l.events.Tell(ctx, EventDeleted, "", used)
 	l.erased = true
 	return l.seen
 }

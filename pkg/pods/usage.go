@@ -93,7 +93,9 @@ func (r *sandboxRun) overEphemeral(ctx context.Context, set *volumes.Set) string
 		log.G(ctx).WithError(err).Warn("the size of an ephemeral volume could not be measured")
 	}
 	total -= claimed
-	for _, c := range r.p.containerUsers(ctx, r.stay.Sandbox) {
+	users := r.p.containerUsers(ctx, r.stay.Sandbox)
+	metered{r.p}.keepStorage(total, users)
+	for _, c := range users {
 		total += c.Used
 		limit := podspec.FindContainer(r.p.spec, c.Name).Resources.Limits.StorageEphemeral()
 		if !limit.IsZero() && c.Used > limit.Value() {

@@ -29,13 +29,10 @@ func (a *Account) CPU() time.Duration { return time.Duration(a.Carried + a.Last 
 
 // Begin notes that the pod has got a sandbox in which nothing of it has run yet, and what
 // had been used there before.
-func (a *Account) Begin(group string, cpu uint64, now time.Time) {
+func (a *Account) Begin(group string, cpu uint64) {
 	if group != a.Group {
 		a.move(group)
 		a.Base, a.Last = cpu, cpu
-	}
-	if a.Placed.IsZero() {
-		a.Placed = now
 	}
 }
 

@@ -10,8 +10,7 @@ import (
 // TestAccount: what a pod used is the sum over its sandboxes, and no part of a sandbox's
 // time before the pod came.
 func TestAccount(t *testing.T) {
-	now := time.Unix(1000, 0)
-	begin := func(group string, cpu uint64) func(*Account) { return func(a *Account) { a.Begin(group, cpu, now) } }
+	begin := func(group string, cpu uint64) func(*Account) { return func(a *Account) { a.Begin(group, cpu) } }
 	read := func(group string, cpu, peak uint64) func(*Account) {
 		return func(a *Account) { a.Read(group, cpu, peak) }
 	}

@@ -18,6 +18,19 @@ type journal struct {
 	path string
 }
 
+// check makes the file where it is missing, so that a path that cannot be is noticed before
+// the first pod ends.
+func (j journal) check() error {
+	if j.path == "" {
+		return nil
+	}
+	file, err := os.OpenFile(j.path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("open AccountingFile, which needs a folder where docker-sd may write: %w", err)
+	}
+	return file.Close()
+}
+
 // write appends a line, and returns when it is on the disk.
 func (j journal) write(b Bill) error {
 	if j.path == "" {

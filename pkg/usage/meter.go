@@ -2,6 +2,7 @@ package usage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -86,10 +87,7 @@ func New(config Config) (*Meter, error) {
 	m.earlier, m.unwritten = kept.Accounts, kept.Unwritten
 	accounted, unread := m.journal.accounted()
 	m.accounted = accounted
-	if err == nil {
-		err = unread
-	}
-	return m, err
+	return m, errors.Join(err, unread, m.journal.check())
 }
 
 // Began is told of a pod that has not ended, new or of an earlier run.
@@ -101,9 +99,9 @@ func (m *Meter) Began(podUID string) {
 	}
 }
 
-// Placed is told of the sandbox of a pod, by the id of its container. fresh says that
-// nothing of the pod has run in it yet.
-func (m *Meter) Placed(podUID, sandbox string, fresh bool) {
+// Placed is told of the sandbox of a pod, by the id of its container, and since when the pod
+// may have one. fresh says that nothing of the pod has run in it yet.
+func (m *Meter) Placed(podUID, sandbox string, since time.Time, fresh bool) {
 	group, cpu, peak, err := m.read(sandbox)
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -114,12 +112,12 @@ func (m *Meter) Placed(podUID, sandbox string, fresh bool) {
 	p.sandbox, m.changed = sandbox, true
 	switch {
 	case fresh:
-		p.account.Begin(group, cpu, time.Now())
+		p.account.Begin(group, cpu)
 	case err == nil:
 		p.account.Read(group, cpu, peak)
 	}
 	if p.account.Placed.IsZero() {
-		p.account.Placed = time.Now()
+		p.account.Placed = since
 	}
 }
 

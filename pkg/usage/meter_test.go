@@ -37,7 +37,7 @@ func TestLook(t *testing.T) {
 		h.group(".", 1_000_000, 200<<20, 0)
 		h.sandbox("a", "c1", 500_000)
 		m.Began("a")
-		m.Placed("a", "a", true)
+		m.Placed("a", "a", time.Unix(1010, 0), true)
 		eye := m.sampler()
 		one := subject("a")
 		one.Storage = &Storage{Bytes: 10, Containers: map[string]int64{"c": 7}}
@@ -100,7 +100,7 @@ func TestSettle(t *testing.T) {
 		m := h.meter(&devices{held: map[string]gpu.Assignment{"a": {Containers: map[string][]string{"c": {"GPU-0", "GPU-1::2"}}}}})
 		h.sandbox("a", "", 0) // 25 ms went into its preparation
 		m.Began("a")
-		m.Placed("a", "a", true)
+		m.Placed("a", "a", time.Unix(1010, 0), true)
 		h.sandbox("a", "", 2_000_000)
 		for try := range 2 {
 			bill, settled, err := m.Settle(ending("a"))
@@ -144,7 +144,7 @@ func TestRestart(t *testing.T) {
 			m := h.meter(nil)
 			h.sandbox("a", "", 0)
 			m.Began("a")
-			m.Placed("a", "a", true)
+			m.Placed("a", "a", time.Unix(1010, 0), true)
 			h.sandbox("a", "c1", 2_000_000)
 			m.sampler().look([]Subject{subject("a")})
 			if err := m.save(); err != nil {
@@ -157,7 +157,7 @@ func TestRestart(t *testing.T) {
 			if _, found := find(h.tree, "b"); found {
 				where = "b"
 			}
-			m.Placed("a", where, false)
+			m.Placed("a", where, time.Unix(1010, 0), false)
 			bill, _, err := m.Settle(ending("a"))
 			if bill.CPUSeconds != c.cpu || err != nil {
 				t.Errorf("%v s of processor time, want %v; %v", bill.CPUSeconds, c.cpu, err)
@@ -229,12 +229,12 @@ func TestNoGroups(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.Began("a")
-	m.Placed("a", "a", true)
+	m.Placed("a", "a", time.Unix(1010, 0), true)
 	m.sampler().look([]Subject{subject("a")})
 	if got := m.Report(); got.Trouble == "" || len(got.Pods) != 0 {
 		t.Errorf("%+v", got)
 	}
-	if bill, settled, err := m.Settle(ending("a")); !settled || err != nil || bill.CPUSeconds != 0 || bill.Started == nil {
+	if bill, settled, err := m.Settle(ending("a")); !settled || err != nil || bill.CPUSeconds != 0 || !bill.Started.Equal(time.Unix(1010, 0)) {
 		t.Errorf("%+v, %v, %v", bill, settled, err)
 	}
 }

@@ -70,6 +70,8 @@ var crashes = []crash{
 	{at: "pods.restart.forgotten#2", life: podRestartsWhole},
 	{at: "pods.restart.renamed#2", life: podRestartsWhole},
 	{at: "pods.restart.renamed#3", life: podRestartsWhole},
+	{at: "pods.usage.settled", life: podEnds, gpus: 1},
+	{at: "pods.usage.settled", life: podIsDeleted},
 	{at: "pods.outcome.recorded", life: podEnds, gpus: 1},
 	{at: "pods.outcome.released", life: podEnds},
 	{at: "pods.verdict.recorded", life: podIsOverdue},
