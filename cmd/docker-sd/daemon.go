@@ -27,6 +27,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/usage"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/writeback"
 )
 
@@ -201,6 +202,7 @@ type parts struct {
 	images    *images.Provider
 	sandboxes *pool.Pool
 	devices   *accelerators.Accelerators
+	meter     *usage.Meter
 	manager   *pods.Manager
 	disks     *eviction.Watch
 	opened    closers
@@ -254,7 +256,10 @@ func (d *daemon) makeParts(ctx context.Context, info engine.Info, shares shares,
 		return nil, err
 	}
 	p.opened = append(p.opened, func() error { p.devices.Close(ctx); return nil })
-	p.manager = pods.New(d.podsConfig(info, policy), p.sandboxes, p.images, p.devices.Broker())
+	p.meter = d.newMeter(ctx, shares, p.devices)
+	config := d.podsConfig(info, policy)
+	config.Meter = p.meter
+	p.manager = pods.New(config, p.sandboxes, p.images, p.devices.Broker())
 	p.opened = append(p.opened, func() error { p.manager.Close(); return nil })
 	p.disks = d.watchDisks(ctx, info, p.manager, p.images)
 	return p, nil
@@ -293,6 +298,7 @@ func (d *daemon) keep(ctx context.Context, p *parts, wall *firewall.Firewall, bo
 	group.Go(func() { p.images.KeepOnHost(ctx, d.settings.ImagesToKeep) })
 	group.Go(func() { p.disks.Run(ctx) })
 	group.Go(func() { p.devices.Run(ctx) })
+	group.Go(func() { d.observer.measure(ctx, p.meter, p.manager) })
 	group.Go(func() { bounds(ctx) })
 	if d.settings.WritebackLimit > 0 {
 		group.Go(func() { writeback.Run(ctx, p.info.RootDir, d.settings.WritebackLimit) })

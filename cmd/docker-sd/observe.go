@@ -23,6 +23,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/tracing"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/usage"
 )
 
 // observer is how operators see this docker-sd: its state, events and metrics,
@@ -40,6 +41,7 @@ type observer struct {
 	pods     *pods.Manager
 	pool     *pool.Pool
 	engine   string
+	meter    *usage.Meter
 }
 
 var _ admin.Source = &observer{}
@@ -57,6 +59,7 @@ func newObserver(ctx context.Context, settings config.Config, ledger *gpu.Ledger
 		return nil, err
 	}
 	o.tell = &teller{metrics: metrics.New(version, settings.Instance, o), tracer: tracer, ring: &o.ring, journal: &o.journal}
+	o.tell.metrics.ShowUsage(settings.Instance, o.Usage, o.GPUs)
 	return o, nil
 }
 
@@ -93,7 +96,7 @@ func (o *observer) listen(ctx context.Context, settings config.Config) error {
 // serve answers operators until ctx ends.
 func (o *observer) serve(ctx context.Context, settings config.Config) {
 	server := admin.New(admin.Config{Source: o, Metrics: o.tell.metrics.Handler(), Hosts: hostsOf(settings),
-		Inside: o.inside, Status: api.StatusCode})
+		Usage: o.Usage, Resources: metrics.Resources(o.Usage), Inside: o.inside, Status: api.StatusCode})
 	var group sync.WaitGroup
 	for _, listener := range o.listeners {
 		group.Go(func() {

@@ -92,11 +92,14 @@ func hostPids(proc string) int64 {
 	return least
 }
 
+// errNoGroups is why nothing can be bounded or measured.
+var errNoGroups = fmt.Errorf("the engine has no control groups: %w", errdefs.ErrNotImplemented)
+
 // bound makes the group above all sandboxes; nil is none that can be bounded from
 // here.
 func (s shares) bound() (*cgroup.Group, error) {
 	if s.parent == "" {
-		return nil, fmt.Errorf("the engine has no control groups: %w", errdefs.ErrNotImplemented)
+		return nil, errNoGroups
 	}
 	group, err := cgroup.Find(s.version, s.parent)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/access"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/connections"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/usage"
 )
 
 // Config of a Server.
@@ -18,6 +19,10 @@ type Config struct {
 	Source Source
 	// Metrics answers /metrics.
 	Metrics http.Handler
+	// Usage is what pods use, Resources the same as kubelet's metrics; nil where nothing is
+	// measured.
+	Usage     func() usage.Report
+	Resources http.Handler
 	// Hosts are the names under which the server may be asked over TCP.
 	Hosts access.Hosts
 	// Inside lets the owner of docker-sd into pods; nil is returned while docker-sd starts.
@@ -56,6 +61,7 @@ func New(config Config) *Server {
 	mux.HandleFunc("GET "+PathPool, view(source.Pool))
 	mux.HandleFunc("GET "+PathGPUs, view(source.GPUs))
 	mux.HandleFunc("GET "+PathEvents, view(source.Events))
+	s.routeUsage(mux)
 	mux.HandleFunc("GET /{$}", pageHandler(source))
 	mux.HandleFunc("GET /page.css", file("page.css", "text/css; charset=utf-8"))
 	mux.HandleFunc("GET /page.js", file("page.js", "text/javascript; charset=utf-8"))

@@ -38,6 +38,9 @@ func (c Config) Places() []Place {
 	if network, address := c.Listen(); network == "unix" {
 		out = append(out, Place{address, "docker-sd's own socket"})
 	}
+	if c.AccountingFile != "" {
+		out = append(out, Place{c.AccountingFile, "the accounts of pods"})
+	}
 	if c.SeccompProfileRoot != "" {
 		out = append(out, Place{c.SeccompProfileRoot, "the seccomp profiles that pods may name"})
 	}

@@ -96,6 +96,9 @@ type Config struct {
 	ErrorsOnlyLogging bool
 	// LogFormat is how log lines are written.
 	LogFormat LogFormat
+	// AccountingFile gets a line for each pod that has ended, with what it has used; absolute
+	// and cleaned, or "" for none.
+	AccountingFile string
 
 	// DockerHost (DOCKER_HOST) is the host's Docker engine; empty is the Docker client's default.
 	DockerHost string

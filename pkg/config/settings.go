@@ -48,6 +48,7 @@ func (c *Config) settings() []setting {
 		{"VerboseLogging", "", &c.VerboseLogging},
 		{"ErrorsOnlyLogging", "", &c.ErrorsOnlyLogging},
 		{"LogFormat", "", (*string)(&c.LogFormat)},
+		{"AccountingFile", "", &c.AccountingFile},
 		{"DOCKER_HOST", "DOCKER_HOST", &c.DockerHost},
 		{"DOCKER_CONFIG", "DOCKER_CONFIG", &c.DockerConfig},
 		{"DockerNetworkSubnet", "", &c.DockerNetworkSubnet},

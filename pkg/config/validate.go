@@ -243,6 +243,9 @@ func (c Config) validatePaths() error {
 	if c.GPU.LibraryPath != "" {
 		entries = append(entries, entry{"GPULibraryPath", c.GPU.LibraryPath})
 	}
+	if c.AccountingFile != "" {
+		entries = append(entries, entry{"AccountingFile", c.AccountingFile})
+	}
 	if c.SeccompProfileRoot != "" {
 		entries = append(entries, entry{"SeccompProfileRoot", c.SeccompProfileRoot})
 	}

@@ -40,6 +40,7 @@ func TestLoad_BadValues(t *testing.T) {
 		{"interLink's API under a name", "InterlinkAPI: {Address: 'localhost.example.org:3000'}", nil, []string{"InterlinkAPI.Address", "can run pods"}},
 		{"interLink's API for all with a token in the clear", "InterlinkAPI: {Address: '[::]:3000', BearerTokenFile: /t}", nil, []string{"InterlinkAPI.Address", "TLSCertFile"}},
 		{"interLink's API for all with a certificate of its own alone", "InterlinkAPI: {Address: '192.0.2.1:3000', TLSCertFile: /c, TLSKeyFile: /k}", nil, []string{"InterlinkAPI.Address", "one of TLSClientCAFile and BearerTokenFile"}},
+		{"accounting file", "AccountingFile: accounts.jsonl", nil, []string{`AccountingFile: "accounts.jsonl"`, "absolute"}},
 		{"log format", "LogFormat: xml", nil, []string{`LogFormat: "xml"`, "text or json"}},
 		{"allowed host with a port", "AllowedHosts: ['node:4000']", nil, []string{`AllowedHosts: "node:4000"`, "without a port"}},
 		{"allowed host for all", "AllowedHosts: ['*']", nil, []string{`AllowedHosts: "*"`}},

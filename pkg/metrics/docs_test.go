@@ -29,7 +29,7 @@ func TestTableInDocs(t *testing.T) {
 	}
 	table := "| metric | type | labels | |\n|---|---|---|---|\n"
 	for _, family := range families(t) {
-		if strings.HasPrefix(family.GetName(), "docker_sd_") {
+		if own.MatchString(family.GetName()) {
 			table += fmt.Sprintf("| `%s` | %s | %s | %s |\n", family.GetName(), strings.ToLower(family.GetType().String()), labelsOf(family), family.GetHelp())
 		}
 	}
@@ -44,9 +44,14 @@ func TestTableInDocs(t *testing.T) {
 	}
 }
 
+// own are the metrics that are described in the docs, beside those of Go.
+var own = regexp.MustCompile("^(docker_sd|container|DCGM)_")
+
 func families(t *testing.T) []*dto.MetricFamily {
 	t.Helper()
-	list, err := full().Gatherer().Gather()
+	m := full()
+	m.ShowUsage("node", measured, measuredDevices)
+	list, err := m.Gatherer().Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
