@@ -34,6 +34,8 @@ type fakeGPUs struct {
 	n     int
 	// more are lines about XIDs and processes.
 	more []string
+	// loads are what GPUs do, by UUID.
+	loads map[string]string
 }
 
 // driverFolder is where containers find the driver's files.
@@ -45,7 +47,7 @@ func newFakeGPUs(t *testing.T, n int) *fakeGPUs {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := &fakeGPUs{t: t, dir: dir, names: "docker-sd-test-" + uuid.NewString()[:8]}
+	g := &fakeGPUs{t: t, dir: dir, names: "docker-sd-test-" + uuid.NewString()[:8], loads: map[string]string{}}
 	t.Cleanup(g.remove)
 	// The daemon gets no variable of the tests, so the library brings its own.
 	setter := fmt.Sprintf("#include <stdlib.h>\n__attribute__((constructor)) static void name_file(void) { setenv(\"NVML_STUB_FILE\", %q, 1); }\n", g.file())
@@ -131,6 +133,15 @@ func (g *fakeGPUs) xid(gpu, code int) {
 	g.writeHost()
 }
 
+// load says how much a GPU works, in percent, and how much of its memory is in use.
+func (g *fakeGPUs) load(uuid string, busy, used int) {
+	g.t.Helper()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.loads[uuid] = fmt.Sprintf(" busy=%d used=%d", busy, used)
+	g.writeHost()
+}
+
 // process has a process of the host use a GPU, until the returned function is called.
 func (g *fakeGPUs) process(gpu, pid int) (end func()) {
 	g.t.Helper()
@@ -153,7 +164,7 @@ func (g *fakeGPUs) index(uuid string) int { return int(uuid[len(uuid)-1] - '0') 
 func (g *fakeGPUs) writeHost() {
 	text := "driver version=550.54.14 cuda=12040\n"
 	for i := range g.n {
-		text += fmt.Sprintf("gpu uuid=%s minor=%d name=Test_GPU memory=42949672960 bus=00000000:%02x:00.0\n", g.uuid(i), i, i+1)
+		text += fmt.Sprintf("gpu uuid=%s minor=%d name=Test_GPU memory=42949672960 bus=00000000:%02x:00.0%s\n", g.uuid(i), i, i+1, g.loads[g.uuid(i)])
 	}
 	g.write("host", text+strings.Join(g.more, ""))
 }
