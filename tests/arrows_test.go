@@ -56,7 +56,7 @@ var arrows = map[string][]string{
 	"remotecommand":      {},
 	"retry":              {},
 	"sandbox":            {"engine", "fault", "initapi", "retry"},
-	"sandboxinit":        {"fusemount", "initapi", "relay", "sandboxinit/cgroups", "sandboxinit/mounts", "tree"},
+	"sandboxinit":        {"fusemount", "initapi", "relay", "sandboxinit/amend", "sandboxinit/cgroups", "sandboxinit/mounts", "tree"},
 	"site":               {},
 	"tracing":            {},
 	"tree":               {},
@@ -69,6 +69,7 @@ var arrows = map[string][]string{
 	"wstunnel":           {"retry"},
 
 	// Parts of the init.
+	"sandboxinit/amend":   {"initapi"},
 	"sandboxinit/cgroups": {"initapi"},
 	"sandboxinit/mounts":  {"initapi"},
 

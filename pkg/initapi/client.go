@@ -132,6 +132,24 @@ func (c *Client) GroupOOM(ctx context.Context, container string) error {
 	return err
 }
 
+// Amend has the amending runtime give a container what the engine has no option for.
+func (c *Client) Amend(ctx context.Context, a Amendment) error {
+	_, err := c.call(ctx, Request{Op: OpAmend, Amendment: &a})
+	return err
+}
+
+// BoundHugePages lets the containers of the pod have huge pages.
+func (c *Client) BoundHugePages(ctx context.Context, pages []HugePages) error {
+	_, err := c.call(ctx, Request{Op: OpHugePages, HugePages: pages})
+	return err
+}
+
+// Hugetlbfs mounts a volume of huge pages.
+func (c *Client) Hugetlbfs(ctx context.Context, h Hugetlbfs) error {
+	_, err := c.call(ctx, Request{Op: OpHugetlbfs, Hugetlbfs: &h})
+	return err
+}
+
 // Measure sums up a folder of the sandbox. With an error the usage is that of what was
 // seen.
 func (c *Client) Measure(ctx context.Context, folder string) (Usage, error) {

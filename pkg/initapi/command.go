@@ -12,6 +12,9 @@ const (
 	ImagesPath = "/run/docker-sd/images"
 	// RuntimesPath holds the host's programs that run containers.
 	RuntimesPath = "/run/docker-sd/runtimes"
+	// AmendingRuntime is the name of a runtime in RuntimesPath that gives a container what
+	// OpAmend says, and is the init. The runtime of a container without that is another.
+	AmendingRuntime = "docker-sd-amend"
 	// TunnelPath is where the program of the tunnel is, in a sandbox that can have one.
 	TunnelPath = "/docker-sd-tunnel"
 	// TunnelDevice is what the mesh of a tunnel is made with, on the host and inside.

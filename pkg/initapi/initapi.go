@@ -6,6 +6,7 @@
 package initapi
 
 import (
+	"strconv"
 	"time"
 )
 
@@ -32,6 +33,13 @@ const (
 	// OpGroupOOM has the kernel kill all of a container where it kills one of its processes
 	// for memory; without control groups of version 2 it does nothing.
 	OpGroupOOM = "groupOOM"
+	// OpAmend has AmendingRuntime give a container what the engine has no option for. It is
+	// asked for before the container is started; the same again is none.
+	OpAmend = "amend"
+	// OpHugePages bounds the huge pages of the pod's containers, which have none before.
+	OpHugePages = "hugePages"
+	// OpHugetlbfs mounts a volume of huge pages.
+	OpHugetlbfs = "hugetlbfs"
 	// OpMeasure answers with an error beside the usage of what was seen before it.
 	OpMeasure = "measure"
 	// OpImage mounts the layers of an image at the place of a volume, once.
@@ -75,6 +83,10 @@ type Request struct {
 	Limit int64  `json:"limit,omitempty"`
 	Image *Image `json:"image,omitempty"`
 	NFS   *NFS   `json:"nfs,omitempty"`
+	// Amendment of OpAmend, HugePages of OpHugePages and Hugetlbfs of OpHugetlbfs.
+	Amendment *Amendment  `json:"amendment,omitempty"`
+	HugePages []HugePages `json:"hugePages,omitempty"`
+	Hugetlbfs *Hugetlbfs  `json:"hugetlbfs,omitempty"`
 }
 
 // Control groups of a sandbox, below that of its container on the host.
@@ -98,6 +110,38 @@ const (
 type Group struct {
 	MemoryBytes int64 `json:"memoryBytes,omitempty"`
 	NanoCPUs    int64 `json:"nanoCPUs,omitempty"`
+}
+
+// Amendment is what a container gets beside what its engine gives it.
+type Amendment struct {
+	// Container is its id.
+	Container string `json:"container"`
+	// AppArmor is the profile of its processes, one of the sandbox's AppArmor namespace; ""
+	// leaves that to the engine.
+	AppArmor string `json:"appArmor,omitempty"`
+	// HugePages bound it, by size of page.
+	HugePages []HugePages `json:"hugePages,omitempty"`
+}
+
+// HugePages is how much there may be in pages of one size, in bytes.
+type HugePages struct {
+	PageBytes int64 `json:"pageBytes"`
+	Bytes     int64 `json:"bytes"`
+}
+
+// Size of the pages as control groups and runtimes write it: 2MB.
+func (h HugePages) Size() string {
+	size, units := h.PageBytes>>10, "KMG"
+	for size >= 1<<10 && len(units) > 1 {
+		size, units = size>>10, units[1:]
+	}
+	return strconv.FormatInt(size, 10) + units[:1] + "B"
+}
+
+// Hugetlbfs is a volume of huge pages. One that is mounted already is left as it is.
+type Hugetlbfs struct {
+	Tmpfs
+	PageBytes int64 `json:"pageBytes"`
 }
 
 // Image is a volume that shows an image, read-only. One that is mounted already is left

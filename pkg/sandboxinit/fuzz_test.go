@@ -27,7 +27,7 @@ func FuzzRequest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		var request initapi.Request
 		decoded := json.NewDecoder(bytes.NewReader(text)).Decode(&request) == nil
-		if decoded && slices.Contains([]string{initapi.OpTmpfs, initapi.OpShm, initapi.OpSysctl, initapi.OpKill, initapi.OpPin, initapi.OpCheck,
+		if decoded && slices.Contains([]string{initapi.OpTmpfs, initapi.OpAmend, initapi.OpHugePages, initapi.OpHugetlbfs, initapi.OpShm, initapi.OpSysctl, initapi.OpKill, initapi.OpPin, initapi.OpCheck,
 			initapi.OpFuse, initapi.OpEndFuse, initapi.OpGroupOOM}, request.Op) {
 			return
 		}

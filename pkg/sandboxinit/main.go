@@ -20,6 +20,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fusemount"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandboxinit/amend"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandboxinit/cgroups"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandboxinit/mounts"
 )
@@ -31,6 +32,9 @@ func Main(argv []string) int {
 	}
 	if slices.Contains(fusemount.Names, filepath.Base(argv[0])) {
 		return fusemount.Command(argv[1:], initapi.FuseSocket)
+	}
+	if filepath.Base(argv[0]) == initapi.AmendingRuntime {
+		return amend.Command(argv[1:], lookPath)
 	}
 	if err := runCommand(argv[1:]); err != nil {
 		fmt.Fprintln(os.Stderr, "docker-sd-init:", err)
@@ -136,6 +140,9 @@ func runSandbox(o options) error {
 	}
 	if err := errors.Join(cgroups.Remount(), shareMounts(), removeLeftovers()); err != nil {
 		return err
+	}
+	if err := cgroups.NoHugePages(); err != nil {
+		fmt.Fprintln(os.Stderr, "docker-sd-init: containers may take huge pages of the host:", err)
 	}
 	if err := setSysctls(map[string]string{"net.ipv6.conf.lo.disable_ipv6": "0"}); err != nil {
 		// The kernel has no IPv6, or does not let the sandbox change it.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandboxinit/amend"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandboxinit/cgroups"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandboxinit/mounts"
 )
@@ -109,8 +110,6 @@ func (s *server) do(r initapi.Request, answer *initapi.Answer) error {
 		var err error
 		answer.Fuse, err = s.fuse.offer(r.Fuse)
 		return err
-	case r.Op == initapi.OpGroupOOM:
-		return cgroups.GroupOOM(r.Container)
 	case r.Op == initapi.OpEndFuse:
 		return s.fuse.end()
 	case r.Op == initapi.OpMeasure:
@@ -131,8 +130,25 @@ func (s *server) do(r initapi.Request, answer *initapi.Answer) error {
 		var err error
 		answer.Data, err = mounts.Read(*r.Source, r.Limit)
 		return err
+	}
+	return s.bound(r)
+}
+
+// bound is do for what containers get of memory, processors, huge pages and profiles.
+func (s *server) bound(r initapi.Request) error {
+	switch {
+	case r.Op == initapi.OpGroupOOM:
+		return cgroups.GroupOOM(r.Container)
 	case r.Op == initapi.OpGroup && r.Group != nil:
 		return cgroups.MakePodGroup(*r.Group)
+	case r.Op == initapi.OpAmend && r.Amendment != nil:
+		return amend.Note(*r.Amendment)
+	case r.Op == initapi.OpHugePages:
+		return cgroups.BoundHugePages(r.HugePages)
+	case r.Op == initapi.OpHugetlbfs && r.Hugetlbfs != nil:
+		s.pinning.Lock()
+		defer s.pinning.Unlock()
+		return mounts.MountHugetlbfs(*r.Hugetlbfs)
 	}
 	return &initapi.Error{Kind: initapi.KindUnknown, Message: fmt.Sprintf("this sandbox knows no operation %q with these fields", r.Op)}
 }

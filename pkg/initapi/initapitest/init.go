@@ -154,7 +154,8 @@ func (r *run) do(request initapi.Request) initapi.Answer {
 		if !request.Image.Mount {
 			out.Error = &initapi.Error{Kind: initapi.KindMissing, Message: "is not mounted yet"}
 		}
-	case initapi.OpCheck, initapi.OpNFS, initapi.OpTmpfs, initapi.OpShm, initapi.OpSysctl, initapi.OpKill, initapi.OpGroup:
+	case initapi.OpCheck, initapi.OpNFS, initapi.OpTmpfs, initapi.OpShm, initapi.OpSysctl, initapi.OpKill, initapi.OpGroup,
+		initapi.OpAmend, initapi.OpHugePages, initapi.OpHugetlbfs:
 	default:
 		i.t.Errorf("the init was asked for %s", request.Op)
 		out.Error = &initapi.Error{Kind: initapi.KindUnknown, Message: "this init cannot do that"}

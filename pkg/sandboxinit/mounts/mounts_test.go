@@ -42,6 +42,38 @@ func TestMountTmpfs(t *testing.T) {
 	}
 }
 
+// TestMountHugetlbfs: with the size and the pages that were asked for, once.
+func TestMountHugetlbfs(t *testing.T) {
+	if _, err := os.Stat("/sys/kernel/mm/hugepages/hugepages-2048kB"); err != nil || os.Geteuid() != 0 {
+		t.Skip("it needs root, and a kernel with huge pages of 2 MiB:", err)
+	}
+	if !inittest.Isolated(t, 0) {
+		return
+	}
+	gid, path := int64(7), inittest.Folder(t, "/run/pod/huge")
+	volume := initapi.Hugetlbfs{Tmpfs: initapi.Tmpfs{Path: path, SizeBytes: 6 << 20, Mode: 0o2770, GID: &gid}, PageBytes: 2 << 20}
+	for range 2 {
+		if err := MountHugetlbfs(volume); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var stat unix.Stat_t
+	var size unix.Statfs_t
+	if err := errors.Join(unix.Stat(path, &stat), unix.Statfs(path, &size)); err != nil {
+		t.Fatal(err)
+	}
+	if stat.Mode != isDir|0o2770 || int64(stat.Gid) != gid || size.Bsize != 2<<20 || size.Blocks != 3 {
+		t.Errorf("mode %o, group %d, %d pages of %d bytes", stat.Mode, stat.Gid, size.Blocks, size.Bsize)
+	}
+	if got := inittest.MountedAt(t, path); len(got) != 1 {
+		t.Errorf("mounted %q", got)
+	}
+	volume.Path = "/run/none"
+	if err := MountHugetlbfs(volume); !errors.Is(err, unix.ENOENT) || !strings.Contains(err.Error(), "/run/none") {
+		t.Errorf("MountHugetlbfs() where no folder is = %v", err)
+	}
+}
+
 func TestResizeShm(t *testing.T) {
 	if !inittest.Isolated(t, 0) {
 		return
