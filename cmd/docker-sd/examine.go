@@ -127,6 +127,9 @@ func (p *examination) lookAtEngine(ctx context.Context, r *preflight.Report, inf
 	profiles, seen := sandbox.AppArmorProfiles(os.DirFS("/"))
 	r.Add(preflight.AppArmor(preflight.Confinement{Engine: info.AppArmor, Seen: seen, Profiles: profiles,
 		Setting: s.SandboxAppArmorProfile, Privileged: s.SandboxPrivileged, Ours: sandbox.AppArmorSandbox}))
+	if len(s.AppArmorProfiles) > 0 {
+		r.Add(preflight.PodProfiles(s.AppArmorProfiles, sandbox.PodProfiles(profiles), sandbox.AppArmorNamespace, info.AppArmor && seen && !s.SandboxPrivileged))
+	}
 	sandboxes := p.sandboxConfig(ctx, info, shares{})
 	known := pool.New(sandboxes, p.host)
 	defer known.Close()

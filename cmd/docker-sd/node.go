@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,6 +25,9 @@ type node struct {
 
 	mu   sync.Mutex
 	info engine.Info
+	// pages are the huge pages for pods, pagesTrouble why there are none that could be used.
+	pages        map[v1.ResourceName]int64
+	pagesTrouble string
 }
 
 func newNode(settings config.Config, ledger *gpu.Ledger) *node {
@@ -31,9 +35,17 @@ func newNode(settings config.Config, ledger *gpu.Ledger) *node {
 }
 
 func (n *node) setEngine(info engine.Info) {
+	pages, trouble := hugePages(os.DirFS("/"), info.CgroupVersion)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.info = info
+	n.info, n.pages, n.pagesTrouble = info, pages, trouble
+}
+
+// hugePages of this host, in bytes by resource, as they were when its engine was asked.
+func (n *node) hugePages() (pages map[v1.ResourceName]int64, trouble string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.pages, n.pagesTrouble
 }
 
 // capacity is the operator's, or the machine's; "" is not known.
@@ -81,6 +93,10 @@ func (n *node) ping() interlink.Ping {
 	}
 	for name, total := range n.ledger.Totals() {
 		r.Accelerators = append(r.Accelerators, interlink.Accelerator{ResourceType: name, Available: strconv.FormatInt(total, 10)})
+	}
+	pages, _ := n.hugePages()
+	for name, total := range pages {
+		r.Accelerators = append(r.Accelerators, interlink.Accelerator{ResourceType: string(name), Available: strconv.FormatInt(total, 10)})
 	}
 	slices.SortFunc(r.Accelerators, func(a, b interlink.Accelerator) int { return strings.Compare(a.ResourceType, b.ResourceType) })
 	out := interlink.Ping{Status: "ok", Resources: r}

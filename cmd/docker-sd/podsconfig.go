@@ -14,6 +14,7 @@ import (
 func (d *daemon) podsConfig(info engine.Info, network clusternet.Policy) pods.Config {
 	s := d.settings
 	disk := d.volumesPolicy()
+	pages, trouble := d.node.hugePages()
 	return pods.Config{
 		Dir: s.DataRootFolder, MaxPods: s.MaxPods, Tombstones: s.TombstonePeriod,
 		Volumes: disk, DeleteClaims: s.Storage.Reclaim == config.ReclaimDelete,
@@ -22,6 +23,8 @@ func (d *daemon) podsConfig(info engine.Info, network clusternet.Policy) pods.Co
 			Fuse: disk.Fuse, Capabilities: sandbox.Capabilities, TrustAnnotations: s.TrustedAnnotationFlags,
 			ExpandValues: s.ExpandEnvironmentValues, UnsafeSysctls: s.AllowedUnsafeSysctls,
 			HostNetworkIsSandbox: s.HostNetworkIsSandbox, SeccompRoot: s.SeccompProfileRoot, RuntimeClasses: runtimeClasses(s),
+			AppArmorProfiles: s.AppArmorProfiles, AppArmorNamespace: podProfiles(s, info),
+			HugePages: pages, HugePagesTrouble: trouble,
 			GroupOOM: info.CgroupVersion == "2" && !s.SingleProcessOOMKill,
 			Defaults: podDefaults(s.PodDefaults),
 			CPUs:     info.CPUs, Allocatable: disk.Allocatable,

@@ -37,6 +37,12 @@ func sandboxConfig(ctx context.Context, s config.Config, host hostnet.Engine, in
 		Ulimits: ulimits(s.PodDefaults.Ulimits),
 	}
 	each.Confine(info)
+	if podProfiles(s, info) {
+		each.AppArmor, each.Amends = sandbox.WithNamespace(each.AppArmor), true
+	}
+	if pages, _ := hugePages(os.DirFS("/"), info.CgroupVersion); len(pages) > 0 {
+		each.Amends = true
+	}
 	return pool.Config{Config: each, Size: s.AvailableDinds, Standby: s.Standbys(), Holders: s.Holders(), Parallel: s.BootParallel(),
 		StrayGrace: s.StrayGracePeriod, StrayDryRun: s.StrayDryRun}
 }

@@ -198,6 +198,9 @@ type Config struct {
 	// SeccompProfileRoot is the folder of the profiles that pods may name (type Localhost);
 	// absolute and cleaned, or "" for none.
 	SeccompProfileRoot string
+	// AppArmorProfiles are names of AppArmor profiles, or patterns that end with *, that
+	// pods may have (type Localhost).
+	AppArmorProfiles []string
 	// HostNetworkIsSandbox lets hostNetwork mean the network of the pod's sandbox.
 	HostNetworkIsSandbox bool
 	// RuntimeClasses maps the names of the cluster's runtime classes to how their pods are run.

@@ -35,6 +35,7 @@ func Default() Config {
 		PodFirewall:            PodFirewallEnabled,
 		PodsMayReachHost:       []string{},
 		AllowedUnsafeSysctls:   []string{},
+		AppArmorProfiles:       []string{},
 		ImageSharing:           ImageSharingAuto,
 		ImagesToKeep:           []string{},
 		ImageVerification:      ImageNeverVerifyPreloaded,

@@ -107,6 +107,7 @@ func (c *Config) settings() []setting {
 		{"TrustedAnnotationFlags", "", &c.TrustedAnnotationFlags},
 		{"AllowedUnsafeSysctls", "", &c.AllowedUnsafeSysctls},
 		{"SeccompProfileRoot", "", &c.SeccompProfileRoot},
+		{"AppArmorProfiles", "", &c.AppArmorProfiles},
 		{"HostNetworkIsSandbox", "", &c.HostNetworkIsSandbox},
 		{"RuntimeClasses", "", &c.RuntimeClasses},
 		{"ExpandEnvironmentValues", "", &c.ExpandEnvironmentValues},

@@ -45,6 +45,7 @@ func (c Config) Validate() error {
 		c.InterlinkAPI.validate(),
 		c.validatePing(),
 		validateSysctls(c.AllowedUnsafeSysctls),
+		validateAppArmor(c.AppArmorProfiles),
 		c.RuntimeClasses.validate(),
 		c.PodDefaults.validate(),
 		c.validateClusterNetwork(),
@@ -64,6 +65,19 @@ func validateSysctls(allowed []string) error {
 	for _, name := range allowed {
 		if !ownSysctls.MatchString(name) {
 			return invalid("AllowedUnsafeSysctls", name, sysctlRule)
+		}
+	}
+	return nil
+}
+
+// appArmorProfile is a name of a profile without a namespace, or a pattern of names.
+var appArmorProfile = regexp.MustCompile(`^([A-Za-z0-9/][-A-Za-z0-9._/@+]*)?\*?$`)
+
+// validateAppArmor refuses an entry that no profile could be called.
+func validateAppArmor(allowed []string) error {
+	for _, name := range allowed {
+		if name == "" || name == "unconfined" || !appArmorProfile.MatchString(name) {
+			return invalid("AppArmorProfiles", name, "the name of a profile without its namespace, or a pattern such as k8s-*")
 		}
 	}
 	return nil

@@ -70,6 +70,8 @@ func TestLoad_BadValues(t *testing.T) {
 		{"root prefix", "HostPathPrefixes: [/a/..]", nil, []string{`HostPathPrefixes: "/"`}},
 		{"prefixes are no list", "HostPathPrefixes: /cvmfs", nil, []string{`HostPathPrefixes: "/cvmfs"`, "list"}},
 		{"sysctl of the machine", "AllowedUnsafeSysctls: [net.core.somaxconn, kernel.panic]", nil, []string{`AllowedUnsafeSysctls: "kernel.panic"`, "net.*"}},
+		{"AppArmor profile of a namespace", "AppArmorProfiles: [k8s-*, ':docker-sd:k8s-a']", nil, []string{`AppArmorProfiles: ":docker-sd:k8s-a"`, "without its namespace"}},
+		{"no AppArmor profile", "AppArmorProfiles: [unconfined]", nil, []string{`AppArmorProfiles: "unconfined"`}},
 		{"all sysctls", "AllowedUnsafeSysctls: ['*']", nil, []string{`AllowedUnsafeSysctls: "*"`}},
 		{"classes as a list", "RuntimeClasses: [crun]", nil, []string{"RuntimeClasses: this list", "mapping of names to classes"}},
 		{"class as a text", "RuntimeClasses: {crun: crun}", nil, []string{`RuntimeClasses.crun: "crun"`, "mapping of keys to values"}},

@@ -78,6 +78,9 @@ func (r *runner) create(ctx context.Context) (string, error) {
 	if err := keepRuntime(r, spec); err != nil {
 		return "", err
 	}
+	if err := makeAmendable(r, &spec); err != nil {
+		return "", err
+	}
 	fault.Point("pods.container.ready")
 	step, done := r.p.Observer.Step(ctx, StepCreate, "container", r.spec.Name)
 	id, err := r.s.Engine.CreateOnce(step, spec)

@@ -128,6 +128,9 @@ func (r *runner) tryOnce(ctx context.Context) (v1.ContainerStateTerminated, erro
 		if err := r.mountAgain(ctx); err != nil {
 			return none, err
 		}
+		if err := amend(ctx, r, seen.ID); err != nil {
+			return none, err
+		}
 		step, done := r.p.Observer.Step(ctx, StepStart, "container", r.spec.Name)
 		err := r.s.Engine.Start(step, seen.ID)
 		done(err)

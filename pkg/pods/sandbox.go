@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/containers"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
@@ -23,6 +24,11 @@ func (r *sandboxRun) fitSandbox(ctx context.Context) error {
 	}
 	if err := r.setSysctls(ctx); err != nil {
 		return err
+	}
+	if pages := podspec.PodHugePages(r.p.spec, r.p.node.config.Node); pages != nil {
+		if err := r.stay.Init.BoundHugePages(ctx, containers.HugePages(pages)); err != nil {
+			return fmt.Errorf("spec.containers resources: %w", err)
+		}
 	}
 	if bounds, needed := podspec.GroupBounds(r.p.spec); needed {
 		if err := r.stay.Init.MakeGroup(ctx, initapi.Group{MemoryBytes: bounds.MemoryBytes, NanoCPUs: bounds.NanoCPUs}); err != nil {

@@ -199,7 +199,7 @@ func (r *sandboxRun) setUp(ctx context.Context) (*volumes.Set, error) {
 	}
 	fault.Point("pods.volumes.named")
 	for _, tmpfs := range set.Tmpfs() {
-		if err := r.stay.Init.Tmpfs(ctx, initapi.Tmpfs{Path: tmpfs.Path, SizeBytes: tmpfs.SizeBytes, Mode: tmpfs.Mode, GID: tmpfs.GID}); err != nil {
+		if err := r.mountMemory(ctx, tmpfs); err != nil {
 			return nil, fmt.Errorf("volume %q: %w", tmpfs.Volume, err)
 		}
 		fault.Point("pods.volumes.mounted")
@@ -219,6 +219,15 @@ func (r *sandboxRun) setUp(ctx context.Context) (*volumes.Set, error) {
 		}
 	}
 	return set, nil
+}
+
+// mountMemory mounts an emptyDir of memory, or of huge pages.
+func (r *sandboxRun) mountMemory(ctx context.Context, t volumes.Tmpfs) error {
+	memory := initapi.Tmpfs{Path: t.Path, SizeBytes: t.SizeBytes, Mode: t.Mode, GID: t.GID}
+	if t.PageBytes > 0 {
+		return r.stay.Init.Hugetlbfs(ctx, initapi.Hugetlbfs{Tmpfs: memory, PageBytes: t.PageBytes})
+	}
+	return r.stay.Init.Tmpfs(ctx, memory)
 }
 
 // initialize runs the init containers, as a step of the pod's start.

@@ -31,6 +31,14 @@ type Node struct {
 	UnsafeSysctls []string
 	// SeccompRoot is the folder of seccomp profiles of type Localhost, "" if there are none.
 	SeccompRoot string
+	// AppArmorProfiles that pods may have: names, or patterns that end with *.
+	AppArmorProfiles []string
+	// AppArmorNamespace says that sandboxes can have these profiles.
+	AppArmorNamespace bool
+	// HugePages that this node has, in bytes, by resource. HugePagesTrouble is why it has
+	// none that pods could use, "" where it simply has none.
+	HugePages        map[v1.ResourceName]int64
+	HugePagesTrouble string
 	// HostNetworkIsSandbox lets hostNetwork mean the network of the pod's sandbox.
 	HostNetworkIsSandbox bool
 	// RuntimeClasses that pods may name.

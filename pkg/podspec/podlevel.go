@@ -87,7 +87,7 @@ func unclaimedMemory(pod *v1.Pod) int64 {
 type wholePod struct{ *faults }
 
 // resources checks spec.resources: amounts, and that no container has more.
-func (f wholePod) resources(pod *v1.Pod) {
+func (f wholePod) resources(pod *v1.Pod, node Node) {
 	if pod.Spec.Resources == nil {
 		return
 	}
@@ -103,7 +103,7 @@ func (f wholePod) resources(pod *v1.Pod) {
 			}
 		}
 	}
-	if f.amounts(whole, at); len(f.list) > before {
+	if f.amounts(whole, at, node); len(f.list) > before {
 		return
 	}
 	f.consistent(pod, at)

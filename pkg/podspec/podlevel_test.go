@@ -57,7 +57,7 @@ func TestRefuseResourcesOfThePod(t *testing.T) {
 		{"devices", whole(amounts("nvidia.com/gpu", "1"), amounts("ephemeral-storage", "1Gi")),
 			"spec.resources.limits.nvidia.com/gpu: is not a resource of a pod as a whole; there are cpu, memory and hugepages-*; " +
 				"spec.resources.requests.ephemeral-storage: is not a resource of a pod as a whole; there are cpu, memory and hugepages-*"},
-		{"huge pages", whole(amounts("hugepages-2Mi", "4Mi"), nil), "spec.resources.limits.hugepages-2Mi: sandboxes of this node have no huge pages; leave it out"},
+		{"huge pages", whole(amounts("hugepages-2Mi", "4Mi"), nil), "spec.resources.limits.hugepages-2Mi: this node has no huge pages of this size; leave it out"},
 		{"negative", whole(amounts("memory", "-1"), nil), "spec.resources.limits.memory: -1 is negative"},
 		{"request above the limit", whole(amounts("cpu", "1"), amounts("cpu", "2")), "spec.resources.requests.cpu: 2 is more than the limit of 1"},
 		{"containers request more", asking(nil, amounts("cpu", "1"), has(nil, amounts("cpu", "600m")), has(nil, amounts("cpu", "600m"))),

@@ -46,9 +46,8 @@ func (f *faults) profiles(at *field.Path, seccomp *v1.SeccompProfile, apparmor *
 	if seccomp != nil {
 		checkSeccomp(f, at.Child("seccompProfile"), seccomp, node)
 	}
-	if apparmor != nil && apparmor.Type == v1.AppArmorProfileTypeLocalhost {
-		f.forbid(at.Child("appArmorProfile"), "Localhost is not possible on this node: the engine of a sandbox has no AppArmor, "+
-			"and the operator chooses the profile of the sandbox")
+	if apparmor != nil {
+		checkAppArmor(f, at.Child("appArmorProfile"), apparmor, node)
 	}
 }
 

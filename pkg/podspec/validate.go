@@ -14,10 +14,11 @@ func Validate(pod *v1.Pod, node Node) field.ErrorList {
 	f.identity(pod)
 	f.fields(pod)
 	f.pod(pod)
-	wholePod{f}.resources(pod)
+	wholePod{f}.resources(pod, node)
 	f.dns(pod)
 	f.podSecurity(pod, node)
 	checkRuntimeClass(f, pod, node)
+	checkAmended(f, pod, node)
 	seen := map[string]bool{}
 	for _, c := range namedContainers(pod) {
 		if seen[c.Name] {

@@ -30,7 +30,7 @@ func (f *faults) container(pod *v1.Pod, node Node, c namedContainer) {
 		f.invalid(c.at.Child("terminationMessagePath"), "%s is not the absolute path of a file", shown(file))
 	}
 	f.ports(c)
-	f.resources(c.Container, c.at.Child("resources"))
+	f.resources(c.Container, c.at.Child("resources"), node)
 	f.restarts(c)
 	f.security(pod, node, c)
 	if c.init && !IsSidecar(c.Container) {

@@ -45,7 +45,7 @@ func TestValidatePod(t *testing.T) {
 		{"working directory", withMain(func(c *v1.Container) { c.WorkingDir = "srv" }), `spec.containers[0].workingDir: srv is not an absolute path`},
 		{"negative amount", withResources(amounts("memory", "-1Gi"), nil), "spec.containers[0].resources.limits.memory: -1Gi is negative"},
 		{"negative request", withResources(nil, amounts("cpu", "-1")), "spec.containers[0].resources.requests.cpu: -1 is negative"},
-		{"huge pages", withResources(amounts("hugepages-2Mi", "4Mi"), nil), "spec.containers[0].resources.limits.hugepages-2Mi: sandboxes of this node have no huge pages; leave it out"},
+		{"huge pages", withResources(amounts("hugepages-2Mi", "4Mi"), nil), "spec.containers[0].resources.limits.hugepages-2Mi: this node has no huge pages of this size; leave it out"},
 		{"too little memory", withResources(amounts("memory", "5Mi"), nil), "spec.containers[0].resources.limits.memory: 5Mi is less than the 6Mi that a container needs"},
 		{"memory in thousandths", withResources(amounts("memory", "512m"), nil), "spec.containers[0].resources.limits.memory: 512m is less than the 6Mi that a container needs"},
 		{"probe without a handler", withMain(func(c *v1.Container) { c.LivenessProbe = &v1.Probe{} }),
@@ -113,7 +113,7 @@ func TestValidateSecurity(t *testing.T) {
 		{"seccomp of an init container", withInit(func(c *v1.Container) { c.SecurityContext = &v1.SecurityContext{SeccompProfile: local} }),
 			"spec.initContainers[0].securityContext.seccompProfile.localhostProfile: this node has no profiles of its own: ask its operator for SeccompProfileRoot"},
 		{"AppArmor", withSecurity(v1.SecurityContext{AppArmorProfile: &v1.AppArmorProfile{Type: v1.AppArmorProfileTypeLocalhost}}),
-			"spec.containers[0].securityContext.appArmorProfile: Localhost is not possible on this node: the engine of a sandbox has no AppArmor, and the operator chooses the profile of the sandbox"},
+			"spec.containers[0].securityContext.appArmorProfile.localhostProfile: this node has no profiles of its own: ask its operator for AppArmorProfiles"},
 	})
 }
 

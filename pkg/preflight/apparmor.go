@@ -1,6 +1,11 @@
 package preflight
 
-import "strconv"
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+)
 
 // Confinement is what decides under which AppArmor profile sandboxes run.
 type Confinement struct {
@@ -42,4 +47,28 @@ func AppArmor(c Confinement) Line {
 		return fail(name, "load it, or set SandboxAppArmorProfile: auto", "the kernel has no profile %s, and no sandbox starts", strconv.Quote(c.Setting))
 	}
 	return ok(name, "sandboxes run under %s", c.Setting)
+}
+
+// PodProfiles judges the profiles of type Localhost that pods may have: allowed are names, or
+// patterns that end with *, and loaded those of the namespace. possible says that sandboxes
+// can have any.
+func PodProfiles(allowed []string, loaded map[string]bool, namespace string, possible bool) Line {
+	const name = "apparmor profiles"
+	if !possible {
+		return warn(name, "leave AppArmorProfiles out", "pods cannot have the profiles of AppArmorProfiles: the engine has no AppArmor, its profiles cannot be seen from here, or sandboxes are privileged")
+	}
+	var missing []string
+	for _, profile := range allowed {
+		if !strings.HasSuffix(profile, "*") && !loaded[profile] {
+			missing = append(missing, profile)
+		}
+	}
+	load := "load them with apparmor_parser -r from files with profile :" + namespace + ":NAME, then restart docker-sd"
+	switch {
+	case len(loaded) == 0:
+		return warn(name, load, "the AppArmor namespace %s has no profiles, containers with one of type Localhost wait", namespace)
+	case len(missing) > 0:
+		return warn(name, load, "the AppArmor namespace %s does not have %s, containers with it wait", namespace, strings.Join(missing, ", "))
+	}
+	return ok(name, "loaded for pods: %s", strings.Join(slices.Sorted(maps.Keys(loaded)), ", "))
 }

@@ -31,3 +31,23 @@ func TestAppArmor(t *testing.T) {
 		}
 	}
 }
+
+// TestPodProfiles: profiles that pods may have and the kernel does not.
+func TestPodProfiles(t *testing.T) {
+	for name, c := range map[string]struct {
+		allowed  []string
+		loaded   map[string]bool
+		possible bool
+		want     preflight.Verdict
+		found    string
+	}{
+		"loaded":      {[]string{"k8s-*", "one"}, map[string]bool{"one": true, "k8s-a": true}, true, preflight.OK, "loaded for pods: k8s-a, one"},
+		"one missing": {[]string{"k8s-*", "one"}, map[string]bool{"k8s-a": true}, true, preflight.Warn, "does not have one"},
+		"none":        {[]string{"k8s-*"}, nil, true, preflight.Warn, "the AppArmor namespace ns has no profiles"},
+		"no AppArmor": {[]string{"k8s-*"}, nil, false, preflight.Warn, "pods cannot have"},
+	} {
+		if got := preflight.PodProfiles(c.allowed, c.loaded, "ns", c.possible); got.Verdict != c.want || !strings.Contains(got.Found, c.found) {
+			t.Errorf("%s: %+v, want %v and %q", name, got, c.want, c.found)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"cmp"
 	"io/fs"
 	"strings"
 )
@@ -11,6 +12,10 @@ const (
 	AppArmorUnconfined = "unconfined"
 	// AppArmorSandbox is the profile that the packages bring for sandboxes.
 	AppArmorSandbox = "docker-sd-sandbox"
+	// AppArmorNamespace is the policy namespace of the profiles that pods may name. What
+	// is in a sandbox sees these alone, itself without one, and can change to one of them
+	// and never leave the profile of the sandbox, which holds beside it.
+	AppArmorNamespace = "docker-sd"
 )
 
 // AppArmorProfiles returns the profiles that the kernel has, by the files below root,
@@ -28,6 +33,24 @@ func AppArmorProfiles(root fs.FS) (names map[string]bool, ok bool) {
 		}
 	}
 	return names, true
+}
+
+// PodProfiles returns those of AppArmorNamespace, among the names of AppArmorProfiles.
+func PodProfiles(names map[string]bool) map[string]bool {
+	out := map[string]bool{}
+	for name := range names {
+		// Kernels write :NAMESPACE:NAME, and some :NAMESPACE://NAME.
+		if own, ok := strings.CutPrefix(name, ":"+AppArmorNamespace+":"); ok {
+			out[strings.TrimPrefix(own, "//")] = true
+		}
+	}
+	return out
+}
+
+// WithNamespace is the profile of a sandbox whose containers can have profiles of
+// AppArmorNamespace.
+func WithNamespace(profile string) string {
+	return cmp.Or(profile, AppArmorUnconfined) + "//&:" + AppArmorNamespace + ":" + AppArmorUnconfined
 }
 
 // AppArmorFor returns the profile of sandboxes; a setting of "" finds it: ours where

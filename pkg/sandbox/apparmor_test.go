@@ -1,6 +1,7 @@
 package sandbox_test
 
 import (
+	"maps"
 	"testing"
 	"testing/fstest"
 
@@ -24,6 +25,21 @@ func TestAppArmorFor(t *testing.T) {
 	} {
 		if got := sandbox.AppArmorFor(c.root, c.setting); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// TestPodProfiles: those of the namespace, in both spellings of kernels, and no others.
+func TestPodProfiles(t *testing.T) {
+	root := fstest.MapFS{"sys/kernel/security/apparmor/profiles": &fstest.MapFile{Data: []byte("docker-default (enforce)\n:docker-sd:k8s-a (enforce)\n" +
+		":docker-sd://k8s b (complain)\n:docker-sd:k8s-a//child (enforce)\n:other:k8s-c (enforce)\nk8s-d (enforce)\n")}}
+	all, ok := sandbox.AppArmorProfiles(root)
+	if got, want := sandbox.PodProfiles(all), map[string]bool{"k8s-a": true, "k8s b": true, "k8s-a//child": true}; !ok || !maps.Equal(got, want) {
+		t.Errorf("they are %v, want %v", got, want)
+	}
+	for profile, want := range map[string]string{"": "unconfined//&:docker-sd:unconfined", "docker-sd-sandbox": "docker-sd-sandbox//&:docker-sd:unconfined"} {
+		if got := sandbox.WithNamespace(profile); got != want {
+			t.Errorf("%q with the namespace is %s, want %s", profile, got, want)
 		}
 	}
 }

@@ -58,6 +58,8 @@ type Config struct {
 	Runtimes map[string]string `json:",omitempty"`
 	// Ulimits of the containers in a sandbox, NAME=SOFT:HARD, as far as the sandbox has them.
 	Ulimits []string `json:",omitempty"`
+	// Amends says that the engine in a sandbox knows the runtime initapi.AmendingRuntime.
+	Amends bool `json:",omitempty"`
 	// Fuse gives sandboxes /dev/fuse, which the host has.
 	Fuse bool
 	// Resources bound a whole sandbox.

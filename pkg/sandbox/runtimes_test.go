@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox/sandboxtest"
 )
@@ -46,6 +47,26 @@ func TestRuntimesOfTheHost(t *testing.T) {
 					t.Errorf("flags %q and mounts %q, want %q and %q", flags, mounts, wantFlags, wantMounts)
 				}
 			})
+		})
+	}
+}
+
+// TestAmendingRuntime: the engine is told of the runtime that is the init, where there is
+// something to amend.
+func TestAmendingRuntime(t *testing.T) {
+	for _, amends := range []bool{true, false} {
+		bubble(t, func(t *testing.T, host *sandboxtest.Fake, config sandbox.Config) {
+			config.Amends = amends
+			s, err := open(t, host, config).maker.Boot(t.Context(), sandbox.Spec{Name: sandbox.NewName()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			const path = "/run/docker-sd/runtimes/docker-sd-amend"
+			made := host.Containers[s.ID].Spec
+			mounted := slices.Contains(made.Mounts, engine.Mount{Source: config.Init, Target: path, ReadOnly: true})
+			if told := slices.Contains(made.Entrypoint, "--add-runtime=docker-sd-amend="+path); told != amends || mounted != amends {
+				t.Errorf("amends %t: the engine is told %t, and the program is mounted %t", amends, told, mounted)
+			}
 		})
 	}
 }

@@ -48,6 +48,8 @@ type volume struct {
 
 	mode   os.FileMode // emptyDir and ephemeral
 	memory bool        // emptyDir of medium Memory
+	pages  int64       // emptyDir of a medium of huge pages: the bytes of one
+	most   int64       // ... and of all that the pod may have
 	limit  int64       // emptyDir and ephemeral, bytes, 0 is none
 
 	path     string // hostPath and claims

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 )
 
 // supportedKinds names the kinds of volume to users.
@@ -116,8 +117,14 @@ func (p *plan) planEmptyDir(v *volume, src *v1.EmptyDirVolumeSource) {
 	case v1.StorageMediumMemory:
 		// Kubelet mounts it without a mode, and the kernel's default for one is this.
 		v.memory, v.mode = true, 0o777|os.ModeSticky
+	case v1.StorageMediumHugePages:
+		p.planHugePages(v, src.Medium)
 	default:
-		p.refuse(v.field, "medium %s is not supported by this node; use Memory or leave it empty", src.Medium)
+		if strings.HasPrefix(string(src.Medium), string(v1.StorageMediumHugePagesPrefix)) {
+			p.planHugePages(v, src.Medium)
+			break
+		}
+		p.refuse(v.field, "medium %s is not supported by this node; use Memory, HugePages, or leave it empty", src.Medium)
 	}
 	if src.SizeLimit != nil {
 		if src.SizeLimit.Sign() < 0 {
@@ -134,6 +141,16 @@ func (p *plan) planEmptyDir(v *volume, src *v1.EmptyDirVolumeSource) {
 			v.mode |= os.ModeSticky
 		}
 	}
+}
+
+// planHugePages decides on the file system of a medium of huge pages. Its size is that of
+// what the pod may have, as kubelet's is without a limit of its own.
+func (p *plan) planHugePages(v *volume, medium v1.StorageMedium) {
+	pages, wrong := podspec.VolumeHugePages(p.pod, medium)
+	if wrong != "" {
+		p.refuse(v.field, "%s", wrong)
+	}
+	v.pages, v.most, v.mode = pages.PageBytes, pages.Bytes, 0o777
 }
 
 // planImage has the rules of the Kubernetes API. Whether the image can be had is seen when

@@ -29,7 +29,7 @@ func (s *Set) OverLimit(ctx context.Context) ([]Usage, error) {
 	var errs []error
 	for _, name := range s.names {
 		v := s.volumes[name]
-		if !v.isScratch() || v.memory || v.limit <= 0 {
+		if !v.isScratch() || v.memory || v.pages > 0 || v.limit <= 0 {
 			continue
 		}
 		used, err := s.usage(ctx, v)

@@ -62,7 +62,7 @@ func TestValidateVolumes(t *testing.T) {
 			LocalObjectReference: v1.LocalObjectReference{Name: "cm"}, DefaultMode: new(int32(-1))}})}, `defaultMode: mode -01 is not between`},
 		{"file needed as folder", []v1.Volume{configMap("a", "cm", v1.KeyToPath{Key: "k", Path: "p"}, v1.KeyToPath{Key: "k", Path: "p/q"})}, `path p is a file, but p/q needs it as a folder`},
 		{"negative sizeLimit", []v1.Volume{volume("a", v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{SizeLimit: &limit}})}, `(emptyDir): sizeLimit -1 is negative`},
-		{"huge pages", []v1.Volume{volume("a", v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{Medium: "HugePages-2Mi"}})}, `medium HugePages-2Mi is not supported`},
+		{"huge pages", []v1.Volume{volume("a", v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{Medium: "HugePages-2Mi"}})}, `medium HugePages-2Mi needs a container with huge pages of this size`},
 		{"emptyDir mode", []v1.Volume{volume("a", v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{Mode: new(int32(0o2777))}})}, `mode 02777 is not between`},
 		{"hostPath outside", []v1.Volume{hostPathVolume("h", "/database", "")}, `(hostPath): path /database is not below a host path that this node allows; ask its operator to add it to HostPathPrefixes`},
 		{"hostPath with ..", []v1.Volume{hostPathVolume("h", "/data/../etc", "")}, `path /data/../etc must be absolute and without ..`},

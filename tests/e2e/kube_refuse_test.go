@@ -120,7 +120,7 @@ var invalidPods = []struct {
 		{Path: "a/../../x", FieldRef: &v1.ObjectFieldSelector{FieldPath: "metadata.name"}}}}}), []string{"spec.volumes[0]", "items[0]", ".."}},
 	{"local AppArmor profile", func(p *v1.Pod, c *v1.Container) {
 		c.SecurityContext = &v1.SecurityContext{AppArmorProfile: &v1.AppArmorProfile{Type: v1.AppArmorProfileTypeLocalhost}}
-	}, []string{"spec.containers[0].securityContext.appArmorProfile"}},
+	}, []string{"spec.containers[0].securityContext.appArmorProfile", "AppArmorProfiles"}},
 	{"mode", volumeOf(v1.VolumeSource{Secret: &v1.SecretVolumeSource{SecretName: "login", DefaultMode: ptr(int32(0o7777))}}), []string{"spec.volumes[0]", "defaultMode"}},
 	{"two mounts at a path", func(p *v1.Pod, c *v1.Container) {
 		withVolume(p, emptyDir(), "/vol")
