@@ -26,6 +26,8 @@ func checks() []check {
 		{"nfs", mountsNFS},
 		{"own group", ownGroup},
 		{"apparmor", confined},
+		{"apparmor profiles of pods", profilesOfPods},
+		{"huge pages", hugePages},
 		{"nothing left", nothingLeft},
 		{"daemon-reload", daemonReload},
 		{"restart docker-sd", restartDaemon},
