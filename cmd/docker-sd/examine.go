@@ -57,7 +57,7 @@ func (p *examination) close() {
 func (p *examination) look(ctx context.Context, r *preflight.Report, boot bool) {
 	s := p.settings
 	p.findRunning(ctx)
-	r.Add(preflight.Daemon(p.running))
+	r.Add(preflight.Daemon(p.running), ownUser())
 	info, err := p.host.Info(ctx)
 	r.Add(preflight.Engine(p.engineAddress(), info, err))
 	if err == nil {
@@ -96,6 +96,15 @@ func (p *examination) findRunning(ctx context.Context) {
 	}
 	p.running = preflight.Running{Described: fmt.Sprintf("%s runs as instance %s for %s", info.Version, info.Instance, cli.Age(info.Started, time.Now())),
 		Address: info.Address, Interlink: info.InterlinkAPI, Admin: info.Admin != "", Troubles: info.Troubles}
+}
+
+// ownUser judges that of this process, as docker-sd's.
+func ownUser() preflight.Line {
+	groups, err := os.Getgroups()
+	if err != nil {
+		groups = nil // as without any
+	}
+	return preflight.User(os.Geteuid(), append(groups, os.Getegid()))
 }
 
 func (p *examination) engineAddress() string {
