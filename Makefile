@@ -16,7 +16,7 @@ LAB      = $(GO) run ./tests/lab
 FUZZ       ?= 1000000
 FUZZ_SHORT ?= 2000
 DECODERS = api:FuzzRoutes cdi:FuzzSpec clusternet:FuzzCommands clusternet:FuzzScript clusternet:FuzzSnippet clusternet:FuzzTemplate config:FuzzLoad engine:FuzzLogFrames gpu:FuzzAssignment images:FuzzKeysOf \
-	interlink:FuzzDecodeCreate interlink:FuzzDecodeDelete interlink:FuzzDecodeLogs interlink:FuzzDecodeStatus \
+	interlink:FuzzDecodeCreate interlink:FuzzDecodeDelete interlink:FuzzDecodeLogs interlink:FuzzDecodePodCreate interlink:FuzzDecodeStatus \
 	podspec:FuzzFlags pods:FuzzPod pods:FuzzStatus records:FuzzRecord fusemount:FuzzOptions sandboxinit:FuzzRequest sandboxinit/mounts:FuzzSource tunnel:FuzzWish volumes:FuzzItemPath
 
 .PHONY: all build init test unit light integration crash soak meshes attack modern kube vm arm64 package installable fuzz fuzzshort simulate simulateshort demo run bench pictures lint clean help
