@@ -3,6 +3,7 @@ package site
 import (
 	"fmt"
 	"maps"
+	"net"
 	"path"
 	"strconv"
 
@@ -15,7 +16,7 @@ const socket = "unix:///run/docker-sd/plugin.sock"
 // Files gives every file of the site by its path, below one folder:
 //
 //	hosts/NAME/docker-sd.yaml        docker-sd's configuration
-//	hosts/NAME/InterLinkConfig.yaml  the API server's
+//	hosts/NAME/InterLinkConfig.yaml  the API server's, where there is one
 //	kubernetes/00-namespace.yaml     the namespace
 //	kubernetes/NAME.yaml             the virtual kubelet of one host
 func (inv Inventory) Files() (map[string][]byte, error) {
@@ -49,6 +50,9 @@ func (inv Inventory) Files() (map[string][]byte, error) {
 		if err := add(path.Join("hosts", h.Name, "docker-sd.yaml"), inv.dockerSD(h)); err != nil {
 			return nil, err
 		}
+		if inv.WithoutAPIServer {
+			continue
+		}
 		if err := add(path.Join("hosts", h.Name, "InterLinkConfig.yaml"), inv.api(h)); err != nil {
 			return nil, err
 		}
@@ -64,6 +68,10 @@ func (inv Inventory) dockerSD(h Host) map[string]any {
 	out := map[string]any{
 		"Socket": socket, "DataRootFolder": "/var/lib/docker-sd", "MaxPods": h.Pods,
 		"Capacity": map[string]any{"cpu": h.CPU, "memory": h.Memory},
+	}
+	if inv.WithoutAPIServer {
+		out["InterlinkAPI"] = map[string]string{"Address": net.JoinHostPort("0.0.0.0", strconv.Itoa(h.Port)),
+			"TLSCertFile": inv.TLS.CertFile, "TLSKeyFile": inv.TLS.KeyFile, "TLSClientCAFile": inv.TLS.CAFile}
 	}
 	if len(h.Taints) > 0 {
 		out["PingTaints"] = h.Taints

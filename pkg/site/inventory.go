@@ -23,6 +23,9 @@ type Inventory struct {
 	InterLinkVersion string `json:"interLinkVersion,omitempty"`
 	// TLS between virtual kubelets and API servers; nil is none.
 	TLS *TLS `json:"tls,omitempty"`
+	// WithoutAPIServer has docker-sd answer virtual kubelets itself (InterlinkAPI), in place
+	// of interLink's API server. It needs TLS.
+	WithoutAPIServer bool `json:"withoutAPIServer,omitempty"`
 	// DockerSD holds keys of docker-sd's configuration for all hosts.
 	DockerSD map[string]any `json:"dockerSD,omitempty"`
 	// Hosts in the order of the files.
@@ -32,7 +35,7 @@ type Inventory struct {
 // DefaultInterLink is the interLink whose protocol this docker-sd was tested with.
 const DefaultInterLink = "0.6.2"
 
-// TLS is mutual between a virtual kubelet and its API server.
+// TLS is mutual between a virtual kubelet and its API server, or the docker-sd in place of it.
 type TLS struct {
 	// Secret in the cluster with tls.crt, tls.key and ca.crt for the virtual kubelets.
 	Secret string `json:"secret"`
@@ -112,6 +115,9 @@ func (inv Inventory) validate() error {
 	}
 	if t := inv.TLS; t != nil && (t.Secret == "" || t.CertFile == "" || t.KeyFile == "" || t.CAFile == "") {
 		return refuse("tls needs secret, certFile, keyFile and caFile")
+	}
+	if inv.WithoutAPIServer && inv.TLS == nil {
+		return refuse("withoutAPIServer needs tls: docker-sd opens no port of a host to callers without certificates")
 	}
 	names, addresses := map[string]bool{}, map[string]bool{}
 	for i, h := range inv.Hosts {

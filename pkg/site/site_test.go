@@ -162,6 +162,33 @@ func TestDockerSDLoads(t *testing.T) {
 	}
 }
 
+// TestWithoutAPIServer: docker-sd listens where the virtual kubelet calls, with the files of
+// the inventory, and there is nothing for an API server.
+func TestWithoutAPIServer(t *testing.T) {
+	got := files(t, "withoutAPIServer: true\ntls: {secret: s, certFile: /c, keyFile: /k, caFile: /ca}\nhosts: [{name: a, address: h, cpu: 1, memory: 1Gi, port: 3001}]")
+	if _, there := got["hosts/a/InterLinkConfig.yaml"]; there {
+		t.Error("there is a configuration of an API server")
+	}
+	path := filepath.Join(t.TempDir(), "docker-sd.yaml")
+	if err := os.WriteFile(path, got["hosts/a/docker-sd.yaml"], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, warnings, err := config.Load(path, func(string) string { return "" })
+	if err != nil || len(warnings) > 0 {
+		t.Fatalf("Load() = %v, %v", err, warnings)
+	}
+	want := config.InterlinkAPI{Address: "0.0.0.0:3001", Callers: config.Callers{CertFile: "/c", KeyFile: "/k", ClientCAFile: "/ca"}}
+	if diff := cmp.Diff(want, cfg.InterlinkAPI); diff != "" {
+		t.Errorf("InterlinkAPI (-want +got):\n%s", diff)
+	}
+	vk := objects(t, got["kubernetes/a.yaml"])["ConfigMap"].(*v1.ConfigMap).Data["InterLinkConfig.yaml"]
+	for _, want := range []string{"InterlinkURL: https://h", `InterlinkPort: "3001"`, "Enabled: true"} {
+		if !strings.Contains(vk, want) {
+			t.Errorf("the virtual kubelet's configuration lacks %s:\n%s", want, vk)
+		}
+	}
+}
+
 func TestDefaults(t *testing.T) {
 	got := files(t, "hosts: [{name: a, address: '2001:db8::1', cpu: 1, memory: 1Gi, taints: [{key: k}]}]")
 	vk := objects(t, got["kubernetes/a.yaml"])["ConfigMap"].(*v1.ConfigMap).Data["InterLinkConfig.yaml"]
@@ -178,6 +205,7 @@ func TestParseRefuses(t *testing.T) {
 		"hosts: []":                                                           "hosts is empty",
 		"hosts: [{" + host + ", color: red}]":                                 "color",
 		"namespace: A_b\nhosts: [{" + host + "}]":                             "namespace",
+		"withoutAPIServer: true\nhosts: [{" + host + "}]":                     "withoutAPIServer needs tls",
 		"tls: {secret: s}\nhosts: [{" + host + "}]":                           "certFile",
 		"hosts: [{" + host + "}, {" + host + "}]":                             "another host's too",
 		"hosts: [{name: ../a, address: h}]":                                   "hosts[0].name",
