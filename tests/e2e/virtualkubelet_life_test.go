@@ -103,7 +103,8 @@ func (s *side) live(t *testing.T, d *daemon) {
 		t.Fatal(err)
 	}
 	defer followed.Body.Close()
-	s.poll(t, pod, "running", func(c v1.ContainerStatus) bool { return c.State.Running != nil })
+	// Readiness comes a moment after the start.
+	s.poll(t, pod, "running", func(c v1.ContainerStatus) bool { return c.State.Running != nil && c.Ready })
 	first := make([]byte, len("of the map\n"))
 	if _, err := io.ReadFull(followed.Body, first); err != nil {
 		t.Fatalf("the log that is followed begins with %q: %v", first, err)
