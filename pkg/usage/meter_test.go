@@ -222,6 +222,24 @@ func TestDamagedState(t *testing.T) {
 	}
 }
 
+// TestTornSave: what a crash has left of a write is removed, and nothing else is.
+func TestTornSave(t *testing.T) {
+	h := newHost(t, 1)
+	m := h.meter(nil)
+	if err := m.save(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{".usage.json123", ".usage.jsonx", ".other.json123"} {
+		h.file(name, "{")
+	}
+	h.meter(nil)
+	for name, want := range map[string]bool{".usage.json123": false, ".usage.jsonx": true, ".other.json123": true, FileName: true} {
+		if _, err := os.Stat(filepath.Join(h.dir, name)); (err == nil) != want {
+			t.Errorf("%s: %v, want it there: %t", name, err, want)
+		}
+	}
+}
+
 // TestNoGroups: where none can be read, the report says so and pods end all the same.
 func TestNoGroups(t *testing.T) {
 	m, err := New(Config{Trouble: os.ErrNotExist})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/google/renameio/v2"
@@ -25,11 +26,17 @@ type stored struct {
 	Unwritten []Bill `json:"unwritten,omitempty"`
 }
 
-// load reads the accounts of an earlier run. A file of a newer version is an error.
+// load reads the accounts of an earlier run. A file of a newer version is an error. The
+// temporary file of a write that a crash cut off is removed.
 func load(path string) (stored, error) {
 	s := stored{Version: storedVersion, Accounts: map[string]Account{}}
 	if path == "" {
 		return s, nil
+	}
+	// The pattern is a name behind a folder of ours, and so never a bad one.
+	left, _ := filepath.Glob(filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+"[0-9]*"))
+	for _, file := range left {
+		_ = os.Remove(file) // the next start tries again
 	}
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -58,7 +65,8 @@ func (s stored) save(path string) error {
 	}
 	text, err := json.Marshal(s)
 	if err == nil {
-		err = renameio.WriteFile(path, text, 0o600)
+		// The temporary file is beside it, not in TMPDIR, so that load finds it after a crash.
+		err = renameio.WriteFile(path, text, 0o600, renameio.WithTempDir(filepath.Dir(path)))
 	}
 	if err != nil {
 		return fmt.Errorf("save what pods have used: %w", err)

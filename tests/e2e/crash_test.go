@@ -302,7 +302,7 @@ func (c *crashRun) checkFiles() {
 		}
 	}
 	for _, entry := range c.list(c.d.data()) {
-		if !slices.Contains([]string{"admin.sock", "archive", "held", "image-access.json", "images.json", "init", "lock", "records", "sandboxes", "tombstones"}, entry.Name()) {
+		if !slices.Contains([]string{"admin.sock", "archive", "held", "image-access.json", "images.json", "init", "lock", "records", "sandboxes", "tombstones", "usage.json"}, entry.Name()) {
 			c.t.Errorf("file %s is left", entry.Name())
 		}
 	}
