@@ -12,9 +12,11 @@ import (
 	"time"
 
 	"github.com/docker/go-units"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/usage"
 )
 
 //go:embed page
@@ -32,6 +34,8 @@ type page struct {
 	GPUs      []gpu.DeviceState
 	Resources []resource
 	Events    []Event
+	// Uses are what pods use; nil where that is not measured.
+	Uses map[types.UID]use
 }
 
 type resource struct {
@@ -39,10 +43,13 @@ type resource struct {
 	Free, Total int64
 }
 
-func newPage(source Source) page {
+func newPage(source Source, report func() usage.Report) page {
 	snapshot, events := source.GPUs(), source.Events().Events
 	p := page{Info: source.Info(), Pods: source.Pods().Pods, Pool: source.Pool(), GPUs: snapshot.Devices,
 		Phases: map[string]int{}, Events: events[:min(len(events), shownEvents)]}
+	if report != nil {
+		p.Uses = usesOf(report(), time.Now())
+	}
 	for _, phase := range podstatus.Phases() {
 		p.Phases[string(phase)] = 0
 	}
@@ -67,7 +74,7 @@ func (p page) PodOf(uid string) string {
 
 // pageHandler makes the page anew for each request; what is in it may be a pod's
 // choice, and the template escapes it for its place.
-func pageHandler(source Source) http.HandlerFunc {
+func pageHandler(source Source, report func() usage.Report) http.HandlerFunc {
 	parsed := template.Must(template.New("page.html").Funcs(template.FuncMap{
 		"ago":    func(t time.Time) string { return ago(time.Since(t)) },
 		"stamp":  func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
@@ -83,7 +90,7 @@ func pageHandler(source Source) http.HandlerFunc {
 	}).ParseFS(files, "page/page.html"))
 	return func(w http.ResponseWriter, _ *http.Request) {
 		var body bytes.Buffer
-		if err := parsed.Execute(&body, newPage(source)); err != nil {
+		if err := parsed.Execute(&body, newPage(source, report)); err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
 		}

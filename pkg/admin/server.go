@@ -62,7 +62,7 @@ func New(config Config) *Server {
 	mux.HandleFunc("GET "+PathGPUs, view(source.GPUs))
 	mux.HandleFunc("GET "+PathEvents, view(source.Events))
 	s.routeUsage(mux)
-	mux.HandleFunc("GET /{$}", pageHandler(source))
+	mux.HandleFunc("GET /{$}", pageHandler(source, config.Usage))
 	mux.HandleFunc("GET /page.css", file("page.css", "text/css; charset=utf-8"))
 	mux.HandleFunc("GET /page.js", file("page.js", "text/javascript; charset=utf-8"))
 	if config.Inside != nil {

@@ -43,7 +43,7 @@ func main() {
 
 // statusPage shows a node that exists only here.
 func statusPage(ctx context.Context, path string) error {
-	server := httptest.NewServer(admin.New(admin.Config{Source: example{}, Metrics: http.NotFoundHandler()}).Handler())
+	server := httptest.NewServer(admin.New(admin.Config{Source: example{}, Metrics: http.NotFoundHandler(), Usage: example{}.Usage}).Handler())
 	defer server.Close()
 	return photograph(ctx, server.URL+"/", path, 1200)
 }
