@@ -15,8 +15,8 @@ import (
 // mostNearest is how many names are offered for one that is not known.
 const mostNearest = 3
 
-// nearest are the names that are most like a wrong one, the most alike first. A name is left
-// out if more than half of it is different, unless it holds the wrong one.
+// nearest are the names that are most like a wrong one, the most alike first: those that
+// hold it, and those of which at most two letters or a third are different.
 func nearest(wrong string, names []string) []string {
 	type guess struct {
 		name     string
@@ -28,7 +28,8 @@ func nearest(wrong string, names []string) []string {
 		if strings.Contains(name, wrong) {
 			distance = 1
 		}
-		if distance <= (max(len(wrong), len(name))+1)/2 {
+		longer := max(len(wrong), len(name))
+		if distance <= max(2, longer/3) && distance < longer {
 			guesses = append(guesses, guess{name, distance})
 		}
 	}

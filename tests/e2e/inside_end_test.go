@@ -30,7 +30,7 @@ func (p *podRun) marks(word string) int {
 func TestExecEndsWithItsCaller(t *testing.T) {
 	t.Parallel()
 	endless := func(word string) string {
-		return "sleep " + word + " & setsid sleep " + word + " & sh -c 'sleep " + word + "; true' & sleep " + word
+		return "sleep " + word + " & setsid sleep " + word + " & sh -c 'sleep " + word + "; true' & sleep " + word + "; true"
 	}
 	for name, c := range map[string]struct {
 		word string
@@ -80,6 +80,7 @@ func TestExecEndsWithItsCaller(t *testing.T) {
 			if err := c.end(d, cmd); err != nil {
 				t.Fatal(err)
 			}
+			p.waitRunning() // one that was started again knows its pods
 			eventually(t, runLimit, "none of the command's processes is left", func() bool { return p.marks(c.word) == 0 }, nil)
 			if n := p.marks(other); name != "docker-sd stops" && n != 6 {
 				t.Errorf("%d processes of another command are left, want 6", n)

@@ -132,7 +132,7 @@ func TestExecHasTheContainersRights(t *testing.T) {
 			})
 			facts := func(pid string) string {
 				return "grep -E '^(Uid|Gid|Groups|Cap|NoNewPrivs|Seccomp:)' /proc/" + pid + "/status; cat /proc/" + pid + "/cgroup /proc/" + pid + "/limits; " +
-					"cat /proc/" + pid + "/attr/current 2>/dev/null; readlink /proc/" + pid + "/ns/*"
+					"cat /proc/" + pid + "/attr/current 2>/dev/null; for n in /proc/" + pid + "/ns/*; do readlink $n; done"
 			}
 			own, command := p.inside("main", facts("1")), p.inside("main", facts("self"))
 			if diff := cmp.Diff(own, command); diff != "" {

@@ -1,0 +1,178 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os/exec"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+	v1 "k8s.io/api/core/v1"
+)
+
+// forwarded starts port-forward and returns the local addresses, by the pod's port.
+func (p *podRun) forwarded(args ...string) (map[string]string, *exec.Cmd, *syncBuffer) {
+	p.t.Helper()
+	cmd := p.d.program(p.t, append([]string{"port-forward", string(p.pod.UID)}, args...)...)
+	errs := &syncBuffer{}
+	cmd.Stderr = errs
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	addresses := map[string]string{}
+	lines := bufio.NewScanner(out)
+	for len(addresses) < len(args) && lines.Scan() {
+		if match := forwardingLine.FindStringSubmatch(lines.Text()); match != nil {
+			addresses[match[2]] = match[1]
+		}
+	}
+	if len(addresses) < len(args) {
+		p.t.Fatalf("port-forward says %v and %q", addresses, errs.String())
+	}
+	return addresses, cmd, errs
+}
+
+var forwardingLine = regexp.MustCompile(`^Forwarding from (\S+) -> (\d+)$`)
+
+// syncBuffer is a buffer that is read while it is written.
+type syncBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// converse sends a question to its end, and returns what comes back after that.
+func converse(address string, question []byte) ([]byte, error) {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(runLimit)); err != nil {
+		return nil, err
+	}
+	sent := make(chan error, 1)
+	go func() {
+		_, err := conn.Write(question)
+		sent <- errors.Join(err, conn.(*net.TCPConn).CloseWrite())
+	}()
+	answer, err := io.ReadAll(conn)
+	return answer, errors.Join(err, <-sent)
+}
+
+// checksumServer answers each connection with the checksum of all that it sent.
+const checksumServer = "while :; do nc -lk -p 7001 -s 127.0.0.1 -e sha256sum; done & nc -lk -p 7002 -e cat & " + untilStopped
+
+// TestPortForward: to a server at the pod's own loopback address; each half of a connection
+// ends by itself, and many are open at once.
+func TestPortForward(t *testing.T) {
+	t.Parallel()
+	d := sharedDaemon(t)
+	p := d.standing(t, func(pod *v1.Pod) {
+		pod.Spec.Containers[0] = shell("main", checksumServer)
+	})
+	eventually(t, runLimit, "the pod's servers listen", func() bool {
+		return strings.Count(p.inside("main", "netstat -ltn"), ":700") == 2
+	}, nil)
+	addresses, cmd, errs := p.forwarded(":7001", "0:7002", ":7009")
+	for _, address := range addresses {
+		if !strings.HasPrefix(address, "127.0.0.1:") {
+			t.Errorf("it listens at %s, want loopback alone", address)
+		}
+	}
+	question := make([]byte, 5<<20)
+	rand.NewChaCha8([32]byte{7}).Read(question)
+	want := sha256.Sum256(question)
+	answer, err := converse(addresses["7001"], question)
+	if err != nil || !strings.HasPrefix(string(answer), hex.EncodeToString(want[:])) {
+		t.Errorf("the answer is %q, %v, want %x", answer, err, want)
+	}
+	const many = 100
+	var talking sync.WaitGroup
+	for i := range many {
+		talking.Go(func() {
+			question := bytes.Repeat(fmt.Appendf(nil, "%03d ", i), 5000)
+			if answer, err := converse(addresses["7002"], question); err != nil || !bytes.Equal(answer, question) {
+				t.Errorf("connection %d: %d bytes of %d, %v", i, len(answer), len(question), err)
+			}
+		})
+	}
+	talking.Wait()
+	if answer, err := converse(addresses["7009"], nil); err == nil && len(answer) > 0 {
+		t.Errorf("a port at which nothing listens answers %q", answer)
+	}
+	eventually(t, runLimit, "it says that nothing listens", func() bool { return strings.Contains(errs.String(), "listens at its port 7009") }, errs.String)
+	// The program that goes on has only said so.
+	if answer, err := converse(addresses["7002"], []byte("still")); err != nil || string(answer) != "still" {
+		t.Errorf("after that the answer is %q, %v", answer, err)
+	}
+	if err := cmd.Process.Signal(unix.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("interrupted, it ends with %v: %s", err, errs.String())
+	}
+}
+
+// TestPortForwardEnds: a connection ends with its caller, in the pod as well, and the command
+// with its pod.
+func TestPortForwardEnds(t *testing.T) {
+	t.Parallel()
+	d := sharedDaemon(t)
+	p := d.standing(t, func(pod *v1.Pod) {
+		pod.Spec.Containers[0] = shell("main", "nc -lk -p 7003 -e sleep 100007 & "+untilStopped)
+	})
+	connections := func() int { return strings.Count(p.inside("main", "netstat -tn"), ":7003 ") }
+	eventually(t, runLimit, "the server listens", func() bool { return strings.Contains(p.inside("main", "netstat -ltn"), ":7003") }, nil)
+	addresses, cmd, _ := p.forwarded(":7003")
+	conn, err := net.Dial("tcp", addresses["7003"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	// Both ends of it are in the pod's network.
+	eventually(t, runLimit, "the connection is open", func() bool { return strings.Contains(p.inside("main", "netstat -tn"), "ESTABLISHED") }, nil)
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, runLimit, "the end of the init is closed", func() bool { return !strings.Contains(p.inside("main", "netstat -tn"), "ESTABLISHED") },
+		func() string { return fmt.Sprint(connections(), p.inside("main", "netstat -tn")) })
+	addresses, cmd, errs := p.forwarded(":7003")
+	p.delete(0)
+	p.waitGone()
+	if _, err := converse(addresses["7003"], nil); err == nil {
+		t.Log("the connection was closed in order")
+	}
+	if err := cmd.Wait(); cmd.ProcessState == nil || cmd.ProcessState.ExitCode() != 1 || !strings.Contains(errs.String(), "not on this node") {
+		t.Errorf("without its pod it ends with %v: %s", err, errs.String())
+	}
+}
