@@ -15,7 +15,7 @@ import (
 )
 
 // connectLimit bounds connecting to a port of the sandbox's own. Its queue may be full.
-const connectLimit = 10 * time.Second
+const connectLimit = 30 * time.Second
 
 // connectTo answers a call by a connection to a port of the sandbox, which it joins to the
 // caller's. With an error nothing has been answered.
