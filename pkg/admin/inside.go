@@ -69,8 +69,7 @@ type Inside interface {
 	Connect(ctx context.Context, uid types.UID, port uint16) (relay.Conn, error)
 	Stat(ctx context.Context, uid types.UID, container, path string) (FileStat, error)
 	Read(ctx context.Context, uid types.UID, container, path string) (io.ReadCloser, error)
-	// Write closes files, which ends a Read of it.
-	Write(ctx context.Context, uid types.UID, container, path string, files io.ReadCloser) error
+	Write(ctx context.Context, uid types.UID, container, path string, files io.Reader) error
 }
 
 // insider answers the routes that lead into pods.
@@ -231,22 +230,32 @@ func (i *insider) read(w http.ResponseWriter, r *http.Request, into Inside) erro
 	return nil
 }
 
+// drainLimit bounds the rest of a body that is not wanted, so that its sender reads why.
+const drainLimit = 10 * time.Second
+
 func (i *insider) write(w http.ResponseWriter, r *http.Request, into Inside) error {
 	query := r.URL.Query()
 	ctx, end := i.until(r)
 	defer end()
-	if err := unbounded(w); err != nil {
+	control := http.NewResponseController(w)
+	if err := errors.Join(unbounded(w), control.EnableFullDuplex()); err != nil {
 		return err
 	}
-	w.Header().Set("Connection", "close") // what is left of the body is not read
-	return into.Write(ctx, uidOf(r), query.Get("container"), query.Get("path"), &body{r.Body, http.NewResponseController(w)})
+	stop := context.AfterFunc(ctx, func() { _ = control.SetReadDeadline(time.Unix(1, 0)) }) // ends a read
+	defer stop()
+	err := into.Write(ctx, uidOf(r), query.Get("container"), query.Get("path"), r.Body)
+	if err == nil {
+		return nil
+	}
+	text := err.Error() + "\n"
+	w.Header().Set("Connection", "close")
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(len(text))) // its end is known before the handler's
+	w.WriteHeader(i.status(err))
+	_, _ = io.WriteString(w, text) // the caller may have left
+	// The caller is still sending, and would find the connection closed instead of the answer.
+	if control.Flush() == nil && control.SetReadDeadline(time.Now().Add(drainLimit)) == nil {
+		_, _ = io.Copy(io.Discard, r.Body)
+	}
+	return nil
 }
-
-// body of a request, whose Close ends a Read.
-type body struct {
-	io.Reader
-	control *http.ResponseController
-}
-
-// Close ends a Read that goes on.
-func (b *body) Close() error { return b.control.SetReadDeadline(time.Unix(1, 0)) }

@@ -37,9 +37,8 @@ func (i *Inside) Read(ctx context.Context, uid types.UID, name, path string) (io
 }
 
 // Write puts the files of a tar stream into a folder of a container. They are those of the
-// container's user. A Close of files must end a Read of it.
-func (i *Inside) Write(ctx context.Context, uid types.UID, name, path string, files io.ReadCloser) error {
-	defer files.Close()
+// container's user. With an error it returns when a Read of files has.
+func (i *Inside) Write(ctx context.Context, uid types.UID, name, path string, files io.Reader) error {
 	e, id, err := i.existing(uid, name)
 	if err != nil {
 		return err
@@ -54,7 +53,7 @@ func (i *Inside) Write(ctx context.Context, uid types.UID, name, path string, fi
 	giving.Go(func() { _ = writer.CloseWithError(owner.give(writer, files)) }) // never fails
 	err = e.Sandbox.Engine.Unpack(ctx, id, pathOf(path), reader)
 	_ = reader.Close() // the rest is not wanted
-	return errors.Join(err, files.Close())
+	return err
 }
 
 // owner of the files of a container.
