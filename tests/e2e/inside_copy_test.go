@@ -40,12 +40,12 @@ func (p *podRun) mustCopy(from, to string) string {
 func TestCopy(t *testing.T) {
 	t.Parallel()
 	d := sharedDaemon(t)
-	p := d.standing(t, func(pod *v1.Pod) {
-		pod.Spec.Containers = append(pod.Spec.Containers, shell("done", "mkdir /results; echo 42 >/results/answer"))
-		pod.Spec.Containers[0].SecurityContext = &v1.SecurityContext{RunAsUser: ptr(int64(1234)), RunAsGroup: ptr(int64(2345))}
-		withVolume(pod, emptyDir(), "/vol")
+	pod := newPod(shell("main", untilStopped), shell("done", "mkdir /results; echo 42 >/results/answer"))
+	pod.Spec.Containers[0].SecurityContext = &v1.SecurityContext{RunAsUser: ptr(int64(1234)), RunAsGroup: ptr(int64(2345))}
+	p := d.run(t, withVolume(pod, emptyDir(), "/vol"))
+	p.waitFor("one container runs and the other has ended", func(s podStatus) bool {
+		return s.Container("main").State.Running != nil && s.Container("done").State.Terminated != nil
 	})
-	p.waitFor("the second container has ended", func(s podStatus) bool { return s.Container("done").State.Terminated != nil })
 	here := t.TempDir()
 	tree := filepath.Join(here, "tree")
 	if err := errors.Join(os.MkdirAll(filepath.Join(tree, "sub/deep"), 0o755), os.WriteFile(filepath.Join(tree, "sub/program"), []byte("#!/bin/sh\necho ran\n"), 0o755),

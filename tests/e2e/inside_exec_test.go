@@ -59,10 +59,10 @@ func (p *podRun) inside(container, script string) string {
 func TestExecInPod(t *testing.T) {
 	t.Parallel()
 	d := sharedDaemon(t)
-	p := d.standing(t, func(pod *v1.Pod) {
-		pod.Spec.Containers = append(pod.Spec.Containers, shell("sidekick", "echo last words >/dev/termination-log; exit 9"))
+	p := d.run(t, newPod(shell("main", untilStopped), shell("sidekick", "echo last words >/dev/termination-log; exit 9")))
+	p.waitFor("one container runs and the other has ended", func(s podStatus) bool {
+		return s.Container("main").State.Running != nil && s.Container("sidekick").State.Terminated != nil
 	})
-	p.waitFor("the second container has ended", func(s podStatus) bool { return s.Container("sidekick").State.Terminated != nil })
 	uid := string(p.pod.UID)
 	for name, c := range map[string]struct {
 		args      []string

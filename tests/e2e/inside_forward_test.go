@@ -89,8 +89,9 @@ func converse(address string, question []byte) ([]byte, error) {
 	return answer, errors.Join(err, <-sent)
 }
 
-// checksumServer answers each connection with the checksum of all that it sent.
-const checksumServer = "while :; do nc -lk -p 7001 -s 127.0.0.1 -e sha256sum; done & nc -lk -p 7002 -e cat & " + untilStopped
+// servers answer each connection with the checksum of all that it sent, with what it sent,
+// and at the loopback address alone with a file.
+const servers = "nc -ll -p 7001 -e sha256sum & nc -ll -p 7002 -e cat & mkdir /www && echo page >/www/index.html && httpd -p 127.0.0.1:7004 -h /www; " + untilStopped
 
 // TestPortForward: to a server at the pod's own loopback address; each half of a connection
 // ends by itself, and many are open at once.
@@ -98,12 +99,12 @@ func TestPortForward(t *testing.T) {
 	t.Parallel()
 	d := sharedDaemon(t)
 	p := d.standing(t, func(pod *v1.Pod) {
-		pod.Spec.Containers[0] = shell("main", checksumServer)
+		pod.Spec.Containers[0] = shell("main", servers)
 	})
 	eventually(t, runLimit, "the pod's servers listen", func() bool {
-		return strings.Count(p.inside("main", "netstat -ltn"), ":700") == 2
+		return strings.Count(p.inside("main", "netstat -ltn"), ":700") == 3
 	}, nil)
-	addresses, cmd, errs := p.forwarded(":7001", "0:7002", ":7009")
+	addresses, cmd, errs := p.forwarded(":7001", "0:7002", ":7004", ":7009")
 	for _, address := range addresses {
 		if !strings.HasPrefix(address, "127.0.0.1:") {
 			t.Errorf("it listens at %s, want loopback alone", address)
@@ -115,6 +116,9 @@ func TestPortForward(t *testing.T) {
 	answer, err := converse(addresses["7001"], question)
 	if err != nil || !strings.HasPrefix(string(answer), hex.EncodeToString(want[:])) {
 		t.Errorf("the answer is %q, %v, want %x", answer, err, want)
+	}
+	if page, err := converse(addresses["7004"], []byte("GET / HTTP/1.0\r\n\r\n")); err != nil || !strings.HasSuffix(string(page), "\r\n\r\npage\n") {
+		t.Errorf("the page is %q, %v", page, err)
 	}
 	const many = 100
 	var talking sync.WaitGroup
@@ -149,9 +153,8 @@ func TestPortForwardEnds(t *testing.T) {
 	t.Parallel()
 	d := sharedDaemon(t)
 	p := d.standing(t, func(pod *v1.Pod) {
-		pod.Spec.Containers[0] = shell("main", "nc -lk -p 7003 -e sleep 100007 & "+untilStopped)
+		pod.Spec.Containers[0] = shell("main", "nc -ll -p 7003 -e sleep 100007 & "+untilStopped)
 	})
-	connections := func() int { return strings.Count(p.inside("main", "netstat -tn"), ":7003 ") }
 	eventually(t, runLimit, "the server listens", func() bool { return strings.Contains(p.inside("main", "netstat -ltn"), ":7003") }, nil)
 	addresses, cmd, _ := p.forwarded(":7003")
 	conn, err := net.Dial("tcp", addresses["7003"])
@@ -164,8 +167,7 @@ func TestPortForwardEnds(t *testing.T) {
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, runLimit, "the end of the init is closed", func() bool { return !strings.Contains(p.inside("main", "netstat -tn"), "ESTABLISHED") },
-		func() string { return fmt.Sprint(connections(), p.inside("main", "netstat -tn")) })
+	eventually(t, runLimit, "the end of the init is closed", func() bool { return !strings.Contains(p.inside("main", "netstat -tn"), "ESTABLISHED") }, func() string { return p.inside("main", "netstat -tn") })
 	addresses, cmd, errs := p.forwarded(":7003")
 	p.delete(0)
 	p.waitGone()
