@@ -161,19 +161,28 @@ const execBegins = 5 * time.Second
 
 // pidOfExec is the id of the process of an exec, 0 if it has ended.
 func pidOfExec(ctx context.Context, inspect inspectExec) int {
+	if seen := begunExec(ctx, inspect); seen.Running {
+		return seen.Pid
+	}
+	return 0
+}
+
+// begunExec looks at an exec until its process has begun, or has ended, and gives up after a
+// while. Its caller may have left.
+func begunExec(ctx context.Context, inspect inspectExec) container.ExecInspect {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), execBegins)
 	defer cancel()
 	for {
 		seen, err := inspect(ctx)
-		switch {
-		case err != nil || seen.Pid > 0 && !seen.Running:
-			return 0
-		case seen.Pid > 0:
-			return seen.Pid
+		if err != nil {
+			return container.ExecInspect{}
+		}
+		if seen.Pid > 0 {
+			return seen
 		}
 		select {
 		case <-ctx.Done():
-			return 0
+			return container.ExecInspect{}
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

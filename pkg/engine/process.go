@@ -49,8 +49,8 @@ type Ended struct {
 const processDrain = time.Second
 
 // Run runs a process inside a container until it has ended and its output has been passed
-// on. If ctx ends first, the process is left to the engine and the error is an
-// UnfinishedError.
+// on. If ctx ends first, or the output cannot be passed on, the error is an UnfinishedError:
+// the process is left to the engine, or has ended already and is returned as well.
 func (c execAPI) Run(ctx context.Context, id string, process Process, streams Streams) (Ended, error) {
 	caller := ctx
 	ctx, silence, end := listen(ctx, c.limit)
@@ -62,7 +62,7 @@ func (c execAPI) Run(ctx context.Context, id string, process Process, streams St
 			_ = streams.Stdin.Close() // nobody reads it
 		}
 		if exec.id != "" && caller.Err() != nil {
-			err = &UnfinishedError{PID: pidOfExec(caller, exec.inspect), Err: caller.Err()}
+			return unfinished(caller, exec, caller.Err())
 		}
 		return Ended{}, err
 	}
@@ -71,7 +71,7 @@ func (c execAPI) Run(ctx context.Context, id string, process Process, streams St
 	seen, over, err := c.stream(ctx, exec, process, streams)
 	switch {
 	case caller.Err() != nil || over && err != nil:
-		return Ended{}, &UnfinishedError{PID: pidOfExec(caller, exec.inspect), Err: errors.Join(caller.Err(), err)}
+		return unfinished(caller, exec, errors.Join(caller.Err(), err))
 	case err != nil:
 		return Ended{}, fmt.Errorf("pass on the output of a process: %w", err)
 	case over:
@@ -81,6 +81,15 @@ func (c execAPI) Run(ctx context.Context, id string, process Process, streams St
 		}
 	}
 	return Ended{Code: seen.ExitCode, PID: seen.Pid}, nil
+}
+
+// unfinished is the result of a Run that was given up.
+func unfinished(ctx context.Context, exec startedExec, why error) (Ended, error) {
+	seen := begunExec(ctx, exec.inspect)
+	if seen.Running {
+		return Ended{}, &UnfinishedError{PID: seen.Pid, Err: why}
+	}
+	return Ended{Code: seen.ExitCode, PID: seen.Pid}, &UnfinishedError{Err: why}
 }
 
 // stream passes on the streams of a process until those that it writes are over, with what

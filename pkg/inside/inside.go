@@ -132,10 +132,9 @@ func run(ctx context.Context, e pods.Entry, id string, process admin.Process, st
 		engine.Streams{Stdin: streams.Stdin, Stdout: streams.Stdout, Stderr: streams.Stderr, Sizes: sizes})
 	killing, cancel := context.WithTimeout(context.WithoutCancel(ctx), killLimit)
 	defer cancel()
-	left := &engine.UnfinishedError{}
 	var problem error
-	switch {
-	case errors.As(err, &left) && left.PID > 1:
+	switch left, given := errors.AsType[*engine.UnfinishedError](err); {
+	case given && left.PID > 1:
 		problem = e.Sandbox.Init.Kill(killing, left.PID)
 	case ended.PID > 1:
 		// A sandbox of an earlier version does not know the operation.

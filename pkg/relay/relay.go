@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -23,48 +24,76 @@ type Conn interface {
 // that end has left, or still reads.
 const leftPeriod = time.Second
 
-// Join passes on bytes until both directions have ended, or until one has failed, and
-// closes both connections. It ends as well when an end that sends no more has closed its
-// connection, as far as the kernel can tell: by a unix socket, or by a reset.
+// Join passes on bytes until both directions have ended, and closes both connections. If one
+// of them fails, or an end that sends no more closes its connection, both are broken off: as
+// far as the kernel can tell, which is by a unix socket or a reset. What is broken off does
+// not look like an end: TCP is reset, and a unix socket is closed as a whole before its other
+// end has closed its own half, which Join takes for that.
 func Join(a, b Conn) {
-	over := make(chan struct{})
-	var both, watching sync.WaitGroup
-	var once sync.Once
-	end := func() {
-		once.Do(func() {
-			_ = a.Close() // the other end learns of it
-			_ = b.Close()
-		})
+	j := &joint{over: make(chan struct{})}
+	first, second := &end{Conn: a}, &end{Conn: b}
+	j.both.Go(func() { j.pass(first, second) })
+	j.both.Go(func() { j.pass(second, first) })
+	j.both.Wait()
+	close(j.over)
+	_ = a.Close() // all has been passed on
+	_ = b.Close()
+	j.watching.Wait()
+}
+
+// end is one of two connections.
+type end struct {
+	Conn
+	// closed says that all has been written to it.
+	closed atomic.Bool
+}
+
+// joint is one call of Join.
+type joint struct {
+	over           chan struct{}
+	both, watching sync.WaitGroup
+	once           sync.Once
+}
+
+// pass passes on one direction.
+func (j *joint) pass(to, from *end) {
+	_, err := io.Copy(to.Conn, from.Conn)
+	if err == nil && from.broken() {
+		err = io.ErrUnexpectedEOF
 	}
-	pass := func(to, from Conn) {
-		_, err := io.Copy(to, from)
-		if err == nil {
-			err = to.CloseWrite()
+	if err == nil {
+		to.closed.Store(true) // before its other end learns of it
+		err = to.CloseWrite()
+	}
+	if err != nil {
+		j.breakOff(to, from)
+		return
+	}
+	j.watching.Go(func() {
+		if from.left(j.over) {
+			j.breakOff(to, from)
 		}
-		if err != nil {
-			end()
-			return
-		}
-		watching.Go(func() {
-			if left(from, over) {
-				end()
+	})
+}
+
+// breakOff closes both connections at once.
+func (j *joint) breakOff(ends ...*end) {
+	j.once.Do(func() {
+		for _, e := range ends {
+			if tcp, ok := e.Conn.(interface{ SetLinger(int) error }); ok {
+				_ = tcp.SetLinger(0) // it may be closed already
 			}
-		})
-	}
-	both.Go(func() { pass(a, b) })
-	both.Go(func() { pass(b, a) })
-	both.Wait()
-	close(over)
-	end()
-	watching.Wait()
+			_ = e.Close() // that is all there is to do
+		}
+	})
 }
 
 // left waits until the other end of a connection has closed it in both directions, which it
 // returns, or until over is closed.
-func left(conn Conn, over <-chan struct{}) bool {
+func (e *end) left(over <-chan struct{}) bool {
 	tick := time.NewTicker(leftPeriod)
 	defer tick.Stop()
-	for !Closed(conn) {
+	for !e.broken() {
 		select {
 		case <-over:
 			return false
@@ -73,6 +102,10 @@ func left(conn Conn, over <-chan struct{}) bool {
 	}
 	return true
 }
+
+// broken says that the other end has closed the connection although this one may still write
+// to it. When this one has ended as well, it is closed, and not broken.
+func (e *end) broken() bool { return Closed(e.Conn) && !e.closed.Load() }
 
 // Closed says that the other end of a connection has closed it in both directions. It is
 // false where the kernel cannot tell that from an end that only sends no more.

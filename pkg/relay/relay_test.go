@@ -9,6 +9,7 @@ import (
 	"net"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -140,6 +141,44 @@ func TestLeft(t *testing.T) {
 				}
 			} else if errors.Is(err, net.ErrClosed) {
 				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestBroken: a connection that is broken off does not look like one that has ended, over
+// several relays as well.
+func TestBroken(t *testing.T) {
+	for name, how := range map[string]func(relay.Conn){
+		"reset": func(c relay.Conn) { _ = c.(*net.TCPConn).SetLinger(0); c.Close() },
+		"ended": func(c relay.Conn) { c.Close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			// TCP to a socket, that to another one, and to TCP.
+			nearA, client := pair(t, "tcp")
+			aToB, bFromA := pair(t, "unix")
+			nearB, server := pair(t, "tcp")
+			var joined sync.WaitGroup
+			joined.Go(func() { relay.Join(nearA, aToB) })
+			joined.Go(func() { relay.Join(bFromA, nearB) })
+			defer joined.Wait()
+			defer client.Close()
+			if _, err := client.Write([]byte("question")); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(server, make([]byte, 8)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := server.Write([]byte("part")); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.ReadFull(client, make([]byte, 4)); err != nil {
+				t.Fatal(err)
+			}
+			how(server)
+			_, err := client.Read(make([]byte, 1))
+			if want := io.EOF; name == "ended" && !errors.Is(err, want) || name == "reset" && !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("the client reads %v", err)
 			}
 		})
 	}

@@ -42,7 +42,9 @@ func TestCopy(t *testing.T) {
 	d := sharedDaemon(t)
 	pod := newPod(shell("main", untilStopped), shell("done", "mkdir /results; echo 42 >/results/answer"))
 	pod.Spec.Containers[0].SecurityContext = &v1.SecurityContext{RunAsUser: ptr(int64(1234)), RunAsGroup: ptr(int64(2345))}
-	p := d.run(t, withVolume(pod, emptyDir(), "/vol"))
+	withVolume(pod, emptyDir(), "/vol")
+	pod.Spec.Containers[0].VolumeMounts = append(pod.Spec.Containers[0].VolumeMounts, v1.VolumeMount{Name: "vol", MountPath: "/ro", ReadOnly: true})
+	p := d.run(t, pod)
 	p.waitFor("one container runs and the other has ended", func(s podStatus) bool {
 		return s.Container("main").State.Running != nil && s.Container("done").State.Terminated != nil
 	})
@@ -81,15 +83,15 @@ func TestCopy(t *testing.T) {
 		t.Errorf("from a container that has ended came %q, %v", text, err)
 	}
 	for name, c := range map[string]struct{ from, to, want string }{
-		"no such file":      {main + "/no/such", here, "has no /no/such"},
-		"no such folder":    {tree, main + "/no/such/folder", "no /no/such"},
-		"no file here":      {here + "/none", main + "/vol", "no such file"},
-		"wrong container":   {p.pod.Name + ":mian:/vol", here, "did you mean main"},
-		"neither is a pod":  {here, here + "/x", "neither"},
-		"a file as folder":  {tree, main + "/vol/one", "cannot become a folder"},
-		"a folder as file":  {main + "/vol/tree", here + "/answer", "cannot become a folder"},
-		"both are pods":     {main + "/a", main + "/b", "both"},
-		"read-only volumes": {tree, main + "/proc", ""},
+		"no such file":     {main + "/no/such", here, "has no /no/such"},
+		"no such folder":   {tree, main + "/no/such/folder", "no /no/such"},
+		"no file here":     {here + "/none", main + "/vol", "no such file"},
+		"wrong container":  {p.pod.Name + ":mian:/vol", here, "did you mean main"},
+		"neither is a pod": {here, here + "/x", "neither"},
+		"a file as folder": {tree, main + "/vol/one", "cannot become a folder"},
+		"a folder as file": {main + "/vol/tree", here + "/answer", "cannot become a folder"},
+		"both are pods":    {main + "/a", main + "/b", "both"},
+		"read-only mount":  {tree, main + "/ro", "read-only"},
 	} {
 		if said, code := p.copy(c.from, c.to); code != 1 || !strings.Contains(said, c.want) {
 			t.Errorf("%s: exit code %d, %q, want 1 and %q", name, code, said, c.want)

@@ -90,6 +90,24 @@ func TestExecEndsWithItsCaller(t *testing.T) {
 	}
 }
 
+// TestExecEndsWhatHasNoLeader: a command has ended and what it left writes on; that ends with
+// the caller, too.
+func TestExecEndsWhatHasNoLeader(t *testing.T) {
+	t.Parallel()
+	d := sharedDaemon(t)
+	p := d.standing(t, nil)
+	cmd := d.program(t, "exec", string(p.pod.UID), "--", "sh", "-c", "sh -c 'while :; do echo; sleep 0.1; done' 100006 & exit 0")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	eventually(t, runLimit, "only what it left runs", func() bool { return p.marks("100006") == 1 }, nil)
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, runLimit, "what it left is gone", func() bool { return p.marks("100006") == 0 }, nil)
+}
+
 // TestExecLeavesNothing: what a command has left in the background ends with it, and its
 // exit code does not wait for that.
 func TestExecLeavesNothing(t *testing.T) {
