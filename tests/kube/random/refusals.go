@@ -88,4 +88,14 @@ var refusals = []func(*maker){
 		c.Name = "Not_A_Name"
 		m.refuse(at + ".name")
 	},
+	func(m *maker) {
+		c, at := m.any()
+		context(c).AppArmorProfile = &v1.AppArmorProfile{Type: v1.AppArmorProfileTypeLocalhost, LocalhostProfile: new("not-here")}
+		m.refuse(at + ".securityContext.appArmorProfile.localhostProfile")
+	},
+	func(m *maker) {
+		c, at := m.any()
+		c.Resources = v1.ResourceRequirements{Limits: v1.ResourceList{v1.ResourceMemory: quantity("%dMi", 64), "hugepages-32Mi": quantity("%dMi", 32)}}
+		m.refuse(at + ".resources.limits.hugepages-32Mi")
+	},
 }
