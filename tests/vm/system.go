@@ -17,7 +17,7 @@ var programs = map[string]string{"qemu-system-x86_64": "qemu-system-x86", "deboo
 
 // contents are the Debian packages of the system.
 var contents = []string{"systemd", "systemd-sysv", "udev", "dbus", "apparmor", "docker.io", "iptables", "busybox-static", "linux-image-amd64",
-	"initramfs-tools", "zstd", "kmod", "procps", "iproute2", "nfs-ganesha", "nfs-ganesha-vfs"}
+	"initramfs-tools", "zstd", "kmod", "procps", "iproute2", "nfs-ganesha", "nfs-ganesha-vfs", "openssl"}
 
 const (
 	release = "bookworm"

@@ -36,6 +36,7 @@ func checks() []check {
 		{"hardened", hardened},
 		{"check", saysTrue},
 		{"purge", purge},
+		{name: "install script", run: installScript},
 	}
 }
 
