@@ -62,6 +62,9 @@ func (t Tree) Below(path string) Tree {
 // it has none, since it does not run or is in another group.
 func (t Tree) Container(id string) (Tree, bool) {
 	for _, name := range []string{id, "docker-" + id + ".scope"} {
+		if id == "" {
+			break // that would be the group itself
+		}
 		below := t.Below(name)
 		if _, err := os.Stat(below.CPU); err == nil {
 			return below, true

@@ -46,8 +46,10 @@ func TestFindTree(t *testing.T) {
 func TestTreeOfContainer(t *testing.T) {
 	for _, name := range []string{"0123", "docker-0123.scope"} {
 		root := Tree{CPU: t.TempDir(), Memory: "/m"}
-		if got, found := root.Container("0123"); found {
-			t.Errorf("a container without a group has %+v", got)
+		for _, id := range []string{"0123", ""} {
+			if got, found := root.Container(id); found {
+				t.Errorf("container %q without a group has %+v", id, got)
+			}
 		}
 		if err := os.Mkdir(filepath.Join(root.CPU, name), 0o700); err != nil {
 			t.Fatal(err)
