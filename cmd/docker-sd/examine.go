@@ -275,6 +275,9 @@ func (p *examination) hostPaths(info engine.Info) []preflight.Line {
 	if root := p.settings.SeccompProfileRoot; root != "" {
 		lines = append(lines, preflight.Profiles(root))
 	}
+	if path := p.settings.AccountingFile; path != "" {
+		lines = append(lines, preflight.Accounting(path))
+	}
 	if servers := p.settings.Storage.NFSServers; len(servers) > 0 {
 		lines = append(lines, preflight.NFS(servers, hasNFS(), p.settings.PodFirewall == config.PodFirewallDisabled))
 	}
