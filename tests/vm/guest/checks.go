@@ -23,6 +23,7 @@ func checks() []check {
 		{"out of memory as a whole", outOfMemoryAsAWhole},
 		{"limits of a pod", limitsOfAPod},
 		{"exec probe", execProbe},
+		{"usage", usageOfPods},
 		{"nfs", mountsNFS},
 		{"own group", ownGroup},
 		{"apparmor", confined},
