@@ -80,7 +80,7 @@ func TestExecEndsWithItsCaller(t *testing.T) {
 			if err := c.end(d, cmd); err != nil {
 				t.Fatal(err)
 			}
-			p.waitRunning() // one that was started again knows its pods
+			eventually(t, runLimit, "docker-sd knows its pods", func() bool { _, err := d.operator(t).Pods(t.Context()); return err == nil }, nil)
 			eventually(t, runLimit, "none of the command's processes is left", func() bool { return p.marks(c.word) == 0 }, nil)
 			if n := p.marks(other); name != "docker-sd stops" && n != 6 {
 				t.Errorf("%d processes of another command are left, want 6", n)

@@ -23,7 +23,7 @@ import (
 // program is a command of docker-sd that asks the daemon.
 func (d *daemon) program(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), runLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*runLimit) // 1 GB takes its time
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, suite.binary, append([]string{"-interlinkconfigpath", d.Config}, args...)...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME")}
