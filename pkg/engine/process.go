@@ -19,6 +19,21 @@ type Process struct {
 	Argv []string
 	// TTY gives it a terminal; what it writes is then one stream.
 	TTY bool
+	// Began, unless nil, is called with the PID of the process, as the engine's own process
+	// sees it, once that is known; a short one has ended before.
+	Began func(pid int)
+}
+
+// telling is an inspectExec that calls began once, while Run waits.
+func telling(inspect inspectExec, began func(int)) inspectExec {
+	return func(ctx context.Context) (container.ExecInspect, error) {
+		seen, err := inspect(ctx)
+		if err == nil && seen.Running && seen.Pid > 0 && began != nil {
+			began(seen.Pid)
+			began = nil
+		}
+		return seen, err
+	}
 }
 
 // Size of a terminal in characters.
@@ -126,7 +141,7 @@ func (c execAPI) stream(ctx context.Context, exec startedExec, process Process, 
 		}
 		copied <- err
 	}()
-	seen, over, err = awaitExec(ctx, exec.inspect, copied)
+	seen, over, err = awaitExec(ctx, telling(exec.inspect, process.Began), copied)
 	if !over && err == nil {
 		over, err = output.drain(ctx, copied)
 	}

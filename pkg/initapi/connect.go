@@ -23,7 +23,16 @@ const (
 	// ended, and what this has started. While there is a process of that id, it does
 	// nothing: that is another one.
 	OpEndSession = "endSession"
+	// OpHold kills a process, the PID, its session and what these have started, when the
+	// connection that the call came by ends. KindMissing says that there is no such process.
+	OpHold = "hold"
 )
+
+// Hold has a process, its session and what these have started killed when the connection that
+// it returns is closed, or docker-sd ends. ErrFailedPrecondition says that it has ended.
+func (c *Client) Hold(ctx context.Context, pid int) (io.Closer, error) {
+	return c.keep(ctx, Request{Op: OpHold, PID: pid})
+}
 
 // EndSession ends what a process that has ended has left in its session, at once.
 func (c *Client) EndSession(ctx context.Context, pid int) error {
@@ -34,11 +43,17 @@ func (c *Client) EndSession(ctx context.Context, pid int) error {
 // Connect makes a connection to a port at the loopback interface of the sandbox, which the
 // caller closes. ErrFailedPrecondition says that nothing listens there.
 func (c *Client) Connect(ctx context.Context, port uint16) (relay.Conn, error) {
+	return c.keep(ctx, Request{Op: OpConnect, Port: port})
+}
+
+// keep makes a call whose connection lasts.
+func (c *Client) keep(ctx context.Context, request Request) (relay.Conn, error) {
+	request.Version = Version
 	ctx, cancel := context.WithTimeout(ctx, callLimit)
 	defer cancel()
-	conn, answer, err := c.connect(ctx, Request{Version: Version, Op: OpConnect, Port: port})
+	conn, answer, err := c.connect(ctx, request)
 	if err != nil {
-		return nil, fmt.Errorf("ask the sandbox's init to connect: %w: %w", err, errdefs.ErrUnavailable)
+		return nil, fmt.Errorf("ask the sandbox's init for %s: %w: %w", request.Op, err, errdefs.ErrUnavailable)
 	}
 	if answer.Error != nil {
 		_ = conn.Close() // nothing was sent

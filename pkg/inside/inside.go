@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -128,7 +129,9 @@ func run(ctx context.Context, e pods.Entry, id string, process admin.Process, st
 	converted := make(chan struct{})
 	go func() { defer close(converted); passSizes(converting, sizes, streams.Sizes) }()
 	defer func() { stop(); <-converted }()
-	ended, err := e.Sandbox.Engine.Run(ctx, id, engine.Process{Argv: process.Command, TTY: process.TTY},
+	held := &hold{e: e}
+	defer held.release()
+	ended, err := e.Sandbox.Engine.Run(ctx, id, engine.Process{Argv: process.Command, TTY: process.TTY, Began: func(pid int) { held.take(ctx, pid) }},
 		engine.Streams{Stdin: streams.Stdin, Stdout: streams.Stdout, Stderr: streams.Stderr, Sizes: sizes})
 	killing, cancel := context.WithTimeout(context.WithoutCancel(ctx), killLimit)
 	defer cancel()
@@ -146,6 +149,34 @@ func run(ctx context.Context, e pods.Entry, id string, process admin.Process, st
 		log.G(ctx).WithError(problem).WithField("pod", e.Spec.UID).Warn("what a command has left in a container could not be killed")
 	}
 	return ended.Code, err
+}
+
+// hold has the sandbox's init kill a process if docker-sd cannot do it any more.
+type hold struct {
+	e    pods.Entry
+	kept io.Closer
+}
+
+// take begins it.
+func (h *hold) take(ctx context.Context, pid int) {
+	ctx, cancel := context.WithTimeout(ctx, killLimit)
+	defer cancel()
+	kept, err := h.e.Sandbox.Init.Hold(ctx, pid)
+	switch {
+	case err == nil:
+		h.kept = kept
+	case errdefs.IsNotImplemented(err), errdefs.IsFailedPrecondition(err), ctx.Err() != nil:
+		// The sandbox is of an earlier version, or the process has ended, or the call has.
+	default:
+		log.G(ctx).WithError(err).WithField("pod", h.e.Spec.UID).Warn("a command in a container would outlive docker-sd")
+	}
+}
+
+// release ends it, and kills what is left.
+func (h *hold) release() {
+	if h.kept != nil {
+		_ = h.kept.Close() // nothing was sent
+	}
 }
 
 func gone(e pods.Entry) bool {

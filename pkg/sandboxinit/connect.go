@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"os"
 	"strconv"
 	"time"
 
@@ -17,6 +19,52 @@ import (
 // connectLimit bounds connecting to a port of the sandbox's own. Its queue may be full.
 const connectLimit = 30 * time.Second
 
+// keeping is what answers a request whose connection lasts, nil for another one.
+func keeping(r initapi.Request) func(net.Conn) error {
+	switch {
+	case r.Op == initapi.OpConnect && r.Port > 0:
+		return func(caller net.Conn) error { return connectTo(caller, r.Port) }
+	case r.Op == initapi.OpHold && r.PID > 1:
+		return func(caller net.Conn) error { return holdSession(caller, r.PID) }
+	}
+	return nil
+}
+
+// granted answers a request whose connection lasts. It is false for a caller that has left.
+func granted(caller net.Conn) bool {
+	_ = caller.SetDeadline(time.Now().Add(askTime))
+	if err := json.NewEncoder(caller).Encode(initapi.Answer{Version: initapi.Version}); err != nil {
+		return false
+	}
+	return caller.SetDeadline(time.Time{}) == nil
+}
+
+// holdSession kills a process and its session when the caller's connection ends. With an
+// error nothing has been answered.
+func holdSession(caller net.Conn, leader int) error {
+	// By which it is known whatever has its id later.
+	process, err := unix.PidfdOpen(leader, 0)
+	if err != nil {
+		kind := initapi.KindFailed
+		if errors.Is(err, unix.ESRCH) {
+			kind = initapi.KindMissing
+		}
+		return &initapi.Error{Kind: kind, Message: fmt.Sprintf("process %d: %v", leader, err)}
+	}
+	defer unix.Close(process)
+	if granted(caller) {
+		_, _ = io.Copy(io.Discard, caller) // to its end
+	}
+	end := killSession
+	if errors.Is(unix.PidfdSendSignal(process, 0, nil, 0), unix.ESRCH) {
+		end = endSession
+	}
+	if err := end(leader); err != nil {
+		fmt.Fprintln(os.Stderr, "docker-sd-init: kill a session:", err)
+	}
+	return nil
+}
+
 // connectTo answers a call by a connection to a port of the sandbox, which it joins to the
 // caller's. With an error nothing has been answered.
 func connectTo(caller net.Conn, port uint16) error {
@@ -28,12 +76,10 @@ func connectTo(caller net.Conn, port uint16) error {
 	if err != nil {
 		return err
 	}
-	_ = caller.SetDeadline(time.Now().Add(askTime))
-	if err := json.NewEncoder(caller).Encode(initapi.Answer{Version: initapi.Version}); err != nil {
-		_ = far.Close()
-		return nil // the caller has left
+	if !granted(caller) {
+		_ = far.Close() // nothing was sent
+		return nil
 	}
-	_ = caller.SetDeadline(time.Time{})
 	relay.Join(near, far)
 	return nil
 }

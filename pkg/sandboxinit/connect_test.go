@@ -138,3 +138,45 @@ func TestEndSession(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestHold: a session ends with the connection that holds it, whether its leader lives or has
+// ended, and no other one does.
+func TestHold(t *testing.T) {
+	init := client(t)
+	other := session(t, "sleep 1000 & sleep 1000; true")
+	for name, script := range map[string]string{"its leader lives": "sleep 1000 & sleep 1000; true", "its leader ends": "sleep 1000 & sleep 1000 & sleep 1000 & read x"} {
+		t.Run(name, func(t *testing.T) {
+			input, output, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer input.Close()
+			held := sessionWith(t, script, input)
+			inittest.Poll(t, "the session begins", func() bool { return members(t, held.Process.Pid) >= 3 })
+			kept, err := init.Hold(t.Context(), held.Process.Pid)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer kept.Close()
+			output.Close() // which ends the leader that reads
+			if name == "its leader ends" {
+				_ = held.Wait() // read finds nothing
+			}
+			if n := members(t, held.Process.Pid); n < 3 {
+				t.Fatalf("%d processes are left before the connection ends", n)
+			}
+			kept.Close()
+			inittest.Poll(t, "the session has ended", func() bool { return members(t, held.Process.Pid) == 0 })
+		})
+	}
+	if n := members(t, other.Process.Pid); n != 3 {
+		t.Errorf("%d processes of another session are left, want 3", n)
+	}
+	ended := session(t, "true")
+	if err := ended.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := init.Hold(t.Context(), ended.Process.Pid); !errdefs.IsFailedPrecondition(err) {
+		t.Errorf("Hold() of a process that has ended = %v", err)
+	}
+}

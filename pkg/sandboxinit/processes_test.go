@@ -112,7 +112,16 @@ func TestKeep(t *testing.T) {
 // session starts a shell that leads a session of its own.
 func session(t *testing.T, script string) *exec.Cmd {
 	t.Helper()
+	return sessionWith(t, script, nil)
+}
+
+// sessionWith is session for a shell that reads a file.
+func sessionWith(t *testing.T, script string, stdin *os.File) *exec.Cmd {
+	t.Helper()
 	command := exec.CommandContext(t.Context(), "sh", "-c", script)
+	if stdin != nil {
+		command.Stdin = stdin
+	}
 	command.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: unix.SIGKILL}
 	if err := command.Start(); err != nil {
 		t.Fatal(err)

@@ -57,9 +57,8 @@ func (s *server) answer(conn net.Conn) {
 	err := json.NewDecoder(&limited{conn, requestLimit}).Decode(&request)
 	if err != nil {
 		err = &initapi.Error{Kind: initapi.KindInvalid, Message: "the request cannot be read: " + err.Error()}
-	} else if request.Op == initapi.OpConnect && request.Port > 0 {
-		err = connectTo(conn, request.Port)
-		if err == nil {
+	} else if keep := keeping(request); keep != nil {
+		if err = keep(conn); err == nil {
 			return
 		}
 	} else {

@@ -48,11 +48,18 @@ func TestExecEndsWithItsCaller(t *testing.T) {
 			}
 			return d.start()
 		}},
+		"docker-sd dies": {word: "100008", end: func(d *daemon, _ *exec.Cmd) error {
+			if err := d.kill(); err != nil {
+				return err
+			}
+			return d.start()
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := sharedDaemon(t)
-			if name == "docker-sd stops" {
+			alone := strings.HasPrefix(name, "docker-sd")
+			if alone {
 				d = ownDaemon(t, 1, nil)
 			}
 			p := d.standing(t, nil)
@@ -82,7 +89,7 @@ func TestExecEndsWithItsCaller(t *testing.T) {
 			}
 			eventually(t, runLimit, "docker-sd knows its pods", func() bool { _, err := d.operator(t).Pods(t.Context()); return err == nil }, nil)
 			eventually(t, runLimit, "none of the command's processes is left", func() bool { return p.marks(c.word) == 0 }, nil)
-			if n := p.marks(other); name != "docker-sd stops" && n != 6 {
+			if n := p.marks(other); !alone && n != 6 {
 				t.Errorf("%d processes of another command are left, want 6", n)
 			}
 			p.waitRunning()
