@@ -88,6 +88,24 @@ func converse(address string, question []byte) ([]byte, error) {
 	return answer, errors.Join(err, <-sent)
 }
 
+// begin sends a question to its end and returns the connection when the answer has begun.
+func begin(address, question string) (net.Conn, []byte, error) {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return nil, nil, err
+	}
+	first := make([]byte, 1)
+	_, err = io.WriteString(conn, question)
+	err = errors.Join(err, conn.SetDeadline(time.Now().Add(runLimit)), conn.(*net.TCPConn).CloseWrite())
+	if err == nil {
+		_, err = io.ReadFull(conn, first)
+	}
+	if err != nil {
+		return nil, nil, errors.Join(err, conn.Close())
+	}
+	return conn, first, nil
+}
+
 // servers answer each connection with the checksum of all that it sent, with what it sent,
 // and at the loopback address alone with a file.
 const servers = "nc -ll -p 7001 -e sha256sum & nc -ll -p 7002 -e cat & mkdir /www && echo page >/www/index.html && yes 0123456789 | head -n 50000 >/www/much && httpd -p 127.0.0.1:7004 -h /www; " + untilStopped
@@ -121,12 +139,25 @@ func TestPortForward(t *testing.T) {
 	}
 	const many = 100
 	much := strings.Repeat("0123456789\n", 50000)
-	var talking sync.WaitGroup
+	var begun, talking sync.WaitGroup
+	// The server's queue of connections is short, and it resets those that find it full.
+	turns := make(chan struct{}, 4)
+	begun.Add(many)
 	for i := range many {
 		talking.Go(func() {
-			page, err := converse(addresses["7004"], []byte("GET /much HTTP/1.0\r\n\r\n"))
+			turns <- struct{}{}
+			conn, first, err := begin(addresses["7004"], "GET /much HTTP/1.0\r\n\r\n")
+			<-turns
+			begun.Done()
+			if err != nil {
+				t.Errorf("connection %d: %v: %s", i, err, errs.String())
+				return
+			}
+			defer conn.Close()
+			begun.Wait()
+			page, err := io.ReadAll(io.MultiReader(bytes.NewReader(first), conn))
 			if _, text, _ := strings.Cut(string(page), "\r\n\r\n"); err != nil || text != much {
-				t.Errorf("connection %d: %d bytes of %d, %v", i, len(text), len(much), err)
+				t.Errorf("connection %d: %d bytes of %d, %v: %s", i, len(text), len(much), err, errs.String())
 			}
 		})
 	}
