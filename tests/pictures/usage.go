@@ -12,7 +12,9 @@ func (e example) Usage() usage.Report {
 	shapes := map[string]func(x float64) (cores, gib float64){
 		"genomics": func(x float64) (float64, float64) { return 3 + math.Sin(x*9) + 0.4*math.Sin(x*61), 2 + 5*x },
 		"physics":  func(x float64) (float64, float64) { return 0.9 + 0.1*math.Sin(x*80), 1.2 },
-		"vision":   func(x float64) (float64, float64) { return 6 + 3*math.Copysign(1, math.Sin(x*40)), 22 + 2*math.Sin(x*20) },
+		"vision": func(x float64) (float64, float64) {
+			return 6 + 3*math.Copysign(1, math.Sin(x*40)), 22 + 2*math.Sin(x*20)
+		},
 	}
 	out := usage.Report{Time: time.Now(), Pods: []usage.Pod{}}
 	for _, p := range e.Pods().Pods {
