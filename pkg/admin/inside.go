@@ -252,7 +252,7 @@ func (i *insider) write(w http.ResponseWriter, r *http.Request, into Inside) err
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Content-Length", strconv.Itoa(len(text))) // its end is known before the handler's
 	w.WriteHeader(i.status(err))
-	_, _ = io.WriteString(w, text) // the caller may have left
+	_, _ = io.WriteString(w, text) //nolint:gosec // plain text by its header, and the caller may have left
 	// The caller is still sending, and would find the connection closed instead of the answer.
 	if control.Flush() == nil && control.SetReadDeadline(time.Now().Add(drainLimit)) == nil {
 		_, _ = io.Copy(io.Discard, r.Body)

@@ -42,7 +42,7 @@ func (o outcome) fail(ctx context.Context, end v1.ContainerStateTerminated) {
 func (o outcome) conclude(ctx context.Context) {
 	o.keepTrouble()
 	o.statuses.MarkEnded()
-	used := metered{o.pod}.settle(ctx, o.outcomePhase())
+	used := metered(o).settle(ctx, o.outcomePhase())
 	statuses, _ := o.statuses.Snapshot()
 	final := make([]v1.ContainerStatus, 0, len(statuses))
 	for _, status := range statuses {

@@ -33,7 +33,7 @@ func (e *RefusedError) Error() string { return e.Text }
 // Run asks a server for a process and returns when that has ended: nil, a CodeError, or
 // another error, a RefusedError among them. When ctx ends, the process is killed.
 func Run(ctx context.Context, client *http.Client, url string, c Caller) error {
-	ws, response, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPClient: client, Subprotocols: []string{Protocol}})
+	ws, response, err := websocket.Dial(ctx, url, &websocket.DialOptions{HTTPClient: client, Subprotocols: []string{Protocol}}) //nolint:bodyclose // Dial has closed it, and kept what came
 	switch {
 	case err != nil && response != nil && response.StatusCode != http.StatusSwitchingProtocols:
 		text, _ := io.ReadAll(io.LimitReader(response.Body, 4096)) // what has come

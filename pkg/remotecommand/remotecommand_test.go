@@ -187,7 +187,9 @@ func TestLeaves(t *testing.T) {
 				if name == "it reads no input" {
 					// More than sockets hold, so that the server is blocked in it.
 					sending, stop := context.WithTimeout(ctx, 500*time.Millisecond)
-					for ws.Write(sending, websocket.MessageBinary, make([]byte, 1<<20-1)) == nil {
+					var blocked error
+					for blocked == nil {
+						blocked = ws.Write(sending, websocket.MessageBinary, make([]byte, 1<<20-1))
 					}
 					stop()
 				}

@@ -33,12 +33,12 @@ type history struct {
 // add keeps a point, if it is time for one. The first look begins the history.
 func (h *history) add(f Figures) {
 	now := f.Time.Unix()
-	before, any := h.newest()
-	if any && f.Time.Sub(time.Unix(before.Second, 0)) < historyStep {
+	before, known := h.newest()
+	if known && f.Time.Sub(time.Unix(before.Second, 0)) < historyStep {
 		return
 	}
 	p := Point{Second: now, KiB: uint32(min(f.WorkingSetBytes>>10, 1<<32-1))}
-	if any && f.CPUNanoseconds >= h.last && now > before.Second {
+	if known && f.CPUNanoseconds >= h.last && now > before.Second {
 		p.Cores = float32(float64(f.CPUNanoseconds-h.last) / 1e9 / float64(now-before.Second))
 	}
 	h.last = f.CPUNanoseconds

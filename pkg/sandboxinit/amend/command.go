@@ -86,7 +86,7 @@ func parse(args []string) line {
 
 // amend changes the description of what the command starts, if it starts something.
 func (l line) amend(folder string) error {
-	path := ""
+	var path string
 	switch l.command {
 	case "create", "run", "restore":
 		if l.bundle == "" {
