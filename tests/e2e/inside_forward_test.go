@@ -110,6 +110,36 @@ func begin(address, question string) (net.Conn, []byte, error) {
 // and at the loopback address alone with a file.
 const servers = "nc -ll -p 7001 -e sha256sum & nc -ll -p 7002 -e cat & mkdir /www && echo page >/www/index.html && yes 0123456789 | head -n 50000 >/www/much && httpd -p 127.0.0.1:7004 -h /www; " + untilStopped
 
+// manyAtOnce has a hundred connections open before one of them is read to its end.
+func manyAtOnce(t *testing.T, address string, errs *syncBuffer) {
+	t.Helper()
+	const many = 100
+	much := strings.Repeat("0123456789\n", 50000)
+	var begun, talking sync.WaitGroup
+	// The server's queue of connections is short, and it resets those that find it full.
+	turns := make(chan struct{}, 4)
+	begun.Add(many)
+	for i := range many {
+		talking.Go(func() {
+			turns <- struct{}{}
+			conn, first, err := begin(address, "GET /much HTTP/1.0\r\n\r\n")
+			<-turns
+			begun.Done()
+			if err != nil {
+				t.Errorf("connection %d: %v: %s", i, err, errs.String())
+				return
+			}
+			defer conn.Close()
+			begun.Wait()
+			page, err := io.ReadAll(io.MultiReader(bytes.NewReader(first), conn))
+			if _, text, _ := strings.Cut(string(page), "\r\n\r\n"); err != nil || text != much {
+				t.Errorf("connection %d: %d bytes of %d, %v: %s", i, len(text), len(much), err, errs.String())
+			}
+		})
+	}
+	talking.Wait()
+}
+
 // TestPortForward: to a server at the pod's own loopback address; each half of a connection
 // ends by itself, and many are open at once.
 func TestPortForward(t *testing.T) {
@@ -137,31 +167,7 @@ func TestPortForward(t *testing.T) {
 	if page, err := converse(addresses["7004"], []byte("GET / HTTP/1.0\r\n\r\n")); err != nil || !strings.HasSuffix(string(page), "\r\n\r\npage\n") {
 		t.Errorf("the page is %q, %v", page, err)
 	}
-	const many = 100
-	much := strings.Repeat("0123456789\n", 50000)
-	var begun, talking sync.WaitGroup
-	// The server's queue of connections is short, and it resets those that find it full.
-	turns := make(chan struct{}, 4)
-	begun.Add(many)
-	for i := range many {
-		talking.Go(func() {
-			turns <- struct{}{}
-			conn, first, err := begin(addresses["7004"], "GET /much HTTP/1.0\r\n\r\n")
-			<-turns
-			begun.Done()
-			if err != nil {
-				t.Errorf("connection %d: %v: %s", i, err, errs.String())
-				return
-			}
-			defer conn.Close()
-			begun.Wait()
-			page, err := io.ReadAll(io.MultiReader(bytes.NewReader(first), conn))
-			if _, text, _ := strings.Cut(string(page), "\r\n\r\n"); err != nil || text != much {
-				t.Errorf("connection %d: %d bytes of %d, %v: %s", i, len(text), len(much), err, errs.String())
-			}
-		})
-	}
-	talking.Wait()
+	manyAtOnce(t, addresses["7004"], errs)
 	if answer, err := converse(addresses["7009"], nil); err == nil && len(answer) > 0 {
 		t.Errorf("a port at which nothing listens answers %q", answer)
 	}
