@@ -88,8 +88,9 @@ attack: init ## tries to break out of pods; each race goes on for DURATION_ATTAC
 modern: init ## chosen tests with engine 29, built from Go modules, on the host and in sandboxes
 	$(GO) run ./tests/modern
 
-vm: package ## checks in a virtual machine with systemd, cgroup v2 and AppArmor, a quarter of an hour without KVM
-	$(LAB) -- $(GO) run ./tests/vm
+VM ?=
+vm: package ## checks in a virtual machine with systemd, cgroup v2 and AppArmor, half an hour without KVM
+	$(LAB) -- $(GO) run ./tests/vm $(VM)
 
 crash: init ## SIGKILL of docker-sd at every fault point; part of integration
 	$(LAB) -- $(GO) test -tags e2e -count=1 -timeout 20m -run '^TestCrash' ./tests/e2e/

@@ -22,17 +22,40 @@ type machine struct {
 	keep   bool
 }
 
-// endLine is the last line of the guest.
-const endLine = "checks: "
+const (
+	// endLine is the last line of the guest.
+	endLine = "checks: "
+	// cutLine and rebootLine ask for another boot from the same disk: after a loss of power,
+	// which this program makes, and after a reboot, which is the guest's.
+	cutLine, rebootLine = "machine: power cut", "machine: reboot"
+)
+
+// errAgain is of a machine that has ended and is to be booted again.
+var errAgain = errors.New("the machine is to be booted again")
 
 // run boots the machine, prints what its checks say, and ends it. The machine ends
 // itself after the checks unless it is kept.
 func (m machine) run(ctx context.Context) error {
 	began := time.Now()
+	if err := errors.Join(os.RemoveAll(m.console()), m.system.copyDisk(ctx)); err != nil {
+		return err
+	}
+	defer os.Remove(m.system.used())
+	fmt.Fprintf(os.Stderr, "vm: booting; the console is in %s, a shell at the socket %s\n", m.console(), m.shell())
+	err := m.boot(ctx)
+	for errors.Is(err, errAgain) && ctx.Err() == nil {
+		fmt.Fprintln(os.Stderr, "vm: booting again after", time.Since(began).Round(time.Second))
+		err = m.boot(ctx)
+	}
+	fmt.Fprintf(os.Stderr, "vm: ended after %s\n", time.Since(began).Round(time.Second))
+	return err
+}
+
+// boot runs the machine until it ends.
+func (m machine) boot(ctx context.Context) error {
 	cmd := exec.CommandContext(ctx, "nice", append([]string{"-n", "5", "qemu-system-x86_64"}, m.arguments()...)...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = time.Minute
-	cmd.Env = append(os.Environ(), "TMPDIR="+m.system.dir) // where the changes of the disk go
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -41,17 +64,15 @@ func (m machine) run(ctx context.Context) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "vm: booting; the console is in %s, a shell at the socket %s\n", m.console(), m.shell())
-	verdict := m.follow(out)
-	if m.keep {
+	verdict := m.follow(out, cmd.Process)
+	if m.keep && !errors.Is(verdict, errAgain) {
 		fmt.Fprintln(os.Stderr, "vm: the machine stays until an interrupt")
 	}
 	_, _ = io.Copy(os.Stdout, out) // it ends with the machine
 	ended := cmd.Wait()
-	if m.keep && ctx.Err() != nil {
-		ended = nil
+	if errors.Is(verdict, errAgain) || m.keep && ctx.Err() != nil {
+		ended = nil // it was killed
 	}
-	fmt.Fprintf(os.Stderr, "vm: ended after %s\n", time.Since(began).Round(time.Second))
 	return errors.Join(verdict, ended)
 }
 
@@ -67,12 +88,12 @@ func (m machine) arguments() []string {
 		accelerator, processor = "kvm", "host,-arch-capabilities"
 	}
 	arguments := []string{
-		"-accel", accelerator, "-cpu", processor, "-smp", "2", "-m", "2048", "-display", "none", "-monitor", "none", "-nic", "none", "-no-reboot",
+		"-accel", accelerator, "-cpu", processor, "-smp", "2", "-m", "4096", "-display", "none", "-monitor", "none", "-nic", "none", "-no-reboot",
 		"-kernel", filepath.Join(m.system.root(), "vmlinuz"), "-initrd", filepath.Join(m.system.root(), "initrd.img"),
 		"-append", "root=/dev/vda rw console=ttyS0 mitigations=off loglevel=5 panic=10",
-		"-drive", "file=" + m.system.disk() + ",format=raw,if=virtio,cache=unsafe,snapshot=on",
+		"-drive", "file=" + m.system.used() + ",format=raw,if=virtio,cache=unsafe",
 		"-virtfs", "local,path=" + m.share.dir + ",mount_tag=share,security_model=none",
-		"-serial", "file:" + m.console(), "-serial", "stdio", "-serial", "unix:" + m.shell() + ",server=on,wait=off",
+		"-chardev", "file,id=console,append=on,path=" + m.console(), "-serial", "chardev:console", "-serial", "stdio", "-serial", "unix:" + m.shell() + ",server=on,wait=off",
 	}
 	if m.keep {
 		// The guest asks for it with this file.
@@ -95,14 +116,18 @@ func accelerated() bool {
 	return err == nil && regexp.MustCompile(`(?m)^flags\s*:.* (vmx|svm)( |$)`).Match(processor)
 }
 
-// follow prints the results until the last one.
-func (m machine) follow(out io.Reader) error {
+// follow prints the results until the last one. The process is the machine.
+func (m machine) follow(out io.Reader, process *os.Process) error {
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
 		line := strings.TrimRight(lines.Text(), "\r")
 		fmt.Println(line)
 		result, last := strings.CutPrefix(line, endLine)
 		switch {
+		case line == cutLine:
+			return errors.Join(errAgain, process.Kill())
+		case line == rebootLine:
+			return errAgain
 		case !last:
 		case result == "all ok":
 			return nil

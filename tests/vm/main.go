@@ -7,8 +7,8 @@
 // engine that tests/lab gives. Debian's packages are all that it fetches; where
 // there is no /dev/kvm the machine is emulated. The installed system is kept in
 // DOCKER_SD_VM_DIR (/var/tmp/docker-sd-vm) for the next run, which boots it from a
-// disk whose changes are thrown away. It prints a line for each check, and ends with
-// 1 when one of them failed.
+// copy of its disk. It prints a line for each check, and ends with 1 when one of them
+// failed.
 package main
 
 import (
@@ -61,15 +61,15 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	files := share{dir: filepath.Join(dir, "share")}
-	if err := files.fill(ctx, *pattern); err != nil {
+	if err := files.fill(ctx, "PATTERN="+*pattern+"\n"); err != nil {
 		return err
 	}
 	m := machine{system: s, share: files, keep: *keep}
 	return m.run(ctx)
 }
 
-// fill puts into the folder what the checks need.
-func (s share) fill(ctx context.Context, pattern string) error {
+// fill puts into the folder what the checks need: environment is a part of what they read.
+func (s share) fill(ctx context.Context, environment string) error {
 	if err := os.RemoveAll(s.dir); err != nil {
 		return err
 	}
@@ -86,7 +86,6 @@ func (s share) fill(ctx context.Context, pattern string) error {
 	if err := command(ctx, []string{"CGO_ENABLED=0"}, "go", "build", "-o", filepath.Join(s.dir, "guest"), "./tests/vm/guest"); err != nil {
 		return err
 	}
-	environment := "PATTERN=" + pattern + "\n"
 	images := []string{}
 	for _, name := range []string{"SANDBOX", "BUSYBOX", "BASH"} {
 		image := os.Getenv("DOCKER_SD_TEST_" + name)

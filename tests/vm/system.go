@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// programs that this machine needs, and the Debian packages that have them.
-var programs = map[string]string{"qemu-system-x86_64": "qemu-system-x86", "debootstrap": "debootstrap", "mkfs.ext4": "e2fsprogs"}
+// needed are programs of this machine, and the Debian packages that have them.
+var needed = map[string]string{"qemu-system-x86_64": "qemu-system-x86", "debootstrap": "debootstrap", "mkfs.ext4": "e2fsprogs"}
 
 // contents are the Debian packages of the system.
 var contents = []string{"systemd", "systemd-sysv", "udev", "dbus", "apparmor", "docker.io", "iptables", "busybox-static", "linux-image-amd64",
@@ -28,14 +28,15 @@ const (
 // files of the system beside its packages. The initial file system has no more
 // drivers than the machine: an emulated one takes long to unpack it.
 var files = map[string]string{
-	"etc/hostname":                     "docker-sd-vm\n",
-	"etc/fstab":                        "/dev/vda / ext4 rw 0 1\n",
-	"etc/initramfs-tools/conf.d/vm":    "MODULES=list\n",
-	"etc/initramfs-tools/modules":      "virtio_pci\nvirtio_blk\next4\n",
-	"etc/modules-load.d/vm.conf":       "9pnet_virtio\n9p\noverlay\n",
-	"etc/systemd/system/share.mount":   "[Mount]\nWhat=share\nWhere=/share\nType=9p\nOptions=trans=virtio,version=9p2000.L,msize=262144\n",
-	"etc/systemd/system/guest.service": "[Unit]\nRequires=share.mount\nAfter=share.mount docker.service\n" + consoleUnit("/share/guest", "ttyS1", "no"),
-	"etc/systemd/system/shell.service": consoleUnit("/bin/bash -i", "ttyS2", "always"),
+	"etc/hostname":                      "docker-sd-vm\n",
+	"etc/fstab":                         "/dev/vda / ext4 rw 0 1\n",
+	"etc/initramfs-tools/conf.d/vm":     "MODULES=list\n",
+	"etc/initramfs-tools/modules":       "virtio_pci\nvirtio_blk\next4\n",
+	"etc/modules-load.d/vm.conf":        "9pnet_virtio\n9p\noverlay\n",
+	"etc/systemd/system.conf.d/vm.conf": "[Manager]\nDefaultTimeoutStartSec=15min\nDefaultDeviceTimeoutSec=15min\n", // an emulated machine is slow
+	"etc/systemd/system/share.mount":    "[Mount]\nWhat=share\nWhere=/share\nType=9p\nOptions=trans=virtio,version=9p2000.L,msize=262144\n",
+	"etc/systemd/system/guest.service":  "[Unit]\nRequires=share.mount\nAfter=share.mount docker.service\n" + consoleUnit("/share/guest", "ttyS1", "no"),
+	"etc/systemd/system/shell.service":  consoleUnit("/bin/bash -i", "ttyS2", "always"),
 }
 
 // consoleUnit is a service at a serial port, which no limit on a start bounds.
@@ -51,13 +52,24 @@ type system struct{ dir string }
 func (s system) root() string { return filepath.Join(s.dir, "root") }
 func (s system) disk() string { return filepath.Join(s.dir, "disk.img") }
 
+// used is the copy of the disk that a machine runs from.
+func (s system) used() string { return filepath.Join(s.dir, "used.img") }
+
+func (s system) copyDisk(ctx context.Context) error {
+	return command(ctx, nil, "cp", "--sparse=always", "--reflink=auto", s.disk(), s.used())
+}
+
 // install brings the programs.
 func install(ctx context.Context) error {
 	var missing []string
-	for program, debian := range programs {
+	for program, debian := range needed {
 		if _, err := exec.LookPath(program); err != nil {
 			missing = append(missing, debian)
 		}
+	}
+	// Where it is missing, debootstrap does not look at signatures.
+	if _, err := os.Stat("/usr/share/keyrings/debian-archive-keyring.gpg"); err != nil {
+		missing = append(missing, "debian-archive-keyring")
 	}
 	if len(missing) == 0 {
 		return nil

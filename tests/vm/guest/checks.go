@@ -15,28 +15,33 @@ const untilStopped = "trap 'exit 0' TERM; while :; do sleep 1000 & wait $!; done
 // checks in their order. The later ones disturb the engine.
 func checks() []check {
 	return []check{
-		{"install", install},
-		{"pool", warmPool},
-		{"life", life},
-		{"limits", limits},
-		{"out of memory", outOfMemory},
-		{"out of memory as a whole", outOfMemoryAsAWhole},
-		{"limits of a pod", limitsOfAPod},
-		{"exec probe", execProbe},
-		{"usage", usageOfPods},
-		{"nfs", mountsNFS},
-		{"own group", ownGroup},
-		{"apparmor", confined},
-		{"apparmor profiles of pods", profilesOfPods},
-		{"huge pages", hugePages},
-		{"nothing left", nothingLeft},
-		{"daemon-reload", daemonReload},
-		{"restart docker-sd", restartDaemon},
-		{"kill docker-sd", killDaemon},
-		{"restart docker", restartEngine},
-		{"hardened", hardened},
-		{"check", saysTrue},
-		{"purge", purge},
+		{name: "install", run: install},
+		{name: "pool", run: warmPool},
+		{name: "life", run: life},
+		{name: "limits", run: limits},
+		{name: "out of memory", run: outOfMemory},
+		{name: "out of memory as a whole", run: outOfMemoryAsAWhole},
+		{name: "limits of a pod", run: limitsOfAPod},
+		{name: "exec probe", run: execProbe},
+		{name: "usage", run: usageOfPods},
+		{name: "nfs", run: mountsNFS},
+		{name: "own group", run: ownGroup},
+		{name: "apparmor", run: confined},
+		{name: "apparmor profiles of pods", run: profilesOfPods},
+		{name: "huge pages", run: hugePages},
+		{name: "nothing left", run: nothingLeft},
+		{name: "daemon-reload", run: daemonReload},
+		{name: "restart docker-sd", run: restartDaemon},
+		{name: "kill docker-sd", run: killDaemon},
+		{name: "restart docker", run: restartEngine},
+		{name: "power cut", run: beforeBoot, boots: powerCut},
+		{name: "after the power cut", run: afterCut},
+		{name: "reboot", run: beforeBoot, boots: rebooted},
+		{name: "after the reboot", run: afterReboot},
+		{name: "hardened", run: hardened},
+		{name: "check", run: saysTrue},
+		{name: "check without a parser", run: blamesEngine},
+		{name: "purge", run: purge},
 		{name: "install script", run: installScript},
 	}
 }
@@ -76,7 +81,7 @@ func warmPool(ctx context.Context, h *host) error {
 		return errors.Join(err, errors.New(log))
 	}
 	var err error
-	h.empty, err = held(ctx)
+	h.Empty, err = held(ctx)
 	return err
 }
 
@@ -95,10 +100,14 @@ func life(ctx context.Context, h *host) error {
 	return errors.Join(p.logged(ctx, "hello, world"), p.delete(ctx))
 }
 
-// limits are read where programs read them.
+// limits are read where programs read them: in the group that /proc/self/cgroup names, below
+// the root of what is mounted.
 func limits(ctx context.Context, h *host) error {
-	p := h.newPod(v1.RestartPolicyNever, "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/cpu.max /proc/self/cgroup; ls /sys/fs/cgroup | grep -c memory.max; echo end")
-	p.Spec.Containers[0].Resources.Limits = v1.ResourceList{v1.ResourceMemory: resource.MustParse("64Mi"), v1.ResourceCPU: resource.MustParse("500m")}
+	p := h.newPod(v1.RestartPolicyNever, `own=/sys/fs/cgroup$(sed s/^0::// /proc/self/cgroup); cd $own && cat memory.max cpu.max cpu.weight
+grep ' /sys/fs/cgroup ' /proc/self/mountinfo | cut -d' ' -f4; wc -l </proc/self/cgroup; echo end`)
+	p.Spec.Containers[0].Resources = v1.ResourceRequirements{
+		Limits:   v1.ResourceList{v1.ResourceMemory: resource.MustParse("64Mi"), v1.ResourceCPU: resource.MustParse("500m")},
+		Requests: v1.ResourceList{v1.ResourceCPU: resource.MustParse("250m")}}
 	if err := p.create(ctx); err != nil {
 		return err
 	}
@@ -106,7 +115,8 @@ func limits(ctx context.Context, h *host) error {
 		return err
 	}
 	text, err := p.log(ctx)
-	if want := "67108864\n50000 100000\n0::/\n1\nend\n"; err == nil && text != want {
+	// The engines turn 256 shares of version 1 into a weight.
+	if want := "67108864\n50000 100000\n10\n/\n1\nend\n"; err == nil && text != want {
 		err = fmt.Errorf("the container read %q, want %q", text, want)
 	}
 	return errors.Join(err, p.delete(ctx))

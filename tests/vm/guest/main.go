@@ -21,7 +21,16 @@ import (
 type check struct {
 	name string
 	run  func(context.Context, *host) error
+	// boots is how the machine ends after the check, "" if it does not. The checks after this one
+	// are those of the next boot.
+	boots string
 }
+
+// The ends of a boot.
+const (
+	rebooted = "reboot"
+	powerCut = "power cut"
+)
 
 const (
 	shareDir = "/share"
@@ -33,10 +42,7 @@ const (
 type host struct {
 	// sandbox, busybox and bash are the test images.
 	sandbox, busybox, bash string
-	// pods counts those that were made.
-	pods int
-	// empty is what the host had before the first.
-	empty map[string][]string
+	progress
 }
 
 func main() {
@@ -62,9 +68,18 @@ func main() {
 	if _, err := os.Stat(filepath.Join(shareDir, "keep")); err == nil {
 		return
 	}
-	if out, err := exec.Command("systemctl", "poweroff").CombinedOutput(); err != nil {
-		fmt.Printf("poweroff: %v %s\n", err, out)
+	if err := runQuiet("systemctl", "poweroff"); err != nil {
+		fmt.Println(err)
 	}
+}
+
+// runQuiet runs a program that says something only when it fails.
+func runQuiet(name string, args ...string) error {
+	cmd := exec.Command(name, args...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w %s", cmd, err, out)
+	}
+	return nil
 }
 
 // prepare reads what the machine was given.
@@ -83,14 +98,19 @@ func prepare(pattern string) (*host, *regexp.Regexp, error) {
 		pattern = given["PATTERN"]
 	}
 	chosen, err := regexp.Compile(pattern)
-	return &host{sandbox: given["SANDBOX"], busybox: given["BUSYBOX"], bash: given["BASH"]}, chosen, err
+	h := &host{sandbox: given["SANDBOX"], busybox: given["BUSYBOX"], bash: given["BASH"]}
+	if given["PATTERN"] == pattern { // and it was not started by hand
+		err = errors.Join(err, h.restore())
+	}
+	return h, chosen, err
 }
 
 // runAll returns how many checks failed. Without the first ones, which install
 // docker-sd, there is nothing to check.
 func runAll(ctx context.Context, h *host, chosen *regexp.Regexp) (int, error) {
-	failed := 0
-	for _, c := range checks() {
+	all := checks()
+	for i := h.Next; i < len(all); i++ {
+		c := all[i]
 		if !chosen.MatchString(c.name) && !first(c) {
 			continue
 		}
@@ -98,17 +118,20 @@ func runAll(ctx context.Context, h *host, chosen *regexp.Regexp) (int, error) {
 		bounded, cancel := context.WithTimeout(ctx, checkLimit)
 		err := c.run(bounded, h)
 		cancel()
-		if err == nil {
-			fmt.Printf("ok %s (%s)\n", c.name, time.Since(began).Round(time.Second))
+		if err != nil {
+			h.Failed++
+			fmt.Printf("FAIL %s: %s\n", c.name, strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", " | "))
+			if first(c) {
+				return h.Failed, errors.New("docker-sd has no sandbox")
+			}
 			continue
 		}
-		failed++
-		fmt.Printf("FAIL %s: %s\n", c.name, strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", " | "))
-		if first(c) {
-			return failed, errors.New("docker-sd has no sandbox")
+		fmt.Printf("ok %s (%s)\n", c.name, time.Since(began).Round(time.Second))
+		if c.boots != "" {
+			return h.Failed, h.bootsAgain(i, c)
 		}
 	}
-	return failed, nil
+	return h.Failed, nil
 }
 
 // first are the checks without which there is nothing to check.

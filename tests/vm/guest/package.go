@@ -39,6 +39,23 @@ func saysTrue(ctx context.Context, _ *host) error {
 	return err
 }
 
+// blamesEngine: an engine that can start no container, as it has no way to load the profile of
+// its containers, is not taken for a bad sandbox image.
+func blamesEngine(ctx context.Context, _ *host) error {
+	const parser = "/usr/sbin/apparmor_parser"
+	if _, err := sh(ctx, "mv "+parser+" "+parser+".away && printf docker-default >/sys/kernel/security/apparmor/.remove"); err != nil {
+		return err
+	}
+	text, err := sh(ctx, "docker-sd check --timeout 14m --boot-timeout 5m")
+	if err == nil {
+		err = fmt.Errorf("it finds nothing wrong: %s", text)
+	} else if err = nil; !strings.Contains(text, "the engine cannot run a container of the sandbox image") || strings.Contains(text, "set SandboxImage") {
+		err = fmt.Errorf("it does not blame the engine, or advises another image: %s", text)
+	}
+	_, back := sh(ctx, "mv "+parser+".away "+parser)
+	return errors.Join(err, back)
+}
+
 // purge removes all that the package and docker-sd have brought, with a pod running.
 func purge(ctx context.Context, h *host) error {
 	p := h.newPod(v1.RestartPolicyAlways, untilStopped)

@@ -23,9 +23,9 @@ type pod struct{ *v1.Pod }
 
 // newPod has containers of busybox, named c, d and so on, that run scripts.
 func (h *host) newPod(policy v1.RestartPolicy, scripts ...string) pod {
-	h.pods++
-	p := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("pod-%d", h.pods), Namespace: "default",
-		UID: types.UID(fmt.Sprintf("00000000-0000-4000-8000-%06d%06d", os.Getpid()%1000000, h.pods))}, Spec: v1.PodSpec{RestartPolicy: policy}}
+	h.Pods++
+	p := &v1.Pod{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("pod-%d", h.Pods), Namespace: "default",
+		UID: types.UID(fmt.Sprintf("00000000-0000-4000-8000-%06d%06d", os.Getpid()%1000000, h.Pods))}, Spec: v1.PodSpec{RestartPolicy: policy}}
 	for i, script := range scripts {
 		p.Spec.Containers = append(p.Spec.Containers, v1.Container{Name: string(rune('c' + i)), Image: h.busybox,
 			ImagePullPolicy: v1.PullIfNotPresent, Command: []string{"sh", "-c", script}})
