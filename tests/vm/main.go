@@ -1,7 +1,7 @@
 // Command vm boots a virtual machine with systemd, control groups of version 2 and
 // AppArmor, installs this build's Debian package in it and runs checks there:
 //
-//	go run ./tests/lab -- go run ./tests/vm [-keep] [-run PATTERN]
+//	go run ./tests/lab -- go run ./tests/vm [-keep] [-run PATTERN] [-pods N]
 //
 // It needs root, what "make package" has put into bin, and the variables and the
 // engine that tests/lab gives. Debian's packages are all that it fetches; where
@@ -40,6 +40,7 @@ func run(ctx context.Context, args []string) error {
 	options := flag.NewFlagSet("vm", flag.ContinueOnError)
 	keep := options.Bool("keep", false, "leave the machine running after the checks, until an interrupt")
 	pattern := options.String("run", "", "a regular expression for the names of checks to run")
+	pods := options.Int("pods", 20, "how many pods are created at once")
 	limit := options.Duration("timeout", 2*time.Hour, "time for all of it")
 	if err := options.Parse(args); err != nil {
 		return err
@@ -61,7 +62,7 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	files := share{dir: filepath.Join(dir, "share")}
-	if err := files.fill(ctx, "PATTERN="+*pattern+"\n"); err != nil {
+	if err := files.fill(ctx, fmt.Sprintf("PATTERN=%s\nPODS=%d\n", *pattern, *pods)); err != nil {
 		return err
 	}
 	m := machine{system: s, share: files, keep: *keep}

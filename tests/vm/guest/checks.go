@@ -29,6 +29,7 @@ func checks() []check {
 		{name: "apparmor", run: confined},
 		{name: "apparmor profiles of pods", run: profilesOfPods},
 		{name: "huge pages", run: hugePages},
+		{name: "pods at once", run: atOnce},
 		{name: "nothing left", run: nothingLeft},
 		{name: "daemon-reload", run: daemonReload},
 		{name: "restart docker-sd", run: restartDaemon},

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -42,6 +43,8 @@ const (
 type host struct {
 	// sandbox, busybox and bash are the test images.
 	sandbox, busybox, bash string
+	// many is how many pods are created at once.
+	many int
 	progress
 }
 
@@ -97,8 +100,12 @@ func prepare(pattern string) (*host, *regexp.Regexp, error) {
 	if pattern == "" {
 		pattern = given["PATTERN"]
 	}
+	many, err := strconv.Atoi(given["PODS"])
+	if err != nil {
+		return nil, nil, err
+	}
 	chosen, err := regexp.Compile(pattern)
-	h := &host{sandbox: given["SANDBOX"], busybox: given["BUSYBOX"], bash: given["BASH"]}
+	h := &host{many: many, sandbox: given["SANDBOX"], busybox: given["BUSYBOX"], bash: given["BASH"]}
 	if given["PATTERN"] == pattern { // and it was not started by hand
 		err = errors.Join(err, h.restore())
 	}
