@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/containerd/containerd/log"
@@ -24,7 +25,8 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Getenv, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "docker-sd:", err)
+		// A pod may have written a part of it. Each of several errors has a line.
+		fmt.Fprintln(os.Stderr, "docker-sd:", strings.Join(cli.Plain(strings.Split(err.Error(), "\n")), "\n"))
 		os.Exit(exitCode(err))
 	}
 }

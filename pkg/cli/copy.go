@@ -135,6 +135,15 @@ func (c *copying) fetch(ctx context.Context, from, to string) error {
 	}
 	folder, name := filepath.Dir(filepath.Clean(to)), filepath.Base(filepath.Clean(to))
 	info, err := os.Stat(to)
+	if err == nil && !info.IsDir() {
+		if !info.Mode().IsRegular() {
+			return fmt.Errorf("%s is neither a file nor a folder: %w", to, fs.ErrExist)
+		}
+		if to, err = filepath.EvalSymlinks(to); err != nil { // the caller's own link
+			return err
+		}
+		folder, name = filepath.Dir(to), filepath.Base(to)
+	}
 	switch {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return err

@@ -73,8 +73,10 @@ func (c execAPI) Exec(ctx context.Context, id string, argv []string, out io.Writ
 	case !over:
 		return seen.ExitCode, nil
 	}
-	silence.heard()
-	seen, err = exec.ended(ctx)
+	seen, err = exec.outlived(ctx, silence)
+	if errors.Is(caller.Err(), context.DeadlineExceeded) {
+		return 0, &UnfinishedError{PID: pidOfExec(caller, exec.inspect), Err: caller.Err()}
+	}
 	return seen.ExitCode, err
 }
 
@@ -102,11 +104,13 @@ func (c execAPI) startExec(ctx context.Context, id string, options container.Exe
 	return out, nil
 }
 
-// ended waits for the exit code of a process whose streams are over: these can close a
-// moment before the engine has it.
-func (e startedExec) ended(ctx context.Context) (container.ExecInspect, error) {
-	for {
+// outlived waits for the exit code of a process whose streams are over. The process may have
+// closed them and go on, so the engine owes its answers alone, and not the end.
+func (e startedExec) outlived(ctx context.Context, s *silence) (container.ExecInspect, error) {
+	for pause := 5 * time.Millisecond; ; pause = min(2*pause, execLookMost) {
+		s.heard()
 		seen, err := e.inspect(ctx)
+		s.rest()
 		if err != nil {
 			return seen, fmt.Errorf("inspect exec: %w", classify(ctx, err))
 		}
@@ -116,7 +120,7 @@ func (e startedExec) ended(ctx context.Context) (container.ExecInspect, error) {
 		select {
 		case <-ctx.Done():
 			return seen, fmt.Errorf("inspect exec: %w", classify(ctx, ctx.Err()))
-		case <-time.After(5 * time.Millisecond):
+		case <-time.After(pause):
 		}
 	}
 }

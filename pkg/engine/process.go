@@ -63,6 +63,10 @@ type Ended struct {
 // before that is taken for all: what it left behind may hold its streams open.
 const processDrain = time.Second
 
+// neverTyped takes the place of the keys at which the engine leaves a terminal, ctrl-p and
+// ctrl-q, which it would keep from the process. It cannot be told that there are none.
+const neverTyped = "ctrl-^,ctrl-@,ctrl-^,ctrl-_,ctrl-^,ctrl-@,ctrl-_,ctrl-@,ctrl-^,ctrl-_"
+
 // Run runs a process inside a container until it has ended and its output has been passed
 // on. If ctx ends first, or the output cannot be passed on, the error is an UnfinishedError:
 // the process is left to the engine, or has ended already and is returned as well.
@@ -71,7 +75,7 @@ func (c execAPI) Run(ctx context.Context, id string, process Process, streams St
 	ctx, silence, end := listen(ctx, c.limit)
 	defer end()
 	exec, err := c.startExec(ctx, id, container.ExecOptions{Cmd: process.Argv, Tty: process.TTY,
-		AttachStdin: streams.Stdin != nil, AttachStdout: true, AttachStderr: !process.TTY})
+		AttachStdin: streams.Stdin != nil, AttachStdout: true, AttachStderr: !process.TTY, DetachKeys: neverTyped})
 	if err != nil {
 		if streams.Stdin != nil {
 			_ = streams.Stdin.Close() // nobody reads it
@@ -81,6 +85,7 @@ func (c execAPI) Run(ctx context.Context, id string, process Process, streams St
 		}
 		return Ended{}, err
 	}
+	exec.inspect = telling(exec.inspect, process.Began)
 	// The process takes as long as it takes; ctx bounds it.
 	silence.rest()
 	seen, over, err := c.stream(ctx, exec, process, streams)
@@ -90,9 +95,8 @@ func (c execAPI) Run(ctx context.Context, id string, process Process, streams St
 	case err != nil:
 		return Ended{}, fmt.Errorf("pass on the output of a process: %w", err)
 	case over:
-		silence.heard()
-		if seen, err = exec.ended(ctx); err != nil {
-			return Ended{}, err
+		if seen, err = exec.outlived(ctx, silence); err != nil {
+			return unfinished(caller, exec, errors.Join(caller.Err(), err))
 		}
 	}
 	return Ended{Code: seen.ExitCode, PID: seen.Pid}, nil
@@ -141,7 +145,7 @@ func (c execAPI) stream(ctx context.Context, exec startedExec, process Process, 
 		}
 		copied <- err
 	}()
-	seen, over, err = awaitExec(ctx, telling(exec.inspect, process.Began), copied)
+	seen, over, err = awaitExec(ctx, exec.inspect, copied)
 	if !over && err == nil {
 		over, err = output.drain(ctx, copied)
 	}

@@ -50,7 +50,7 @@ func TestRun(t *testing.T) {
 	if err != nil || ended != (Ended{Code: 42, PID: 77}) || out.String() != "got in" || errs.String() != "complaint" {
 		t.Errorf("Run() = %+v, %v with %q and %q", ended, err, out.String(), errs.String())
 	}
-	want := container.ExecOptions{Cmd: []string{"a", "b"}, AttachStdin: true, AttachStdout: true, AttachStderr: true}
+	want := container.ExecOptions{Cmd: []string{"a", "b"}, AttachStdin: true, AttachStdout: true, AttachStderr: true, DetachKeys: neverTyped}
 	if diff := cmp.Diff(want, asked); diff != "" {
 		t.Errorf("the engine is asked for another exec (-want +got):\n%s", diff)
 	}

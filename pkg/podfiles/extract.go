@@ -139,11 +139,17 @@ func (e *extraction) parents(name string) error {
 // write makes one file, folder or link. What was there by that name is replaced, but a
 // folder only by a folder.
 func (e *extraction) write(to *os.Root, name string, header *tar.Header, content io.Reader) error {
+	// Before anything is removed for it.
+	if written, err := e.writable(to, name, header); !written || err != nil {
+		return err
+	}
 	info, err := to.Lstat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return err
+	case !info.IsDir() && !info.Mode().IsRegular() && info.Mode().Type() != fs.ModeSymlink:
+		return fmt.Errorf("%s is neither a file nor a folder: %w", filepath.Join(to.Name(), name), fs.ErrExist)
 	case info.IsDir() != (header.Typeflag == tar.TypeDir):
 		return fmt.Errorf("there is %s already: %w", filepath.Join(to.Name(), name), fs.ErrExist)
 	case info.IsDir():
@@ -162,12 +168,41 @@ func (e *extraction) write(to *os.Root, name string, header *tar.Header, content
 	case tar.TypeReg:
 		return e.file(to, name, header, content)
 	case tar.TypeSymlink:
-		return e.symlink(to, name, header)
-	case tar.TypeLink:
-		return e.link(to, name, header)
+		return to.Symlink(header.Linkname, name)
 	}
-	e.told(fmt.Sprintf("left out %q: it is neither a file nor a folder nor a link", header.Name))
-	return nil
+	target, err := e.within(header.Linkname)
+	if err != nil {
+		return err
+	}
+	return to.Link(target, name)
+}
+
+// writable says whether an entry is written, and tells why one is left out. An error ends the
+// copy, and so does the entry that was asked for itself, if it would be left out.
+func (e *extraction) writable(to *os.Root, name string, header *tar.Header) (bool, error) {
+	why := ""
+	switch header.Typeflag {
+	case tar.TypeDir, tar.TypeReg:
+		return true, nil
+	case tar.TypeSymlink:
+		if to != e.root && inside(name, header.Linkname) {
+			return true, nil
+		}
+		why = fmt.Sprintf("it is a link to %q, which was not copied", header.Linkname)
+	case tar.TypeLink:
+		target, err := e.within(header.Linkname)
+		if err != nil || to == e.root || target == name || !e.made[target] {
+			return false, fmt.Errorf("it is another name of %q, which was not copied: %w", header.Linkname, errOutside)
+		}
+		return true, nil
+	default:
+		why = "it is neither a file nor a folder nor a link"
+	}
+	if to == e.root {
+		return false, errors.New(why)
+	}
+	e.told(fmt.Sprintf("left out %q: %s", header.Name, why))
+	return false, nil
 }
 
 func (e *extraction) file(to *os.Root, name string, header *tar.Header, content io.Reader) (err error) {
@@ -187,15 +222,6 @@ func (e *extraction) file(to *os.Root, name string, header *tar.Header, content 
 	return nil
 }
 
-// symlink makes a link that leads to something in the tree.
-func (e *extraction) symlink(to *os.Root, name string, header *tar.Header) error {
-	if to == e.root || !inside(name, header.Linkname) {
-		e.told(fmt.Sprintf("left out %q: it is a link to %q, which was not copied", header.Name, header.Linkname))
-		return nil
-	}
-	return to.Symlink(header.Linkname, name)
-}
-
 // inside says that a link leads to something in the tree, whatever links there are on its
 // way: it may go up only at its beginning, from folders that are none.
 func inside(name, target string) bool {
@@ -210,15 +236,6 @@ func inside(name, target string) bool {
 		down = down || part != ".." && part != "." && part != ""
 	}
 	return true
-}
-
-// link makes another name of a file that the stream has brought.
-func (e *extraction) link(to *os.Root, name string, header *tar.Header) error {
-	target, err := e.within(header.Linkname)
-	if err != nil || to == e.root || !e.made[target] {
-		return fmt.Errorf("it is another name of %q, which was not copied: %w", header.Linkname, errOutside)
-	}
-	return to.Link(target, name)
 }
 
 // setTimes gives the files the times of those that they were copied from.
