@@ -32,7 +32,9 @@ func (r *reader) list(path string) ([]byte, error) { return r.pieces(path, mostO
 
 // pieces reads a file until its end, or until there is no room or this many pieces are read.
 func (r *reader) pieces(path string, most int) ([]byte, error) {
-	fd, err := again(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
+	fd, err := again(func() (int, error) {
+		return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	})
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}

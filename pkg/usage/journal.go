@@ -31,7 +31,11 @@ func (j journal) check() error {
 	return file.Close()
 }
 
-// write appends a line, and returns when it is on the disk.
+// errNotSynced says that a line is in the file, and perhaps not yet on the disk.
+var errNotSynced = errors.New("the line may be lost with the machine")
+
+// write appends a line, and returns when it is on the disk. With errNotSynced it is not to be
+// written again.
 func (j journal) write(b Bill) error {
 	if j.path == "" {
 		return nil
@@ -49,8 +53,13 @@ func (j journal) write(b Bill) error {
 		line = append([]byte{'\n'}, line...)
 	}
 	// One call, so that lines of two writers do not mix.
-	_, err = file.Write(line)
-	return errors.Join(err, file.Sync(), file.Close())
+	if _, err = file.Write(line); err != nil {
+		return errors.Join(err, file.Close())
+	}
+	if err = errors.Join(file.Sync(), file.Close()); err != nil {
+		return fmt.Errorf("%w: %w", errNotSynced, err)
+	}
+	return nil
 }
 
 // torn says that the file ends within a line, as after a disk was full.

@@ -58,6 +58,8 @@ type Meter struct {
 	measured atomic.Pointer[Report]
 	loads    atomic.Pointer[[]gpu.Load]
 
+	saving sync.Mutex
+
 	mu   sync.Mutex
 	pods map[string]*metered
 	// earlier are the accounts of an earlier run, and accounted are pods that have a line
@@ -75,6 +77,8 @@ type metered struct {
 	account Account
 	sandbox string
 	history history
+	// since is when this docker-sd learned of the pod.
+	since time.Time
 	// ended says that the account is being settled, written that the pod has its line.
 	ended, written bool
 }
@@ -84,9 +88,9 @@ type metered struct {
 func New(config Config) (*Meter, error) {
 	m := &Meter{config: config, boot: bootID(config.Proc), journal: journal{config.AccountingFile}, pods: map[string]*metered{}}
 	kept, err := load(config.StatePath)
-	m.earlier, m.unwritten = kept.Accounts, kept.Unwritten
 	accounted, unread := m.journal.accounted()
-	m.accounted = accounted
+	m.earlier, m.accounted = kept.Accounts, accounted
+	m.unwritten = slices.DeleteFunc(kept.Unwritten, func(b Bill) bool { return accounted[b.UID] })
 	return m, errors.Join(err, unread, m.journal.check())
 }
 
@@ -95,7 +99,7 @@ func (m *Meter) Began(podUID string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, known := m.pods[podUID]; !known {
-		m.pods[podUID] = &metered{account: m.earlier[podUID], written: m.accounted[podUID]}
+		m.pods[podUID] = &metered{account: m.earlier[podUID], written: m.accounted[podUID], since: time.Now()}
 	}
 }
 
@@ -149,22 +153,28 @@ func (m *Meter) Settle(e Ending) (bill Bill, settled bool, err error) {
 		m.mu.Unlock()
 		return Bill{}, false, nil
 	}
-	p.ended = true // from now on the account is this caller's
+	p.ended = true
+	sandbox, account, written := p.sandbox, p.account, p.written // a save may read those of the pod
 	m.mu.Unlock()
-	if group, cpu, peak, err := m.read(p.sandbox); err == nil {
-		p.account.Read(group, cpu, peak)
+	if group, cpu, peak, err := m.read(sandbox); err == nil {
+		account.Read(group, cpu, peak)
 	}
-	bill = p.account.bill(m.config.Node, e, m.held(e.UID).Devices(), time.Now())
-	if !p.written {
+	bill = account.bill(m.config.Node, e, m.held(e.UID).Devices(), time.Now())
+	if !written {
 		err = m.journal.write(bill)
 	}
+	again := err != nil && !errors.Is(err, errNotSynced)
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	// Not before the line is written: a restart needs the account till then.
 	delete(m.pods, e.UID)
 	m.changed = true
-	if err != nil {
+	if again {
 		m.unwritten = append(m.unwritten, bill)
+	}
+	m.mu.Unlock()
+	if again {
+		// The pod's record says next that it has ended, so this does not wait for the next look.
+		err = errors.Join(err, m.save())
 	}
 	return bill, true, err
 }
@@ -256,6 +266,8 @@ func (m *Meter) due(since time.Duration) bool {
 
 // save writes the accounts of the pods that have not ended.
 func (m *Meter) save() error {
+	m.saving.Lock() // the file is this mutex's: an older state must not replace a newer one
+	defer m.saving.Unlock()
 	m.mu.Lock()
 	s := stored{Version: storedVersion, Accounts: map[string]Account{}, Unwritten: slices.Clone(m.unwritten)}
 	for uid, p := range m.pods {
@@ -282,7 +294,7 @@ func (m *Meter) writeAgain() {
 		}
 		first := m.unwritten[0]
 		m.mu.Unlock()
-		if m.journal.write(first) != nil {
+		if err := m.journal.write(first); err != nil && !errors.Is(err, errNotSynced) {
 			return
 		}
 		m.mu.Lock()
@@ -329,10 +341,13 @@ func (m *Meter) work(loads []gpu.Load, took time.Duration) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	now := time.Now()
 	for uid, p := range m.pods {
+		// What the device did before the pod came is another's.
+		share := min(1, float64(now.Sub(p.since))/float64(took))
 		for _, device := range m.held(uid).Devices() {
 			if !p.ended {
-				p.account.BusySeconds += busy[device]
+				p.account.BusySeconds += busy[device] * share
 			}
 		}
 	}

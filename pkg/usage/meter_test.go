@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
@@ -261,15 +262,21 @@ func TestNoGroups(t *testing.T) {
 // tells, and those of no pod for nobody.
 func TestWork(t *testing.T) {
 	half, all, wrong := uint32(50), uint32(100), uint32(400)
-	d := &devices{held: map[string]gpu.Assignment{"a": {Containers: map[string][]string{"c": {"half", "untold"}, "d": {"half"}}}, "b": {Containers: map[string][]string{"c": {"wrong"}}}}}
+	d := &devices{held: map[string]gpu.Assignment{"a": {Containers: map[string][]string{"c": {"half", "untold"}, "d": {"half"}}}, "b": {Containers: map[string][]string{"c": {"wrong"}}},
+		"young": {Containers: map[string][]string{"c": {"half"}}}}}
 	d.loads = []gpu.Load{{UUID: "half", Utilization: &half, MemoryUsedBytes: 3, MemoryTotalBytes: 4}, {UUID: "untold"}, {UUID: "free", Utilization: &all}, {UUID: "wrong", Utilization: &wrong}}
 	h := newHost(t, 1)
 	m := h.meter(d)
 	m.Began("a")
 	m.Began("b")
+	m.Began("young") // what its device did before it came is not its work
+	for _, uid := range []string{"a", "b"} {
+		m.pods[uid].since = time.Now().Add(-time.Hour)
+	}
 	m.work(d.loads, 10*time.Second)
-	for uid, want := range map[string]float64{"a": 5, "b": 10} {
-		if bill, _, err := m.Settle(ending(uid)); err != nil || bill.DeviceBusySeconds != want {
+	for uid, want := range map[string]float64{"a": 5, "b": 10, "young": 0} {
+		bill, _, err := m.Settle(ending(uid))
+		if over := bill.DeviceBusySeconds - want; err != nil || over < 0 || over > 4.5 || over > 0 && uid != "young" {
 			t.Errorf("%s: %+v, %v, want %v s", uid, bill, err, want)
 		}
 	}
@@ -301,5 +308,33 @@ func TestRun(t *testing.T) {
 	kept, err := load(filepath.Join(h.dir, FileName))
 	if a := kept.Accounts["a"]; err != nil || a.CPU() != 1_025*time.Millisecond {
 		t.Errorf("saved %+v, %v", kept, err)
+	}
+}
+
+// TestHostileID: what the engine of a sandbox calls a container leads to no other file of the
+// host, and a file that is opened does not wait for a writer.
+func TestHostileID(t *testing.T) {
+	h := newHost(t, 1)
+	h.sandbox("a", "c1", 7)
+	h.sandbox("b", "c1", 9)
+	pipe := filepath.Join(t.TempDir(), "cpuacct.usage")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, found := find(h.tree, "a")
+	if !found {
+		t.Fatal("the sandbox is not found")
+	}
+	r := &reader{}
+	if _, ok := r.container(p, "c1"); !ok {
+		t.Fatal("the container is not found")
+	}
+	for _, id := range []string{"", ".", "..", "../docker/c1", "../../../b/sandbox/docker/c1", "../../../../../../.." + filepath.Dir(pipe), "c1\x00"} {
+		if f, ok := r.container(p, id); ok {
+			t.Errorf("%q is a container: %+v", id, f)
+		}
+	}
+	if text, err := r.file(pipe); err == nil && len(text) > 0 {
+		t.Errorf("a pipe without a writer has %q", text)
 	}
 }

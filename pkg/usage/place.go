@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"regexp"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -79,7 +80,8 @@ func (r *reader) peaks(p *place) uint64 {
 
 // container has the figures of one that runs; false says that it does not.
 func (r *reader) container(p *place, id string) (Figures, bool) {
-	if id == "" {
+	// The sandbox's engine gives it, which is not trusted with paths of this host.
+	if !containerID.MatchString(id) {
 		return Figures{}, false
 	}
 	for _, parent := range p.parents {
@@ -89,6 +91,9 @@ func (r *reader) container(p *place, id string) (Figures, bool) {
 	}
 	return Figures{}, false
 }
+
+// containerID is how an engine names a container.
+var containerID = regexp.MustCompile(`^[0-9a-zA-Z]{1,64}$`)
 
 // podInterface is the interface of a sandbox on its network.
 const podInterface = "eth0"

@@ -121,10 +121,11 @@ func TestInstallScript(t *testing.T) {
 	}
 	trusted := x509.NewCertPool()
 	trusted.AppendCertsFromPEM(authority)
-	address := kubeletAddress.FindStringSubmatch(d.log.String())
-	if address == nil {
-		t.Fatalf("Virtual Kubelets are not answered: %s", d.log.Tail(20))
-	}
+	var address []string
+	eventually(t, runLimit, "the log says where Virtual Kubelets are answered", func() bool {
+		address = kubeletAddress.FindStringSubmatch(d.log.String())
+		return address != nil
+	}, func() string { return d.log.Tail(20) })
 	kubelet := kit.VirtualKubelet{Base: "https://" + address[1], TLS: &tls.Config{RootCAs: trusted, Certificates: pair("virtual-kubelet")}}
 	for name, c := range map[string]struct {
 		shown []tls.Certificate

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -66,10 +67,11 @@ func (d *forKubelets) configure(t *testing.T, other map[string]any) {
 // kubelet is a Virtual Kubelet with a certificate of the authority, and the token.
 func (d *forKubelets) kubelet(t *testing.T) kit.VirtualKubelet {
 	t.Helper()
-	address := kubeletAddress.FindStringSubmatch(d.log.String())
-	if address == nil {
-		t.Fatalf("the log does not say where Virtual Kubelets are answered: %s", d.log.Tail(20))
-	}
+	var address []string
+	eventually(t, runLimit, "the log says where Virtual Kubelets are answered", func() bool {
+		address = kubeletAddress.FindStringSubmatch(d.log.String())
+		return address != nil
+	}, func() string { return d.log.Tail(20) })
 	return kit.VirtualKubelet{Base: "https://" + address[1], Token: kubeletToken,
 		TLS: &tls.Config{RootCAs: d.trusted, Certificates: []tls.Certificate{certificates.New(t, "virtual-kubelet", d.authority).Pair()}}}
 }
@@ -194,17 +196,27 @@ func TestVirtualKubeletAccess(t *testing.T) {
 	}
 }
 
+// quietPort is an address of this host that is free, and that is given to no connection
+// meanwhile: those have higher ports.
+func quietPort(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		address := fmt.Sprintf("0.0.0.0:%d", 20000+rand.IntN(10000))
+		if free, err := net.Listen("tcp", address); err == nil {
+			free.Close()
+			return address
+		}
+	}
+	t.Fatal("no port is free")
+	return ""
+}
+
 // TestInterlinkAPIRefusedAndChecked: what is open to the network starts with proof alone,
 // and a check says what there is.
 func TestInterlinkAPIRefusedAndChecked(t *testing.T) {
 	t.Parallel()
 	d := prepareForKubelets(t, map[string]any{"AVAILABLEDINDS": 0})
-	free, err := net.Listen("tcp", "0.0.0.0:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	wide := fmt.Sprintf("0.0.0.0:%d", free.Addr().(*net.TCPAddr).Port)
-	free.Close()
+	wide := quietPort(t)
 	for name, other := range map[string]map[string]any{
 		"in the clear":      {"TLSCertFile": "", "TLSKeyFile": "", "TLSClientCAFile": ""},
 		"open to everybody": {"TLSClientCAFile": "", "BearerTokenFile": ""},
