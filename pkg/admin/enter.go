@@ -28,6 +28,9 @@ func podPath(uid types.UID, path string) string {
 	return PathPods + "/" + url.PathEscape(string(uid)) + path
 }
 
+// mostCommand is what a command may take in a URL, within the server's limit for headers.
+const mostCommand = 12 << 10
+
 // Exec runs a process in a container until it ends, and kills it if ctx ends first. An exit
 // code other than 0 is a remotecommand.CodeError.
 func (c *Client) Exec(ctx context.Context, uid types.UID, container string, p Process, caller remotecommand.Caller) error {
@@ -37,6 +40,9 @@ func (c *Client) Exec(ctx context.Context, uid types.UID, container string, p Pr
 	}
 	if caller.Stdin != nil {
 		query.Set("stdin", "true")
+	}
+	if len(query.Encode()) > mostCommand {
+		return fmt.Errorf("the command has more than %d bytes: pass a script by standard input, as in sh -s <FILE: %w", mostCommand, errdefs.ErrInvalidArgument)
 	}
 	err := remotecommand.Run(ctx, c.stream, "ws://docker-sd"+podPath(uid, pathExec)+"?"+query.Encode(), caller)
 	if refused, ok := errors.AsType[*remotecommand.RefusedError](err); ok {

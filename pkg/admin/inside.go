@@ -82,6 +82,8 @@ type insider struct {
 	life  context.Context
 	end   context.CancelFunc
 	group sync.WaitGroup
+	// mu has none be answered after end, while group is waited for.
+	mu sync.Mutex
 }
 
 func newInsider(c Config) *insider {
@@ -106,7 +108,9 @@ func (i *insider) handle(mux *http.ServeMux) {
 				err = errStarting
 			}
 			if err == nil {
-				i.group.Add(1)
+				err = i.answering()
+			}
+			if err == nil {
 				defer i.group.Done()
 				err = answer(w, r, into)
 			}
@@ -117,9 +121,22 @@ func (i *insider) handle(mux *http.ServeMux) {
 	}
 }
 
+// answering counts one more that is answered, unless the server ends.
+func (i *insider) answering() error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.life.Err() != nil {
+		return fmt.Errorf("docker-sd ends: %w", errdefs.ErrUnavailable)
+	}
+	i.group.Add(1)
+	return nil
+}
+
 // close ends what is answered and waits for it until ctx ends.
 func (i *insider) close(ctx context.Context) {
+	i.mu.Lock()
 	i.end()
+	i.mu.Unlock()
 	done := make(chan struct{})
 	go func() { defer close(done); i.group.Wait() }()
 	select {
@@ -172,6 +189,9 @@ func (i *insider) portForward(w http.ResponseWriter, r *http.Request, into Insid
 	if r.Header.Get("Upgrade") != portUpgrade {
 		return fmt.Errorf("this connection is to be upgraded to %q: %w", portUpgrade, errdefs.ErrInvalidArgument)
 	}
+	if err := unbounded(w); err != nil { // a connection takes as long as an answer may
+		return err
+	}
 	ctx, end := i.until(r)
 	defer end()
 	far, err := into.Connect(ctx, uidOf(r), uint16(port))
@@ -215,14 +235,14 @@ func (i *insider) read(w http.ResponseWriter, r *http.Request, into Inside) erro
 	query := r.URL.Query()
 	ctx, end := i.until(r)
 	defer end()
+	if err := unbounded(w); err != nil {
+		return err
+	}
 	files, err := into.Read(ctx, uidOf(r), query.Get("container"), query.Get("path"))
 	if err != nil {
 		return err
 	}
 	defer files.Close()
-	if err := unbounded(w); err != nil {
-		return err
-	}
 	w.Header().Set("Content-Type", "application/x-tar")
 	if _, err := io.Copy(w, files); err != nil {
 		panic(http.ErrAbortHandler) // the caller must not take the part for the whole

@@ -61,7 +61,7 @@ type Ended struct {
 
 // processDrain is how long nothing may come of the output of a process that has ended
 // before that is taken for all: what it left behind may hold its streams open.
-const processDrain = time.Second
+const processDrain = 3 * time.Second
 
 // neverTyped takes the place of the keys at which the engine leaves a terminal, ctrl-p and
 // ctrl-q, which it would keep from the process. It cannot be told that there are none.

@@ -93,7 +93,7 @@ func (d *daemon) shown(t *testing.T, args ...string) string {
 // TestEventsCommand: of one pod, once and while they happen.
 func TestEventsCommand(t *testing.T) {
 	t.Parallel()
-	d := sharedDaemon(t)
+	d := ownDaemon(t, 1, nil) // the last events are kept of all pods together
 	p := d.standing(t, nil)
 	watched := &syncBuffer{}
 	watch := d.program(t, "events", "-w", "--interval", "100ms", string(p.pod.UID))
