@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/coder/websocket"
 )
@@ -55,19 +56,18 @@ func Run(ctx context.Context, client *http.Client, url string, c Caller) error {
 	go func() { defer close(sized); sendSizes(sending, ws, c.Sizes) }()
 	defer func() { stop(); <-sized }()
 	var end []byte
-	err = receive(ctx, ws, func(number byte, data []byte) error {
-		switch number {
-		case channelStdout:
-			_, err := c.Stdout.Write(data)
-			return err
-		case channelStderr:
-			_, err := c.Stderr.Write(data)
-			return err
-		case channelStatus:
-			end = append(end, data...)
+	received := make(chan error, 1)
+	go func() { received <- receiveAll(ctx, ws, c, &end) }() // waited for, unless a Write of the caller's hangs
+	select {
+	case err = <-received:
+	case <-ctx.Done():
+		_ = ws.CloseNow() // kills the command
+		select {
+		case err = <-received:
+		case <-time.After(stuckWrite):
+			return ctx.Err()
 		}
-		return nil
-	})
+	}
 	switch {
 	case end != nil:
 		return endOf(end)
@@ -77,6 +77,26 @@ func Run(ctx context.Context, client *http.Client, url string, c Caller) error {
 		return errors.New("the server did not say how the command ended")
 	}
 	return fmt.Errorf("the connection broke off, and the command is killed: %w", err)
+}
+
+// stuckWrite is how long the caller's own output is waited for after the end of its context.
+const stuckWrite = time.Second
+
+// receiveAll passes on the output, and collects what the server says of the end.
+func receiveAll(ctx context.Context, ws *websocket.Conn, c Caller, end *[]byte) error {
+	return receive(ctx, ws, func(number byte, data []byte) error {
+		switch number {
+		case channelStdout:
+			_, err := c.Stdout.Write(data)
+			return err
+		case channelStderr:
+			_, err := c.Stderr.Write(data)
+			return err
+		case channelStatus:
+			*end = append(*end, data...)
+		}
+		return nil
+	})
 }
 
 // sendStdin sends what there is to read, and its end. Errors show where the answer is read.

@@ -260,3 +260,39 @@ func TestRefused(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// hanging is an output that nobody takes.
+type hanging struct{ release chan struct{} }
+
+func (h hanging) Write(b []byte) (int, error) {
+	<-h.release
+	return len(b), nil
+}
+
+// TestRunThatNobodyReads: the end of its context ends a call whose output hangs, and with it
+// the command.
+func TestRunThatNobodyReads(t *testing.T) {
+	killed := make(chan error, 1)
+	url, client := serve(t, false, func(ctx context.Context, s remotecommand.Streams) (int, error) {
+		_, _ = s.Stdout.Write([]byte("y\n"))
+		<-ctx.Done()
+		killed <- ctx.Err()
+		return 0, ctx.Err()
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	out := hanging{make(chan struct{})}
+	defer close(out.release)
+	ended := make(chan error, 1)
+	go func() { ended <- remotecommand.Run(ctx, client, url, remotecommand.Caller{Stdout: out}) }()
+	time.AfterFunc(100*time.Millisecond, cancel)
+	for what, c := range map[string]chan error{"the call": ended, "the command": killed} {
+		select {
+		case err := <-c:
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("%s ends with %v", what, err)
+			}
+		case <-time.After(limit):
+			t.Errorf("%s goes on", what)
+		}
+	}
+}
