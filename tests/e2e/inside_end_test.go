@@ -97,6 +97,32 @@ func TestExecEndsWithItsCaller(t *testing.T) {
 	}
 }
 
+// TestExecOfClosedOutput: a command that closes its output runs on, and is waited for; it ends
+// with its caller.
+func TestExecOfClosedOutput(t *testing.T) {
+	t.Parallel()
+	d := sharedDaemon(t)
+	p := d.standing(t, nil)
+	const closed = "exec >/dev/null 2>&1 </dev/null; touch /closed; "
+	if _, _, code := d.command(t, "exec", string(p.pod.UID), "--", "sh", "-c", closed+"sleep 3; exit 9"); code != 9 {
+		t.Errorf("exit code %d, want that of the command, 9", code)
+	}
+	p.inside("main", "rm /closed")
+	cmd := d.program(t, "exec", string(p.pod.UID), "--", "sh", "-c", closed+"while :; do sleep 0.1; done", "100008")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	eventually(t, runLimit, "the command has closed its output", func() bool { return p.inside("main", "test -e /closed && echo yes || echo no") == "yes\n" }, nil)
+	if p.marks("100008") == 0 {
+		t.Error("the command does not run on")
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, runLimit, "the command is gone", func() bool { return p.marks("100008") == 0 }, nil)
+}
+
 // TestExecEndsWhatHasNoLeader: a command has ended and what it left writes on; that ends soon,
 // with the caller at the latest.
 func TestExecEndsWhatHasNoLeader(t *testing.T) {

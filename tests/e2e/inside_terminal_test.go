@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -132,6 +133,27 @@ func TestExecTerminal(t *testing.T) {
 	y.wait("interrupted")
 	if code := y.ended(); code != 23 {
 		t.Errorf("exit code %d, want that of the command, 23", code)
+	}
+}
+
+// TestExecKeys: each key reaches the command at once, those at which the engine would leave a
+// terminal too.
+func TestExecKeys(t *testing.T) {
+	t.Parallel()
+	d := sharedDaemon(t)
+	p := d.standing(t, nil)
+	y := d.inTerminal(t, pty.Winsize{Rows: 24, Cols: 80}, "exec", "-it", string(p.pod.UID), "--", "sh", "-c",
+		`stty raw -echo; echo raw; for key in 1 2 3; do head -c 1 | od -An -tx1; done; exit 7`)
+	y.wait("raw")
+	for _, key := range []string{"\x10", "\x11", "\x1e"} { // ctrl-p, ctrl-q, ctrl-^
+		y.enter(key)
+		if key != "\x1e" {
+			y.wait(fmt.Sprintf("%02x", key[0]))
+		}
+	}
+	y.enter("x") // the first key of the engine's own sequence is kept until the next one
+	if code := y.ended(); code != 7 || !strings.Contains(y.text(), "1e") {
+		t.Errorf("exit code %d, want 7, after %q", code, y.text())
 	}
 }
 
