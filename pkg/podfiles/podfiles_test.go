@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podfiles"
 )
@@ -319,4 +320,66 @@ func tree(t *testing.T, dir string) map[string]string {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// TestWhatIsThereStays: a file of the caller's is replaced by a file alone, and not removed for
+// an entry that is left out; a device node is never replaced.
+func TestWhatIsThereStays(t *testing.T) {
+	for name, c := range map[string]struct {
+		entries []tar.Header
+		want    string
+		fails   bool
+	}{
+		"a file":                          {[]tar.Header{file("f")}, "new", false},
+		"a pipe in its place":             {[]tar.Header{{Typeflag: tar.TypeFifo, Name: "f"}}, "precious", true},
+		"a link in its place":             {[]tar.Header{link(tar.TypeSymlink, "f", "/etc/passwd")}, "precious", true},
+		"another name in its place":       {[]tar.Header{link(tar.TypeLink, "f", "g")}, "precious", true},
+		"a pipe in a folder":              {[]tar.Header{folder("d"), {Typeflag: tar.TypeFifo, Name: "d/f"}}, "precious", false},
+		"a link out of a folder":          {[]tar.Header{folder("d"), link(tar.TypeSymlink, "d/f", "../../x")}, "precious", false},
+		"another name in a folder":        {[]tar.Header{folder("d"), link(tar.TypeLink, "d/f", "d/none")}, "precious", true},
+		"another name for itself":         {[]tar.Header{folder("d"), link(tar.TypeLink, "d/f", "d/f")}, "precious", true},
+		"a file in a folder":              {[]tar.Header{folder("d"), file("d/f")}, "new", false},
+		"another name of what was copied": {[]tar.Header{folder("d"), file("d/g"), link(tar.TypeLink, "d/f", "d/g")}, "new", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dst := t.TempDir()
+			root, err := os.OpenRoot(dst)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer root.Close()
+			as, path := "f", filepath.Join(dst, "f")
+			if c.entries[0].Typeflag == tar.TypeDir {
+				as, path = "d", filepath.Join(dst, "d/f")
+			}
+			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte("precious"), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			err = podfiles.Extract(root, as, bytes.NewReader(archive(t, c.entries...)), func(string) {})
+			got, unread := os.ReadFile(path)
+			if string(got) != c.want || unread != nil || (err != nil) != c.fails {
+				t.Errorf("Extract() = %v, and the file has %q, %v, want %q", err, got, unread, c.want)
+			}
+		})
+	}
+}
+
+// TestSpecialFileStays: a pipe or a device of the host at the place of a copy is not replaced.
+func TestSpecialFileStays(t *testing.T) {
+	dst := t.TempDir()
+	pipe := filepath.Join(dst, "f")
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.OpenRoot(dst)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	if err := podfiles.Extract(root, "f", bytes.NewReader(archive(t, file("f"))), func(string) {}); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("Extract() = %v, want a refusal", err)
+	}
+	if info, err := os.Lstat(pipe); err != nil || info.Mode().Type() != fs.ModeNamedPipe {
+		t.Errorf("the pipe is gone: %v, %v", info, err)
+	}
 }
