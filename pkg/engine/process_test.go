@@ -188,3 +188,20 @@ func TestRunGivenUp(t *testing.T) {
 type failing struct{ err error }
 
 func (f failing) Write([]byte) (int, error) { return 0, f.err }
+
+// TestRunThatClosesItsStreams: a process may close what it writes to and run on, for longer
+// than the engine may be silent.
+func TestRunThatClosesItsStreams(t *testing.T) {
+	began := make(chan int, 1)
+	client, _ := serve(t, map[string]http.HandlerFunc{
+		"POST /containers/x/exec": says(201, `{"Id":"e"}`),
+		"POST /exec/e/start":      upgraded(t, frame(1, "out"), nil),
+		"GET /exec/e/json":        after(12, 3, 7), // 5, 10, 20, ... milliseconds apart
+	})
+	client.limit = 500 * time.Millisecond
+	var out bytes.Buffer
+	ended, err := client.Run(t.Context(), "x", Process{Argv: []string{"true"}, Began: func(pid int) { began <- pid }}, Streams{Stdout: &out})
+	if err != nil || ended != (Ended{Code: 3, PID: 7}) || out.String() != "out" || len(began) != 1 {
+		t.Errorf("Run() = %+v, %v with %q, and it began %d times", ended, err, out.String(), len(began))
+	}
+}
