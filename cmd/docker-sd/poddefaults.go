@@ -21,8 +21,7 @@ func podDefaults(d config.PodDefaults) podspec.Defaults {
 			continue
 		}
 		// Programs differ in which of the two they read.
-		capital := v1.EnvVar{Name: strings.ToUpper(variable.Name), Value: variable.Value}
-		out.Env = append(out.Env, variable, capital)
+		out.Env = append(out.Env, variable, v1.EnvVar{Name: strings.ToUpper(variable.Name), Value: variable.Value})
 	}
 	return out
 }
