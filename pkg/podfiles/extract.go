@@ -180,7 +180,7 @@ func (e *extraction) write(to *os.Root, name string, header *tar.Header, content
 // writable says whether an entry is written, and tells why one is left out. An error ends the
 // copy, and so does the entry that was asked for itself, if it would be left out.
 func (e *extraction) writable(to *os.Root, name string, header *tar.Header) (bool, error) {
-	why := ""
+	var why string
 	switch header.Typeflag {
 	case tar.TypeDir, tar.TypeReg:
 		return true, nil
