@@ -301,11 +301,17 @@ func (c *crashRun) checkFiles() {
 			c.t.Errorf("%d files in %s, more than %d: %v", len(entries), dir, allowed, entries)
 		}
 	}
-	for _, entry := range c.list(c.d.data()) {
-		if !slices.Contains([]string{"admin.sock", "archive", "held", "image-access.json", "images.json", "init", "lock", "records", "sandboxes", "tombstones", "usage.json"}, entry.Name()) {
-			c.t.Errorf("file %s is left", entry.Name())
+	// A file that is being written is there for a moment under another name.
+	var others []string
+	eventually(c.t, runLimit, "no file is left", func() bool {
+		others = nil
+		for _, entry := range c.list(c.d.data()) {
+			if !slices.Contains([]string{"admin.sock", "archive", "held", "image-access.json", "images.json", "init", "lock", "records", "sandboxes", "tombstones", "usage.json"}, entry.Name()) {
+				others = append(others, entry.Name())
+			}
 		}
-	}
+		return len(others) == 0
+	}, func() string { return strings.Join(others, ", ") })
 }
 
 func (c *crashRun) list(dir string) []os.DirEntry {
