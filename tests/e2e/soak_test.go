@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -44,6 +45,11 @@ func TestSoak(t *testing.T) {
 	d.churn(t, lanes)
 	first := d.run(t, newPod(shell("c", "true")))
 	first.waitPhase(v1.PodSucceeded)
+	// A pod that is deleted sooner has no log to keep.
+	eventually(t, runLimit, "the folder of kept logs is there", func() bool {
+		_, err := os.Stat(filepath.Join(d.data(), "archive"))
+		return err == nil
+	}, nil)
 	first.delete(0)
 	d.waitIdle(t)
 	mountsBefore, filesBefore, descriptorsBefore := d.mounts(t), d.ownFiles(t), d.descriptors(t)
