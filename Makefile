@@ -19,7 +19,7 @@ DECODERS = api:FuzzRoutes cdi:FuzzSpec clusternet:FuzzCommands clusternet:FuzzSc
 	interlink:FuzzDecodeCreate interlink:FuzzDecodeDelete interlink:FuzzDecodeLogs interlink:FuzzDecodePodCreate interlink:FuzzDecodeStatus \
 	podspec:FuzzFlags pods:FuzzPod pods:FuzzStatus records:FuzzRecord fusemount:FuzzOptions sandboxinit:FuzzRequest sandboxinit/mounts:FuzzSource tunnel:FuzzWish volumes:FuzzItemPath
 
-.PHONY: all build init test unit light integration crash soak meshes attack modern kube vm arm64 package installable fuzz fuzzshort simulate simulateshort demo run bench pictures lint clean help
+.PHONY: all build init test unit light integration crash soak meshes attack modern kube vm vmmodern arm64 package installable fuzz fuzzshort simulate simulateshort demo run bench pictures lint clean help
 
 all: build ## what plain make does
 
@@ -91,6 +91,9 @@ modern: init ## chosen tests with engine 29, built from Go modules, on the host 
 VM ?=
 vm: package ## checks in a virtual machine with systemd, cgroup v2 and AppArmor, half an hour without KVM
 	$(LAB) -- $(GO) run ./tests/vm $(VM)
+
+vmmodern: package ## the same with engine 29 and the containerd image store, on the host and in sandboxes
+	programs=$$($(GO) run ./tests/modern -programs) && DOCKER_SD_LAB_SANDBOX_PATH=$$programs $(LAB) -- $(GO) run ./tests/vm -engine modern $(VM)
 
 crash: init ## SIGKILL of docker-sd at every fault point; part of integration
 	$(LAB) -- $(GO) test -tags e2e -count=1 -timeout 20m -run '^TestCrash' ./tests/e2e/

@@ -2,7 +2,7 @@
 // end-to-end tests with it, as the host's engine and in sandboxes, together with
 // the engine that is installed here:
 //
-//	go run ./tests/modern [-run PATTERN] [COMBINATION...]
+//	go run ./tests/modern [-programs] [-run PATTERN] [COMBINATION...]
 //
 // It needs root and what tests/lab needs. The programs are built once for each
 // content of tests/modern/engine, which takes some minutes, and are kept in
@@ -57,6 +57,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	options := flag.NewFlagSet("modern", flag.ContinueOnError)
 	options.SetOutput(stderr)
 	pattern := options.String("run", tests, "the tests to run, as go test -run takes it")
+	only := options.Bool("programs", false, "build the engine's programs, print their folder, and run no test")
 	if err := options.Parse(args); err != nil {
 		return 2
 	}
@@ -72,6 +73,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		fmt.Fprintln(stderr, "modern:", err)
 		return 1
+	}
+	if *only {
+		fmt.Fprintln(stdout, bin)
+		return 0
 	}
 	code := 0
 	for _, c := range chosen {

@@ -1,14 +1,15 @@
 // Command vm boots a virtual machine with systemd, control groups of version 2 and
 // AppArmor, installs this build's Debian package in it and runs checks there:
 //
-//	go run ./tests/lab -- go run ./tests/vm [-keep] [-run PATTERN] [-pods N]
+//	go run ./tests/lab -- go run ./tests/vm [-keep] [-run PATTERN] [-engine modern] [-pods N]
 //
 // It needs root, what "make package" has put into bin, and the variables and the
 // engine that tests/lab gives. Debian's packages are all that it fetches; where
 // there is no /dev/kvm the machine is emulated. The installed system is kept in
 // DOCKER_SD_VM_DIR (/var/tmp/docker-sd-vm) for the next run, which boots it from a
 // copy of its disk. It prints a line for each check, and ends with 1 when one of them
-// failed.
+// failed. With -engine modern the machine has the engine of tests/modern and the containerd
+// image store, and the sandbox image has to have that engine too.
 package main
 
 import (
@@ -22,6 +23,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/intertwin-eu/interlink-docker-plugin/tests/modern/programs"
 )
 
 // share is what the machine and this program have in common, a folder.
@@ -40,10 +43,14 @@ func run(ctx context.Context, args []string) error {
 	options := flag.NewFlagSet("vm", flag.ContinueOnError)
 	keep := options.Bool("keep", false, "leave the machine running after the checks, until an interrupt")
 	pattern := options.String("run", "", "a regular expression for the names of checks to run")
+	engine := options.String("engine", "debian", "the machine's engine: debian, which is Debian's, or modern, the one of tests/modern with the containerd image store")
 	pods := options.Int("pods", 20, "how many pods are created at once")
 	limit := options.Duration("timeout", 2*time.Hour, "time for all of it")
 	if err := options.Parse(args); err != nil {
 		return err
+	}
+	if *engine != debian && *engine != modern {
+		return fmt.Errorf("-engine %s is neither debian nor modern", *engine)
 	}
 	ctx, cancel := context.WithTimeout(ctx, *limit)
 	defer cancel()
@@ -62,15 +69,21 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	files := share{dir: filepath.Join(dir, "share")}
-	if err := files.fill(ctx, fmt.Sprintf("PATTERN=%s\nPODS=%d\n", *pattern, *pods)); err != nil {
+	if err := files.fill(ctx, *engine, fmt.Sprintf("PATTERN=%s\nPODS=%d\nENGINE=%s\n", *pattern, *pods, *engine)); err != nil {
 		return err
 	}
 	m := machine{system: s, share: files, keep: *keep}
 	return m.run(ctx)
 }
 
+// The engines of the machine.
+const (
+	debian = "debian"
+	modern = "modern"
+)
+
 // fill puts into the folder what the checks need: environment is a part of what they read.
-func (s share) fill(ctx context.Context, environment string) error {
+func (s share) fill(ctx context.Context, engine, environment string) error {
 	if err := os.RemoveAll(s.dir); err != nil {
 		return err
 	}
@@ -86,6 +99,15 @@ func (s share) fill(ctx context.Context, environment string) error {
 	}
 	if err := command(ctx, []string{"CGO_ENABLED=0"}, "go", "build", "-o", filepath.Join(s.dir, "guest"), "./tests/vm/guest"); err != nil {
 		return err
+	}
+	if engine == modern {
+		bin, err := programs.Build(ctx, programs.Dir(), os.Stderr)
+		if err != nil {
+			return err
+		}
+		if err := command(ctx, nil, "cp", "-r", bin, filepath.Join(s.dir, "engine")); err != nil {
+			return err
+		}
 	}
 	images := []string{}
 	for _, name := range []string{"SANDBOX", "BUSYBOX", "BASH"} {

@@ -55,6 +55,11 @@ func install(ctx context.Context, h *host) error {
 	if err := await(ctx, "the engine", func() error { _, err := sh(ctx, "docker info"); return err }); err != nil {
 		return err
 	}
+	if h.modern {
+		if err := replaceEngine(ctx); err != nil {
+			return err
+		}
+	}
 	for _, script := range []string{
 		"docker load -i " + shareDir + "/images.tar",
 		"dpkg -i " + shareDir + "/docker-sd.deb",

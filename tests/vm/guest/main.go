@@ -43,6 +43,8 @@ const (
 type host struct {
 	// sandbox, busybox and bash are the test images.
 	sandbox, busybox, bash string
+	// modern says that the machine has the engine that tests/modern builds.
+	modern bool
 	// many is how many pods are created at once.
 	many int
 	progress
@@ -105,7 +107,7 @@ func prepare(pattern string) (*host, *regexp.Regexp, error) {
 		return nil, nil, err
 	}
 	chosen, err := regexp.Compile(pattern)
-	h := &host{many: many, sandbox: given["SANDBOX"], busybox: given["BUSYBOX"], bash: given["BASH"]}
+	h := &host{many: many, sandbox: given["SANDBOX"], busybox: given["BUSYBOX"], bash: given["BASH"], modern: given["ENGINE"] == "modern"}
 	if given["PATTERN"] == pattern { // and it was not started by hand
 		err = errors.Join(err, h.restore())
 	}
