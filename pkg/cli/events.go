@@ -55,40 +55,14 @@ func (o *Options) events(ctx context.Context, screen Screen, args []string, watc
 	}
 	client := admin.NewClient(settings.DataRootFolder)
 	defer client.Close()
-	list, err := client.Events(ctx)
-	if err != nil {
-		return err
-	}
-	if !watch.on && screen.JSON {
-		list.Events = news(list, 0, of)
-		return screen.PrintJSON(list, false)
-	}
 	w := &eventWriter{screen: screen, of: of}
-	for trouble := ""; ; {
-		switch {
-		case err == nil:
-			trouble = ""
-			if err := w.write(list); err != nil {
-				return err
-			}
-		case ctx.Err() != nil:
-			return nil
-		case err.Error() != trouble:
-			trouble = err.Error()
-			if err := complain(screen, trouble); err != nil {
-				return err
-			}
+	return follow(ctx, screen, watch, client.Events, func(list admin.Events) error {
+		if !watch.on && screen.JSON {
+			list.Events = news(list, 0, of)
+			return screen.PrintJSON(list, false)
 		}
-		if !watch.on {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(watch.interval):
-		}
-		list, err = client.Events(ctx)
-	}
+		return w.write(list)
+	})
 }
 
 // news are the events after the one with that number, the oldest first; of a pod unless that

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -63,22 +62,31 @@ func newLook[T any](o *Options, v view[T]) *cobra.Command {
 	return cmd
 }
 
-// show prints a view once, or until ctx ends. A docker-sd that is away for a
-// while, for an upgrade say, does not end a watch.
+// show prints a view once, or until ctx ends.
 func show[T any](ctx context.Context, s Screen, ask func(context.Context) (T, error), v view[T], watch watching) error {
+	seen, first := table{}, true
+	return follow(ctx, s, watch, ask, func(value T) error {
+		now := v.table(value, time.Now())
+		err := draw(s, value, now, seen, drawing{first: first, watch: watch.on, state: v.state})
+		seen, first = now, false
+		return err
+	})
+}
+
+// follow asks docker-sd and writes its answer, once or until ctx ends. A docker-sd that is
+// away for a while, for an upgrade say, does not end a watch.
+func follow[T any](ctx context.Context, s Screen, watch watching, ask func(context.Context) (T, error), write func(T) error) error {
 	value, err := ask(ctx)
 	if err != nil {
 		return err
 	}
-	seen, trouble := table{}, ""
-	for first := true; ; first = false {
+	for trouble := ""; ; {
 		switch {
 		case err == nil:
-			now := v.table(value, time.Now())
-			if err := draw(s, value, now, seen, drawing{first: first, watch: watch.on, state: v.state}); err != nil {
+			trouble = ""
+			if err := write(value); err != nil {
 				return err
 			}
-			seen, trouble = now, ""
 		case err.Error() != trouble:
 			trouble = err.Error()
 			if err := complain(s, trouble); err != nil {
@@ -93,7 +101,7 @@ func show[T any](ctx context.Context, s Screen, ask func(context.Context) (T, er
 			return nil
 		case <-time.After(watch.interval):
 		}
-		if value, err = ask(ctx); errors.Is(err, context.Canceled) {
+		if value, err = ask(ctx); ctx.Err() != nil {
 			return nil
 		}
 		if errdefs.IsPermissionDenied(err) {
