@@ -45,9 +45,14 @@ const TunnelSocket = 3
 // The commands of the init.
 const (
 	CommandBoot  = "boot"  // the first process, as the host's engine starts it
+	CommandHost  = "host"  // the first process of the image that has docker-sd and an engine
 	CommandPause = "pause" // holds a process namespace and reaps its orphans
 	CommandTrue  = "true"  // ends at once
 )
+
+// HostRun is where the image with an engine of its own has the engine's socket. It is a
+// file system of the container's own: /run may be a volume that others mount too.
+const HostRun = "/run/docker-sd-engine"
 
 // UlimitFlag begins the flags of dockerd that the init fits to what the sandbox may have:
 // --default-ulimit=NAME=SOFT:HARD, a limit of each container.

@@ -9,10 +9,13 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 )
 
+// The folders of containerd in a sandbox.
 const (
-	containerdRun    = "/run/docker-sd/containerd"
-	containerdSocket = containerdRun + "/containerd.sock"
+	containerdRun   = "/run/docker-sd/containerd"
+	containerdState = "/run/docker/containerd/daemon"
 )
+
+func containerdSocket(run string) string { return filepath.Join(run, "containerd.sock") }
 
 // unusedPlugins are those that an engine with overlay2 never asks. Each costs time and
 // memory at every boot. A containerd passes over names that it does not know.
@@ -27,21 +30,22 @@ var unusedPlugins = []string{
 
 // containerdCommand starts a containerd of our own, beside the engine rather than by
 // it, so that the two get ready at the same time. It is nil where the image has none.
-func containerdCommand() []string {
+// Its socket is below run, what it keeps until the next boot in state.
+func containerdCommand(run, state string) []string {
 	if _, err := lookPath("containerd"); err != nil {
 		return nil
 	}
-	config := filepath.Join(containerdRun, "config.toml")
-	if err := os.MkdirAll(containerdRun, 0o700); err != nil {
+	config := filepath.Join(run, "config.toml")
+	if err := os.MkdirAll(run, 0o700); err != nil {
 		return nil
 	}
-	if err := os.WriteFile(config, []byte(containerdConfig()), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(containerdConfig(run, state)), 0o600); err != nil {
 		return nil
 	}
 	return []string{"containerd", "--config", config}
 }
 
-func containerdConfig() string {
+func containerdConfig(run, state string) string {
 	return fmt.Sprintf("version = 2\nroot = %q\nstate = %q\ndisabled_plugins = [\"%s\"]\n[grpc]\naddress = %q\n[debug]\nlevel = \"warn\"\n",
-		initapi.DataPath+"/containerd/daemon", "/run/docker/containerd/daemon", strings.Join(unusedPlugins, `", "`), containerdSocket)
+		initapi.DataPath+"/containerd/daemon", state, strings.Join(unusedPlugins, `", "`), containerdSocket(run))
 }

@@ -19,14 +19,14 @@ func keepEngine(o options, s *server, all *children, socks sockets, stop <-chan 
 	_ = os.Setenv("GOGC", "200") // fails for no name like this
 	over := make(chan struct{})
 	var running sync.WaitGroup
-	containerd := containerdCommand()
+	containerd := containerdCommand(containerdRun, containerdState)
 	if containerd != nil {
 		running.Go(func() { all.keep(over, containerd, nil) })
 	}
 	engine := &process{}
 	argv := append([]string{initapi.ProgramPath, commandEngine, "dockerd", "--host=fd://", "--data-root=" + initapi.DataPath}, fitUlimits(o.engine, engineFile)...)
 	if containerd != nil {
-		argv = append(argv, "--containerd="+containerdSocket)
+		argv = append(argv, "--containerd="+containerdSocket(containerdRun))
 	}
 	ended := make(chan struct{})
 	running.Go(func() {

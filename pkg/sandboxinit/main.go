@@ -62,6 +62,10 @@ func runCommand(args []string) error {
 		return fuseCommand(command, rest)
 	case commandEngine:
 		return becomeEngine(rest)
+	case initapi.CommandHost:
+		return bootHost(rest)
+	case commandHostUp:
+		return runHost(rest)
 	case initapi.CommandPause:
 		return pauseUntilSignal()
 	case initapi.CommandTrue:

@@ -43,7 +43,7 @@ func TestParseStat(t *testing.T) {
 // neither control characters nor backslashes.
 func TestContainerdConfig(t *testing.T) {
 	got, table := map[string][]string{}, ""
-	for line := range strings.Lines(containerdConfig()) {
+	for line := range strings.Lines(containerdConfig(containerdRun, containerdState)) {
 		line = strings.TrimSuffix(line, "\n")
 		if name, found := strings.CutPrefix(line, "["); found {
 			table = strings.TrimSuffix(name, "]") + "."
@@ -68,7 +68,7 @@ func TestContainerdConfig(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string][]string{
 		"version": {"2"}, "root": {"/var/lib/docker/containerd/daemon"}, "state": {"/run/docker/containerd/daemon"},
-		"disabled_plugins": unusedPlugins, "grpc.address": {containerdSocket}, "debug.level": {"warn"},
+		"disabled_plugins": unusedPlugins, "grpc.address": {"/run/docker-sd/containerd/containerd.sock"}, "debug.level": {"warn"},
 	}, got); diff != "" {
 		t.Errorf("the configuration (-want +got):\n%s", diff)
 	}

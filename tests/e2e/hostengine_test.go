@@ -50,7 +50,7 @@ func newHostEngine(t *testing.T, args ...string) *hostEngine {
 		t.Fatal(err)
 	}
 	e.start(t, args...)
-	e.load(t, suite.images.sandbox, suite.images.busybox)
+	e.reader.copyImages(t, suite.images.sandbox, suite.images.busybox)
 	return e
 }
 
@@ -135,15 +135,15 @@ func (e *hostEngine) restart(t *testing.T, args ...string) {
 	e.start(t, args...)
 }
 
-// load copies images from the engine of the other tests.
-func (e *hostEngine) load(t *testing.T, names ...string) {
+// copyImages takes images from the engine of the other tests.
+func (e *engineReader) copyImages(t *testing.T, names ...string) {
 	t.Helper()
 	save, err := suite.engine.http.Get("http://engine/images/get?" + url.Values{"names": names}.Encode())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer save.Body.Close()
-	load, err := e.reader.http.Post("http://engine/images/load?quiet=1", "application/x-tar", save.Body)
+	load, err := e.http.Post("http://engine/images/load?quiet=1", "application/x-tar", save.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
