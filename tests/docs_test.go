@@ -273,7 +273,7 @@ func TestNamedCommandsExist(t *testing.T) {
 	for _, match := range makeTarget.FindAllStringSubmatch(string(text), -1) {
 		targets[match[1]] = true
 	}
-	commands := flat(sources(t, subcommand, ".go", "../cmd/docker-sd", "../pkg/cli"))
+	commands := flat(sources(t, subcommand, ".go", "../cmd/docker-sd", "../pkg/cli", "../pkg/doctor"))
 	commands["completion"], commands["help"] = true, true // the library's
 	for _, p := range pages(t) {
 		for _, match := range makeCommand.FindAllStringSubmatch(p.all, -1) {

@@ -9,6 +9,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/inject"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/gpu/monitor"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/machine"
 )
 
 // acceleratorsConfig is what the configuration says of GPUs and FPGAs.
@@ -31,7 +32,7 @@ func acceleratorsConfig(settings config.Config) (accelerators.Config, error) {
 			out.FPGATools = append(out.FPGATools, dir)
 		}
 	}
-	out.FPGATools = outermost(out.FPGATools)
+	out.FPGATools = machine.Outermost(out.FPGATools)
 	return out, nil
 }
 

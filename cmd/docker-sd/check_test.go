@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/cli"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/preflight"
 )
 
@@ -34,20 +33,20 @@ func TestCheckExitCodes(t *testing.T) {
 		code int
 		err  string
 	}{
-		"check":                {exitFailed, "checks failed"},
-		"check --no-boot":      {exitFailed, "checks failed"},
-		"check --nonsense":     {exitNotMade, "unknown flag"},
-		"check more":           {exitNotMade, `unknown command "more"`},
-		"check -o xml":         {exitNotMade, "table or json"},
-		"check --timeout 0s":   {exitNotMade, "such as 30s"},
-		"check --timeout soon": {exitNotMade, "soon"},
+		"check":                {1, "checks failed"},
+		"check --no-boot":      {1, "checks failed"},
+		"check --nonsense":     {2, "unknown flag"},
+		"check more":           {2, `unknown command "more"`},
+		"check -o xml":         {2, "table or json"},
+		"check --timeout 0s":   {2, "such as 30s"},
+		"check --timeout soon": {2, "soon"},
 	} {
 		_, err := printed(t, config, strings.Fields(command)...)
 		if err == nil || exitCode(err) != want.code || !strings.Contains(err.Error(), want.err) {
 			t.Errorf("%s = %v with code %d, want %d", command, err, exitCode(err), want.code)
 		}
 	}
-	if _, err := printed(t, filepath.Join(dir, "none.yaml"), "check"); exitCode(err) != exitNotMade {
+	if _, err := printed(t, filepath.Join(dir, "none.yaml"), "check"); exitCode(err) != 2 {
 		t.Errorf("check without a configuration = %v", err)
 	}
 	if _, err := printed(t, config, "pods"); exitCode(err) != 1 {
@@ -67,14 +66,5 @@ func TestCheckExitCodes(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(dir, "data")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the check has made DataRootFolder: %v", err)
-	}
-}
-
-func TestCheckLines(t *testing.T) {
-	r := preflight.Report{}
-	r.Add(preflight.Line{Name: "a", Verdict: preflight.Fail, Found: "x\x1b[2J", Do: "y"}, preflight.Line{Name: "longer", Verdict: preflight.OK, Found: "z"})
-	want := "\x1b[31mfail\x1b[0m  a       x [2J\n              -> y\n\x1b[32mok  \x1b[0m  longer  z\n1 ok, 0 warn, 1 fail\n"
-	if got := lines(cli.Screen{Coloured: true}, r); got != want {
-		t.Errorf("lines are\n%q, want\n%q", got, want)
 	}
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/firewall"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/hostnet"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initbinary"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/machine"
 )
 
 // clusterNetwork is what pods may join of their clusters' networks, on a host whose
@@ -35,21 +35,13 @@ func clusterNetwork(ctx context.Context, s config.Config, sandboxes []netip.Pref
 	if policy.Host, err = hostNetworks(); err != nil {
 		log.G(ctx).WithError(err).Warn("which networks are this host's is not known, so a pod's routes are not compared with them")
 	}
-	if err := tunDevice(); err != nil {
+	if err := machine.Tun(); err != nil {
 		policy.Unable = err.Error()
 		log.G(ctx).WithError(err).Info("pods that are to join the network of a cluster are refused")
 		return policy, "", nil
 	}
 	program, err := initbinary.InstallTunnel(filepath.Join(s.DataRootFolder, "init"))
 	return policy, program, err
-}
-
-// tunDevice says why sandboxes cannot have the device of tunnels, nil if they can.
-func tunDevice() error {
-	if !hostHas(initapi.TunnelDevice) {
-		return fmt.Errorf("the host has no %s; load the kernel's module tun", initapi.TunnelDevice)
-	}
-	return nil
 }
 
 // readCAs reads a file of certificate authorities, none for an empty path.

@@ -9,7 +9,6 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/firewall"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/preflight"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
 
@@ -74,24 +73,4 @@ func (d *daemon) leaveFirewall(ctx context.Context) {
 	if err := firewall.Remove(d.settings.Instance); err != nil {
 		log.G(ctx).WithError(err).Debug("the rules for pods' networks stay")
 	}
-}
-
-// firewallLine tells whether pods are kept from this host.
-func (p *examination) firewallLine(ctx context.Context) preflight.Line {
-	s := p.settings
-	f := preflight.Firewall{Disabled: s.PodFirewall == config.PodFirewallDisabled, Required: s.PodFirewall == config.PodFirewallRequired,
-		Table: firewall.Table(s.Instance), Advice: firewall.Advice, HostPorts: s.PodsMayReachHost, Metadata: s.PodsMayReachMetadata}
-	if !f.Disabled {
-		f.Err = firewall.Try(firewallConfig(s))
-	}
-	networks, err := p.host.ListNetworks(ctx)
-	if f.Err == nil {
-		f.Err = err
-	}
-	for _, network := range networks {
-		if network.Bridge != "" {
-			f.Networks = append(f.Networks, network.Bridge)
-		}
-	}
-	return f.Judge(firewall.Here)
 }

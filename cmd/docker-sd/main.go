@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -16,6 +17,8 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/cli"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/doctor"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/remotecommand"
 )
 
 // version is set by the build (Makefile).
@@ -37,11 +40,22 @@ func run(ctx context.Context, args []string, getenv func(string) string, out io.
 		return err
 	}
 	root := cli.Root(getenv, version, serve, func(o *cli.Options) []*cobra.Command {
-		return []*cobra.Command{newCheck(o), newDrain(o)}
+		return []*cobra.Command{doctor.Command(o, setup()), newDrain(o)}
 	})
 	root.SetArgs(cli.DoubleDashes(args))
 	root.SetOut(out)
 	return root.ExecuteContext(ctx)
+}
+
+// exitCode is what the program ends with.
+func exitCode(err error) int {
+	if e, ok := errors.AsType[*doctor.ExitError](err); ok {
+		return e.Code
+	}
+	if e, ok := errors.AsType[*remotecommand.CodeError](err); ok {
+		return e.Code
+	}
+	return 1
 }
 
 // gcPercent bounds the heap to one and a half of what is in use. The work is small

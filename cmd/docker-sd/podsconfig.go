@@ -4,6 +4,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/clusternet"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/machine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
@@ -43,9 +44,9 @@ func (d *daemon) volumesPolicy() volumes.Policy {
 		NFSServers: s.Storage.NFSServers, Private: s.DataRootFolder, Allocatable: d.node.allocatable(), Fuse: hasFuse(s),
 	}
 	if s.PersistentVolumeClaimsToCVMFS {
-		out.ClaimFallback = cvmfs
+		out.ClaimFallback = machine.CVMFS
 	}
-	if len(out.NFSServers) > 0 && !hasNFS() {
+	if len(out.NFSServers) > 0 && !machine.HasNFS() {
 		out.NFSTrouble = "this node's kernel has no NFS client; ask its operator to load the kernel's module nfs"
 	}
 	return out

@@ -5,17 +5,15 @@ import (
 	"context"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	"github.com/containerd/containerd/log"
-	"github.com/moby/sys/mountinfo"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/hostnet"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/machine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
@@ -49,7 +47,7 @@ func sandboxConfig(ctx context.Context, s config.Config, host hostnet.Engine, in
 
 // hasFuse says whether sandboxes have /dev/fuse. An engine makes no container with a device
 // that the host does not have.
-func hasFuse(s config.Config) bool { return s.FuseMounts && hostHas(initapi.FuseDevice) }
+func hasFuse(s config.Config) bool { return s.FuseMounts && machine.Has(initapi.FuseDevice) }
 
 // imagesConfig is how images get into sandboxes that share what sharing says; changed is
 // called when the images in a library have.
@@ -70,52 +68,18 @@ func hostMounts(ctx context.Context, s config.Config) []engine.Mount {
 		paths = append(paths, path)
 	}
 	if s.PersistentVolumeClaimsToCVMFS {
-		paths = append(paths, cvmfs)
+		paths = append(paths, machine.CVMFS)
 	}
 	if s.Storage.Root != "" {
 		paths = append(paths, s.Storage.Root)
 	}
 	var out []engine.Mount
-	for _, path := range outermost(paths) {
+	for _, path := range machine.Outermost(paths) {
 		if _, err := os.Stat(path); err != nil {
 			log.G(ctx).WithField("path", path).Info("a host path for pods is not there, pods that ask for it are refused")
 			continue
 		}
-		out = append(out, engine.Mount{Source: path, Target: path, Propagation: propagation(path)})
+		out = append(out, engine.Mount{Source: path, Target: path, Propagation: machine.Propagation(path)})
 	}
 	return out
 }
-
-// outermost drops paths that are below another one.
-func outermost(paths []string) []string {
-	slices.Sort(paths)
-	var out []string
-	for _, path := range slices.Compact(paths) {
-		below := func(outer string) bool { return strings.HasPrefix(path, strings.TrimSuffix(outer, "/")+"/") }
-		if !slices.ContainsFunc(out, below) {
-			out = append(out, path)
-		}
-	}
-	return out
-}
-
-// propagation lets mounts that the host makes later below a path show in
-// sandboxes, as those of /cvmfs do, where the host's own mount allows it.
-func propagation(path string) string {
-	mounts, err := mountinfo.GetMounts(mountinfo.ParentsFilter(path))
-	if err != nil {
-		return ""
-	}
-	innermost := &mountinfo.Info{}
-	for _, m := range mounts {
-		if len(m.Mountpoint) >= len(innermost.Mountpoint) {
-			innermost = m
-		}
-	}
-	if strings.Contains(innermost.Optional, "shared:") || strings.Contains(innermost.Optional, "master:") {
-		return "rslave"
-	}
-	return ""
-}
-
-const cvmfs = "/cvmfs"

@@ -5,12 +5,10 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/user"
-	"strconv"
 
 	"github.com/containerd/errdefs"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/preflight"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/machine"
 	"golang.org/x/sys/unix"
 )
 
@@ -32,7 +30,7 @@ func shareSocket(share config.SocketShare, address net.Addr) error {
 		return fmt.Errorf("%s is no socket any more: %w", path, errors.Join(err, errdefs.ErrFailedPrecondition))
 	}
 	if name := share.Group; name != "" {
-		gid, err := groupID(name)
+		gid, err := machine.GroupID(name)
 		if err != nil {
 			return err
 		}
@@ -44,29 +42,4 @@ func shareSocket(share config.SocketShare, address net.Addr) error {
 		return fmt.Errorf("set the rights of the socket: %w", err)
 	}
 	return nil
-}
-
-// groupID is the number of a group, which has a name or is one.
-func groupID(name string) (int, error) {
-	if gid, err := strconv.ParseUint(name, 10, 31); err == nil {
-		return int(gid), nil
-	}
-	group, err := user.LookupGroup(name)
-	if err != nil {
-		return 0, fmt.Errorf("SocketGroup %s: this host has no such group; make it with groupadd --system %s: %w", name, name, err)
-	}
-	gid, err := strconv.Atoi(group.Gid)
-	if err != nil {
-		return 0, fmt.Errorf("SocketGroup %s: its number is %s: %w", name, group.Gid, err)
-	}
-	return gid, nil
-}
-
-// socketGroup judges whether the group gets to the socket.
-func socketGroup(name, path string) preflight.Line {
-	gid, err := groupID(name)
-	if err != nil {
-		return preflight.Line{Name: "socket group", Verdict: preflight.Fail, Found: err.Error(), Do: "docker-sd does not start with it: name a group of this host"}
-	}
-	return preflight.SocketFolders(path, uint32(gid), os.Stat)
 }

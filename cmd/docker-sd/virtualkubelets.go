@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"time"
 
 	"github.com/containerd/containerd/log"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/api"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/preflight"
 )
 
 // virtualKubelets is the address where docker-sd is interLink's API server (InterlinkAPI).
@@ -46,35 +44,6 @@ func (v virtualKubelets) tell(ctx context.Context) {
 	}
 	log.G(ctx).WithFields(log.Fields{"address": v.listener.Addr().String(), "tls": v.guard.tls != nil, "certificates": v.guard.clients,
 		"token": v.guard.authorized != nil}).Info("docker-sd answers Virtual Kubelets as interLink's API server")
-}
-
-// virtualKubelets judges the address for them, and what both sides show.
-func (p *examination) virtualKubelets() []preflight.Line {
-	own := p.settings.InterlinkAPI
-	if !own.On() {
-		return []preflight.Line{preflight.InterlinkOff()}
-	}
-	network, address := p.settings.InterlinkAPI.Listen()
-	port := preflight.Port{Name: "interlink api", Network: network, Address: address, Served: p.running.Interlink == address, Taken: preflight.Fail}
-	if preflight.IsWide(network, address) {
-		port.Wide = preflight.WideInterlink(own.ClientCAFile != "")
-	}
-	lines := []preflight.Line{port.Judge(dial, bind)}
-	if network == "unix" && p.settings.SocketShare.Group != "" {
-		lines = append(lines, socketGroup(p.settings.SocketShare.Group, address))
-	}
-	guard, err := newGuard(own.Callers)
-	if err != nil {
-		return append(lines, preflight.Line{Name: "interlink api access", Verdict: preflight.Fail, Found: "InterlinkAPI: " + err.Error(), Do: "see docs/security.md"})
-	}
-	if guard.tls == nil {
-		return lines
-	}
-	shown, err := guard.tls.GetConfigForClient(nil)
-	if err != nil || shown.Certificates[0].Leaf == nil {
-		return lines // it was read above
-	}
-	return append(lines, preflight.Certificate(shown.Certificates[0].Leaf, own.CertFile, time.Now()))
 }
 
 func (v virtualKubelets) close() error {

@@ -1,4 +1,6 @@
-package main
+// Package doctor is the command check: it gathers the facts of this host in the way docker-sd
+// does, has them judged, and prints the result.
+package doctor
 
 import (
 	"context"
@@ -12,37 +14,24 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/cli"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/preflight"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/remotecommand"
 )
 
-// Exit codes of a check, beside 0 for a host on which nothing is wrong. Every
-// other command ends with 1 when it fails.
+// Exit codes of a check, beside 0 for a host on which nothing is wrong.
 const (
 	exitFailed  = 1
 	exitNotMade = 2
 )
 
-// coded is an error with an exit code of its own.
-type coded struct {
+// ExitError is an error with an exit code of its own.
+type ExitError struct {
 	error
-	code int
+	Code int
 }
 
 // Unwrap gives the error without its code.
-func (c coded) Unwrap() error { return c.error }
+func (e *ExitError) Unwrap() error { return e.error }
 
-// exitCode is what the program ends with.
-func exitCode(err error) int {
-	if c, ok := errors.AsType[coded](err); ok {
-		return c.code
-	}
-	if c, ok := errors.AsType[*remotecommand.CodeError](err); ok {
-		return c.Code
-	}
-	return 1
-}
-
-func notAsked(err error) error { return coded{err, exitNotMade} }
+func notMade(err error) error { return &ExitError{err, exitNotMade} }
 
 // checkFlags bound what a check does.
 type checkFlags struct {
@@ -50,8 +39,8 @@ type checkFlags struct {
 	timeout, bootTimeout time.Duration
 }
 
-// newCheck makes the command check.
-func newCheck(o *cli.Options) *cobra.Command {
+// Command makes the command check, for a docker-sd with this setup.
+func Command(o *cli.Options, setup Setup) *cobra.Command {
 	var f checkFlags
 	var format *string
 	cmd := &cobra.Command{
@@ -63,7 +52,7 @@ func newCheck(o *cli.Options) *cobra.Command {
 			"not be made: a wrong flag, a configuration that cannot be read, or an interrupt.",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if err := cobra.NoArgs(cmd, args); err != nil {
-				return notAsked(err)
+				return notMade(err)
 			}
 			return nil
 		},
@@ -71,16 +60,16 @@ func newCheck(o *cli.Options) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			screen, err := cli.NewScreen(cmd, o.Getenv, *format)
 			if err != nil {
-				return notAsked(err)
+				return notMade(err)
 			}
-			found, err := check(cmd.Context(), o, f)
+			found, err := check(cmd.Context(), o, setup, f)
 			if err != nil {
-				return notAsked(err)
+				return notMade(err)
 			}
 			return report(screen, found)
 		},
 	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return notAsked(err) })
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return notMade(err) })
 	format = cli.OutputFlag(cmd)
 	cmd.Flags().BoolVar(&f.noBoot, "no-boot", false, "look only: run no container and boot no sandbox")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 3*time.Minute, "time for all of it")
@@ -89,7 +78,7 @@ func newCheck(o *cli.Options) *cobra.Command {
 }
 
 // check gathers a report. An error says that there is none.
-func check(ctx context.Context, o *cli.Options, f checkFlags) (preflight.Report, error) {
+func check(ctx context.Context, o *cli.Options, setup Setup, f checkFlags) (preflight.Report, error) {
 	if f.timeout <= 0 || f.bootTimeout < 0 {
 		return preflight.Report{}, errors.New("--timeout and --boot-timeout are times such as 30s")
 	}
@@ -109,7 +98,7 @@ func check(ctx context.Context, o *cli.Options, f checkFlags) (preflight.Report,
 	}
 	bounded, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
-	p, err := newExamination(settings)
+	p, err := newExamination(settings, setup)
 	if err != nil {
 		return preflight.Report{}, err
 	}
@@ -134,7 +123,7 @@ func report(s cli.Screen, r preflight.Report) error {
 		return err
 	}
 	if !r.OK {
-		return coded{fmt.Errorf("%d of %d checks failed", r.Count(preflight.Fail), len(r.Lines)), exitFailed}
+		return &ExitError{fmt.Errorf("%d of %d checks failed", r.Count(preflight.Fail), len(r.Lines)), exitFailed}
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package main
+package machine
 
 import (
 	"errors"
@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hasNFS says whether the kernel has an NFS client, or may have one: a sandbox's init is told
+// HasNFS says whether the kernel has an NFS client, or may have one: a sandbox's init is told
 // for certain. To ask for the kind of file system has the kernel load its module.
-func hasNFS() bool {
+func HasNFS() bool {
 	fd, err := unix.Fsopen("nfs", unix.FSOPEN_CLOEXEC)
 	if err == nil {
 		return unix.Close(fd) == nil

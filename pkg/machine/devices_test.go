@@ -1,4 +1,4 @@
-package main
+package machine
 
 import (
 	"os"
@@ -6,16 +6,16 @@ import (
 	"testing"
 )
 
-// TestHostHas: a device counts that is there, or that the kernel has where its file is not in
+// TestHas: a device counts that is there, or that the kernel has where its file is not in
 // this container.
-func TestHostHas(t *testing.T) {
+func TestHas(t *testing.T) {
 	plain := filepath.Join(t.TempDir(), "tun")
 	if err := os.WriteFile(plain, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]bool{"/dev/null": true, "/nowhere/null": false, plain + "-none": false, filepath.Dir(plain): false} {
-		if got := hostHas(path); got != want {
-			t.Errorf("hostHas(%s) = %v, want %v", path, got, want)
+		if got := Has(path); got != want {
+			t.Errorf("Has(%s) = %v, want %v", path, got, want)
 		}
 	}
 	if isDevice(plain) {
