@@ -53,6 +53,7 @@ var (
 	testInText   = regexp.MustCompile("`(Test\\w+)(?:/(\\w+))?`")
 	link         = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	heading      = regexp.MustCompile(`(?m)^#+ +(.+)$`)
+	anchor       = regexp.MustCompile(`<a id="([^"]+)"></a>`)
 	notInAnchor  = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 	makeCommand  = regexp.MustCompile("(?m)(?:^ {4}|`)(?:[A-Z_]+=\\S+ )*make ([a-z]+)")
 	makeTarget   = regexp.MustCompile(`(?m)^([a-z]+):`)
@@ -206,12 +207,15 @@ func TestComparison(t *testing.T) {
 	}
 }
 
-// anchors of a document, as GitHub makes them of headings that differ.
+// anchors of a document, as GitHub makes them of headings that differ, and those in it.
 func anchors(text string) map[string]bool {
 	out := map[string]bool{}
 	for _, match := range heading.FindAllStringSubmatch(text, -1) {
 		name := notInAnchor.ReplaceAllString(strings.ToLower(match[1]), "")
 		out[strings.ReplaceAll(strings.TrimSpace(name), " ", "-")] = true
+	}
+	for _, match := range anchor.FindAllStringSubmatch(text, -1) {
+		out[match[1]] = true
 	}
 	return out
 }
@@ -222,7 +226,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 			if strings.Contains(match[1], "://") {
 				continue
 			}
-			file, anchor, _ := strings.Cut(match[1], "#")
+			file, place, _ := strings.Cut(match[1], "#")
 			target := p.path
 			if file != "" {
 				target = filepath.Join(filepath.Dir(p.path), file)
@@ -230,7 +234,7 @@ func TestLinksLeadSomewhere(t *testing.T) {
 			text, err := os.ReadFile(target)
 			if info, statErr := os.Stat(target); statErr != nil || err != nil && !info.IsDir() {
 				t.Errorf("%s links to %s, which is not there", p.path, match[1])
-			} else if anchor != "" && !anchors(withoutCode(string(text)))[anchor] {
+			} else if place != "" && !anchors(withoutCode(string(text)))[place] {
 				t.Errorf("%s links to %s, which has no such heading", p.path, match[1])
 			}
 		}

@@ -47,7 +47,8 @@ func Command(o *cli.Options, setup Setup) *cobra.Command {
 		Use: "check", Short: "Tell whether this host is fit for docker-sd, and what to do where it is not",
 		Long: "check looks at all that docker-sd needs of this host, with the configuration that docker-sd\n" +
 			"would run with, and boots a sandbox with a container in it. It leaves nothing behind, and\n" +
-			"may be used while docker-sd runs. docs/operations.md explains each line.\n\n" +
+			"may be used while docker-sd runs. Each line ends with its id, which\n" +
+			"never changes; docs/operations.md explains it.\n\n" +
 			"Exit codes: 0 nothing failed (there may be warnings), 1 something failed, 2 the check could\n" +
 			"not be made: a wrong flag, a configuration that cannot be read, or an interrupt.",
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -142,9 +143,12 @@ func lines(s cli.Screen, r preflight.Report) string {
 	for _, l := range r.Lines {
 		text := cli.Plain([]string{l.Found, l.Do})
 		verdict := s.Paint(colours[l.Verdict], fmt.Sprintf("%-*s", verdictWidth, l.Verdict))
-		fmt.Fprintf(&out, "%s  %-*s  %s\n", verdict, width, l.Name, text[0])
+		fmt.Fprintf(&out, "%s  %-*s  %s [%s]\n", verdict, width, l.Name, text[0], l.ID)
 		if l.Do != "" {
 			fmt.Fprintf(&out, "%*s  -> %s\n", verdictWidth+2+width, "", text[1])
+		}
+		if l.Verdict != preflight.OK {
+			fmt.Fprintf(&out, "%*s  see %s\n", verdictWidth+2+width, "", l.Docs)
 		}
 	}
 	fmt.Fprintf(&out, "%d ok, %d warn, %d fail\n", r.Count(preflight.OK), r.Count(preflight.Warn), r.Count(preflight.Fail))

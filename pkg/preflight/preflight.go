@@ -20,8 +20,12 @@ const (
 
 // Line is what one check found.
 type Line struct {
-	// Name of the check; it never changes, so that scripts can look for it.
-	Name    string  `json:"name"`
+	// Name of the check; it never changes, so that scripts can look for it. A check may
+	// have several lines.
+	Name string `json:"name"`
+	// ID and Docs are made of the name when the line is added to a report.
+	ID      string  `json:"id"`
+	Docs    string  `json:"docs"`
 	Verdict Verdict `json:"verdict"`
 	// Found is what is the case, Do what to do about it where it is not ok.
 	Found string `json:"found"`

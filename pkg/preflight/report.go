@@ -13,7 +13,10 @@ type Report struct {
 
 // Add appends lines.
 func (r *Report) Add(lines ...Line) {
-	r.Lines = append(r.Lines, lines...)
+	for _, l := range lines {
+		l.ID, l.Docs = ID(l.Name), Docs(l.Name)
+		r.Lines = append(r.Lines, l)
+	}
 	r.OK = r.Count(Fail) == 0
 }
 
