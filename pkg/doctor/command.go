@@ -37,6 +37,8 @@ func notMade(err error) error { return &ExitError{err, exitNotMade} }
 type checkFlags struct {
 	noBoot               bool
 	timeout, bootTimeout time.Duration
+	// probeTimeout bounds each question, but for the boot of a sandbox.
+	probeTimeout time.Duration
 }
 
 // Command makes the command check, for a docker-sd with this setup.
@@ -74,14 +76,15 @@ func Command(o *cli.Options, setup Setup) *cobra.Command {
 	format = cli.OutputFlag(cmd)
 	cmd.Flags().BoolVar(&f.noBoot, "no-boot", false, "look only: run no container and boot no sandbox")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 3*time.Minute, "time for all of it")
+	cmd.Flags().DurationVar(&f.probeTimeout, "probe-timeout", 10*time.Second, "time for each question to this host and its engine")
 	cmd.Flags().DurationVar(&f.bootTimeout, "boot-timeout", 0, "time for the boot of the sandbox (default SandboxBootTimeout)")
 	return cmd
 }
 
 // check gathers a report. An error says that there is none.
 func check(ctx context.Context, o *cli.Options, setup Setup, f checkFlags) (preflight.Report, error) {
-	if f.timeout <= 0 || f.bootTimeout < 0 {
-		return preflight.Report{}, errors.New("--timeout and --boot-timeout are times such as 30s")
+	if f.timeout <= 0 || f.bootTimeout < 0 || f.probeTimeout <= 0 {
+		return preflight.Report{}, errors.New("--timeout, --probe-timeout and --boot-timeout are times such as 30s")
 	}
 	settings, warnings, err := o.Load()
 	if err != nil {
@@ -99,16 +102,16 @@ func check(ctx context.Context, o *cli.Options, setup Setup, f checkFlags) (pref
 	}
 	bounded, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
-	p, err := newExamination(settings, setup)
+	report := preflight.Report{OK: true}
+	p, err := newExamination(settings, setup, probes{f.probeTimeout, &report})
 	if err != nil {
-		return preflight.Report{}, err
+		return report, err
 	}
 	defer p.close()
-	report := preflight.Report{OK: true}
 	for _, warning := range warnings {
 		report.Add(preflight.Line{Name: "configuration", Verdict: preflight.Warn, Found: warning, Do: "correct or remove it"})
 	}
-	p.look(bounded, &report, !f.noBoot)
+	p.look(bounded, !f.noBoot)
 	return report, ctx.Err()
 }
 

@@ -1,9 +1,7 @@
 package doctor
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,13 +13,9 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/cli"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/hostnet"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/machine"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/preflight"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
 // examination gathers the facts that checks judge. It makes sandboxes as docker-sd does.
@@ -31,14 +25,17 @@ type examination struct {
 	client   *admin.Client
 	setup    Setup
 	running  preflight.Running
+	probes   probes
+	// hung says that a folder of this host does not answer: no sandbox can be made with it.
+	hung bool
 }
 
-func newExamination(settings config.Config, setup Setup) (*examination, error) {
+func newExamination(settings config.Config, setup Setup, ask probes) (*examination, error) {
 	host, err := engine.Connect(settings.DockerHost)
 	if err != nil {
 		return nil, err
 	}
-	return &examination{settings: settings, host: host, client: admin.NewClient(settings.DataRootFolder), setup: setup}, nil
+	return &examination{settings: settings, host: host, client: admin.NewClient(settings.DataRootFolder), setup: setup, probes: ask}, nil
 }
 
 func (p *examination) close() {
@@ -47,22 +44,20 @@ func (p *examination) close() {
 }
 
 // look makes all checks.
-func (p *examination) look(ctx context.Context, r *preflight.Report, boot bool) {
-	s := p.settings
-	p.findRunning(ctx)
-	r.Add(preflight.Daemon(p.running), ownUser())
-	info, err := p.host.Info(ctx)
-	r.Add(preflight.Engine(p.engineAddress(), info, err))
-	if err == nil {
-		p.lookAtEngine(ctx, r, info)
+func (p *examination) look(ctx context.Context, boot bool) {
+	s, r := p.settings, p.probes.report
+	var asked bool
+	if p.running, asked = answer(ctx, p.probes, "docker-sd", p.findRunning); asked {
+		r.Add(preflight.Daemon(p.running))
 	}
-	root := os.DirFS("/")
-	r.Add(preflight.Kernel(root, preflight.Load{Sandboxes: p.sandboxes(), CgroupVersion: info.CgroupVersion, OpenFiles: openFiles()})...)
-	space, spaceErr := preflight.SpaceAt(s.DataRootFolder)
-	r.Add(preflight.Disk("data disk", "DataRootFolder", s.DataRootFolder, space, spaceErr))
-	r.Add(preflight.Folder(s.DataRootFolder, p.running, preflight.Holder(os.DirFS("/proc"), filepath.Join(s.DataRootFolder, "lock"))))
-	r.Add(p.ports()...)
-	r.Add(p.hostPaths(info)...)
+	r.Add(ownUser())
+	info, usable := p.lookForEngine(ctx)
+	p.probes.lines(ctx, "kernel", func(context.Context) []preflight.Line {
+		return preflight.Kernel(os.DirFS("/"), preflight.Load{Sandboxes: p.sandboxes(), CgroupVersion: info.CgroupVersion, OpenFiles: openFiles()})
+	})
+	p.lookAtFolder(ctx)
+	p.ports(ctx)
+	p.hostPaths(ctx, info)
 	if s.TrustedAnnotationFlags {
 		r.Add(preflight.TrustedFlags())
 	}
@@ -73,21 +68,37 @@ func (p *examination) look(ctx context.Context, r *preflight.Report, boot bool) 
 		r.Add(preflight.MayMount())
 	}
 	if s.GPUEnabled {
-		r.Add(p.gpuLines(ctx, info)...)
+		p.probes.lines(ctx, "gpu driver", func(ctx context.Context) []preflight.Line { return p.gpuLines(ctx, info) })
 	}
-	if err == nil {
-		p.lookAtClassImages(ctx, r)
-		p.lookAtSandbox(ctx, r, info, boot)
+	if usable {
+		p.probes.lines(ctx, "class image", p.classImages)
+		p.lookAtSandbox(ctx, info, boot)
 	}
 }
 
-// findRunning asks for the docker-sd that runs with this configuration.
-func (p *examination) findRunning(ctx context.Context) {
-	info, err := p.client.Info(ctx)
-	if err != nil {
+// lookAtFolder judges DataRootFolder and its disk.
+func (p *examination) lookAtFolder(ctx context.Context) {
+	path := p.settings.DataRootFolder
+	there := p.probes.lines(ctx, "data disk", func(context.Context) []preflight.Line {
+		space, err := preflight.SpaceAt(path)
+		return []preflight.Line{preflight.Disk("data disk", "DataRootFolder", path, space, err)}
+	})
+	if !there {
+		p.hung = true
 		return
 	}
-	p.running = preflight.Running{Described: fmt.Sprintf("%s runs as instance %s for %s", info.Version, info.Instance, cli.Age(info.Started, time.Now())),
+	p.hung = !p.probes.lines(ctx, "data folder", func(context.Context) []preflight.Line {
+		return []preflight.Line{preflight.Folder(path, p.running, preflight.Holder(os.DirFS("/proc"), filepath.Join(path, "lock")))}
+	})
+}
+
+// findRunning asks for the docker-sd that runs with this configuration.
+func (p *examination) findRunning(ctx context.Context) preflight.Running {
+	info, err := p.client.Info(ctx)
+	if err != nil {
+		return preflight.Running{}
+	}
+	return preflight.Running{Described: fmt.Sprintf("%s runs as instance %s for %s", info.Version, info.Instance, cli.Age(info.Started, time.Now())),
 		Address: info.Address, Interlink: info.InterlinkAPI, Admin: info.Admin != "", Troubles: info.Troubles}
 }
 
@@ -119,40 +130,3 @@ func openFiles() uint64 {
 	}
 	return limit.Max // Go raises its own to this
 }
-
-// lookAtEngine adds what there is to say of an engine that answers.
-func (p *examination) lookAtEngine(ctx context.Context, r *preflight.Report, info engine.Info) {
-	s := p.settings
-	sharing := images.Layers(images.Mode(s.ImageSharing), info)
-	wanted := s.ImageSharing == config.ImageSharingAuto || s.ImageSharing == config.ImageSharingShared
-	r.Add(preflight.Sharing(info, sharing.Root != "", wanted, sharing.Why), preflight.LiveRestore(info), preflight.Cgroups(info))
-	profiles, seen := sandbox.AppArmorProfiles(os.DirFS("/"))
-	r.Add(preflight.AppArmor(preflight.Confinement{Engine: info.AppArmor, Seen: seen, Profiles: profiles,
-		Setting: s.SandboxAppArmorProfile, Privileged: s.SandboxPrivileged, Ours: sandbox.AppArmorSandbox}))
-	if len(s.AppArmorProfiles) > 0 {
-		r.Add(preflight.PodProfiles(s.AppArmorProfiles, sandbox.PodProfiles(profiles), sandbox.AppArmorNamespace, info.AppArmor && seen && !s.SandboxPrivileged))
-	}
-	sandboxes := p.sandboxConfig(ctx, info, Shares{})
-	known := pool.New(sandboxes, p.host)
-	defer known.Close()
-	watch, unseen := p.setup.DiskWatch(s, info)
-	low, err := watch.Low()
-	r.Add(preflight.DiskWatch(len(s.Thresholds()), low, errors.Join(unseen, err)))
-	r.Add(preflight.Instance(s.Instance, known.CheckInstance(ctx)), p.networks(ctx, sandboxes.Subnets),
-		preflight.MTU(cmp.Or(sandboxes.MTU, defaultMTU), hostnet.UplinkMTU()), p.firewallLine(ctx),
-		preflight.ClusterNetwork(s.ClusterNetwork.On(), machine.Tun()))
-	if _, err := os.Stat(info.RootDir); err == nil {
-		space, err := preflight.SpaceAt(info.RootDir)
-		r.Add(preflight.Disk("engine disk", "the engine's data", info.RootDir, space, err))
-	} else {
-		r.Add(preflight.Line{Name: "engine disk", Verdict: preflight.Warn, Found: fmt.Sprintf("%s, the engine's data, cannot be seen from here: %v", info.RootDir, err)})
-	}
-}
-
-// sandboxConfig is how docker-sd would make sandboxes. The check fetches no image.
-func (p *examination) sandboxConfig(ctx context.Context, info engine.Info, shares Shares) pool.Config {
-	return p.setup.Sandboxes(ctx, p.settings, p.host, info, images.Layers(images.Mode(p.settings.ImageSharing), info), shares.Each)
-}
-
-// defaultMTU is the engine's.
-const defaultMTU = 1500

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"net"
@@ -46,7 +47,15 @@ func bind(network, address string) error {
 }
 
 // ports judges the addresses that docker-sd listens on, and what callers have to bring along.
-func (p *examination) ports() []preflight.Line {
+func (p *examination) ports(ctx context.Context) {
+	p.probes.lines(ctx, "listen address", func(context.Context) []preflight.Line { return p.sidecarPort() })
+	p.probes.lines(ctx, "access", func(context.Context) []preflight.Line { return p.access() })
+	p.probes.lines(ctx, "interlink api", func(context.Context) []preflight.Line { return p.virtualKubelets() })
+	p.probes.lines(ctx, "admin address", func(context.Context) []preflight.Line { return p.adminPort() })
+}
+
+// sidecarPort is where interLink's API server calls.
+func (p *examination) sidecarPort() []preflight.Line {
 	s, runs := p.settings, p.running.Described != ""
 	network, address := s.Listen()
 	calls := preflight.Port{Name: "listen address", Network: network, Address: address, Served: runs && p.running.Address == address, Taken: preflight.Fail}
@@ -57,17 +66,27 @@ func (p *examination) ports() []preflight.Line {
 	if network == "unix" && s.SocketShare.Group != "" {
 		lines = append(lines, socketGroup(s.SocketShare.Group, address))
 	}
-	callers, err := p.setup.Callers(s, s.Access.Callers)
+	return lines
+}
+
+// access judges files of tokens and certificates, and the names that calls may use.
+func (p *examination) access() []preflight.Line {
+	var lines []preflight.Line
+	callers, err := p.setup.Callers(p.settings, p.settings.Access.Callers)
 	if err != nil {
 		lines = append(lines, preflight.Line{Name: "access", Verdict: preflight.Fail, Found: err.Error(), Do: "see docs/security.md"})
 	}
-	if names := callers.Hosts; network == "tcp" && names != nil {
-		lines = append(lines, preflight.Names(slices.Sorted(maps.Keys(names))))
+	if network, _ := p.settings.Listen(); network == "tcp" && callers.Hosts != nil {
+		lines = append(lines, preflight.Names(slices.Sorted(maps.Keys(callers.Hosts))))
 	}
-	lines = append(lines, p.virtualKubelets()...)
-	operators, on := s.Admin()
+	return lines
+}
+
+// adminPort is where operators call.
+func (p *examination) adminPort() []preflight.Line {
+	operators, on := p.settings.Admin()
 	if !on {
-		return lines
+		return nil
 	}
 	port := preflight.Port{Name: "admin address", Network: "tcp", Address: operators, Served: p.running.Admin, Taken: preflight.Fail}
 	if operators == config.DefaultAdminAddress {
@@ -76,7 +95,7 @@ func (p *examination) ports() []preflight.Line {
 	if preflight.IsWide("tcp", operators) {
 		port.Wide = preflight.WideAdmin()
 	}
-	return append(lines, port.Judge(dial, bind))
+	return []preflight.Line{port.Judge(dial, bind)}
 }
 
 // virtualKubelets judges the address for them, and what both sides show.

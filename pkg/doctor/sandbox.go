@@ -44,16 +44,22 @@ func (p *examination) tryShares(info engine.Info) (Shares, *cgroup.Group, *prefl
 
 // lookAtSandbox judges the sandbox image and, with boot, boots a sandbox of it under another
 // instance. It removes all that it made.
-func (p *examination) lookAtSandbox(ctx context.Context, r *preflight.Report, info engine.Info, boot bool) {
+func (p *examination) lookAtSandbox(ctx context.Context, info engine.Info, boot bool) {
+	r, settings := p.probes.report, p.settings
 	shares, group, found, judge := p.tryShares(info)
 	defer func() { r.Add(judge()) }()
-	ref := p.settings.SandboxImageName()
+	ref := settings.SandboxImageName()
 	image, err := p.host.Image(ctx, ref)
 	if err != nil || !boot {
 		r.Add(preflight.Image(ref, image, err, false, "", nil))
 		return
 	}
-	config := p.sandboxConfig(ctx, info, shares)
+	if p.hung {
+		r.Add(preflight.Image(ref, image, nil, false, "", nil), preflight.NotBooted())
+		return
+	}
+	config := p.sandboxConfig(ctx, settings, info)
+	config.Resources = shares.Each
 	dir, remove, err := preflight.OwnFolder(p.settings.DataRootFolder)
 	if err != nil {
 		r.Add(preflight.Image(ref, image, nil, false, "", nil), preflight.Booted(preflight.Times{}, err))
@@ -77,7 +83,7 @@ func (p *examination) lookAtSandbox(ctx context.Context, r *preflight.Report, in
 	}
 	times, err := preflight.Boot(ctx, config, p.host, func(ctx context.Context, into *engine.Client) (string, error) {
 		return p.host.CopyImage(ctx, into, ref)
-	}, func(s *sandbox.Sandbox) { found.Elsewhere = group != nil && !group.Holds(s.ID) }, p.lookAtRuntimes(ctx, r))
+	}, func(s *sandbox.Sandbox) { found.Elsewhere = group != nil && !group.Holds(s.ID) }, p.lookAtRuntimes(ctx))
 	err = errors.Join(err, remove())
 	r.Add(preflight.Booted(times, err))
 	if err == nil {
@@ -95,7 +101,7 @@ func (p *examination) dockerdOf(ctx context.Context, ref string, sandboxes pool.
 }
 
 // lookAtRuntimes judges the runtimes of the runtime classes by a sandbox.
-func (p *examination) lookAtRuntimes(ctx context.Context, r *preflight.Report) func(*sandbox.Sandbox) {
+func (p *examination) lookAtRuntimes(ctx context.Context) func(*sandbox.Sandbox) {
 	wanted := map[string]string{}
 	for name, class := range p.settings.RuntimeClasses {
 		if class.Runtime != "" && class.SandboxImage == "" {
@@ -107,17 +113,19 @@ func (p *examination) lookAtRuntimes(ctx context.Context, r *preflight.Report) f
 			info, err := s.Engine.Info(ctx)
 			programs := p.settings.RuntimeClasses.Programs()
 			usable := slices.DeleteFunc(info.Runtimes, func(name string) bool { return programs[name] != "" && !machine.IsProgram(programs[name]) })
-			r.Add(preflight.Runtimes(wanted, usable, err))
+			p.probes.report.Add(preflight.Runtimes(wanted, usable, err))
 		}
 	}
 }
 
-// lookAtClassImages judges the sandbox images of runtime classes.
-func (p *examination) lookAtClassImages(ctx context.Context, r *preflight.Report) {
+// classImages judges the sandbox images of runtime classes.
+func (p *examination) classImages(ctx context.Context) []preflight.Line {
+	var lines []preflight.Line
 	for _, name := range slices.Sorted(maps.Keys(p.settings.RuntimeClasses)) {
 		if ref := p.settings.RuntimeClasses[name].SandboxImage; ref != "" {
 			_, err := p.host.Image(ctx, ref)
-			r.Add(preflight.ClassImage(name, ref, err))
+			lines = append(lines, preflight.ClassImage(name, ref, err))
 		}
 	}
+	return lines
 }

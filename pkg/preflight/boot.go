@@ -167,6 +167,11 @@ func Output(ctx context.Context, e Containers, spec engine.Spec) (_ string, err 
 	return text, nil
 }
 
+// NotBooted is for a boot that was not tried, since it would have waited for ever.
+func NotBooted() Line {
+	return fail("sandbox boot", "mend what the lines above have waited for", "not tried, because a folder of this host does not answer")
+}
+
 // slowBoot is far more than a boot takes where nothing is wrong; half a second
 // is usual.
 const slowBoot = 5 * time.Second
