@@ -39,6 +39,8 @@ type checkFlags struct {
 	timeout, bootTimeout time.Duration
 	// probeTimeout bounds each question, but for the boot of a sandbox.
 	probeTimeout time.Duration
+	// fix mends what is safe to mend, yes without a question.
+	fix, yes bool
 }
 
 // Command makes the command check, for a docker-sd with this setup.
@@ -49,10 +51,13 @@ func Command(o *cli.Options, setup Setup) *cobra.Command {
 		Use: "check", Short: "Tell whether this host is fit for docker-sd, and what to do where it is not",
 		Long: "check looks at all that docker-sd needs of this host, with the configuration that docker-sd\n" +
 			"would run with, and boots a sandbox with a container in it. It leaves nothing behind, and\n" +
-			"may be used while docker-sd runs. Each line ends with its id, which\n" +
-			"never changes; docs/operations.md explains it.\n\n" +
-			"Exit codes: 0 nothing failed (there may be warnings), 1 something failed, 2 the check could\n" +
-			"not be made: a wrong flag, a configuration that cannot be read, or an interrupt.",
+			"may be used while docker-sd runs. Each line ends with its id, which never changes;\n" +
+			"docs/operations.md explains it.\n\n" +
+			"With --fix it raises kernel parameters that are too low: it shows the file in /etc/sysctl.d that\n" +
+			"it is going to write, and asks, or wants --yes.\n\n" +
+			"Exit codes: 0 nothing failed (there may be warnings), 1 something failed, or --fix could not\n" +
+			"do what it has shown, 2 the check could not be made: a wrong flag, a configuration that\n" +
+			"cannot be read, or an interrupt.",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if err := cobra.NoArgs(cmd, args); err != nil {
 				return notMade(err)
@@ -69,12 +74,21 @@ func Command(o *cli.Options, setup Setup) *cobra.Command {
 			if err != nil {
 				return notMade(err)
 			}
-			return report(screen, found)
+			problem := report(screen, found)
+			if !f.fix {
+				return problem
+			}
+			if err := newFixer(cmd, f.yes, screen.JSON).fix(found); err != nil {
+				return &ExitError{errors.Join(problem, err), exitFailed}
+			}
+			return problem
 		},
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return notMade(err) })
 	format = cli.OutputFlag(cmd)
 	cmd.Flags().BoolVar(&f.noBoot, "no-boot", false, "look only: run no container and boot no sandbox")
+	cmd.Flags().BoolVar(&f.fix, "fix", false, "raise kernel parameters that are too low")
+	cmd.Flags().BoolVar(&f.yes, "yes", false, "with --fix: do not ask")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 3*time.Minute, "time for all of it")
 	cmd.Flags().DurationVar(&f.probeTimeout, "probe-timeout", 10*time.Second, "time for each question to this host and its engine")
 	cmd.Flags().DurationVar(&f.bootTimeout, "boot-timeout", 0, "time for the boot of the sandbox (default SandboxBootTimeout)")
@@ -85,6 +99,9 @@ func Command(o *cli.Options, setup Setup) *cobra.Command {
 func check(ctx context.Context, o *cli.Options, setup Setup, f checkFlags) (preflight.Report, error) {
 	if f.timeout <= 0 || f.bootTimeout < 0 || f.probeTimeout <= 0 {
 		return preflight.Report{}, errors.New("--timeout, --probe-timeout and --boot-timeout are times such as 30s")
+	}
+	if f.yes && !f.fix {
+		return preflight.Report{}, errors.New("--yes is for --fix")
 	}
 	settings, warnings, err := o.Load()
 	if err != nil {

@@ -113,8 +113,11 @@ func (l limit) judge(root fs.FS, sandboxes int) Line {
 		return warn(l.name, "", "%s is not a number: %v", l.key, err)
 	}
 	if have < l.need {
-		return warn(l.name, fmt.Sprintf("put %s=%d into a file in /etc/sysctl.d and run sysctl --system", l.key, roundUp(l.need)),
+		want := roundUp(l.need)
+		low := warn(l.name, fmt.Sprintf("run docker-sd check --fix, or put %s=%d into a file in /etc/sysctl.d and run sysctl --system", l.key, want),
 			"%s is %d; up to %d sandboxes may need %d for %s", l.key, have, sandboxes, l.need, l.meaning)
+		low.Sysctl = map[string]uint64{l.key: want}
+		return low
 	}
 	return ok(l.name, "%s is %d", l.key, have)
 }

@@ -30,6 +30,8 @@ type Line struct {
 	// Found is what is the case, Do what to do about it where it is not ok.
 	Found string `json:"found"`
 	Do    string `json:"do,omitempty"`
+	// Sysctl are kernel parameters that are too low, with what they should be.
+	Sysctl map[string]uint64 `json:"sysctl,omitempty"`
 }
 
 func ok(name, found string, args ...any) Line {
