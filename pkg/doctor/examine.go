@@ -52,8 +52,14 @@ func (p *examination) look(ctx context.Context, boot bool) {
 	}
 	r.Add(ownUser())
 	info, usable := p.lookForEngine(ctx)
+	load := preflight.Load{Sandboxes: p.sandboxes(), CgroupVersion: info.CgroupVersion, OpenFiles: openFiles()}
+	load.Inotify, _ = answer(ctx, p.probes, "inotify", func(context.Context) uint64 {
+		used, _ := machine.InotifyInstances("/proc", rootUser) // 0 is not known
+		return used
+	})
 	p.probes.lines(ctx, "kernel", func(context.Context) []preflight.Line {
-		return preflight.Kernel(os.DirFS("/"), preflight.Load{Sandboxes: p.sandboxes(), CgroupVersion: info.CgroupVersion, OpenFiles: openFiles()})
+		load.Keys, load.KeyBytes, _ = machine.Keys("/proc", rootUser)
+		return preflight.Kernel(os.DirFS("/"), load)
 	})
 	p.lookAtFolder(ctx)
 	p.ports(ctx)
@@ -75,6 +81,9 @@ func (p *examination) look(ctx context.Context, boot bool) {
 		p.lookAtSandbox(ctx, info, boot)
 	}
 }
+
+// rootUser has what the containers of the engine take.
+const rootUser = 0
 
 // lookAtFolder judges DataRootFolder and its disk.
 func (p *examination) lookAtFolder(ctx context.Context) {

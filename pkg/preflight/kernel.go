@@ -16,17 +16,22 @@ type Load struct {
 	CgroupVersion string
 	// OpenFiles is the limit of this process.
 	OpenFiles uint64
+	// Keys, KeyBytes and Inotify are what root has in use now, 0 where it is not known.
+	Keys, KeyBytes, Inotify uint64
 }
 
 // What a sandbox with one container in it takes, measured on engine 20.10: an
 // engine with its containerd has 19 threads, a shim 11 to 12 and there are two.
 const (
 	threadsPerSandbox = 45
-	// keysPerSandbox are the session keyrings of the sandbox and of some containers;
-	// runc makes one for each, and all are root's.
-	keysPerSandbox = 10
-	// bytesPerKey is what the kernel counts for one.
-	bytesPerKey = 50
+	// containersPerSandbox are the sandbox, the one that holds its network, and some of a pod.
+	// runc makes a session keyring for each, with both versions of control groups. With
+	// version 2 its shim has an inotify instance, too, with two watches, to be told of its
+	// end of memory; with version 1 it has none. All are root's.
+	containersPerSandbox = 10
+	watchesPerContainer  = 2
+	// bytesPerKey is what the kernel counts for one: its name is made of the container's id.
+	bytesPerKey = 70
 	// filesPerSandbox are docker-sd's own: connections to its engine, logs, waits.
 	filesPerSandbox = 10
 )
@@ -65,20 +70,22 @@ type limit struct {
 	name, key string
 	need      uint64
 	meaning   string
+	// used is what is taken now, 0 where that is not known.
+	used uint64
 }
 
 func limits(root fs.FS, load Load) []Line {
 	n := uint64(max(load.Sandboxes, 1))
 	var out []Line
 	for _, l := range []limit{
-		{"process ids", "kernel.pid_max", 4096 + threadsPerSandbox*n, "threads of sandboxes and their containers"},
-		{"threads", "kernel.threads-max", 4096 + threadsPerSandbox*n, "threads of sandboxes and their containers"},
-		{"keyrings", "kernel.keys.root_maxkeys", 100 + keysPerSandbox*n, "containers, of which each has a session keyring"},
-		{"keyring bytes", "kernel.keys.root_maxbytes", (100 + keysPerSandbox*n) * bytesPerKey, "containers, of which each has a session keyring"},
+		{"process ids", "kernel.pid_max", 4096 + threadsPerSandbox*n, "threads of sandboxes and their containers", 0},
+		{"threads", "kernel.threads-max", 4096 + threadsPerSandbox*n, "threads of sandboxes and their containers", 0},
+		{"keyrings", "kernel.keys.root_maxkeys", 100 + containersPerSandbox*n, "containers, of which each has a session keyring", load.Keys},
+		{"keyring bytes", "kernel.keys.root_maxbytes", (100 + containersPerSandbox*n) * bytesPerKey, "containers, of which each has a session keyring", load.KeyBytes},
 	} {
 		out = append(out, l.judge(root, load.Sandboxes))
 	}
-	out = append(out, inotify(root, load))
+	out = append(out, inotify(root, load)...)
 	const files = "open files"
 	if need := 1024 + filesPerSandbox*n; load.OpenFiles < need {
 		return append(out, warn(files, fmt.Sprintf("set LimitNOFILE=%d for docker-sd's service, or ulimit -n", max(need, 65536)),
@@ -92,15 +99,22 @@ func limits(root fs.FS, load Load) []Line {
 // container share one number.
 const inotifyInstances = 8192
 
-// inotify judges how many watches there may be.
-func inotify(root fs.FS, load Load) Line {
-	need := uint64(inotifyInstances)
+// inotifyWatches are as many for each.
+const inotifyWatches = 8192
+
+// inotify judges how many instances and watches there may be.
+func inotify(root fs.FS, load Load) []Line {
+	instances, watches := uint64(inotifyInstances), uint64(inotifyWatches)
 	if load.CgroupVersion == "2" {
-		need = max(need, 128+2*uint64(max(load.Sandboxes, 1))) // each shim has one for its control group
+		containers := containersPerSandbox * uint64(max(load.Sandboxes, 1))
+		instances = max(instances, 128+containers)
+		watches += watchesPerContainer * containers
 	}
-	l := limit{"inotify", "fs.inotify.max_user_instances", need,
-		"programs that watch files, which root on this host and root in all containers share: with less, one pod may leave none to the host"}
-	return l.judge(root, load.Sandboxes)
+	const meaning = "programs that watch files, which root on this host and root in all containers share: with less, one pod may leave none to the host"
+	return []Line{
+		limit{"inotify", "fs.inotify.max_user_instances", instances, meaning, load.Inotify}.judge(root, load.Sandboxes),
+		limit{"inotify watches", "fs.inotify.max_user_watches", watches, meaning, 0}.judge(root, load.Sandboxes),
+	}
 }
 
 func (l limit) judge(root fs.FS, sandboxes int) Line {
@@ -112,14 +126,23 @@ func (l limit) judge(root fs.FS, sandboxes int) Line {
 	if err != nil {
 		return warn(l.name, "", "%s is not a number: %v", l.key, err)
 	}
+	inUse := ""
+	if l.used > 0 {
+		inUse = fmt.Sprintf(", %d in use", l.used)
+	}
+	if have >= l.need && l.used > have/10*9 {
+		low := warn(l.name, "find the program that takes them, or run docker-sd check --fix", "%s is %d%s: containers will not start when it is used up", l.key, have, inUse)
+		low.Sysctl = map[string]uint64{l.key: roundUp(2 * l.used)}
+		return low
+	}
 	if have < l.need {
-		want := roundUp(l.need)
+		want := roundUp(max(l.need, l.used))
 		low := warn(l.name, fmt.Sprintf("run docker-sd check --fix, or put %s=%d into a file in /etc/sysctl.d and run sysctl --system", l.key, want),
-			"%s is %d; up to %d sandboxes may need %d for %s", l.key, have, sandboxes, l.need, l.meaning)
+			"%s is %d%s; up to %d sandboxes may need %d for %s", l.key, have, inUse, sandboxes, l.need, l.meaning)
 		low.Sysctl = map[string]uint64{l.key: want}
 		return low
 	}
-	return ok(l.name, "%s is %d", l.key, have)
+	return ok(l.name, "%s is %d%s", l.key, have, inUse)
 }
 
 // roundUp gives the next power of two, as such limits are written.

@@ -8,7 +8,7 @@ func Checks() []string {
 		"access", "accounting", "admin address", "annotations", "apparmor", "apparmor profiles", "cgroups", "claims",
 		"class image", "cluster network", "configuration", "data disk", "data folder", "disk watch", "docker-sd", "engine",
 		"engine disk", "fair shares", "firewall", "fuse", "gpu access", "gpu driver", "gpu sharing", "host names",
-		"host path", "host paths", "images", "inotify", "instance", "interlink api", "interlink api access",
+		"host path", "host paths", "images", "inotify", "inotify watches", "instance", "interlink api", "interlink api access",
 		"interlink certificate", "kernel", "keyring bytes", "keyrings", "listen address", "live-restore", "mounts", "MTU",
 		"networks", "nfs", "open files", "process ids", "runtimes", "sandbox boot", "sandbox image", "seccomp profiles",
 		"socket group", "threads", "user",
