@@ -41,7 +41,7 @@ func sandboxConfig(ctx context.Context, s config.Config, host hostnet.Engine, in
 	if pages, _ := hugePages(os.DirFS("/"), info.CgroupVersion); len(pages) > 0 {
 		each.Amends = true
 	}
-	return pool.Config{Config: each, Size: s.AvailableDinds, Standby: s.Standbys(), Holders: s.Holders(), Parallel: s.BootParallel(),
+	return pool.Config{Config: each, Size: s.AvailableDinds, Most: s.MostWarmSandboxes, Room: machine.HasMemory, Standby: s.Standbys(), Holders: s.Holders(), Parallel: s.BootParallel(),
 		StrayGrace: s.StrayGracePeriod, StrayDryRun: s.StrayDryRun}
 }
 

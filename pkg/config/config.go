@@ -145,6 +145,9 @@ type Config struct {
 	// SandboxBootParallel is the number of sandboxes booted at once, 0 for two
 	// per CPU core; use BootParallel.
 	SandboxBootParallel int
+	// MostWarmSandboxes is how many are kept warm at most when pods come in bursts, 0 to
+	// 127; up to AvailableDinds it changes nothing.
+	MostWarmSandboxes int
 	// StandbySandboxes is the number of sandboxes made but not started, for bursts;
 	// -1 goes by AvailableDinds; use Standbys.
 	StandbySandboxes int

@@ -114,7 +114,7 @@ func TestLoad(t *testing.T) {
 		}, edit: func(c *config.Config) {
 			c.Telemetry = config.Telemetry{UniqueID: "a", Endpoint: "b:1", CACertFile: "/ca", ClientCertFile: "/crt", ClientKeyFile: "/key", InsecureSkipVerify: true}
 		}},
-		{name: "pool limits", file: "AVAILABLEDINDS: 127\n", edit: func(c *config.Config) { c.AvailableDinds = 127 }},
+		{name: "pool limits", file: "AVAILABLEDINDS: 127\nMostWarmSandboxes: 127\n", edit: func(c *config.Config) { c.AvailableDinds, c.MostWarmSandboxes = 127, 127 }},
 		{name: "no pool", env: map[string]string{"AVAILABLEDINDS": "0"}, edit: func(c *config.Config) { c.AvailableDinds = 0 }},
 		{name: "paths are cleaned", file: "DataRootFolder: /data//jobs/\nXRTPath: /opt/xrt/\nHostPathPrefixes: [/cvmfs/, /srv/../mnt]\nPersistentVolumeClaims: {ns/a: /srv/a/, b.c: /srv/b}\n",
 			edit: func(c *config.Config) {

@@ -83,6 +83,7 @@ func (c *Config) settings() []setting {
 		{"SandboxAppArmorProfile", "", &c.SandboxAppArmorProfile},
 		{"SandboxBootTimeout", "", &c.SandboxBootTimeout},
 		{"SandboxBootParallel", "", &c.SandboxBootParallel},
+		{"MostWarmSandboxes", "", &c.MostWarmSandboxes},
 		{"StandbySandboxes", "", &c.StandbySandboxes},
 		{"NetworkHolders", "", &c.NetworkHolders},
 		{"ImageSharing", "", (*string)(&c.ImageSharing)},

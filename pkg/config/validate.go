@@ -91,6 +91,7 @@ func (c Config) validateNumbers() error {
 		max   int64 // 0: none
 	}{
 		{"AVAILABLEDINDS", int64(c.AvailableDinds), 0, 127},
+		{"MostWarmSandboxes", int64(c.MostWarmSandboxes), 0, 127},
 		{"SandboxBootParallel", int64(c.SandboxBootParallel), 0, 0},
 		{"StandbySandboxes", int64(c.StandbySandboxes), -1, 0},
 		{"NetworkHolders", int64(c.NetworkHolders), -1, 0},

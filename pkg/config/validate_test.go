@@ -46,6 +46,7 @@ func TestLoad_BadValues(t *testing.T) {
 		{"allowed host for all", "AllowedHosts: ['*']", nil, []string{`AllowedHosts: "*"`}},
 		{"https", "SidecarURL: https://localhost", nil, []string{`SidecarURL: "https://localhost"`, "http://HOST", "https://HOST needs TLSCertFile"}},
 		{"pool too large", "", map[string]string{"AVAILABLEDINDS": "128"}, []string{`AVAILABLEDINDS: "128"`, "from 0 to 127"}},
+		{"pool too large after bursts", "MostWarmSandboxes: 128", nil, []string{`MostWarmSandboxes: "128"`, "from 0 to 127"}},
 		{"pool below zero", "AVAILABLEDINDS: -1", nil, []string{`AVAILABLEDINDS: "-1"`, "from 0 to 127"}},
 		{"pool is no number", "", map[string]string{"AVAILABLEDINDS": "many"}, []string{`AVAILABLEDINDS: "many"`}},
 		{"pool is a fraction", "AVAILABLEDINDS: 2.5", nil, []string{`AVAILABLEDINDS: "2.5"`}},

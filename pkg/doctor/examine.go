@@ -129,7 +129,7 @@ func (p *examination) engineAddress() string {
 
 // sandboxes is how many there may be at once.
 func (p *examination) sandboxes() int {
-	return p.settings.MaxPods + p.settings.AvailableDinds + p.settings.Standbys() + p.settings.Holders()
+	return p.settings.MaxPods + max(p.settings.AvailableDinds, p.settings.MostWarmSandboxes) + p.settings.Standbys() + p.settings.Holders()
 }
 
 func openFiles() uint64 {

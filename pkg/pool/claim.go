@@ -73,7 +73,7 @@ func (p *Pool) Return(c *Claim) {
 	}
 	switch {
 	case s == nil:
-	case c.special() || !p.registry.stock(s, p.config.Size):
+	case c.special() || !p.scheduler.stock(s):
 		p.removal.discard(p.life, s.Name)
 	case closed(s.Gone()):
 		p.filler.replace(s)

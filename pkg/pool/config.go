@@ -11,6 +11,11 @@ type Config struct {
 	sandbox.Config
 	// Size is how many sandboxes wait ready (AVAILABLEDINDS).
 	Size int
+	// Most is the largest number that wait ready when pods come in bursts; up to Size it
+	// changes nothing.
+	Most int
+	// Room says whether the host has room for more sandboxes than Size; nil means always.
+	Room func() bool
 	// Standby is how many more are made but not started, for bursts.
 	Standby int
 	// Holders is how many networks are made ahead, for boots without a standby.

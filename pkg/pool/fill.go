@@ -32,6 +32,12 @@ func (f *filler) run(ctx context.Context) {
 	defer refills.Wait()
 	tries := retry.New(time.Second, 30*time.Second)
 	for {
+		if f.config.Room != nil {
+			f.scheduler.room(f.config.Room())
+		}
+		if name := f.scheduler.shrink(); name != "" {
+			refills.Go(func() { f.removal.discard(ctx, name) })
+		}
 		for range f.scheduler.bookRefills() {
 			refills.Go(func() { f.refill(ctx) })
 		}

@@ -282,6 +282,19 @@ func (r *registry) trim(size int) (stale []string) {
 	return stale
 }
 
+// giveUp takes one out of a pool that has more than size, the one that has waited longest.
+// It returns "" if there are no more.
+func (r *registry) giveUp(size int) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	all := r.in(stateWarm)
+	if len(all) <= size {
+		return ""
+	}
+	r.enter(all[0].name, stateRemoving)
+	return all[0].name
+}
+
 // takeWarm claims a warm sandbox, the first that sees all images if there is one. It
 // returns nil if none is warm.
 func (r *registry) takeWarm() *sandbox.Sandbox {

@@ -40,6 +40,11 @@ type scheduler struct {
 	waiting []chan *sandbox.Sandbox
 	// lastErr is that of the last boot.
 	lastErr error
+	// demand is what pods ask of the pool; full says that the host has no room for more than
+	// its usual size. No sandbox is given up before shrinkAfter.
+	demand      demand
+	full        bool
+	shrinkAfter time.Time
 	// unsettled counts pods that are starting in a sandbox from the pool; no
 	// replacement is booted meanwhile, until quiet at the latest.
 	unsettled int
@@ -47,7 +52,11 @@ type scheduler struct {
 }
 
 func newScheduler(config Config, registry *registry) *scheduler {
-	return &scheduler{config: config, registry: registry, slots: make(chan struct{}, max(config.Parallel, 1)), wake: make(chan struct{}, 1)}
+	s := &scheduler{config: config, registry: registry, slots: make(chan struct{}, max(config.Parallel, 1)), wake: make(chan struct{}, 1)}
+	if config.Most > config.Size {
+		s.demand.most = config.Most
+	}
+	return s
 }
 
 // signal has Run look at what is missing.
@@ -61,14 +70,53 @@ func (s *scheduler) signal() {
 func (s *scheduler) stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Stats{Size: s.config.Size, Warm: s.registry.count(stateWarm), Starting: s.starting, Waiting: len(s.waiting),
+	return Stats{Size: s.size(), Warm: s.registry.count(stateWarm), Starting: s.starting, Waiting: len(s.waiting),
 		Standby: s.registry.count(stateStandby), Holders: s.registry.count(stateHolder), Claiming: s.claiming, LastError: s.lastErr}
+}
+
+// size is how many sandboxes should wait ready now; the lock is held.
+func (s *scheduler) size() int {
+	if s.full {
+		return s.config.Size
+	}
+	return max(s.config.Size, s.demand.size(time.Now()))
+}
+
+// room notes whether the host has room for more sandboxes than the pool's usual size.
+func (s *scheduler) room(enough bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.full = !enough
+}
+
+// stock puts a sandbox that was given back into the pool, if one more is wanted there.
+func (s *scheduler) stock(back *sandbox.Sandbox) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.registry.stock(back, s.size())
+}
+
+// shrink takes one sandbox out of a pool that has become too large, "" if there is none or
+// it is not yet time. The caller has to remove it.
+func (s *scheduler) shrink() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	if s.demand.most == 0 || s.busy() || now.Before(s.shrinkAfter) {
+		return ""
+	}
+	name := s.registry.giveUp(s.size())
+	if name != "" {
+		s.shrinkAfter = now.Add(shrinkPause)
+	}
+	return name
 }
 
 // reserve takes a warm sandbox for a pod, nil if there is none.
 func (s *scheduler) reserve() *sandbox.Sandbox {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.demand.pod(time.Now())
 	taken := s.registry.takeWarm()
 	if taken != nil {
 		s.podStarts()
@@ -106,7 +154,7 @@ func (s *scheduler) untilQuiet() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	wait := time.Hour
-	next := []time.Time{s.standbyAfter, s.holderAfter}
+	next := []time.Time{s.standbyAfter, s.holderAfter, s.demand.changes(), s.shrinkAfter}
 	if s.unsettled > 0 {
 		next = append(next, s.quiet)
 	}
@@ -167,7 +215,7 @@ func (s *scheduler) bookRefills() int {
 	if s.busy() {
 		return 0
 	}
-	missing := max(s.config.Size-s.registry.fresh()-s.starting, 0)
+	missing := max(s.size()-s.registry.fresh()-s.starting, 0)
 	if missing == 0 && s.starting == 0 {
 		s.lastErr = nil
 	}
@@ -200,10 +248,11 @@ func (s *scheduler) refilled(ready *sandbox.Sandbox) (warm bool, surplus []strin
 		s.waiting = s.waiting[1:]
 		return false, nil
 	}
-	if !s.registry.stock(ready, s.config.Size) {
+	size := s.size()
+	if !s.registry.stock(ready, size) {
 		return false, []string{ready.Name}
 	}
-	return true, s.registry.trim(s.config.Size)
+	return true, s.registry.trim(size)
 }
 
 // bookStandby books one standby that is missing. They are made one after the
@@ -233,7 +282,7 @@ func (s *scheduler) bookHolder() bool {
 
 // occupied says that something goes before what is made ahead; the lock is held.
 func (s *scheduler) occupied() bool {
-	return s.busy() || s.preparing || s.lastErr != nil || s.starting > 0 || s.registry.fresh() < s.config.Size
+	return s.busy() || s.preparing || s.lastErr != nil || s.starting > 0 || s.registry.fresh() < s.size()
 }
 
 // prepareRetry is the pause after a standby or a holder that could not be made.

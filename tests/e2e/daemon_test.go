@@ -169,7 +169,8 @@ func (d *daemon) leftovers(ctx context.Context) ([]string, error) {
 			left = append(left, "container "+c.name()+" ("+c.State+")")
 		}
 	}
-	if pool, known := d.settings["AVAILABLEDINDS"].(int); known && len(warm) != pool {
+	most, _ := d.settings["MostWarmSandboxes"].(int)
+	if pool, known := d.settings["AVAILABLEDINDS"].(int); known && (len(warm) < pool || len(warm) > max(pool, most)) {
 		left = append(left, fmt.Sprintf("%d warm sandboxes in a pool of %d", len(warm), pool))
 	}
 	if want, known := d.settings["StandbySandboxes"].(int); known && len(standby) != want {

@@ -144,6 +144,25 @@ func TestBurst(t *testing.T) {
 	d.waitWarm(t, 3)
 }
 
+// TestPoolLearns: after a burst the pool has as many as that took, and no more than allowed.
+func TestPoolLearns(t *testing.T) {
+	t.Parallel()
+	d := ownDaemon(t, 1, map[string]any{"MostWarmSandboxes": 3})
+	d.waitWarm(t, 1)
+	var runs []*podRun
+	for range 4 {
+		runs = append(runs, d.run(t, newPod(shell("c", untilStopped))))
+	}
+	for _, p := range runs {
+		p.waitRunning()
+		p.delete(0)
+	}
+	d.waitWarm(t, 3)
+	if text := d.metrics(t); !strings.Contains(text, "docker_sd_pool_wanted_sandboxes 3\n") {
+		t.Errorf("the metrics do not say that 3 are wanted:\n%s", text)
+	}
+}
+
 // TestWarmSandboxDies: one that was killed, and one that was removed, are
 // replaced, and what was left of them is cleaned up.
 func TestWarmSandboxDies(t *testing.T) {
