@@ -53,8 +53,8 @@ func TestCheckExitCodes(t *testing.T) {
 		t.Errorf("another command ends with %d", exitCode(err))
 	}
 	text, _ := printed(t, config, "check")
-	for _, want := range []string{"fail  engine ", "no Docker engine answers at unix://" + dir, "\n                      -> start the engine, or set DOCKER_HOST",
-		"warn  configuration   unknown key", "ok    kernel "} {
+	for _, want := range []string{"fail  engine ", "no Docker engine answers at unix://" + dir, "\n                        -> start the engine, or set DOCKER_HOST",
+		"warn  configuration     unknown key", "ok    kernel ", " [kernel]\n"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/hostnet"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/machine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
@@ -34,6 +33,7 @@ func (p *examination) lookForEngine(ctx context.Context) (info engine.Info, usab
 		return info, false
 	}
 	p.probes.report.Add(preflight.Engine(p.engineAddress(), found.info, found.err))
+	p.probes.lines(ctx, "engine socket", func(context.Context) []preflight.Line { return p.engineSocket() })
 	if found.err != nil {
 		return info, false
 	}
@@ -64,7 +64,7 @@ func (p *examination) lookAtEngine(ctx context.Context, info engine.Info) {
 			return []preflight.Line{preflight.Instance(s.Instance, known.CheckInstance(ctx))}
 		})
 		p.probes.lines(ctx, "networks", func(ctx context.Context) []preflight.Line {
-			return []preflight.Line{p.networks(ctx, sandboxes.Subnets), preflight.MTU(cmp.Or(sandboxes.MTU, defaultMTU), hostnet.UplinkMTU())}
+			return []preflight.Line{p.networks(ctx, sandboxes.Subnets), p.mtu(ctx, cmp.Or(sandboxes.MTU, defaultMTU))}
 		})
 	}
 	p.probes.lines(ctx, "firewall", func(ctx context.Context) []preflight.Line { return []preflight.Line{p.firewallLine(ctx)} })

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -63,8 +65,8 @@ func (p *examination) sidecarPort() []preflight.Line {
 		calls.Wide = preflight.WideCalls(s.Access.TokenFile != "", s.Access.TLS(), s.Access.ClientCAFile != "")
 	}
 	lines := []preflight.Line{calls.Judge(dial, bind)}
-	if network == "unix" && s.SocketShare.Group != "" {
-		lines = append(lines, socketGroup(s.SocketShare.Group, address))
+	if network == "unix" {
+		lines = append(lines, interlinkSocket(s.SocketShare, address, calls.Served)...)
 	}
 	return lines
 }
@@ -110,8 +112,8 @@ func (p *examination) virtualKubelets() []preflight.Line {
 		port.Wide = preflight.WideInterlink(own.ClientCAFile != "")
 	}
 	lines := []preflight.Line{port.Judge(dial, bind)}
-	if network == "unix" && p.settings.SocketShare.Group != "" {
-		lines = append(lines, socketGroup(p.settings.SocketShare.Group, address))
+	if network == "unix" {
+		lines = append(lines, interlinkSocket(p.settings.SocketShare, address, port.Served)...)
 	}
 	callers, err := p.setup.Callers(p.settings, own.Callers)
 	if err != nil {
@@ -127,11 +129,37 @@ func (p *examination) virtualKubelets() []preflight.Line {
 	return append(lines, preflight.Certificate(shown.Certificates[0].Leaf, own.CertFile, time.Now()))
 }
 
-// socketGroup judges whether the group gets to the socket.
-func socketGroup(name, path string) preflight.Line {
-	gid, err := machine.GroupID(name)
-	if err != nil {
-		return preflight.Line{Name: "socket group", Verdict: preflight.Fail, Found: err.Error(), Do: "docker-sd does not start with it: name a group of this host"}
+// interlinkSocket judges who gets to a socket for pods.
+func interlinkSocket(share config.SocketShare, path string, served bool) []preflight.Line {
+	gid := os.Getegid()
+	var lines []preflight.Line
+	if name := share.Group; name != "" {
+		var err error
+		if gid, err = machine.GroupID(name); err != nil {
+			return []preflight.Line{{Name: "socket group", Verdict: preflight.Fail, Found: err.Error(), Do: "docker-sd does not start with it: name a group of this host"}}
+		}
+		lines = append(lines, preflight.SocketFolders(path, uint32(gid), os.Stat))
 	}
-	return preflight.SocketFolders(path, uint32(gid), os.Stat)
+	var seen *preflight.Socket
+	if owner, err := machine.OwnerOf(path); err == nil {
+		found := socketOf(path, owner)
+		seen = &found
+	}
+	wanted := machine.Owned(uint32(os.Geteuid()), uint32(gid))
+	wanted.Mode = share.Rights()
+	return append(lines, preflight.InterlinkSocket(socketOf(path, wanted), seen, served))
+}
+
+func socketOf(path string, o machine.Owner) preflight.Socket {
+	return preflight.Socket{Path: path, User: o.User, Group: o.Group, Mode: o.Mode}
+}
+
+// engineSocket judges who gets to the engine, where it is on a socket of this host.
+func (p *examination) engineSocket() []preflight.Line {
+	path, local := strings.CutPrefix(cmp.Or(p.settings.DockerHost, "unix:///var/run/docker.sock"), "unix://")
+	owner, err := machine.OwnerOf(path)
+	if !local || err != nil {
+		return nil // the line on the engine says why it does not answer
+	}
+	return []preflight.Line{preflight.EngineSocket(socketOf(path, owner))}
 }

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 
@@ -32,6 +33,25 @@ func (p *examination) networks(ctx context.Context, parents []netip.Prefix) pref
 	}
 	n.Routes = foreign
 	return n.Judge()
+}
+
+// mtu compares the packets of sandboxes to come, of the engine's networks and of the uplink.
+func (p *examination) mtu(ctx context.Context, sandboxes int) preflight.Line {
+	m := preflight.MTUs{Sandboxes: sandboxes, Uplink: hostnet.UplinkMTU(), Own: map[string]int{}, Others: map[string]int{}}
+	networks, err := p.host.ListNetworks(ctx)
+	if err != nil {
+		return preflight.Line{Name: "MTU", Verdict: preflight.Fail, Found: err.Error(), Do: "see whether the engine is well"}
+	}
+	for _, network := range networks {
+		switch mtu := cmp.Or(network.MTU, defaultMTU); {
+		case network.Bridge == "":
+		case network.Labels[engine.LabelInstance] == p.settings.Instance:
+			m.Own[network.Name] = mtu
+		default:
+			m.Others[network.Name] = mtu
+		}
+	}
+	return m.Judge()
 }
 
 // firewallLine tells whether pods are kept from this host.

@@ -78,6 +78,7 @@ func (c networkAPI) ListNetworks(ctx context.Context, labels ...string) ([]Netwo
 	out := make([]Network, 0, len(found))
 	for _, n := range found {
 		item := Network{ID: n.ID, Name: n.Name, Labels: n.Labels, Created: n.Created, Bridge: bridgeOf(n)}
+		item.MTU, _ = strconv.Atoi(n.Options[mtuOption]) // 0 without
 		if len(n.IPAM.Config) > 0 {
 			item.Subnet = n.IPAM.Config[0].Subnet
 		}

@@ -199,6 +199,8 @@ type Network struct {
 	Created time.Time
 	// Bridge is the name of its interface on the host, "" if it is no bridge.
 	Bridge string
+	// MTU bounds its packets, 0 where the engine's own default does.
+	MTU int
 }
 
 // NetworkSpec is a network to make.

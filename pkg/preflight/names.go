@@ -7,9 +7,9 @@ func Checks() []string {
 	return []string{
 		"access", "accounting", "admin address", "annotations", "apparmor", "apparmor profiles", "cgroups", "claims",
 		"class image", "cluster network", "configuration", "data disk", "data folder", "disk watch", "docker-sd", "engine",
-		"engine disk", "fair shares", "firewall", "fuse", "gpu access", "gpu driver", "gpu sharing", "host names",
+		"engine disk", "engine socket", "fair shares", "firewall", "fuse", "gpu access", "gpu driver", "gpu sharing", "host names",
 		"host path", "host paths", "images", "inotify", "inotify watches", "instance", "interlink api", "interlink api access",
-		"interlink certificate", "kernel", "keyring bytes", "keyrings", "listen address", "live-restore", "mounts", "MTU",
+		"interlink certificate", "interlink socket", "kernel", "keyring bytes", "keyrings", "listen address", "live-restore", "mounts", "MTU",
 		"networks", "nfs", "open files", "process ids", "runtimes", "sandbox boot", "sandbox image", "seccomp profiles",
 		"socket group", "threads", "user",
 	}

@@ -2,6 +2,7 @@ package preflight
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -72,17 +73,40 @@ func (n Networks) Judge() Line {
 	return ok(name, "%s: %d networks are free, %d in use by sandboxes; up to %d are wanted%s", ranges, free, used, n.Wanted, others)
 }
 
-// MTU compares the packets of sandboxes' networks with those that the host's uplink
-// carries; 0 is one that is not known.
-func MTU(networks, uplink int) Line {
+// MTUs are the largest packets, in bytes: of the networks that sandboxes get, of the host's
+// uplink, and of the networks that the engine has, by name. 0 is one that is not known.
+type MTUs struct {
+	Sandboxes, Uplink int
+	// Own are of sandboxes that are there, Others of others' containers.
+	Own, Others map[string]int
+}
+
+// Judge tells whether the uplink carries the packets.
+func (m MTUs) Judge() Line {
 	const name = "MTU"
-	switch {
-	case uplink == 0:
-		return ok(name, "%d bytes in the networks of sandboxes; the host has no default route", networks)
-	case networks > uplink:
-		return warn(name, "set NetworkMTU to 0 or to the uplink's", "%d bytes in the networks of sandboxes, but %d on the host's uplink: connections of pods may hang", networks, uplink)
+	larger := func(networks map[string]int) []string {
+		var out []string
+		for _, network := range slices.Sorted(maps.Keys(networks)) {
+			if networks[network] > m.Uplink {
+				out = append(out, fmt.Sprintf("%s (%d)", network, networks[network]))
+			}
+		}
+		return out
 	}
-	return ok(name, "%d bytes in the networks of sandboxes, %d on the host's uplink", networks, uplink)
+	switch own, others := larger(m.Own), larger(m.Others); {
+	case m.Uplink == 0:
+		return ok(name, "%d bytes in the networks of sandboxes; the host has no default route", m.Sandboxes)
+	case m.Sandboxes > m.Uplink:
+		return warn(name, "set NetworkMTU to 0 or to the uplink's", "%d bytes in the networks of sandboxes, but %d on the host's uplink: connections of pods may hang", m.Sandboxes, m.Uplink)
+	case len(own) > 0:
+		return warn(name, "restart docker-sd, which makes the pool anew; pods that run keep their network until they end",
+			"%d bytes on the host's uplink, and the networks of %d sandboxes have more: connections of their pods may hang", m.Uplink, len(own))
+	case len(others) > 0:
+		return warn(name, fmt.Sprintf(`set "mtu": %d in /etc/docker/daemon.json for the network bridge, and com.docker.network.driver.mtu for others; pods are not concerned`, m.Uplink),
+			"%d bytes in the networks of sandboxes, %d on the host's uplink; other networks of the engine have more, and connections of their containers may hang: %s",
+			m.Sandboxes, m.Uplink, strings.Join(others, ", "))
+	}
+	return ok(name, "%d bytes in the networks of sandboxes, %d on the host's uplink", m.Sandboxes, m.Uplink)
 }
 
 func list(prefixes []netip.Prefix) string {

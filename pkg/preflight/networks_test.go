@@ -25,12 +25,22 @@ func TestClusterNetwork(t *testing.T) {
 
 // TestMTU: packets that the uplink does not carry are a warning; smaller ones are not.
 func TestMTU(t *testing.T) {
-	for _, c := range []struct {
-		networks, uplink int
-		want             preflight.Verdict
-	}{{1500, 1500, preflight.OK}, {1380, 1450, preflight.OK}, {1500, 1450, preflight.Warn}, {1500, 0, preflight.OK}} {
-		if got := preflight.MTU(c.networks, c.uplink); got.Verdict != c.want || (got.Verdict == preflight.Warn) != strings.Contains(got.Do, "NetworkMTU") {
-			t.Errorf("MTU(%d, %d) = %+v, want %s", c.networks, c.uplink, got, c.want)
+	large, small := map[string]int{"bridge": 1500, "other": 1400}, map[string]int{"bridge": 1400}
+	for name, c := range map[string]struct {
+		mtus  preflight.MTUs
+		want  preflight.Verdict
+		found string
+	}{
+		"equal":           {preflight.MTUs{Sandboxes: 1500, Uplink: 1500, Own: large, Others: large}, preflight.OK, "1500 on the host's uplink"},
+		"smaller":         {preflight.MTUs{Sandboxes: 1380, Uplink: 1450, Own: small, Others: small}, preflight.OK, "1380 bytes"},
+		"larger":          {preflight.MTUs{Sandboxes: 1500, Uplink: 1450, Own: small, Others: small}, preflight.Warn, "1500 bytes in the networks of sandboxes, but 1450"},
+		"no route":        {preflight.MTUs{Sandboxes: 1500, Others: large}, preflight.OK, "no default route"},
+		"older sandboxes": {preflight.MTUs{Sandboxes: 1450, Uplink: 1450, Own: large, Others: large}, preflight.Warn, "the networks of 1 sandboxes have more"},
+		"other networks":  {preflight.MTUs{Sandboxes: 1450, Uplink: 1450, Own: small, Others: large}, preflight.Warn, "connections of their containers may hang: bridge (1500)"},
+	} {
+		got := c.mtus.Judge()
+		if got.Verdict != c.want || !strings.Contains(got.Found, c.found) || (got.Verdict == preflight.Warn) != (got.Do != "") {
+			t.Errorf("%s: %+v, want %s with %q", name, got, c.want, c.found)
 		}
 	}
 }
