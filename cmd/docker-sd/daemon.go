@@ -127,7 +127,7 @@ func (d *daemon) run(ctx context.Context) error {
 		MaxBody: d.settings.MaxBodyBytes, MaxFollowers: d.settings.MaxLogFollowers,
 		MaxCalls: d.settings.Access.MaxRequests, MaxMemory: d.settings.Access.MaxRequestMemory,
 		Plugin: d.guard.callers(d.settings), Interlink: d.virtualKubelets.guard.callers(d.settings)})
-	d.observer.readyFrom(d.server.Troubles)
+	d.observer.ask(d.server)
 	systemd := d.supervisor()
 	systemd.starting(ctx)
 	operators, stopOperators := context.WithCancel(context.WithoutCancel(ctx))

@@ -38,6 +38,7 @@ type observer struct {
 
 	mu       sync.Mutex
 	troubles func() []string
+	heard    func() (plugin, virtualKubelets api.Heard)
 	pods     *pods.Manager
 	pool     *pool.Pool
 	engine   string
@@ -141,11 +142,11 @@ func (o *observer) watch(manager *pods.Manager, sandboxes *pool.Pool, info engin
 	o.pods, o.pool, o.engine = manager, sandboxes, info.Version
 }
 
-// readyFrom says who knows why pods cannot be taken.
-func (o *observer) readyFrom(troubles func() []string) {
+// ask says who knows why pods cannot be taken, and who calls.
+func (o *observer) ask(server *api.Server) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.troubles = troubles
+	o.troubles, o.heard = server.Troubles, server.Heard
 }
 
 // Info says which docker-sd answers.
@@ -155,6 +156,10 @@ func (o *observer) Info() admin.Info {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	info.Engine = o.engine
+	if o.heard != nil {
+		plugin, virtualKubelets := o.heard()
+		info.Plugin, info.VirtualKubelet = new(admin.Heard(plugin)), new(admin.Heard(virtualKubelets))
+	}
 	return info
 }
 

@@ -49,10 +49,26 @@ type Info struct {
 	// Admin is where operators are answered over TCP, empty for nowhere.
 	Admin string `json:"admin,omitempty"`
 	// Engine is the version of the host's engine, empty until it has answered.
-	Engine  string `json:"engine,omitempty"`
-	MaxPods int    `json:"maxPods"`
+	Engine string `json:"engine,omitempty"`
+	// Plugin is what interLink's API server has shown of itself, VirtualKubelet what Virtual
+	// Kubelets have.
+	Plugin         *Heard `json:"plugin,omitempty"`
+	VirtualKubelet *Heard `json:"virtualKubelet,omitempty"`
+
+	MaxPods int `json:"maxPods"`
 	// Troubles lists why pods cannot be taken at this moment; none means ready.
 	Troubles []string `json:"troubles"`
+}
+
+// Heard is what callers have shown of themselves since docker-sd was started. A zero time is
+// never.
+type Heard struct {
+	Ping      time.Time `json:"ping,omitzero"`
+	Poll      time.Time `json:"poll,omitzero"`
+	Create    time.Time `json:"create,omitzero"`
+	UserAgent string    `json:"userAgent,omitempty"`
+	// Lists says that the last create was a list, as interLink before 0.5.0 sends one.
+	Lists bool `json:"lists,omitempty"`
 }
 
 // Pods is every pod that is kept, ordered by namespace and name.

@@ -20,13 +20,14 @@ import (
 )
 
 // create takes a pod from a body of one of the two forms.
-func (s *Server) create(decode func([]byte) (interlink.CreateRequest, error)) handler {
+func (s *Server) create(decode func([]byte) (interlink.CreateRequest, error), heard *ears) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		body, err := read(s, w, r, createdValue, decode)
 		if err != nil {
 			return err
 		}
 		defer body.free()
+		heard.created(r, body.value.List)
 		return s.admitPod(w, r, &body.value)
 	}
 }
@@ -49,8 +50,9 @@ func (s *Server) admitPod(w http.ResponseWriter, r *http.Request, request *inter
 	return answer(w, interlink.CreateAnswer{PodUID: string(request.Pod.UID), PodJID: jid})
 }
 
-// ping answers a Virtual Kubelet, which asks by this route of its own.
-func (s *Server) ping(w http.ResponseWriter, _ *http.Request) error {
+// pinglink answers a Virtual Kubelet, which asks by this route of its own.
+func (s *Server) pinglink(w http.ResponseWriter, r *http.Request) error {
+	s.interlinkEars.pinged(r)
 	return answer(w, s.config.Ping())
 }
 
@@ -62,8 +64,10 @@ func (s *Server) statusOrPing(w http.ResponseWriter, r *http.Request) error {
 	}
 	defer body.free()
 	if len(body.value) == 0 {
-		return s.ping(w, r)
+		s.pluginEars.pinged(r)
+		return answer(w, s.config.Ping())
 	}
+	s.pluginEars.polled(r)
 	return s.statusOf(w, body.value)
 }
 
@@ -74,6 +78,7 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer body.free()
+	s.interlinkEars.polled(r)
 	return s.statusOf(w, body.value)
 }
 

@@ -16,17 +16,17 @@ func New(config Config) *Server {
 	s := &Server{config: config, limits: newLimits(config), ready: make(chan struct{}), asking: make(chan struct{}, 1)}
 	s.draining, s.drain = context.WithCancel(context.Background())
 	s.plugin = s.newEndpoint(config.Plugin, map[string]handler{
-		"/create":  s.create(interlink.DecodeCreate),
+		"/create":  s.create(interlink.DecodeCreate, &s.pluginEars),
 		"/status":  s.statusOrPing,
 		"/delete":  s.delete,
 		"/getLogs": s.logs,
 	})
 	s.interlink = s.newEndpoint(config.Interlink, map[string]handler{
-		"/create":      s.create(interlink.DecodePodCreate),
+		"/create":      s.create(interlink.DecodePodCreate, &s.interlinkEars),
 		"/status":      s.status,
 		"/delete":      s.delete,
 		"/getLogs":     s.logs,
-		"/pinglink":    s.ping,
+		"/pinglink":    s.pinglink,
 		"/updateCache": updateCache,
 	})
 	// A Virtual Kubelet makes a new connection for each call by TLS, and leaves the last one

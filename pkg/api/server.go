@@ -36,7 +36,8 @@ type Server struct {
 	config Config
 	limits limits
 	// plugin is for interLink's API server, interlink for Virtual Kubelets.
-	plugin, interlink *endpoint
+	plugin, interlink         *endpoint
+	pluginEars, interlinkEars ears
 	// ready is closed once earlier pods have been taken over; pods are there then.
 	ready     chan struct{}
 	pods      Pods

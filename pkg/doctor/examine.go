@@ -46,9 +46,9 @@ func (p *examination) close() {
 // look makes all checks.
 func (p *examination) look(ctx context.Context, boot bool) {
 	s, r := p.settings, p.probes.report
-	var asked bool
-	if p.running, asked = answer(ctx, p.probes, "docker-sd", p.findRunning); asked {
-		r.Add(preflight.Daemon(p.running))
+	if found, asked := answer(ctx, p.probes, "docker-sd", p.findRunning); asked {
+		p.running = runningOf(found)
+		r.Add(preflight.Daemon(p.running), interlinkCalls(found))
 	}
 	r.Add(ownUser())
 	info, usable := p.lookForEngine(ctx)
@@ -101,10 +101,34 @@ func (p *examination) lookAtFolder(ctx context.Context) {
 	})
 }
 
-// findRunning asks for the docker-sd that runs with this configuration.
-func (p *examination) findRunning(ctx context.Context) preflight.Running {
+// findRunning asks for the docker-sd that runs with this configuration; nil is none.
+func (p *examination) findRunning(ctx context.Context) *admin.Info {
 	info, err := p.client.Info(ctx)
 	if err != nil {
+		return nil
+	}
+	return &info
+}
+
+// interlinkCalls judges who has called the docker-sd that runs.
+func interlinkCalls(info *admin.Info) preflight.Line {
+	if info == nil || info.Plugin == nil || info.VirtualKubelet == nil {
+		return preflight.Interlink(info != nil, time.Time{}, time.Now())
+	}
+	caller := func(what, address string, h *admin.Heard) preflight.Caller {
+		return preflight.Caller{What: what, Address: address, Ping: h.Ping, Poll: h.Poll, Create: h.Create, UserAgent: h.UserAgent, Lists: h.Lists}
+	}
+	callers := []preflight.Caller{caller("interLink's API server", info.Address, info.Plugin)}
+	if info.InterlinkAPI != "" {
+		kubelet := caller("a Virtual Kubelet", info.InterlinkAPI, info.VirtualKubelet)
+		kubelet.Same = true
+		callers = append(callers, kubelet)
+	}
+	return preflight.Interlink(true, info.Started, time.Now(), callers...)
+}
+
+func runningOf(info *admin.Info) preflight.Running {
+	if info == nil {
 		return preflight.Running{}
 	}
 	return preflight.Running{Described: fmt.Sprintf("%s runs as instance %s for %s", info.Version, info.Instance, cli.Age(info.Started, time.Now())),

@@ -22,6 +22,8 @@ type CreateRequest struct {
 	Containers []ContainerData `json:"container"`
 	// InitContainers is a private addition of the 2024 plugin; it is merged.
 	InitContainers []ContainerData `json:"initContainer,omitempty"`
+	// List says that the body was a list, as interLink before 0.5.0 sends it.
+	List bool `json:"-"`
 }
 
 // ContainerData carries the volume data of one container's mounts, one element
@@ -55,6 +57,7 @@ func DecodeCreate(body []byte) (CreateRequest, error) {
 		if len(list) != 1 {
 			return request, fmt.Errorf("the list holds %d pods, a create carries exactly one", len(list))
 		}
+		list[0].List = true
 		return list[0], nil
 	}
 	return request, decode(body, &request, creatable)

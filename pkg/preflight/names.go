@@ -9,7 +9,7 @@ func Checks() []string {
 		"class image", "cluster network", "configuration", "data disk", "data folder", "disk watch", "docker-sd", "engine",
 		"engine disk", "engine socket", "fair shares", "firewall", "fuse", "gpu access", "gpu driver", "gpu sharing", "host names",
 		"host path", "host paths", "images", "inotify", "inotify watches", "instance", "interlink api", "interlink api access",
-		"interlink certificate", "interlink socket", "kernel", "keyring bytes", "keyrings", "listen address", "live-restore", "mounts", "MTU",
+		"interlink calls", "interlink certificate", "interlink socket", "kernel", "keyring bytes", "keyrings", "listen address", "live-restore", "mounts", "MTU",
 		"networks", "nfs", "open files", "process ids", "runtimes", "sandbox boot", "sandbox image", "seccomp profiles",
 		"socket group", "threads", "user",
 	}
