@@ -39,6 +39,12 @@ func (h Hosts) Check(r *http.Request) error {
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok && local.Network() == "unix" {
 		return nil
 	}
+	return h.Named(r)
+}
+
+// Named is Check for what is worth more: a socket may have been forwarded to a port, as ssh
+// does, and a browser gets at that.
+func (h Hosts) Named(r *http.Request) error {
 	host := r.Host
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name

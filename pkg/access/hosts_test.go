@@ -45,6 +45,9 @@ func TestHosts(t *testing.T) {
 		if err := hosts.Check(socket); err != nil {
 			t.Errorf("Check() of the name %q on a socket = %v", host, err)
 		}
+		if err := hosts.Named(socket); (err == nil) != allowed {
+			t.Errorf("Named() of the name %q on a socket = %v, want it allowed: %v", host, err, allowed)
+		}
 	}
 }
 

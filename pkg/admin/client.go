@@ -88,7 +88,7 @@ const maxAnswer = 64 << 20
 
 // get asks for one view; see unreachable.
 func get[T any](ctx context.Context, c *Client, path string) (out T, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://docker-sd"+path, nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
 	if err != nil {
 		return out, err
 	}

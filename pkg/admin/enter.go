@@ -44,7 +44,7 @@ func (c *Client) Exec(ctx context.Context, uid types.UID, container string, p Pr
 	if len(query.Encode()) > mostCommand {
 		return fmt.Errorf("the command has more than %d bytes: pass a script by standard input, as in sh -s <FILE: %w", mostCommand, errdefs.ErrInvalidArgument)
 	}
-	err := remotecommand.Run(ctx, c.stream, "ws://docker-sd"+podPath(uid, pathExec)+"?"+query.Encode(), caller)
+	err := remotecommand.Run(ctx, c.stream, "ws://localhost"+podPath(uid, pathExec)+"?"+query.Encode(), caller)
 	if refused, ok := errors.AsType[*remotecommand.RefusedError](err); ok {
 		return refusal(refused.Code, refused.Text)
 	}
@@ -90,7 +90,7 @@ func (a *answered) Unwrap() error { return a.class }
 
 // Connect connects to a port of a pod's own loopback interface.
 func (c *Client) Connect(ctx context.Context, uid types.UID, port uint16) (relay.Conn, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://docker-sd"+podPath(uid, pathPortForward)+"?port="+strconv.Itoa(int(port)), nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+podPath(uid, pathPortForward)+"?port="+strconv.Itoa(int(port)), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +125,7 @@ func (c *Client) Connect(ctx context.Context, uid types.UID, port uint16) (relay
 
 // archive asks for a call about a path of a container.
 func (c *Client) archive(ctx context.Context, method string, uid types.UID, container, path string, body io.Reader) (*http.Response, error) {
-	request, err := http.NewRequestWithContext(ctx, method, "http://docker-sd"+podPath(uid, pathArchive)+fileQuery(container, path), body)
+	request, err := http.NewRequestWithContext(ctx, method, "http://localhost"+podPath(uid, pathArchive)+fileQuery(container, path), body)
 	if err != nil {
 		return nil, err
 	}

@@ -77,6 +77,7 @@ type insider struct {
 	// find returns nil while docker-sd starts.
 	find   func() Inside
 	status func(error) int
+	hosts  access.Hosts
 	// life ends with the server, group has those that are answered until they have ended:
 	// the HTTP server does not know the connections that it has given away.
 	life  context.Context
@@ -87,7 +88,7 @@ type insider struct {
 }
 
 func newInsider(c Config) *insider {
-	i := &insider{find: c.Inside, status: c.Status}
+	i := &insider{find: c.Inside, status: c.Status, hosts: c.Hosts}
 	i.life, i.end = context.WithCancel(context.Background())
 	return i
 }
@@ -102,7 +103,10 @@ func (i *insider) handle(mux *http.ServeMux) {
 		"PUT " + pathPodPattern + pathArchive:     i.write,
 	} {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-			err := access.Owner(connections.Of(r))
+			err := i.owner(r)
+			if err == nil {
+				err = access.FromPage(r) // no page asks for these
+			}
 			into := i.find()
 			if err == nil && into == nil {
 				err = errStarting
@@ -114,11 +118,22 @@ func (i *insider) handle(mux *http.ServeMux) {
 				defer i.group.Done()
 				err = answer(w, r, into)
 			}
-			if err != nil {
+			if errors.Is(err, access.ErrForeignHost) {
+				http.Error(w, err.Error(), http.StatusMisdirectedRequest)
+			} else if err != nil {
 				http.Error(w, err.Error(), i.status(err))
 			}
 		})
 	}
+}
+
+// owner is nil for a request of docker-sd's owner. The socket may have been forwarded to a
+// port, where a name of another site can lead a browser to it.
+func (i *insider) owner(r *http.Request) error {
+	if err := access.Owner(connections.Of(r)); err != nil {
+		return err
+	}
+	return i.hosts.Named(r)
 }
 
 // answering counts one more that is answered, unless the server ends.

@@ -333,6 +333,36 @@ func TestInsideOverTCP(t *testing.T) {
 	}
 }
 
+// TestInsideIsForPrograms: a socket that is forwarded to a port is within reach of browsers.
+// No page gets into a pod by it, whatever its name is; a program does.
+func TestInsideIsForPrograms(t *testing.T) {
+	client, _ := startInside(t, newRooms(), false)
+	for _, c := range []struct {
+		host, header string
+		want         int
+	}{
+		{"localhost", "", 200}, {"127.0.0.1:8080", "", 200}, {"evil.example:8080", "", 421}, {"docker-sd", "", 421},
+		{"localhost", "Origin", 403}, {"localhost", "Sec-Fetch-Site", 403},
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost"+admin.PathPods+"/u1/describe", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Host = c.host
+		if c.header != "" {
+			request.Header.Set(c.header, "none")
+		}
+		response, err := client.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if response.StatusCode != c.want {
+			t.Errorf("under the name %q, with the header %q, the answer is %d, want %d", c.host, c.header, response.StatusCode, c.want)
+		}
+	}
+}
+
 // TestJournal: the last events and the first steps of each pod, from its begin to its end.
 func TestJournal(t *testing.T) {
 	var j admin.Journal

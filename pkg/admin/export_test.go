@@ -1,0 +1,6 @@
+package admin
+
+import "net/http"
+
+// Do sends a request over the socket.
+func (c *Client) Do(r *http.Request) (*http.Response, error) { return c.http.Do(r) }
