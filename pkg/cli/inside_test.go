@@ -53,8 +53,8 @@ func TestNearest(t *testing.T) {
 	for wrong, want := range map[string][]string{
 		"mian": {"main"}, "maim": {"main"}, "train-2": {"train-0", "train-1"}, "evaluation": {"evaluation-of-the-model"}, "zzzzzzz": nil, "side": {"sidecar"},
 	} {
-		if diff := cmp.Diff(want, nearest(wrong, names)); diff != "" {
-			t.Errorf("nearest(%q) (-want +got):\n%s", wrong, diff)
+		if diff := cmp.Diff(want, admin.Nearest(wrong, names)); diff != "" {
+			t.Errorf("Nearest(%q) (-want +got):\n%s", wrong, diff)
 		}
 	}
 	list := []podstatus.View{{Namespace: "a", Name: "web"}, {Namespace: "b", Name: "web"}, {Namespace: "b", Name: "other"}}
