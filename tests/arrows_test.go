@@ -38,7 +38,7 @@ var arrows = map[string][]string{
 	"hostnet":            {"engine", "retry"},
 	"images":             {"engine", "fault", "retry", "sandbox"},
 	"initapi":            {"relay"},
-	"inside":             {"admin", "engine", "pods", "podspec", "podstatus", "relay", "remotecommand"},
+	"inside":             {"admin", "engine", "podlogs", "pods", "podspec", "podstatus", "relay", "remotecommand"},
 	"initbinary":         {},
 	"interlink":          {},
 	"joining":            {"clusternet", "fault", "initapi", "podspec", "podstatus", "retry"},

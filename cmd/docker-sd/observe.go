@@ -193,7 +193,7 @@ func (o *observer) inside() admin.Inside {
 	if manager == nil {
 		return nil
 	}
-	return &inside.Inside{Enter: func(uid types.UID) (pods.Entry, error) { return pods.Enter(manager, uid) }, Journal: &o.journal}
+	return &inside.Inside{Enter: func(uid types.UID) (pods.Entry, error) { return pods.Enter(manager, uid) }, Journal: &o.journal, Logs: manager.FindLogs}
 }
 
 // Pool counts and lists the sandboxes: the warm ones are the pool's, those that

@@ -52,3 +52,19 @@ const (
 	StepGoesOn StepState = "goes on"
 	StepFailed StepState = "failed"
 )
+
+// MomentEnded is that of a container's end.
+const MomentEnded = "ended"
+
+// Ended says how long a step took and how it ended, "" for what took no time.
+func (m Moment) Ended() string {
+	switch {
+	case m.State == StepGoesOn:
+		return "goes on"
+	case m.State == StepFailed:
+		return m.Took.Round(time.Millisecond).String() + ", failed"
+	case m.Took > 0:
+		return m.Took.Round(time.Millisecond).String()
+	}
+	return ""
+}

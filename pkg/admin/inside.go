@@ -67,6 +67,8 @@ type Inside interface {
 	Exec(uid types.UID, container string) (Exec, error)
 	// Connect connects to a port of the pod's own loopback interface.
 	Connect(ctx context.Context, uid types.UID, port uint16) (relay.Conn, error)
+	// Log writes the last lines of a container's log.
+	Log(ctx context.Context, query LogQuery, w io.Writer) error
 	Stat(ctx context.Context, uid types.UID, container, path string) (FileStat, error)
 	Read(ctx context.Context, uid types.UID, container, path string) (io.ReadCloser, error)
 	Write(ctx context.Context, uid types.UID, container, path string, files io.Reader) error

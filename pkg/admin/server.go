@@ -62,9 +62,7 @@ func New(config Config) *Server {
 	mux.HandleFunc("GET "+PathGPUs, view(source.GPUs))
 	mux.HandleFunc("GET "+PathEvents, view(source.Events))
 	s.routeUsage(mux)
-	mux.HandleFunc("GET /{$}", pageHandler(source, config.Usage))
-	mux.HandleFunc("GET /page.css", file("page.css", "text/css; charset=utf-8"))
-	mux.HandleFunc("GET /page.js", file("page.js", "text/javascript; charset=utf-8"))
+	s.routePages(mux)
 	if config.Inside != nil {
 		s.inside.handle(mux)
 	}
@@ -99,11 +97,11 @@ func (s *Server) Shutdown(ctx context.Context) error {
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; "+
-			"base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		h.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'") // pages have their own
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cache-Control", "no-store")
 		if err := s.config.Hosts.Check(r); err != nil {
 			http.Error(w, err.Error(), http.StatusMisdirectedRequest)

@@ -105,7 +105,7 @@ func describe(out io.Writer, d admin.Description, now time.Time) error {
 	section("Timeline:")
 	s.row("At", "After", "What", "Container", "Took", "Detail")
 	for _, m := range d.Timeline {
-		s.row(m.Time.Local().Format("15:04:05.000"), "+"+m.Time.Sub(d.Pod.Created).Round(time.Millisecond).String(), m.What, m.Container, took(m), m.Detail)
+		s.row(m.Time.Local().Format("15:04:05.000"), "+"+m.Time.Sub(d.Pod.Created).Round(time.Millisecond).String(), m.What, m.Container, m.Ended(), m.Detail)
 	}
 	section("Events:")
 	s.row("Age", "What", "Container", "Detail")
@@ -119,18 +119,6 @@ func describe(out io.Writer, d admin.Description, now time.Time) error {
 		}
 	}
 	return nil
-}
-
-func took(m admin.Moment) string {
-	switch {
-	case m.State == admin.StepGoesOn:
-		return "goes on"
-	case m.State == admin.StepFailed:
-		return m.Took.Round(time.Millisecond).String() + ", failed"
-	case m.Took > 0:
-		return m.Took.Round(time.Millisecond).String()
-	}
-	return ""
 }
 
 // pod prints what is not of a container.

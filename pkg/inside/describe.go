@@ -92,7 +92,7 @@ func timeline(e pods.Entry, steps []admin.Moment) []admin.Moment {
 			out = append(out, admin.Moment{Time: at, What: "ready", Container: c.Name})
 		}
 		if end := status.State.Terminated; end != nil && !end.FinishedAt.IsZero() {
-			out = append(out, admin.Moment{Time: end.FinishedAt.Time, What: "ended", Container: c.Name})
+			out = append(out, admin.Moment{Time: end.FinishedAt.Time, What: admin.MomentEnded, Container: c.Name})
 		}
 	}
 	slices.SortStableFunc(out, func(a, b admin.Moment) int { return a.Time.Compare(b.Time) })

@@ -19,6 +19,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/admin"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podlogs"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pods"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
@@ -31,6 +32,8 @@ type Inside struct {
 	// Enter returns what leads into a pod; ErrNotFound if it is not kept.
 	Enter   func(types.UID) (pods.Entry, error)
 	Journal *admin.Journal
+	// Logs looks a log up.
+	Logs func(podlogs.Query) (*podlogs.Source, error)
 }
 
 var _ admin.Inside = &Inside{}
@@ -74,6 +77,16 @@ func container(e pods.Entry, name string) (string, v1.ContainerStatus, error) {
 		return "", status, fmt.Errorf("pod %s has no container %q: it has %s: %w", nameOf(e.Spec), name, strings.Join(names, ", "), errdefs.ErrNotFound)
 	}
 	return name, status, nil
+}
+
+// Log writes the last lines of a container's log. Errors are ErrNotFound, and ErrUnavailable
+// for a sandbox that does not answer.
+func (i *Inside) Log(ctx context.Context, q admin.LogQuery, w io.Writer) error {
+	source, err := i.Logs(podlogs.Query{UID: q.UID, Container: q.Container, Previous: q.Previous, Tail: q.Lines})
+	if err != nil {
+		return err
+	}
+	return source.Copy(ctx, w)
 }
 
 // Exec finds a container that runs, and returns what runs a process in it. Errors are
