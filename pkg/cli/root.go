@@ -45,7 +45,7 @@ func Root(getenv func(string) string, version string, serve func(context.Context
 	flags.BoolVar(&o.Verbose, "verbose", false, "log at debug level, whatever the configuration says")
 	flags.BoolVar(&o.errorsOnly, "errorsonly", false, "log errors only, whatever the configuration says")
 	root.AddCommand(newHealth(o), newPods(o), newPool(o), newGPUs(o), newLogs(o), newVersion(o, version), newGenerate())
-	root.AddCommand(newTop(o), newExec(o), newPortForward(o), newCopy(o), newDescribe(o), newEvents(o))
+	root.AddCommand(newTop(o), newExec(o), newPortForward(o), newCopy(o), newDescribe(o), newEvents(o), newPage(o))
 	root.AddCommand(more(o)...)
 	return root
 }
