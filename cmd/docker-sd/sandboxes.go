@@ -14,6 +14,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/initapi"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/machine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/mirrors"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/volumes"
@@ -34,6 +35,9 @@ func sandboxConfig(ctx context.Context, s config.Config, host hostnet.Engine, in
 		MTU: cmp.Or(s.NetworkMTU, hostnet.UplinkMTU()), Resources: limits, Fuse: hasFuse(s), Runtimes: s.RuntimeClasses.Programs(),
 		Ulimits: ulimits(s.PodDefaults.Ulimits),
 	}
+	if at := registriesOf(s); s.ImageSharing == config.ImageSharingPull {
+		each.InsecureRegistries, each.RegistryCertificates = at.Insecure(), at.Certificates()
+	}
 	each.Confine(info)
 	if podProfiles(s, info) {
 		each.AppArmor, each.Amends = sandbox.WithNamespace(each.AppArmor), true
@@ -43,6 +47,15 @@ func sandboxConfig(ctx context.Context, s config.Config, host hostnet.Engine, in
 	}
 	return pool.Config{Config: each, Size: s.AvailableDinds, Most: s.MostWarmSandboxes, Room: machine.HasMemory, Standby: s.Standbys(), Holders: s.Holders(), Parallel: s.BootParallel(),
 		StrayGrace: s.StrayGracePeriod, StrayDryRun: s.StrayDryRun}
+}
+
+// registriesOf a configuration.
+func registriesOf(s config.Config) mirrors.Registries {
+	out := make(mirrors.Registries, len(s.Registries))
+	for i, one := range s.Registries {
+		out[i] = mirrors.Registry(one)
+	}
+	return out
 }
 
 // hasFuse says whether sandboxes have /dev/fuse. An engine makes no container with a device
@@ -57,7 +70,7 @@ func (d *daemon) imagesConfig(sharing images.Sharing, library images.Library, ch
 		Observer: d.observer.tell, Record: filepath.Join(s.DataRootFolder, "images.json"),
 		Access: filepath.Join(s.DataRootFolder, "image-access.json"), Verification: images.Verification(s.ImageVerification),
 		Shared: sharing.Root != "" || library != nil, Library: library, SandboxImage: s.SandboxImageName(), LibraryChanged: changed,
-		PullInside: s.ImageSharing == config.ImageSharingPull}
+		Registries: registriesOf(s), PullInside: s.ImageSharing == config.ImageSharingPull}
 }
 
 // hostMounts are the host paths that pods may use. A running sandbox gains no

@@ -71,7 +71,7 @@ func (t *teller) Step(ctx context.Context, step string, of ...string) (context.C
 	} else {
 		ctx, done = t.tracer.Step(ctx, step, of...)
 	}
-	if step == images.StepPull || step == images.StepCopy {
+	if step == images.StepPull || step == images.StepCopy || step == images.StepMirror {
 		t.add(ctx, admin.Event{What: step, Detail: details(of)})
 	}
 	noted := func(error) {}

@@ -44,6 +44,11 @@ func (c Config) Places() []Place {
 	if c.SeccompProfileRoot != "" {
 		out = append(out, Place{c.SeccompProfileRoot, "the seccomp profiles that pods may name"})
 	}
+	for _, one := range c.Registries {
+		if one.CAFile != "" {
+			out = append(out, Place{one.CAFile, "certificates that registries are checked with"})
+		}
+	}
 	for _, program := range c.RuntimeClasses.Programs() {
 		out = append(out, Place{program, "a program that runs containers"})
 	}

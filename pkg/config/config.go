@@ -160,6 +160,8 @@ type Config struct {
 	ImagePullTimeout time.Duration
 	// ImagesToKeep are on the host before a pod asks for them.
 	ImagesToKeep []string
+	// Registries that are reached in another way than by their names alone.
+	Registries []Registry
 	// ImageVerification (ImagePullCredentialsVerificationPolicy) says which images of
 	// the host a pod needs credentials for.
 	ImageVerification ImageVerification

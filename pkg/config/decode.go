@@ -76,6 +76,8 @@ func (d *decoder) value(key string, raw json.RawMessage, dst any) error {
 			return nil
 		}
 		return objects(d, key, raw, dst, (*SharedResource).settings, "a list of resources, each with name and replicas")
+	case *[]Registry:
+		return objects(d, key, raw, dst, (*Registry).settings, "a list of registries, each with name and mirrors, insecure or caFile")
 	case *RuntimeClasses:
 		return d.runtimeClasses(key, raw, dst)
 	case *[]uint64:

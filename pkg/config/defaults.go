@@ -38,6 +38,7 @@ func Default() Config {
 		AppArmorProfiles:       []string{},
 		ImageSharing:           ImageSharingAuto,
 		ImagesToKeep:           []string{},
+		Registries:             []Registry{},
 		ImageVerification:      ImageNeverVerifyPreloaded,
 		ImageGC:                ImageGCDisabled, ImageMinimumGCAge: 2 * time.Minute, ImageGCHighThresholdPercent: 85, ImageGCLowThresholdPercent: 80,
 		HostPathPrefixes:     []string{"/cvmfs"},

@@ -137,6 +137,10 @@ func TestLoad(t *testing.T) {
 			c.RuntimeClasses = config.RuntimeClasses{"crun": {Runtime: "crun", Path: "/opt/crun"}, "also-crun": {Runtime: "crun"}, "nvidia": {}, "empty": {},
 				"own": {SandboxImage: "example.org/dind"}}
 		}},
+		{name: "registries", file: "Registries: [{name: docker.io, mirrors: [https://mirror.example/hub, mirror.example:5000]}, {name: 'mirror.example:5000', insecure: true}, {name: r.example, caFile: /etc/ca.pem}]\n", edit: func(c *config.Config) {
+			c.Registries = []config.Registry{{Name: "docker.io", Mirrors: []string{"https://mirror.example/hub", "mirror.example:5000"}},
+				{Name: "mirror.example:5000", Insecure: true}, {Name: "r.example", CAFile: "/etc/ca.pem"}}
+		}},
 		{name: "image sharing", file: "ImageSharing: pull\nSandboxImage: example.org:5000/dind@sha256:" + strings.Repeat("a", 64) + "\n", edit: func(c *config.Config) {
 			c.ImageSharing, c.SandboxImage = config.ImageSharingPull, "example.org:5000/dind@sha256:"+strings.Repeat("a", 64)
 		}},

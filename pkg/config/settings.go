@@ -90,6 +90,7 @@ func (c *Config) settings() []setting {
 		{"WritebackLimit", "", (*byteCount)(&c.WritebackLimit)},
 		{"ImagePullTimeout", "", &c.ImagePullTimeout},
 		{"ImagesToKeep", "", &c.ImagesToKeep},
+		{"Registries", "", &c.Registries},
 		{"ImagePullCredentialsVerificationPolicy", "", (*string)(&c.ImageVerification)},
 		{"ImageGC", "", (*string)(&c.ImageGC)},
 		{"ImageMaximumGCAge", "", &c.ImageMaximumGCAge},

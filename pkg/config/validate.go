@@ -47,6 +47,7 @@ func (c Config) Validate() error {
 		validateSysctls(c.AllowedUnsafeSysctls),
 		validateAppArmor(c.AppArmorProfiles),
 		c.RuntimeClasses.validate(),
+		validateRegistries(c.Registries),
 		c.PodDefaults.validate(),
 		c.validateClusterNetwork(),
 	} {
@@ -263,6 +264,11 @@ func (c Config) validatePaths() error {
 	}
 	if c.SeccompProfileRoot != "" {
 		entries = append(entries, entry{"SeccompProfileRoot", c.SeccompProfileRoot})
+	}
+	for i, one := range c.Registries {
+		if one.CAFile != "" {
+			entries = append(entries, entry{fmt.Sprintf("Registries[%d].caFile", i), one.CAFile})
+		}
 	}
 	for _, path := range c.GPU.CDISpecDirs {
 		entries = append(entries, entry{"CDISpecDirs", path})

@@ -134,19 +134,27 @@ func (c Credentials) encode() (string, error) {
 	return encoded, nil
 }
 
-// ConfirmImage is nil if an image's registry would give it for credentials. It
-// fetches the manifest only. Errors have the classes of Pull's.
+// ConfirmImage is nil if an image's registry would give it for credentials. Errors have the
+// classes of Pull's.
 func (c imageAPI) ConfirmImage(ctx context.Context, ref string, auth Credentials) error {
+	_, err := c.ResolveImage(ctx, ref, auth)
+	return err
+}
+
+// ResolveImage is the digest that an image has in its registry, which is asked for the
+// manifest only. Errors have the classes of Pull's.
+func (c imageAPI) ResolveImage(ctx context.Context, ref string, auth Credentials) (string, error) {
 	encoded, err := auth.encode()
 	if err != nil {
-		return err
+		return "", err
 	}
 	ctx, cancel := context.WithTimeout(ctx, confirmLimit)
 	defer cancel()
-	if _, err := c.sdk(ctx).DistributionInspect(ctx, ref, encoded); err != nil {
-		return fmt.Errorf("ask the registry for image %s: %w", ref, refused(classify(ctx, err)))
+	found, err := c.sdk(ctx).DistributionInspect(ctx, ref, encoded)
+	if err != nil {
+		return "", fmt.Errorf("ask the registry for image %s: %w", ref, refused(classify(ctx, err)))
 	}
-	return nil
+	return string(found.Descriptor.Digest), nil
 }
 
 // confirmLimit bounds a question to a registry, which the engine passes on.

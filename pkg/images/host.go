@@ -19,7 +19,7 @@ import (
 type pullingHost interface {
 	Image(ctx context.Context, ref string) (engine.Image, error)
 	Images(ctx context.Context) ([]engine.Image, error)
-	Pull(ctx context.Context, ref string, auth engine.Credentials, report func(engine.PullProgress)) error
+	sourcedEngine
 }
 
 // hostImages are the images on the host: they are found there, or pulled, if the pod that
@@ -81,13 +81,13 @@ func isDigest(named reference.Named) bool {
 // pull brings an image to the host, once for all pods that wait for it. had is the id
 // of the one that the host has under that name, if any.
 func (h *hostImages) pull(ctx context.Context, named reference.Named, want Want, had string) error {
-	return h.registries.authorized(ctx, named, want.Keys, func(g grant) error { return h.pullAs(ctx, g, named, want, had) })
+	return h.registries.sourced(ctx, named, want.Keys, func(g grant, from source) error { return h.pullAs(ctx, g, from, want, had) })
 }
 
-// pullAs is pull with certain credentials.
-func (h *hostImages) pullAs(ctx context.Context, g grant, named reference.Named, want Want, had string) error {
-	ref, asker := named.String(), ctx
-	_, err := h.flights.share(ctx, task{what: "pull", ref: ref, auth: g.auth, pod: g.pod}, want.Tell, func(ctx context.Context, f *flight) (string, error) {
+// pullAs is pull with certain credentials from one place.
+func (h *hostImages) pullAs(ctx context.Context, g grant, from source, want Want, had string) error {
+	named, ref, asker := from.named, from.named.String(), ctx
+	_, err := h.flights.share(ctx, task{what: "pull", where: from.mirrorName(), ref: ref, auth: g.auth, pod: g.pod}, want.Tell, func(ctx context.Context, f *flight) (string, error) {
 		if had == "" {
 			// It may have come between our look and this flight.
 			if _, err := h.host.Image(ctx, ref); err == nil {
@@ -101,8 +101,8 @@ func (h *hostImages) pullAs(ctx context.Context, g grant, named reference.Named,
 		began := time.Now()
 		log.G(ctx).WithField("image", ref).Info("pulling image")
 		came := h.recordPull(ctx, named, had)
-		_, done := h.observer.Step(asker, StepPull, "image", ref)
-		err = h.host.Pull(ctx, ref, g.auth, f.follow(ctx, ref))
+		_, done := h.observer.Step(asker, StepPull, append([]string{"image", ref}, from.words()...)...)
+		err = from.explained(from.pull(ctx, h.host, g.auth, f.follow(ctx, ref)), false)
 		done(err)
 		if err != nil {
 			came("")

@@ -11,6 +11,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/mirrors"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
@@ -39,6 +40,8 @@ type Config struct {
 	Library        Library
 	SandboxImage   string
 	LibraryChanged func()
+	// Registries that have mirrors.
+	Registries mirrors.Registries
 	// PullInside has every sandbox pull for itself (ImageSharing pull); the host's images
 	// are not used then.
 	PullInside bool
@@ -55,6 +58,8 @@ type Host interface {
 	Images(ctx context.Context) ([]engine.Image, error)
 	RemoveImage(ctx context.Context, ref string) error
 	ConfirmImage(ctx context.Context, ref string, auth engine.Credentials) error
+	ResolveImage(ctx context.Context, ref string, auth engine.Credentials) (digest string, err error)
+	TagImage(ctx context.Context, id, name string) error
 }
 
 // Provider brings images into sandboxes. Its parts are the images on the host, those in
@@ -92,6 +97,8 @@ func New(config Config, host Host) *Provider {
 		log.L.WithError(err).Error("starting a new record of who may use images")
 	}
 	registries, flights, pins := newRegistries(config.DockerConfig), newFlights(config.Timeout), newPins()
+	registries.mirrors, registries.observer = config.Registries, config.Observer
+	host = mirrored{host, config.Registries}
 	verifier := &verifier{policy: config.Verification, access: access, registries: registries, host: host, limit: config.Timeout}
 	onHost := &hostImages{host: host, flights: flights, registries: registries, record: record, verifier: verifier, observer: config.Observer}
 	p := &Provider{flights: flights, host: onHost, verifier: verifier, collector: newCollector(host, record, pins, flights), pins: pins,

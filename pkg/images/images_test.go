@@ -31,8 +31,11 @@ type host struct {
 	local    map[string]engine.Image
 	registry map[string]engine.Image
 	// others have no reference here.
-	others  []engine.Image
-	pulls   []engine.Credentials
+	others []engine.Image
+	pulls  []engine.Credentials
+	// sources are what Pull was asked for; down are hosts of registries that do not answer.
+	sources []string
+	down    map[string]bool
 	pullErr error
 	// asked are what ConfirmImage was asked for; confirm is its answer.
 	asked      []string
@@ -64,7 +67,7 @@ func (h *host) Pull(ctx context.Context, ref string, auth engine.Credentials, re
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.pulls = append(h.pulls, auth)
+	h.pulls, h.sources = append(h.pulls, auth), append(h.sources, ref)
 	if h.pullErr != nil {
 		return h.pullErr
 	}

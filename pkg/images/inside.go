@@ -22,16 +22,17 @@ func (i *insidePulls) pull(ctx context.Context, s *sandbox.Sandbox, want Want) (
 	if err != nil {
 		return Image{}, err
 	}
-	inside, err := s.Engine.Image(ctx, named.String())
+	host := mirrored{s.Engine, i.registries.mirrors}
+	inside, err := host.Image(ctx, named.String())
 	if err == nil && want.Policy != v1.PullAlways || err != nil && !errdefs.IsNotFound(err) {
 		return usable(inside, inside), invalidName(want, err)
 	}
 	asker := ctx
-	if err := i.registries.authorized(ctx, named, want.Keys, func(g grant) error {
-		t := task{what: "pull", where: s.Name, ref: named.String(), auth: g.auth}
+	if err := i.registries.sourced(ctx, named, want.Keys, func(g grant, from source) error {
+		t := task{what: "pull", where: s.Name + from.mirrorName(), ref: named.String(), auth: g.auth}
 		_, err := i.flights.share(ctx, t, want.Tell, func(ctx context.Context, f *flight) (string, error) {
-			_, done := i.observer.Step(asker, StepPull, "image", t.ref, "sandbox", s.Name)
-			err := s.Engine.Pull(ctx, t.ref, g.auth, f.follow(ctx, t.ref))
+			_, done := i.observer.Step(asker, StepPull, append([]string{"image", t.ref, "sandbox", s.Name}, from.words()...)...)
+			err := from.explained(from.pull(ctx, host, g.auth, f.follow(ctx, t.ref)), true)
 			done(err)
 			return "", err
 		})
@@ -42,6 +43,6 @@ func (i *insidePulls) pull(ctx context.Context, s *sandbox.Sandbox, want Want) (
 		}
 		return Image{}, &PullError{ReasonPull, err}
 	}
-	inside, err = s.Engine.Image(ctx, named.String())
+	inside, err = host.Image(ctx, named.String())
 	return usable(inside, inside), err
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/distribution/reference"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/mirrors"
 )
 
 // grant are the credentials that a registry is asked with.
@@ -30,6 +31,9 @@ type registries struct {
 	// dockerConfig is the folder of Docker's config.json with docker-sd's own
 	// credentials, "" for none.
 	dockerConfig string
+	// mirrors are asked first, and observer is told of those that fail.
+	mirrors  mirrors.Registries
+	observer Observer
 
 	mu sync.Mutex
 	// silent are registries that did not answer, until when they are not asked
@@ -39,7 +43,7 @@ type registries struct {
 
 // newRegistries makes registries that are all thought to answer.
 func newRegistries(dockerConfig string) *registries {
-	return &registries{dockerConfig: dockerConfig, silent: map[string]time.Time{}}
+	return &registries{dockerConfig: dockerConfig, observer: unobserved{}, silent: map[string]time.Time{}}
 }
 
 // authorized calls do with the credentials that match an image, one after the other for as

@@ -118,8 +118,9 @@ type Observer interface {
 
 // The steps that an Observer is told of.
 const (
-	StepPull = "pull"
-	StepCopy = "copy image"
+	StepPull   = "pull"
+	StepCopy   = "copy image"
+	StepMirror = "mirror failed" // has no duration
 )
 
 // unobserved is an Observer that does nothing.

@@ -47,10 +47,10 @@ func (v *verifier) mayUse(ctx context.Context, named reference.Named, want Want,
 	case v.registries.isSilent(named):
 		return &PullError{ReasonPull, fmt.Errorf("image %s is on this host, but this pod has not shown that it may pull it, and its registry does not answer", want.Ref)}
 	}
-	err := v.registries.authorized(ctx, named, want.Keys, func(g grant) error {
+	err := v.registries.sourced(ctx, originOf(named, image), want.Keys, func(g grant, from source) error {
 		asked, cancel := bounded(ctx, v.limit)
 		defer cancel()
-		if err := v.host.ConfirmImage(asked, originOf(named, image), g.auth); err != nil {
+		if err := v.host.ConfirmImage(asked, from.name().String(), g.auth); err != nil {
 			return err
 		}
 		return v.access.allow(image.ID, g)
@@ -86,16 +86,19 @@ func (v *verifier) mayKeep(ctx context.Context, want Want, onHost []engine.Image
 
 // originOf is the name of an image in its registry that cannot mean another one,
 // where that is known.
-func originOf(named reference.Named, image engine.Image) string {
+func originOf(named reference.Named, image engine.Image) reference.Named {
 	at := slices.IndexFunc(image.Digests, func(digest string) bool {
 		full, err := reference.ParseNormalizedNamed(digest)
 		return err == nil && full.Name() == named.Name()
 	})
 	if at < 0 {
-		return named.String()
+		return named
 	}
 	_, digest, _ := strings.Cut(image.Digests[at], "@")
-	return named.Name() + "@" + digest
+	if origin, err := reference.ParseNamed(named.Name() + "@" + digest); err == nil {
+		return origin
+	}
+	return named
 }
 
 // intend notes a pull with a pod's credentials before it begins, so that nothing

@@ -58,6 +58,10 @@ type Config struct {
 	Runtimes map[string]string `json:",omitempty"`
 	// Ulimits of the containers in a sandbox, NAME=SOFT:HARD, as far as the sandbox has them.
 	Ulimits []string `json:",omitempty"`
+	// InsecureRegistries may be asked without TLS by the engine in a sandbox, and
+	// RegistryCertificates are files of authorities, by registries.
+	InsecureRegistries   []string          `json:",omitempty"`
+	RegistryCertificates map[string]string `json:",omitempty"`
 	// Amends says that the engine in a sandbox knows the runtime initapi.AmendingRuntime.
 	Amends bool `json:",omitempty"`
 	// Fuse gives sandboxes /dev/fuse, which the host has.

@@ -88,7 +88,7 @@ func (c Config) engineSpec(name, dir string, command []string, labels map[string
 // standby. Its network and ports are the caller's to set.
 func (c Config) containerSpec(s Spec, standby bool, labels map[string]string) engine.Spec {
 	dir := c.Folder(s.Name)
-	command := initapi.BootCommand(c.Store != "" || c.StoreVolume != "", standby, slices.Concat(c.runtimeFlags(), c.ulimitFlags(), engineFlags)...)
+	command := initapi.BootCommand(c.Store != "" || c.StoreVolume != "", standby, slices.Concat(c.runtimeFlags(), c.ulimitFlags(), c.registryFlags(), engineFlags)...)
 	spec := c.engineSpec(s.Name, dir, command, labels)
 	if standby {
 		spec.Name = StandbyName(s.Name)
@@ -112,7 +112,7 @@ func (c Config) containerSpec(s Spec, standby bool, labels map[string]string) en
 		// Named, for runtimes since runc 1.2 allow it to no container by themselves.
 		spec.Devices = append(spec.Devices, engine.Device{Host: initapi.TunnelDevice, Container: initapi.TunnelDevice, Permissions: "rw"})
 	}
-	spec.Mounts = append(append(spec.Mounts, c.Mounts...), c.runtimeMounts()...)
+	spec.Mounts = append(append(spec.Mounts, c.Mounts...), append(c.runtimeMounts(), c.registryMounts()...)...)
 	if c.Fuse && !c.Privileged { // a privileged one has every device
 		spec.Devices = append(spec.Devices, engine.Device{Host: initapi.FuseDevice, Container: initapi.FuseDevice, Permissions: "rw"})
 	}
