@@ -87,8 +87,14 @@ func network(n *podstatus.NetworkView) string {
 	return n.Mode + " down"
 }
 
-// changes is the mark of a pod: what its tunnel counts is no change.
+// changes is the mark of a pod: what its tunnel counts and how far a pull is are no changes.
 func changes(p podstatus.View) string {
+	p.Containers = slices.Clone(p.Containers)
+	for i := range p.Containers {
+		if c := &p.Containers[i]; c.Pull != nil {
+			c.Pull, c.Message = &podstatus.Pull{Unpacking: c.Pull.Unpacking}, ""
+		}
+	}
 	if p.Network != nil {
 		still := *p.Network
 		still.Handshake, still.Received, still.Sent = time.Time{}, 0, 0
@@ -103,6 +109,9 @@ func phase(p podstatus.View) string {
 		return string(p.Phase)
 	}
 	for _, c := range p.Containers {
+		if c.Pull != nil {
+			return fmt.Sprintf("%s (%s: %s)", p.Phase, c.Name, bar(*c.Pull))
+		}
 		if c.Reason == "" || c.Reason == "Completed" || c.Reason == "ContainerCreating" || c.Reason == "PodInitializing" {
 			continue
 		}
@@ -112,6 +121,24 @@ func phase(p podstatus.View) string {
 		return fmt.Sprintf("%s (%s: %s)", p.Phase, c.Name, c.Reason)
 	}
 	return string(p.Phase)
+}
+
+// barWidth is the number of characters of a bar.
+const barWidth = 20
+
+// bar shows how far a pull is.
+func bar(p podstatus.Pull) string {
+	done := int(min(max(p.Percent, 0), 100) * barWidth / 100)
+	bar := "pulling [" + strings.Repeat("#", done) + strings.Repeat("-", barWidth-done) + "]"
+	switch {
+	case p.Unpacking:
+		return bar + " unpacking " + units.HumanSize(float64(p.Total))
+	case p.Total == 0:
+		return bar
+	case p.AtLeast:
+		return fmt.Sprintf("%s %d%% %s of %s or more", bar, p.Percent, units.HumanSize(float64(p.Done)), units.HumanSize(float64(p.Total)))
+	}
+	return fmt.Sprintf("%s %d%% %s of %s", bar, p.Percent, units.HumanSize(float64(p.Done)), units.HumanSize(float64(p.Total)))
 }
 
 // poolTable has a line for each sandbox, and counts below.

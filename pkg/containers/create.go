@@ -170,5 +170,8 @@ func (r *runner) image(ctx context.Context, want images.Want) (images.Image, err
 		image, err = r.p.Images.Source.Ensure(ctx, r.s.Sandbox, want)
 		return err
 	})
+	if err == nil {
+		r.p.Images.showPull(want.Ref, "", nil)
+	}
 	return image, err
 }

@@ -55,7 +55,7 @@ func (i *Images) want(c *v1.Container) images.Want { return i.wantOf(c.Image, c.
 // policy on every pod; an empty one gets what is harmless.
 func (i *Images) wantOf(ref string, policy v1.PullPolicy) images.Want {
 	return images.Want{Ref: ref, Policy: cmp.Or(policy, v1.PullIfNotPresent), Keys: images.KeysOf(i.Secrets),
-		Tell: func(message string) { i.showPull(ref, message) }}
+		Tell: func(message string, now *engine.PullProgress) { i.showPull(ref, message, now) }}
 }
 
 // needed is an image of the pod and the containers that wait for it.
@@ -90,7 +90,7 @@ func (i *Images) needs() []*needed {
 
 // showPull tells people what containers wait for that have not run because of
 // an image.
-func (i *Images) showPull(ref, message string) {
+func (i *Images) showPull(ref, message string, now *engine.PullProgress) {
 	var waiting []string
 	for _, n := range i.needs() {
 		if n.want.Ref == ref {
@@ -98,6 +98,7 @@ func (i *Images) showPull(ref, message string) {
 		}
 	}
 	for _, name := range waiting {
+		i.Statuses.SetPull(name, pullOf(now))
 		i.Statuses.Update(name, func(s *v1.ContainerStatus) {
 			w := s.State.Waiting
 			switch {
@@ -109,6 +110,14 @@ func (i *Images) showPull(ref, message string) {
 			}
 		})
 	}
+}
+
+// pullOf is what operators see of a pull, nil for none.
+func pullOf(now *engine.PullProgress) *podstatus.Pull {
+	if now == nil {
+		return nil
+	}
+	return &podstatus.Pull{Done: now.Done, Total: now.Total, Percent: now.Percent(), AtLeast: now.Unsized > 0, Unpacking: now.Unpacking}
 }
 
 // Fetch brings the pod's images to the host before the pod is placed: what
@@ -133,7 +142,7 @@ func (i *Images) Fetch(ctx context.Context) {
 			switch {
 			case err == nil:
 				i.onHost[n.want.Ref] = image
-				i.showPull(n.want.Ref, "")
+				i.showPull(n.want.Ref, "", nil)
 			case errors.As(err, &failure):
 				i.missing[n.want.Ref] = failure
 				i.showWaiting(n.containers[0], failure.Reason, failure.Error())

@@ -21,6 +21,14 @@ type PullProgress struct {
 	Unpacking bool
 }
 
+// Percent of the bytes that have come, 0 while nothing is known.
+func (p PullProgress) Percent() int64 {
+	if p.Total == 0 {
+		return 0
+	}
+	return p.Done * 100 / p.Total
+}
+
 // layer of an image that is being pulled, with its sizes in bytes.
 type layer struct {
 	done, total int64

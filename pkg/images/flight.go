@@ -79,7 +79,7 @@ const tellPeriod = time.Second
 // share does a task, or waits for the one under way, and returns its result. When no caller
 // waits any more the work is cancelled. tell, unless nil, is told the progress of a pull.
 // After close the error is context.Canceled.
-func (fs *flights) share(ctx context.Context, t task, tell func(string), do func(context.Context, *flight) (string, error)) (string, error) {
+func (fs *flights) share(ctx context.Context, t task, tell func(string, *engine.PullProgress), do func(context.Context, *flight) (string, error)) (string, error) {
 	f := fs.join(ctx, t, do)
 	if f == nil {
 		return "", context.Canceled
@@ -97,7 +97,7 @@ func (fs *flights) share(ctx context.Context, t task, tell func(string), do func
 		case <-tick.C:
 			if now := f.progress.Load(); tell != nil && now != told {
 				told = now
-				tell(describe(t.ref, *now))
+				tell(describe(t.ref, *now), now)
 			}
 		}
 	}
@@ -176,7 +176,7 @@ func (f *flight) follow(ctx context.Context, ref string) func(engine.PullProgres
 		logged = time.Now()
 		if line := describe(ref, now); line != last {
 			last = line
-			log.G(ctx).WithField("image", ref).WithField("percent", percent(now)).Info(line)
+			log.G(ctx).WithField("image", ref).WithField("percent", now.Percent()).Info(line)
 		}
 	}
 }

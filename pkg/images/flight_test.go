@@ -98,7 +98,7 @@ func TestPull_TellsHowFarItIs(t *testing.T) {
 		var told []string
 		done := make(chan error, 1)
 		go func() {
-			_, err := p.OnHost(t.Context(), images.Want{Ref: "app:1", Tell: func(m string) { told = append(told, m) }})
+			_, err := p.OnHost(t.Context(), images.Want{Ref: "app:1", Tell: func(m string, _ *engine.PullProgress) { told = append(told, m) }})
 			done <- err
 		}()
 		report := <-s.began

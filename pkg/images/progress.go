@@ -8,14 +8,6 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 )
 
-// percent of a pull that has come, 0 while nothing is known.
-func percent(now engine.PullProgress) int64 {
-	if now.Total == 0 {
-		return 0
-	}
-	return now.Done * 100 / now.Total
-}
-
 // describe says how far a pull is.
 func describe(ref string, now engine.PullProgress) string {
 	switch {

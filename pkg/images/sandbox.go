@@ -155,7 +155,7 @@ func clearStale(ctx context.Context, s *sandbox.Sandbox, id string) (engine.Imag
 func (i *sandboxImages) transfer(ctx context.Context, s *sandbox.Sandbox, want Want, hostID string) (engine.Image, error) {
 	ref := want.Ref
 	if want.Tell != nil {
-		want.Tell("copying image " + ref + " into the sandbox")
+		want.Tell("copying image "+ref+" into the sandbox", nil)
 	}
 	log.G(ctx).WithField("image", ref).Info("copying image into the sandbox")
 	asker := ctx

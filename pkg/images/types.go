@@ -74,9 +74,9 @@ type Want struct {
 	Keys Keyring
 	// own says that it is docker-sd that needs the image, not a pod.
 	own bool
-	// Tell, unless nil, is told in a sentence how far a pull is, once a second at
-	// most; it must not block.
-	Tell func(message string)
+	// Tell, unless nil, is told how far a pull is, in a sentence and, unless it is nil, in
+	// numbers, once a second at most; it must not block.
+	Tell func(message string, now *engine.PullProgress)
 }
 
 // named is the reference in its full form; a name that is none is a PullError.

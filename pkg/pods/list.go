@@ -34,15 +34,12 @@ func (p *pod) view() podstatus.View {
 	statuses, ended := p.statuses.Snapshot()
 	r := p.record.Load()
 	out := podstatus.View{UID: p.spec.UID, Namespace: p.spec.Namespace, Name: p.spec.Name, JID: r.JID, Created: r.Since,
-		Phase: podstatus.PhaseOf(p.spec, statuses, ended, r.Stage.Deleting()), Containers: []podstatus.ContainerView{}}
+		Phase: podstatus.PhaseOf(p.spec, statuses, ended, r.Stage.Deleting()), Containers: p.statuses.Views(p.spec)}
 	if s := p.sandbox.Load(); s != nil && r.Stage != lifecycle.StageArchived {
 		out.Sandbox, out.ContainerID, out.IP, out.Booted = s.Name, s.ID, s.IP, s.Booted
 	}
 	if !ended {
 		out.Network = p.network.View()
-	}
-	for i, c := range podspec.Containers(p.spec) {
-		out.Containers = append(out.Containers, podstatus.ViewOf(statuses[c.Name], i < len(p.spec.Spec.InitContainers)))
 	}
 	return out
 }

@@ -18,6 +18,8 @@ type Statuses struct {
 	// ids are the engine's ids of each container's present instance, and of the
 	// one before it.
 	ids, previous map[string]string
+	// pulls are those that containers wait for.
+	pulls map[string]*Pull
 	// finished marks containers that ended and will not run again.
 	finished map[string]bool
 	ended    bool
@@ -29,7 +31,7 @@ type Statuses struct {
 // New returns the statuses of a pod of which nothing runs yet.
 func New(pod *v1.Pod) *Statuses {
 	s := &Statuses{statuses: map[string]v1.ContainerStatus{}, ids: map[string]string{},
-		previous: map[string]string{}, finished: map[string]bool{}, changed: make(chan struct{}), ready: map[string]time.Time{}}
+		previous: map[string]string{}, pulls: map[string]*Pull{}, finished: map[string]bool{}, changed: make(chan struct{}), ready: map[string]time.Time{}}
 	main := Waiting(ReasonCreating, "")
 	if len(pod.Spec.InitContainers) > 0 {
 		main = Waiting(ReasonInitializing, "")
@@ -67,6 +69,14 @@ func (s *Statuses) ReadySince() map[string]time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.ready)
+}
+
+// SetPull notes how far the pull is that a container waits for, nil for none. It is no change
+// of the container.
+func (s *Statuses) SetPull(container string, now *Pull) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pulls[container] = now
 }
 
 // broadcast wakes all waiting readers; the lock is held.

@@ -87,6 +87,21 @@ type ContainerView struct {
 	Ready    bool      `json:"ready"`
 	Started  time.Time `json:"started,omitzero"`
 	Finished time.Time `json:"finished,omitzero"`
+	// Pull is nil for a container that waits for no image.
+	Pull *Pull `json:"pull,omitempty"`
+}
+
+// Pull is how far the pull is that a container waits for. Sizes are in bytes, as the registry
+// sends them, of the layers that were missing.
+type Pull struct {
+	Done  int64 `json:"done"`
+	Total int64 `json:"total"`
+	// Percent of the bytes that have come. It may fall while AtLeast says that the registry has
+	// not told the size of every layer.
+	Percent int64 `json:"percent"`
+	AtLeast bool  `json:"atLeast,omitempty"`
+	// Unpacking says that all bytes have come.
+	Unpacking bool `json:"unpacking,omitempty"`
 }
 
 // PhaseOf is the pod's phase as kubelet computes it; deleted wins.
@@ -113,6 +128,21 @@ func PhaseOf(spec *v1.Pod, statuses map[string]v1.ContainerStatus, ended, delete
 		return PhaseRunning
 	}
 	return PhasePending
+}
+
+// Views are what operators see of a pod's containers.
+func (s *Statuses) Views(spec *v1.Pod) []ContainerView {
+	out := []ContainerView{}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i, c := range podspec.Containers(spec) {
+		view := ViewOf(s.statuses[c.Name], i < len(spec.Spec.InitContainers))
+		if view.Reason == ReasonCreating || view.Reason == ReasonInitializing {
+			view.Pull = s.pulls[c.Name]
+		}
+		out = append(out, view)
+	}
+	return out
 }
 
 // ViewOf is what operators see of a container. It leaves out messages that hold what a container wrote: those of
