@@ -61,6 +61,7 @@ var arrows = map[string][]string{
 	"sandbox":            {"engine", "fault", "initapi", "retry"},
 	"sandboxinit":        {"fusemount", "initapi", "relay", "sandboxinit/amend", "sandboxinit/cgroups", "sandboxinit/mounts", "tree"},
 	"site":               {},
+	"snapshots":          {"engine", "fault", "images", "initapi", "sandbox"},
 	"tracing":            {},
 	"tree":               {},
 	"tunnel":             {"initapi", "retry", "wstunnel"},
@@ -87,10 +88,11 @@ var arrows = map[string][]string{
 
 // owners are modules that only one of our packages may import.
 var owners = map[string]string{
-	"github.com/docker/docker/":            "engine",
-	"github.com/NVIDIA/go-nvml":            "gpu/nvml",
-	"github.com/prometheus/client_golang/": "metrics",
-	"go.opentelemetry.io/":                 "tracing",
+	"github.com/containerd/containerd/api/": "snapshots",
+	"github.com/docker/docker/":             "engine",
+	"github.com/NVIDIA/go-nvml":             "gpu/nvml",
+	"github.com/prometheus/client_golang/":  "metrics",
+	"go.opentelemetry.io/":                  "tracing",
 }
 
 // pure packages decide and do nothing: they may not import what reads, writes or waits.

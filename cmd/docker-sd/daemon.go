@@ -27,6 +27,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/snapshots"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/usage"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/writeback"
 )
@@ -222,7 +223,12 @@ func (d *daemon) makeParts(ctx context.Context, info engine.Info, shares shares,
 			err = errors.Join(err, p.opened.close())
 		}
 	}()
-	sharing := images.Layers(images.Mode(d.settings.ImageSharing), info)
+	var library images.Library
+	sharing, own := snapshots.Share(ctx, images.Layers(images.Mode(d.settings.ImageSharing), info), info, d.settings.Instance, filepath.Join(d.settings.DataRootFolder, "layers"))
+	if own != nil {
+		p.opened = append(p.opened, own.Close)
+		library = own
+	}
 	log.G(ctx).WithField("sharing", sharing.Root != "" || sharing.Library).Info(sharing.Why)
 	sandboxes := sandboxConfig(ctx, d.settings, d.host, info, sharing, shares.each)
 	warnOfRuntimes(ctx, d.settings)
@@ -239,7 +245,6 @@ func (d *daemon) makeParts(ctx context.Context, info engine.Info, shares shares,
 		return nil, err
 	}
 	sandboxes.Tunnel = program
-	var library images.Library
 	if sharing.Library {
 		store, err := sandbox.NewImageStore(sandboxes.Config, filepath.Join(d.settings.DataRootFolder, "images"), d.host)
 		if err != nil {
@@ -287,6 +292,9 @@ func (d *daemon) keep(ctx context.Context, p *parts, wall *firewall.Firewall, bo
 	var group sync.WaitGroup
 	defer group.Wait()
 	group.Go(func() { d.supervisor().run(ctx) })
+	if err := p.images.ShowAll(ctx); err != nil && ctx.Err() == nil {
+		log.G(ctx).WithError(err).Warn("the host's images could not be looked through, sandboxes may be replaced later")
+	}
 	if err := p.sandboxes.Restore(ctx); err != nil {
 		log.G(ctx).WithError(err).Warn("not all that an earlier run left could be cleaned up")
 	}
@@ -303,7 +311,7 @@ func (d *daemon) keep(ctx context.Context, p *parts, wall *firewall.Firewall, bo
 	if d.settings.WritebackLimit > 0 {
 		group.Go(func() { writeback.Run(ctx, p.info.RootDir, d.settings.WritebackLimit) })
 	}
-	group.Go(func() { d.followImages(ctx, p.sandboxes.Refresh) })
+	group.Go(func() { d.followImages(ctx, func() { p.images.Arrived(ctx, p.sandboxes.Refresh) }) })
 	p.sandboxes.Run(ctx)
 	return nil
 }

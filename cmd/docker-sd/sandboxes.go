@@ -31,7 +31,7 @@ func sandboxConfig(ctx context.Context, s config.Config, host hostnet.Engine, in
 		Instance: s.Instance, Dir: filepath.Join(s.DataRootFolder, "sandboxes"), Image: s.SandboxImageName(),
 		BootTimeout: s.SandboxBootTimeout, RemoveFolder: volumes.Remove,
 		Privileged: s.SandboxPrivileged, AppArmor: sandbox.AppArmorFor(os.DirFS("/"), s.AppArmorProfile()),
-		Store: sharing.Root, StoreVolume: volume, Subnets: hostnet.SandboxRanges(ctx, s.DockerNetworkSubnet, host), Mounts: hostMounts(ctx, s),
+		Store: sharing.Root, StoreLayers: sharing.Layers, StoreVolume: volume, Subnets: hostnet.SandboxRanges(ctx, s.DockerNetworkSubnet, host), Mounts: hostMounts(ctx, s),
 		MTU: cmp.Or(s.NetworkMTU, hostnet.UplinkMTU()), Resources: limits, Fuse: hasFuse(s), Runtimes: s.RuntimeClasses.Programs(),
 		Ulimits: ulimits(s.PodDefaults.Ulimits),
 	}

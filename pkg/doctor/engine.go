@@ -14,6 +14,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/pool"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/preflight"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/snapshots"
 )
 
 // asked is what an engine has said of itself.
@@ -44,7 +45,7 @@ func (p *examination) lookForEngine(ctx context.Context) (info engine.Info, usab
 // lookAtEngine adds what there is to say of an engine that answers.
 func (p *examination) lookAtEngine(ctx context.Context, info engine.Info) {
 	s, r := p.settings, p.probes.report
-	sharing := images.Layers(images.Mode(s.ImageSharing), info)
+	sharing := snapshots.Look(ctx, images.Layers(images.Mode(s.ImageSharing), info), info)
 	wanted := s.ImageSharing == config.ImageSharingAuto || s.ImageSharing == config.ImageSharingShared
 	r.Add(preflight.Sharing(info, sharing.Root != "", wanted, sharing.Why), preflight.LiveRestore(info), preflight.Cgroups(info))
 	p.probes.lines(ctx, "apparmor", func(context.Context) []preflight.Line { return p.appArmor(info) })

@@ -63,6 +63,10 @@ func (c systemAPI) Info(ctx context.Context) (Info, error) {
 		Seccomp:       confines(info.SecurityOptions, "seccomp"),
 		AppArmor:      confines(info.SecurityOptions, "apparmor"),
 	}
+	if info.Containerd != nil {
+		out.Containerd = Containerd{Address: info.Containerd.Address, Namespace: info.Containerd.Namespaces.Containers}
+	}
+	out.ContainerdImages = slices.Contains(info.DriverStatus, [2]string{"driver-type", "io.containerd.snapshotter.v1"})
 	for name := range info.Runtimes {
 		out.Runtimes = append(out.Runtimes, name)
 	}

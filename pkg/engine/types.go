@@ -233,4 +233,13 @@ type Info struct {
 	Seccomp bool
 	// AppArmor says that the engine puts profiles on containers.
 	AppArmor bool
+	// Containerd has the engine's containers, and its images too where StorageDriver is one
+	// of containerd's snapshotters. It is empty for engines before 27.
+	Containerd Containerd
+	// ContainerdImages says that the engine's images are in containerd's store.
+	ContainerdImages bool
 }
+
+// Containerd is where an engine's containerd is, on its host, and the namespace there that
+// the engine uses.
+type Containerd struct{ Address, Namespace string }

@@ -104,7 +104,8 @@ func New(config Config, host Host) *Provider {
 	p := &Provider{flights: flights, host: onHost, verifier: verifier, collector: newCollector(host, record, pins, flights), pins: pins,
 		holders: &holders{instance: config.Instance, host: host, pins: pins}, shared: config.Shared}
 	if config.Library != nil {
-		p.library = &imports{library: config.Library, host: host, onHost: onHost, flights: flights, pins: pins,
+		snapshots, _ := config.Library.(Snapshots)
+		p.library = &imports{library: config.Library, snapshots: snapshots, host: host, onHost: onHost, flights: flights, pins: pins,
 			sandboxImage: config.SandboxImage, changed: config.LibraryChanged, dropped: map[string]time.Time{}}
 	}
 	if config.PullInside {
@@ -209,15 +210,38 @@ func (p *Provider) Run(ctx context.Context) {
 // keep has the host hold the images that pods share, or tends the library that they share.
 func (p *Provider) keep(ctx context.Context) error {
 	if p.library != nil {
-		return p.library.tend(ctx)
+		return p.library.keep(ctx)
 	}
 	return p.holders.reconcile(ctx)
 }
 
 // due are when keep is called again: after pins have changed, or from time to time.
 func (p *Provider) due() (changed <-chan struct{}, tick <-chan time.Time) {
-	if p.library != nil {
+	switch {
+	case p.library == nil:
+		return p.pins.changed, nil
+	case p.library.snapshots == nil:
 		return nil, time.After(tendPeriod)
 	}
-	return p.pins.changed, nil
+	return p.pins.changed, time.After(tendPeriod)
+}
+
+// ShowAll has new sandboxes see all images that are on the host now, where that takes no
+// import but is not so by itself. It calls LibraryChanged if there were others before.
+func (p *Provider) ShowAll(ctx context.Context) error {
+	if p.library == nil {
+		return nil
+	}
+	return p.library.showAll(ctx)
+}
+
+// Arrived is called after images have come to the host.
+func (p *Provider) Arrived(ctx context.Context, refresh func()) {
+	if p.library == nil || p.library.snapshots == nil {
+		refresh()
+		return
+	}
+	if err := p.library.showAll(ctx); err != nil && ctx.Err() == nil {
+		log.G(ctx).WithError(err).Warn("the host's new images could not be looked through, pods that ask for one show it")
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/containerd/log"
@@ -29,23 +30,44 @@ type Library interface {
 	Drop(ctx context.Context, hostID string) error
 }
 
+// Snapshots is a Library that shows the host's own layers, so that a Load copies nothing, and
+// takes milliseconds: all of the host's images are brought there, before a pod asks.
+type Snapshots interface {
+	Library
+	// Stale says whether a sandbox shows other layers of an image than the host has now.
+	// folders are their names, the topmost first.
+	Stale(hostID string, folders []string) bool
+	// Keep has the host keep the layers of pinned images, by their ids on the host or in
+	// sandboxes, and no others of this instance.
+	Keep(ctx context.Context, pinned map[string]bool) error
+}
+
 // importingHost is what imports need of the host's engine.
 type importingHost interface {
 	Image(ctx context.Context, ref string) (engine.Image, error)
+	Images(ctx context.Context) ([]engine.Image, error)
 	CopyImage(ctx context.Context, to *engine.Client, ref string) (string, error)
 }
 
 // imports are the images of the host in a library.
 type imports struct {
 	library Library
-	host    importingHost
-	onHost  *hostImages
-	flights *flights
-	pins    *pins
+	// snapshots is the library if it is one, else nil.
+	snapshots Snapshots
+	host      importingHost
+	onHost    *hostImages
+	flights   *flights
+	pins      *pins
 	// sandboxImage is brought to the library too, because pods use it.
 	sandboxImage string
 	// changed is called when an image has come to the library or gone.
 	changed func()
+	// came says that images have come to snapshots since changed was called. A pod that waits
+	// for one gets a fresh sandbox; the others need not be replaced while it starts.
+	came atomic.Bool
+
+	// tended is when the library was last compared with the host. Provider.Run alone uses it.
+	tended time.Time
 
 	mu sync.Mutex
 	// dropped is when images left the library, by their ids on the host.
@@ -64,11 +86,15 @@ func (i *imports) shelve(ctx context.Context, hostID, ref string) error {
 			log.G(ctx).WithField("image", ref).Info("importing image, once for all sandboxes")
 			return i.host.CopyImage(ctx, to, hostID)
 		})
-		if err != nil || began.IsZero() {
-			return "", err // it may have been there, in an engine that had to be started
-		}
-		log.G(ctx).WithField("image", ref).WithField("after", time.Since(began).Round(time.Millisecond)).Info("image imported")
-		i.changed()
+		switch {
+		case err != nil:
+			return "", err
+		case !began.IsZero():
+			log.G(ctx).WithField("image", ref).WithField("after", time.Since(began).Round(time.Millisecond)).Info("image imported")
+			i.changed()
+		case i.snapshots != nil:
+			i.came.Store(true)
+		} // else it may have been there, in an engine that had to be started
 		return "", nil
 	})
 	if err != nil {
@@ -80,14 +106,15 @@ func (i *imports) shelve(ctx context.Context, hostID, ref string) error {
 // tendPeriod is how often the library is compared with the host.
 const tendPeriod = 10 * time.Minute
 
-// tend keeps the sandboxes' own image in the library, and removes the images that the host
-// has dropped and no pod holds. It goes on after a failure and returns all of them.
+// tend keeps the sandboxes' own image in the library, or all images where a load takes no
+// time, and removes the images that the host has dropped and no pod holds. It goes on after a
+// failure and returns all of them.
 func (i *imports) tend(ctx context.Context) error {
 	own, err := i.onHost.get(ctx, Want{Ref: i.sandboxImage, Policy: v1.PullIfNotPresent, own: true})
 	if err == nil {
 		err = i.shelve(ctx, own.ID, i.sandboxImage)
 	}
-	problems := []error{err}
+	problems := []error{err, i.showAll(ctx)}
 	there, err := i.library.List(ctx)
 	problems = append(problems, err)
 	gone := 0
@@ -107,6 +134,48 @@ func (i *imports) tend(ctx context.Context) error {
 		i.changed()
 	}
 	return errors.Join(problems...)
+}
+
+// showAll brings all images of the host to a library that costs nothing.
+func (i *imports) showAll(ctx context.Context) error {
+	if i.snapshots == nil {
+		return nil
+	}
+	found, err := i.host.Images(ctx)
+	if err != nil {
+		return err
+	}
+	for _, image := range found {
+		// One that cannot be shared is copied into the sandboxes that need it.
+		if err := i.shelve(ctx, image.ID, image.ID); err != nil {
+			log.G(ctx).WithError(err).Debug("an image cannot be shared")
+		}
+	}
+	if i.came.Swap(false) {
+		i.changed()
+	}
+	return ctx.Err()
+}
+
+// keep has the host keep what pods have pinned, where the library's layers are the host's, and
+// tends the library from time to time.
+func (i *imports) keep(ctx context.Context) error {
+	var err error
+	if i.snapshots != nil {
+		err = i.snapshots.Keep(ctx, i.pins.all())
+	}
+	if time.Since(i.tended) < tendPeriod {
+		return err
+	}
+	if err = errors.Join(err, i.tend(ctx)); err == nil {
+		i.tended = time.Now()
+	}
+	return err
+}
+
+// stale says whether a sandbox shows layers of an image that the host has no more.
+func (i *imports) stale(hostID string, folders []string) bool {
+	return i.snapshots != nil && i.snapshots.Stale(hostID, folders)
 }
 
 // release notes that an image leaves the library, unless a pod has pinned it under

@@ -62,6 +62,8 @@ func (i *sandboxImages) find(ctx context.Context, s *sandbox.Sandbox, onHost eng
 	case i.shared && i.library == nil && !slices.Equal(inside.Layers, onHost.Layers):
 		// Removed from the host and fetched again: what the sandbox shares is gone.
 		return Image{}, Newer, nil
+	case i.library != nil && i.library.stale(onHost.ID, inside.Layers):
+		return Image{}, Newer, nil
 	}
 	return usable(inside, onHost), Ready, nil
 }
@@ -96,8 +98,8 @@ func (i *sandboxImages) ensure(ctx context.Context, s *sandbox.Sandbox, want Wan
 	if err != nil || presence == Ready {
 		return found, err
 	}
-	if presence == Newer && i.library == nil {
-		if kept, err := clearStale(ctx, s, onHost.ID); err != nil || kept.ID != "" {
+	if name, shared := i.sharedAs(onHost.ID); presence == Newer && shared {
+		if kept, err := clearStale(ctx, s, name); err != nil || kept.ID != "" {
 			return usable(kept, onHost), err
 		}
 	}
@@ -106,6 +108,14 @@ func (i *sandboxImages) ensure(ctx context.Context, s *sandbox.Sandbox, want Wan
 		return Image{}, err
 	}
 	return usable(inside, onHost), nil
+}
+
+// sharedAs is the name in sandboxes of an image whose layers there are the host's own.
+func (i *sandboxImages) sharedAs(hostID string) (name string, shared bool) {
+	if i.library == nil {
+		return hostID, true
+	}
+	return sandbox.StoredName(hostID), i.library.snapshots != nil
 }
 
 // asOnHost is an image of a sandbox with each id that it has on the host: an image that

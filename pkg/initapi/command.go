@@ -8,6 +8,9 @@ const (
 	FolderPath = "/run/docker-sd/folder"
 	// StorePath is where the image store is mounted that is shared.
 	StorePath = "/run/docker-sd/store"
+	// LayersPath is where the layers are mounted that the image store at StorePath leads to,
+	// if it has none of its own.
+	LayersPath = "/run/docker-sd/layers"
 	// ImagesPath holds the mount points of volumes that show images.
 	ImagesPath = "/run/docker-sd/images"
 	// RuntimesPath holds the host's programs that run containers.

@@ -54,6 +54,10 @@ func before(version, other string) bool {
 // configuration asks for sharing, or leaves the choice to docker-sd.
 func Sharing(info engine.Info, shared, wanted bool, why string) Line {
 	const name = "images"
+	if !shared && wanted && info.ContainerdImages {
+		return warn(name, "run docker-sd as root where it reaches the socket of the engine's containerd; in a container, mount that socket at the same path",
+			"storage driver %s: %s, which takes time and space once for each image", info.StorageDriver, why)
+	}
 	if !shared && wanted {
 		return warn(name, `for the quickest first starts, use the engine's overlay2 store: "storage-driver": "overlay2" and "features": {"containerd-snapshotter": false} in /etc/docker/daemon.json; images have to be pulled again after that`,
 			"storage driver %s: %s, which takes time and space once for each image", info.StorageDriver, why)

@@ -43,6 +43,8 @@ type Config struct {
 	AppArmor string
 	// Store is the host engine's data root if its image layers are to be shared.
 	Store string
+	// StoreLayers is the host's folder that has the layers, if Store only leads to them.
+	StoreLayers string `json:",omitempty"`
 	// StoreVolume is that of an ImageStore if its image layers are to be shared instead.
 	StoreVolume string
 	// Subnets are the parents of the sandboxes' networks; none lets the engine choose.

@@ -59,7 +59,7 @@ func (m *Maker) connect(ctx context.Context, name, id, holder string) (_ *Sandbo
 	s.Started, s.Stopped = seen.State.StartedAt, seen.State.FinishedAt
 	s.Image, s.hostName = seen.ImageID, seen.Name
 	s.bounds = seen.Bounds
-	if m.config.StoreVolume != "" {
+	if m.config.StoreVolume != "" || m.config.StoreLayers != "" {
 		s.Image = StoredName(seen.ImageID)
 	}
 	return s, nil

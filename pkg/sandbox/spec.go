@@ -106,6 +106,9 @@ func (c Config) containerSpec(s Spec, standby bool, labels map[string]string) en
 			spec.Mounts = append(spec.Mounts, engine.Mount{Source: filepath.Join(c.Store, part),
 				Target: filepath.Join(initapi.StorePath, part), ReadOnly: true, NonRecursive: true})
 		}
+		if c.StoreLayers != "" {
+			spec.Mounts = append(spec.Mounts, engine.Mount{Source: c.StoreLayers, Target: initapi.LayersPath, ReadOnly: true, NonRecursive: true})
+		}
 	}
 	if c.Tunnel != "" {
 		spec.Mounts = append(spec.Mounts, engine.Mount{Source: c.Tunnel, Target: initapi.TunnelPath, ReadOnly: true})

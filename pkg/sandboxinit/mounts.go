@@ -32,9 +32,10 @@ func privateStore() error {
 		}
 		for _, m := range points {
 			switch {
-			case m.Mountpoint == initapi.StorePath, m.Mountpoint == initapi.StorePath+"/image", m.Mountpoint == initapi.StorePath+"/overlay2":
+			case m.Mountpoint == initapi.StorePath, m.Mountpoint == initapi.StorePath+"/image", m.Mountpoint == initapi.StorePath+"/overlay2",
+				m.Mountpoint == initapi.LayersPath:
 				err = unix.Mount("", m.Mountpoint, "", unix.MS_PRIVATE, "")
-			case strings.HasPrefix(m.Mountpoint, initapi.StorePath+"/"):
+			case strings.HasPrefix(m.Mountpoint, initapi.StorePath+"/"), strings.HasPrefix(m.Mountpoint, initapi.LayersPath+"/"):
 				err = unix.Unmount(m.Mountpoint, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
 				if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOENT) {
 					err = nil // its container ended just now, and it went with that
