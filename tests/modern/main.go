@@ -40,13 +40,15 @@ type combination struct {
 	host, sandbox bool
 	// store is the image store of the host's engine; "" is its own choice.
 	store string
+	// own are tests of that store alone, behind the tag containerdstore; "" are none.
+	own string
 }
 
 func combinations() []combination {
 	return []combination{
 		{name: "sandbox", sandbox: true},
 		{name: "overlay2", host: true, sandbox: true, store: "overlay2"},
-		{name: "containerd", host: true, sandbox: true, store: "containerd"},
+		{name: "containerd", host: true, sandbox: true, store: "containerd", own: "^Test(Attack)?ContainerdLayers"},
 		{name: "host", host: true, store: "overlay2"},
 	}
 }
@@ -82,7 +84,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	for _, c := range chosen {
 		began := time.Now()
 		result := "ok"
-		if err := c.test(ctx, dir, bin, *pattern); err != nil {
+		if err := c.test(ctx, dir, bin, c.pattern(*pattern)); err != nil {
 			result, code = err.Error(), 1
 		}
 		fmt.Fprintf(stdout, "modern %s: %s after %s\n", c.name, result, time.Since(began).Round(time.Second))
@@ -109,7 +111,7 @@ func choose(all []combination, names []string) ([]combination, error) {
 // test runs the tests on a private engine of the combination.
 func (c combination) test(ctx context.Context, dir, bin, pattern string) error {
 	cmd := exec.CommandContext(ctx, "go", "run", "./tests/lab", "--",
-		"go", "test", "-tags", "e2e", "-count=1", "-timeout", "30m", "-run", pattern, "./tests/e2e/...")
+		"go", "test", "-tags", c.tags(), "-count=1", "-timeout", "30m", "-run", pattern, "./tests/e2e/...")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.Env = c.environ(os.Environ(), dir, bin)
 	// The lab ends its engine before it ends itself.
@@ -119,6 +121,23 @@ func (c combination) test(ctx context.Context, dir, bin, pattern string) error {
 		return errors.Join(fmt.Errorf("the tests failed: %w", err), ctx.Err())
 	}
 	return nil
+}
+
+// tags of the tests that can be built for the combination.
+func (c combination) tags() string {
+	if c.own == "" {
+		return "e2e"
+	}
+	return "e2e,containerdstore"
+}
+
+// pattern adds the combination's own tests to those that all run; a pattern that was asked
+// for stays as it is.
+func (c combination) pattern(asked string) string {
+	if c.own == "" || asked != tests {
+		return asked
+	}
+	return asked + "|" + c.own
 }
 
 // environ is what the lab makes its engine from. Nobody listens at DOCKER_HOST

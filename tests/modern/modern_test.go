@@ -53,3 +53,16 @@ func TestCombination_Environ(t *testing.T) {
 		}
 	}
 }
+
+// TestCombination_Pattern: the tests of a store run with that store alone.
+func TestCombination_Pattern(t *testing.T) {
+	for _, c := range combinations() {
+		own := strings.Contains(c.pattern(tests), "ContainerdLayers")
+		if want := c.store == "containerd"; own != want || strings.Contains(c.tags(), "containerdstore") != want {
+			t.Errorf("%s runs %s with the tags %s", c.name, c.pattern(tests), c.tags())
+		}
+		if got := c.pattern("TestX"); got != "TestX" {
+			t.Errorf("%s runs %s, where TestX was asked for", c.name, got)
+		}
+	}
+}
