@@ -23,7 +23,7 @@ var arrows = map[string][]string{
 	"config":             {},
 	"connections":        {"retry"},
 	"containers":         {"engine", "fault", "images", "initapi", "podspec", "podstatus", "probes", "retry", "sandbox", "volumes"},
-	"doctor":             {"accelerators", "access", "admin", "cgroup", "cli", "config", "engine", "eviction", "firewall", "gpu", "gpu/nvml", "hostnet", "images", "initapi", "initbinary", "machine", "pool", "preflight", "sandbox"},
+	"doctor":             {"accelerators", "access", "admin", "cgroup", "cli", "config", "engine", "eviction", "firewall", "gpu", "gpu/nvml", "hostnet", "images", "initapi", "initbinary", "machine", "pool", "preflight", "sandbox", "snapshots"},
 	"durable":            {},
 	"engine":             {},
 	"eviction":           {},
