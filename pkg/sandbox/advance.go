@@ -28,12 +28,17 @@ var errStuck = errors.New("its boot does not advance, or takes too long")
 // advances makes a slow host slower: the next one begins anew. Progress is processor time, by
 // the word of the sandbox's init; an engine that was started more than once has crashed.
 func (m *Maker) advancing(parent context.Context, name string) (context.Context, context.CancelFunc) {
+	return advancing(parent, m.config.BootTimeout, name, m.config.Folder(name))
+}
+
+// advancing is that of whatever has an init with its socket in a folder.
+func advancing(parent context.Context, timeout time.Duration, name, folder string) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(parent)
 	over := make(chan struct{})
 	go func() {
 		defer close(over)
-		init := initapi.NewClient(m.config.Folder(name))
-		tick := time.NewTicker(m.config.BootTimeout)
+		init := initapi.NewClient(folder)
+		tick := time.NewTicker(timeout)
 		defer tick.Stop()
 		var before time.Duration
 		for range longestBoot {
@@ -43,7 +48,7 @@ func (m *Maker) advancing(parent context.Context, name string) (context.Context,
 			case <-tick.C:
 			}
 			now, err := status(ctx, init)
-			if err != nil || now.EngineStarts > 1 || now.Used-before < m.config.BootTimeout/leastAdvance {
+			if err != nil || now.EngineStarts > 1 || now.Used-before < timeout/leastAdvance {
 				break
 			}
 			before = now.Used

@@ -1,6 +1,7 @@
 package sandbox_test
 
 import (
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -68,4 +69,24 @@ func TestBoot_Stuck(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestStore_Advances: docker-sd's image store is waited for in the same way.
+func TestStore_Advances(t *testing.T) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config sandbox.Config) {
+		host.Mute = true
+		host.Inner.Say(advances())
+		dir := filepath.Join(config.Dir, "images")
+		s, err := sandbox.NewImageStore(config, dir, host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		time.AfterFunc(4*config.BootTimeout+time.Second, func() {
+			if err := host.Inner.Answer(dir); err != nil {
+				t.Error(err)
+			}
+		})
+		load(t, s)
+	})
 }

@@ -113,13 +113,13 @@ func (s *ImageStore) Drop(ctx context.Context, hostID string) error {
 // open makes the engine's container, or starts it, and returns when the engine
 // answers.
 func (s *ImageStore) open(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, s.config.BootTimeout)
+	ctx, cancel := advancing(ctx, s.config.BootTimeout, StoreVolumeName(s.config.Instance), s.dir)
 	defer cancel()
 	select {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
 	case <-ctx.Done():
-		return fmt.Errorf("wait for docker-sd's image store to open: %w", ctx.Err())
+		return stuck(ctx, fmt.Errorf("wait for docker-sd's image store to open: %w", ctx.Err()))
 	}
 	id, err := s.find(ctx)
 	if err == nil && id == "" {
@@ -132,7 +132,7 @@ func (s *ImageStore) open(ctx context.Context) error {
 		err = s.answers(ctx)
 	}
 	if err != nil {
-		return fmt.Errorf("open docker-sd's image store: %w", err)
+		return stuck(ctx, fmt.Errorf("open docker-sd's image store: %w", err))
 	}
 	return nil
 }
