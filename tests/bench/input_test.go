@@ -184,3 +184,21 @@ func TestRepetitions(t *testing.T) {
 		t.Errorf("full repetitions = %d, want 30", got)
 	}
 }
+
+func TestParseWritten(t *testing.T) {
+	if got, err := parseWritten("pgpgin 7\npgpgout 3\npswpin 0\n"); err != nil || got != 3072 {
+		t.Errorf("parseWritten() = %v, %v", got, err)
+	}
+	if got, err := parseWritten("pgpgin 7\n"); err == nil {
+		t.Errorf("parseWritten() without the line = %v", got)
+	}
+}
+
+// TestSpentSince takes off what the machine does at rest.
+func TestSpentSince(t *testing.T) {
+	then := spent{at: time.Unix(0, 0), cpu: 5, written: 100}
+	got := spent{at: time.Unix(10, 0), cpu: 8, written: 400}.since(then, spent{cpu: 0.1, written: 10})
+	if want := (spent{cpu: 2, written: 200}); got != want {
+		t.Errorf("since() = %+v, want %+v", got, want)
+	}
+}

@@ -16,7 +16,11 @@
 // pods running beside it, of which takeover is from the start of docker-sd after
 // a SIGKILL to a status with all of them. What begins with mesh_ is of the network of a
 // cluster, and has its ratio to a start without one, or to a transfer between two of Debian's
-// wireguard-go over the same bridge. Memory is in megabytes of 10^6 bytes.
+// wireguard-go over the same bridge. Memory is in megabytes of 10^6 bytes. What begins with
+// cost_ is what the whole machine did for one pod, until the pool was full again, or for one
+// plain container: processor time, and bytes that went to disks.
+//
+// A run begins with what the machine does at rest. One that does something else gets no chart.
 package main
 
 import (
@@ -133,6 +137,7 @@ func parts() []part {
 	return []part{
 		{"plain", (*bench).measurePlain},
 		{"warm", (*bench).measureWarm},
+		{"cost", measureCost},
 		{"empty", (*bench).measureEmpty},
 		{"arrived", (*bench).measureArrived},
 		{"logs", (*bench).measureLogs},
@@ -157,6 +162,9 @@ func (b *bench) measure(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintf(b.report.out, "# engine %s, API %s, %d CPUs\n", version.Version, version.APIVersion, runtime.NumCPU())
+	if err := refuseBusy(ctx, b.options, b.report.out); err != nil {
+		return err
+	}
 	for i, p := range parts() {
 		if i > 0 && b.only != "" && b.only != p.name {
 			continue
