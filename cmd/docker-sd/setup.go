@@ -14,6 +14,7 @@ import (
 // setup lets the check do as the daemon does.
 func setup() doctor.Setup {
 	return doctor.Setup{
+		Version: version,
 		Sandboxes: func(ctx context.Context, s config.Config, host *engine.Client, info engine.Info, sharing images.Sharing, limits engine.Resources) pool.Config {
 			return sandboxConfig(ctx, s, host, info, sharing, limits)
 		},

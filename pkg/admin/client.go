@@ -86,30 +86,42 @@ func (c *Client) unreachable(err error) error {
 // maxAnswer bounds the memory for one answer.
 const maxAnswer = 64 << 20
 
+// Metrics are all, as Prometheus reads them.
+func (c *Client) Metrics(ctx context.Context) ([]byte, error) { return c.fetch(ctx, "/metrics") }
+
 // get asks for one view; see unreachable.
 func get[T any](ctx context.Context, c *Client, path string) (out T, err error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
+	body, err := c.fetch(ctx, path)
 	if err != nil {
 		return out, err
-	}
-	response, err := c.http.Do(request)
-	if err != nil {
-		return out, c.unreachable(err)
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
-	if err != nil {
-		return out, fmt.Errorf("ask docker-sd at %s: %w", c.path, err)
-	}
-	switch {
-	case response.StatusCode == http.StatusOK:
-	case strings.HasPrefix(path, PathPods+"/"):
-		return out, refusal(response.StatusCode, string(body))
-	default:
-		return out, fmt.Errorf("docker-sd at %s answered %s with %d: %s", c.path, path, response.StatusCode, strings.TrimSpace(string(body)))
 	}
 	if err := json.Unmarshal(body, &out); err != nil {
 		return out, fmt.Errorf("docker-sd at %s answered %s with something else than JSON: %w", c.path, path, err)
 	}
 	return out, nil
+}
+
+// fetch is the body of an answer.
+func (c *Client) fetch(ctx context.Context, path string) ([]byte, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://localhost"+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	response, err := c.http.Do(request)
+	if err != nil {
+		return nil, c.unreachable(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer))
+	if err != nil {
+		return nil, fmt.Errorf("ask docker-sd at %s: %w", c.path, err)
+	}
+	switch {
+	case response.StatusCode == http.StatusOK:
+	case strings.HasPrefix(path, PathPods+"/"):
+		return nil, refusal(response.StatusCode, string(body))
+	default:
+		return nil, fmt.Errorf("docker-sd at %s answered %s with %d: %s", c.path, path, response.StatusCode, strings.TrimSpace(string(body)))
+	}
+	return body, nil
 }

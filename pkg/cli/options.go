@@ -12,8 +12,11 @@ type Options struct {
 	errorsOnly bool
 }
 
+// Path is the file that Load reads.
+func (o *Options) Path() string { return config.Path(o.path, o.Getenv, config.DefaultPaths()) }
+
 // Load reads the configuration that the flags and the environment name.
 func (o *Options) Load() (config.Config, []string, error) {
-	settings, warnings, err := config.Load(config.Path(o.path, o.Getenv, config.DefaultPaths()), o.Getenv)
+	settings, warnings, err := config.Load(o.Path(), o.Getenv)
 	return settings.WithFlags(o.Verbose, o.errorsOnly), warnings, err
 }

@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"strings"
 	"time"
 
@@ -41,6 +43,8 @@ type checkFlags struct {
 	probeTimeout time.Duration
 	// fix mends what is safe to mend, yes without a question.
 	fix, yes bool
+	// bundle is the file for a bug report, "" for none.
+	bundle string
 }
 
 // Command makes the command check, for a docker-sd with this setup.
@@ -54,10 +58,10 @@ func Command(o *cli.Options, setup Setup) *cobra.Command {
 			"may be used while docker-sd runs. Each line ends with its id, which never changes;\n" +
 			"docs/operations.md explains it.\n\n" +
 			"With --fix it raises kernel parameters that are too low: it shows the file in /etc/sysctl.d that\n" +
-			"it is going to write, and asks, or wants --yes.\n\n" +
-			"Exit codes: 0 nothing failed (there may be warnings), 1 something failed, or --fix could not\n" +
-			"do what it has shown, 2 the check could not be made: a wrong flag, a configuration that\n" +
-			"cannot be read, or an interrupt.",
+			"it is going to write, and asks, or wants --yes. With --bundle it makes a file for a bug report.\n\n" +
+			"Exit codes: 0 nothing failed (there may be warnings), 1 something failed, or --fix or\n" +
+			"--bundle could not do what they were to, 2 the check could not be made: a wrong flag, a\n" +
+			"configuration that cannot be read, or an interrupt.",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if err := cobra.NoArgs(cmd, args); err != nil {
 				return notMade(err)
@@ -74,25 +78,44 @@ func Command(o *cli.Options, setup Setup) *cobra.Command {
 			if err != nil {
 				return notMade(err)
 			}
-			problem := report(screen, found)
-			if !f.fix {
-				return problem
-			}
-			if err := newFixer(cmd, f.yes, screen.JSON).fix(found); err != nil {
-				return &ExitError{errors.Join(problem, err), exitFailed}
-			}
-			return problem
+			return finish(cmd, o, setup, f, screen, found)
 		},
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return notMade(err) })
 	format = cli.OutputFlag(cmd)
+	f.register(cmd)
+	return cmd
+}
+
+// register adds the flags to a command.
+func (f *checkFlags) register(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.noBoot, "no-boot", false, "look only: run no container and boot no sandbox")
 	cmd.Flags().BoolVar(&f.fix, "fix", false, "raise kernel parameters that are too low")
 	cmd.Flags().BoolVar(&f.yes, "yes", false, "with --fix: do not ask")
+	cmd.Flags().StringVar(&f.bundle, "bundle", "", "make this file (.tar.gz) for a bug report, without secrets")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 3*time.Minute, "time for all of it")
 	cmd.Flags().DurationVar(&f.probeTimeout, "probe-timeout", 10*time.Second, "time for each question to this host and its engine")
 	cmd.Flags().DurationVar(&f.bootTimeout, "boot-timeout", 0, "time for the boot of the sandbox (default SandboxBootTimeout)")
-	return cmd
+}
+
+// finish prints a report and does what else was wanted with it.
+func finish(cmd *cobra.Command, o *cli.Options, setup Setup, f checkFlags, screen cli.Screen, found preflight.Report) error {
+	problem := report(screen, found)
+	var more error
+	if f.fix {
+		more = newFixer(cmd, f.yes, screen.JSON).fix(found)
+	}
+	if f.bundle != "" {
+		if err := writeBundle(cmd.Context(), o, setup, f, found); err != nil {
+			more = errors.Join(more, err)
+		} else {
+			fmt.Fprintf(cmd.ErrOrStderr(), "%s is written. Look into it before you send it to others.\n", f.bundle)
+		}
+	}
+	if more != nil {
+		return &ExitError{errors.Join(problem, more), exitFailed}
+	}
+	return problem
 }
 
 // check gathers a report. An error says that there is none.
@@ -102,6 +125,9 @@ func check(ctx context.Context, o *cli.Options, setup Setup, f checkFlags) (pref
 	}
 	if f.yes && !f.fix {
 		return preflight.Report{}, errors.New("--yes is for --fix")
+	}
+	if _, err := os.Lstat(f.bundle); f.bundle != "" && !errors.Is(err, fs.ErrNotExist) {
+		return preflight.Report{}, fmt.Errorf("--bundle makes a new file, and %s is there or cannot be looked for: name another one", f.bundle)
 	}
 	settings, warnings, err := o.Load()
 	if err != nil {

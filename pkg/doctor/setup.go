@@ -18,6 +18,8 @@ import (
 // Setup is what docker-sd makes of its configuration and of this host. The program gives it, so
 // that the check looks at what docker-sd would do.
 type Setup struct {
+	// Version of docker-sd.
+	Version string
 	// Sandboxes is how they are made, each with limits.
 	Sandboxes func(context.Context, config.Config, *engine.Client, engine.Info, images.Sharing, engine.Resources) pool.Config
 	// Shares are what they may have of the host.
