@@ -37,6 +37,8 @@ type bundle struct {
 	redactor *redactor
 	files    []bundled
 	missing  []string
+	// silent says that the docker-sd that runs has not answered in time: it is not asked again.
+	silent bool
 }
 
 type bundled struct {
@@ -91,23 +93,14 @@ func (b *bundle) gather(ctx context.Context, r preflight.Report) {
 	gather(ctx, b, "gpus.json", b.client.GPUs)
 	gather(ctx, b, "events.json", b.client.Events)
 	gather(ctx, b, "usage.json", b.client.Usage)
-	pods, ok := answer(ctx, b.probes, "docker-sd", func(ctx context.Context) []admin.Pods {
-		if pods, err := b.client.Pods(ctx); err == nil {
-			return []admin.Pods{pods}
-		}
-		return nil
+	gather(ctx, b, "pods.json", func(ctx context.Context) (admin.Pods, error) {
+		pods, err := b.client.Pods(ctx)
+		return withoutMessages(pods), err
 	})
-	if ok && len(pods) > 0 {
-		b.addJSON("pods.json", withoutMessages(pods[0]), nil)
-		gather(ctx, b, "timelines.json", func(ctx context.Context) (map[types.UID][]admin.Moment, error) { return b.timelines(ctx, pods[0]) })
+	gather(ctx, b, "timelines.json", b.timelines)
+	if metrics, err := inTime(ctx, b, b.client.Metrics); err != nil {
+		b.missing = append(b.missing, "metrics.txt: "+err.Error())
 	} else {
-		b.missing = append(b.missing, "pods.json and timelines.json: no docker-sd answers")
-	}
-	metrics, ok := answer(ctx, b.probes, "docker-sd", func(ctx context.Context) []byte {
-		text, _ := b.client.Metrics(ctx) // that none runs is said above
-		return text
-	})
-	if ok && metrics != nil {
 		b.add("metrics.txt", metrics)
 	}
 	if len(b.missing) > 0 {
@@ -117,18 +110,30 @@ func (b *bundle) gather(ctx context.Context, r preflight.Report) {
 
 // gather adds an answer of the docker-sd that runs.
 func gather[T any](ctx context.Context, b *bundle, name string, ask func(context.Context) (T, error)) {
+	value, err := inTime(ctx, b, ask)
+	b.addJSON(name, value, err)
+}
+
+var errSilent = errors.New("there was no answer in time")
+
+// inTime asks the docker-sd that runs, for the time of a probe.
+func inTime[T any](ctx context.Context, b *bundle, ask func(context.Context) (T, error)) (T, error) {
 	type reply struct {
 		value T
 		err   error
+	}
+	if b.silent {
+		var none T
+		return none, errSilent
 	}
 	found, ok := answer(ctx, b.probes, "docker-sd", func(ctx context.Context) reply {
 		value, err := ask(ctx)
 		return reply{value, err}
 	})
-	if !ok {
-		found.err = errors.New("there was no answer in time")
+	if b.silent = !ok; b.silent {
+		found.err = errSilent
 	}
-	b.addJSON(name, found.value, found.err)
+	return found.value, found.err
 }
 
 // withoutMessages leaves out texts that an engine or a container may have written.
@@ -142,7 +147,11 @@ func withoutMessages(pods admin.Pods) admin.Pods {
 }
 
 // timelines of pods, without details: errors may hold what a pod asked for.
-func (b *bundle) timelines(ctx context.Context, pods admin.Pods) (map[types.UID][]admin.Moment, error) {
+func (b *bundle) timelines(ctx context.Context) (map[types.UID][]admin.Moment, error) {
+	pods, err := b.client.Pods(ctx)
+	if err != nil {
+		return nil, err
+	}
 	out := map[types.UID][]admin.Moment{}
 	for _, pod := range pods.Pods[:min(len(pods.Pods), mostTimelines)] {
 		found, err := b.client.Describe(ctx, pod.UID)

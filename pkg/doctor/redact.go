@@ -209,7 +209,16 @@ func (r *redactor) learnAll(value any) {
 		}
 	case nil, bool:
 	default:
-		r.learnURL("", fmt.Sprint(v))
-		r.learn(fmt.Sprint(v))
+		text := fmt.Sprint(v)
+		r.learnURL("", text)
+		if len(text) >= leastForeign && !ordinary.MatchString(text) {
+			r.learn(text)
+		}
 	}
 }
+
+// leastForeign is how long a value of another program is that is looked for in texts, in bytes.
+const leastForeign = 8
+
+// ordinary are words, paths and addresses: they occur in texts without having been told.
+var ordinary = regexp.MustCompile(`^([a-z./:_-]+|(https?://)?\d+\.\d+\.\d+\.\d+(:\d+)?)$`)
