@@ -196,7 +196,7 @@ func TestLogOfPage(t *testing.T) {
 			return err
 		}, "<pre"},
 		"broken":   {func(admin.LogQuery, io.Writer) error { return errors.New("the sandbox does not answer") }, "the sandbox does not answer"},
-		"steering": {func(_ admin.LogQuery, w io.Writer) error { _, err := io.WriteString(w, "\x1b[2J\u202egpj"); return err }, "␛[2J⟨U+202E⟩gpj"},
+		"steering": {func(_ admin.LogQuery, w io.Writer) error { _, err := io.WriteString(w, "\x1b[2J\u202egpj"); return err }, "⟨U+001B⟩[2J⟨U+202E⟩gpj"},
 		"empty":    {func(admin.LogQuery, io.Writer) error { return nil }, "Container main has written nothing."},
 	} {
 		r.log = c.log

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -28,6 +29,8 @@ type podPage struct {
 	Devices    []deviceRow
 	Graphs     []graph
 	Figures    []figure
+	// InUse says that something is known of what a container uses.
+	InUse bool
 	// Trouble says why nothing is measured.
 	Trouble string
 	bars
@@ -208,7 +211,10 @@ func (p *pages) measure(out *podPage) {
 		return
 	}
 	used := report.Pods[at]
-	out.Graphs = graphsOf(used, out.Now)
+	if out.Graphs = graphsOf(used, out.Now); out.Graphs == nil {
+		now := useOf(used.Figures)
+		out.Figures = []figure{{"Processor", cmp.Or(now.CPU, "not yet known")}, {"Memory", now.Memory}}
+	}
 	if n := used.Network; n != nil {
 		out.Figures = append(out.Figures, figure{"Received", units.BytesSize(float64(n.Received))}, figure{"Sent", units.BytesSize(float64(n.Sent))})
 	}
@@ -225,7 +231,7 @@ func (p *pages) measure(out *podPage) {
 				if c.CPULimit > 0 && u.CPU != "" {
 					u.CPU += fmt.Sprintf(" of %g", c.CPULimit)
 				}
-				row.Use = &u
+				row.Use, out.InUse = &u, true
 			}
 		}
 	}
@@ -258,23 +264,14 @@ const (
 
 func barsOf(created time.Time, moments []Moment) bars {
 	var out bars
-	var end time.Duration
-	parts := 0
-	for _, m := range moments {
-		from := max(m.Time.Sub(created), 0)
-		if from > end+max(restGap, end) || m.What == MomentEnded {
-			break
-		}
-		end = max(end, from+m.Took)
-		parts++
-	}
+	end, parts := startOf(created, moments)
 	if end > 0 {
 		out.StartTook = short(end)
 	}
 	for i, m := range moments {
 		from := m.Time.Sub(created)
 		b := bar{Moment: m, After: "+" + short(max(from, 0))}
-		if i < parts && end > 0 {
+		if i < parts && end > 0 && from <= end {
 			b.From = float64(max(from, 0)) / float64(end) * barUnits
 			b.Width = max(float64(m.Took)/float64(end)*barUnits, leastBar)
 			if m.State == StepGoesOn {
@@ -286,6 +283,26 @@ func barsOf(created time.Time, moments []Moment) bars {
 		out.Timeline = append(out.Timeline, b)
 	}
 	return out
+}
+
+// startOf finds how long a start took, and how many of the moments belong to it: those until a
+// container is made or started again, or nothing happens for long. An end is no part of a
+// start that makes it longer.
+func startOf(created time.Time, moments []Moment) (end time.Duration, parts int) {
+	type step struct{ what, container string }
+	seen := map[step]bool{}
+	for _, m := range moments {
+		from, one := max(m.Time.Sub(created), 0), step{m.What, m.Container}
+		if from > end+max(restGap, end) || one.container != "" && seen[one] {
+			break
+		}
+		seen[one] = true
+		if m.What != MomentEnded {
+			end = max(end, from+m.Took)
+		}
+		parts++
+	}
+	return end, parts
 }
 
 // short is a time with at most three digits that matter.

@@ -58,7 +58,7 @@ func TestVisible(t *testing.T) {
 	for in, want := range map[string]string{
 		"": "",
 		"plain <b>text</b>\n\tund Müller 漢字": "plain <b>text</b>\n\tund Müller 漢字",
-		"\x1b[31m \a \x00 \r \x7f":           "␛[31m ␇ ␀ ␍ ␡",
+		"\x1b[31m \a \x00 \r \x7f":           "⟨U+001B⟩[31m ⟨U+0007⟩ ⟨U+0000⟩ ⟨U+000D⟩ ⟨U+007F⟩",
 		"\u009b2J":                           "⟨U+009B⟩2J",
 		"gpj.\u202etxt\u202c":                "gpj.⟨U+202E⟩txt⟨U+202C⟩",
 		"\u2066a\u2069 \u200e\u200f\u061c":   "⟨U+2066⟩a⟨U+2069⟩ ⟨U+200E⟩⟨U+200F⟩⟨U+061C⟩",
@@ -85,6 +85,7 @@ func TestBars(t *testing.T) {
 	at := func(ms, took int, what string, state StepState) Moment {
 		return Moment{Time: time.Unix(0, 0).Add(time.Duration(ms) * time.Millisecond), Took: time.Duration(took) * time.Millisecond, What: what, State: state}
 	}
+	of := func(container string, m Moment) Moment { m.Container = container; return m }
 	for name, c := range map[string]struct {
 		moments []Moment
 		took    string
@@ -99,7 +100,11 @@ func TestBars(t *testing.T) {
 		"a long pull": {[]Moment{at(0, 600_000, "pull", ""), at(600_000, 0, "started", ""), at(1_100_000, 0, "ready", "")}, "18m20s",
 			[][2]float64{{0, 100. * 6 / 11}, {100. * 6 / 11, leastBar}, {barUnits - leastBar, leastBar}}},
 		"a restart": {[]Moment{at(0, 100, "start", ""), at(3_600_000, 100, "start", "")}, "100ms", [][2]float64{{0, 100}, {0, 0}}},
-		"an end":    {[]Moment{at(0, 100, "start", ""), at(200, 0, "ended", ""), at(300, 0, "started", "")}, "100ms", [][2]float64{{0, 100}, {0, 0}, {0, 0}}},
+		"an end":    {[]Moment{at(0, 100, "start", ""), at(200, 0, "ended", "")}, "100ms", [][2]float64{{0, 100}, {0, 0}}},
+		"an end on the way": {[]Moment{at(0, 100, "init", ""), at(100, 0, "ended", ""), at(100, 100, "start", "")}, "200ms",
+			[][2]float64{{0, 50}, {50, leastBar}, {50, 50}}},
+		"a quick restart": {[]Moment{of("main", at(0, 100, "start", "")), of("side", at(100, 100, "start", "")), of("main", at(300, 100, "start", ""))}, "200ms",
+			[][2]float64{{0, 50}, {50, 50}, {0, 0}}},
 		"a clock that was set back": {[]Moment{at(-5000, 0, "started", ""), at(0, 0, "admitted", ""), at(10, 10, "volumes", "")}, "20ms",
 			[][2]float64{{0, leastBar}, {0, leastBar}, {50, 50}}},
 	} {

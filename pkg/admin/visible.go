@@ -19,10 +19,6 @@ func visible(page []byte) []byte {
 		switch {
 		case r == utf8.RuneError:
 			out.WriteRune(r) // also for bytes that are no text
-		case r < ' ' && r != '\n' && r != '\t':
-			out.WriteRune('\u2400' + r)
-		case r == 0x7f:
-			out.WriteRune('\u2421')
 		case hidden(r):
 			fmt.Fprintf(&out, "\u27e8U+%04X\u27e9", r)
 		default:
@@ -37,5 +33,5 @@ func visible(page []byte) []byte {
 // Persian and the scripts of India.
 func hidden(r rune) bool {
 	const nonJoiner, joiner = '\u200c', '\u200d'
-	return r >= utf8.RuneSelf && r != nonJoiner && r != joiner && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
+	return r != '\n' && r != '\t' && r != nonJoiner && r != joiner && unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
 }

@@ -68,7 +68,7 @@ const (
 	// hostileLine would run, wipe a terminal and turn text around.
 	hostileLine = `<script>window.broken=true</script><img src=x onerror="window.broken=true">` + "\x1b[2J\u202egpj.exe"
 	// shownLine is how the page shows it.
-	shownLine = `<script>window.broken=true</script><img src=x onerror="window.broken=true">␛[2J⟨U+202E⟩gpj.exe`
+	shownLine = `<script>window.broken=true</script><img src=x onerror="window.broken=true">⟨U+001B⟩[2J⟨U+202E⟩gpj.exe`
 )
 
 const broken = `window.broken === true || document.querySelector("main img, main script") !== null`
