@@ -44,7 +44,12 @@ func useOf(f usage.Figures) use {
 }
 
 // cores is a number of them, short.
-func cores(n float64) string { return fmt.Sprintf("%.2f cores", n) }
+func cores(n float64) string {
+	if n > 0 && n < 0.1 {
+		return fmt.Sprintf("%.3f cores", n)
+	}
+	return fmt.Sprintf("%.2f cores", n)
+}
 
 // chartOf draws the points of the last hour: of each 90 s the processor time on average,
 // and the most memory. Each line has its own scale, from zero to the most there was.

@@ -6,15 +6,18 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
+	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/admin"
 )
@@ -23,7 +26,13 @@ import (
 func TestOnlyTheOwnerEnters(t *testing.T) {
 	t.Parallel()
 	d := ownDaemon(t, 1, map[string]any{"AdminAddress": "127.0.0.1:0"})
-	p := d.standing(t, nil)
+	p := d.standing(t, func(pod *v1.Pod) {
+		pod.Spec.Containers[0] = shell("main", ": MARK-of-the-command; x=log; echo MARK-of-the-$x; "+untilStopped)
+	})
+	eventually(t, runLimit, "the container has written", func() bool {
+		code, text := d.must(t, http.MethodGet, "/getLogs", logBody(t, p.pod, "main", logOptions{}))
+		return code == http.StatusOK && text != ""
+	}, nil)
 	socket := filepath.Join(d.data(), admin.SocketName)
 	const user, group = 64001, 64002
 	if err := connectAs(user, group, socket); !errors.Is(err, unix.EACCES) {
@@ -66,8 +75,32 @@ func TestOnlyTheOwnerEnters(t *testing.T) {
 			t.Errorf("%s cannot connect: %v", c.name, err)
 			continue
 		}
-		if code := answerTo(t, conn, c.path); code != c.want {
+		if code, _ := answerTo(t, conn, c.path); code != c.want {
 			t.Errorf("%s gets %d for %s, want %d", c.name, code, c.path, c.want)
+		}
+	}
+	p.pageIsDiscreet(user, socket, info.Admin)
+}
+
+// pageIsDiscreet looks at the page of a pod as its owner and as others: how its container was
+// asked for, and its log, are the owner's.
+func (p *podRun) pageIsDiscreet(user int, socket, tcp string) {
+	t := p.t
+	t.Helper()
+	for _, c := range []struct {
+		name, network, address string
+		uid                    int
+		all                    bool
+	}{{"root", "unix", socket, 0, true}, {"another user", "unix", socket, user, false}, {"root by TCP", "tcp", tcp, 0, false}} {
+		conn, err := dialAs(c.uid, c.network, c.address)
+		if err != nil {
+			t.Errorf("%s cannot connect: %v", c.name, err)
+			continue
+		}
+		code, body := answerTo(t, conn, "/pods/"+string(p.pod.UID))
+		if sees := strings.Contains(body, "Log of container main") && strings.Contains(body, "MARK-of-the-log") && strings.Contains(body, "MARK-of-the-command"); code != http.StatusOK ||
+			sees != c.all || strings.Contains(body, "MARK") != c.all || !strings.Contains(body, p.pod.Name) {
+			t.Errorf("%s gets %d and sees all: %v, want %v:\n%s", c.name, code, sees, c.all, body)
 		}
 	}
 }
@@ -90,8 +123,8 @@ func dialAs(uid int, network, address string) (conn net.Conn, err error) {
 	return conn, err
 }
 
-// answerTo is the status code of the answer to a GET over a connection, which it closes.
-func answerTo(t *testing.T, conn net.Conn, path string) int {
+// answerTo is the answer to a GET over a connection, which it closes.
+func answerTo(t *testing.T, conn net.Conn, path string) (code int, body string) {
 	t.Helper()
 	defer conn.Close()
 	if err := conn.SetDeadline(time.Now().Add(runLimit)); err != nil {
@@ -104,6 +137,10 @@ func answerTo(t *testing.T, conn net.Conn, path string) int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	response.Body.Close()
-	return response.StatusCode
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(text)
 }
