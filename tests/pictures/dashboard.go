@@ -70,7 +70,7 @@ func dashboard(ctx context.Context, path string, length time.Duration) error {
 	}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _ = board24.Execute(w, cards) }))
 	defer server.Close()
-	return photograph(ctx, server.URL, path, 1500)
+	return photograph(ctx, server.URL, path, 1500, false)
 }
 
 var board24 = template.Must(template.New("").Parse(`<!DOCTYPE html><meta charset="utf-8"><style>

@@ -84,9 +84,13 @@ func (example) GPUs() gpu.Snapshot {
 	}}
 }
 
-func (example) Events() admin.Events {
+func (e example) Events() admin.Events {
+	uids := map[string]types.UID{}
+	for _, p := range e.Pods().Pods {
+		uids[p.Name] = p.UID
+	}
 	event := func(ago time.Duration, what, namespace, pod, container, detail string) admin.Event {
-		return admin.Event{Time: before(ago), What: what, Namespace: namespace, PodName: pod, Container: container, Detail: detail}
+		return admin.Event{Time: before(ago), What: what, PodUID: uids[pod], Namespace: namespace, PodName: pod, Container: container, Detail: detail}
 	}
 	return admin.Events{Events: []admin.Event{
 		event(4*time.Second, "pull", "vision", "train-resnet-1", "", "image registry.example.org/vision:dev"),

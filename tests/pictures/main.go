@@ -3,6 +3,7 @@
 // (Debian's package) scraped of a docker-sd at work:
 //
 //	make pictures
+//	go run ./tests/pictures -pages    # the status page alone
 package main
 
 import (
@@ -16,6 +17,7 @@ import (
 	"image/draw"
 	"image/png"
 	"maps"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -23,8 +25,11 @@ import (
 	"slices"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
 
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/access"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/admin"
 	"github.com/intertwin-eu/interlink-docker-plugin/tests/browser"
 )
@@ -32,30 +37,75 @@ import (
 func main() {
 	out := flag.String("out", "docs/img", "folder of the pictures")
 	length := flag.Duration("for", 4*time.Minute, "how long docker-sd is watched")
+	pages := flag.Bool("pages", false, "only the status page, which takes some seconds")
+	variants := flag.Bool("variants", false, "the status page also in light, in dark and on a small screen")
 	flag.Parse()
 	ctx, cancel := context.WithTimeout(context.Background(), *length+5*time.Minute)
 	defer cancel()
-	if err := errors.Join(statusPage(ctx, filepath.Join(*out, "status.png")), dashboard(ctx, filepath.Join(*out, "dashboard.png"), *length)); err != nil {
+	err := statusPage(ctx, *out, *variants)
+	if !*pages {
+		err = errors.Join(err, dashboard(ctx, filepath.Join(*out, "dashboard.png"), *length))
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "pictures:", err)
 		os.Exit(1)
 	}
 }
 
-// statusPage shows a node that exists only here.
-func statusPage(ctx context.Context, path string) error {
-	server := httptest.NewServer(admin.New(admin.Config{Source: example{}, Metrics: http.NotFoundHandler(), Usage: example{}.Usage}).Handler())
+// statusPage shows a node that exists only here, and one of its pods, as the owner sees them.
+func statusPage(ctx context.Context, out string, variants bool) (err error) {
+	dir, err := os.MkdirTemp("", "pictures")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	operators := admin.New(admin.Config{Source: example{}, Metrics: http.NotFoundHandler(), Usage: example{}.Usage, Hosts: access.NewHosts(),
+		Inside: func() admin.Inside { return within{} }, Status: func(error) int { return http.StatusInternalServerError }})
+	socket, err := new(net.ListenConfig).Listen(ctx, "unix", filepath.Join(dir, admin.SocketName))
+	if err != nil {
+		return err
+	}
+	served := make(chan error, 1)
+	go func() { served <- operators.Serve(socket) }()
+	defer func() { err = errors.Join(err, operators.Shutdown(ctx), <-served) }()
+	client := admin.NewClient(dir)
+	defer client.Close()
+	server := httptest.NewServer(client.Pages())
 	defer server.Close()
-	return photograph(ctx, server.URL+"/", path, 1200)
+	pod := "/pods/" + string(uidOf("1"))
+	shots := []shot{{"/", "status", 1200, false}, {pod, "pod", 1200, true}}
+	if variants {
+		for _, dark := range []bool{false, true} {
+			for _, width := range []int{390, 1200} {
+				suffix := fmt.Sprintf("-%d-%t", width, dark)
+				shots = append(shots, shot{"/?q=vision", "list" + suffix, width, dark}, shot{pod, "pod" + suffix, width, dark},
+					shot{"/pods/genomics/align-reads", "missing" + suffix, width, dark}, shot{"/?phase=deleting", "none" + suffix, width, dark})
+			}
+		}
+	}
+	for _, p := range shots {
+		if err := photograph(ctx, server.URL+p.path, filepath.Join(out, p.name+".png"), p.width, p.dark); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// shot is a picture of a page.
+type shot struct {
+	path, name string
+	width      int
+	dark       bool
 }
 
 // photograph writes a picture of a whole page.
-func photograph(ctx context.Context, url, path string, width int) error {
+func photograph(ctx context.Context, url, path string, width int, dark bool) error {
 	page, stop, err := browser.Open(ctx, width, 800)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	if err := chromedp.Do(page, chromedp.Navigate(url)); err != nil {
+	if err := chromedp.Do(page, scheme(dark), chromedp.Navigate(url)); err != nil {
 		return fmt.Errorf("open %s: %w", url, err)
 	}
 	picture, err := chromedp.Run(page, chromedp.FullScreenshot(100))
@@ -67,6 +117,16 @@ func photograph(ctx context.Context, url, path string, width int) error {
 		return fmt.Errorf("photograph %s: %w", url, err)
 	}
 	return os.WriteFile(path, small, 0o644)
+}
+
+// scheme is what the browser prefers.
+func scheme(dark bool) chromedp.Action[chromedp.Void] {
+	value := map[bool]string{true: "dark", false: "light"}[dark]
+	return chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: value}}})
+		return err
+	})
 }
 
 // fewerColours writes a picture with the 256 colours that are most of it, in a

@@ -24,6 +24,11 @@ func (e example) Usage() usage.Report {
 		}
 		cores, gib := shape(1)
 		one := usage.Pod{UID: p.UID, Figures: usage.Figures{Cores: &cores, WorkingSetBytes: uint64(gib * (1 << 30))}}
+		for _, c := range p.Containers {
+			part := cores / float64(len(p.Containers))
+			one.Containers = append(one.Containers, usage.Container{Name: c.Name, CPULimit: 4, MemoryLimitBytes: 16 << 30,
+				Figures: usage.Figures{Cores: &part, WorkingSetBytes: uint64(gib * (1 << 30) / 2)}})
+		}
 		for i := range 120 {
 			ago := time.Duration(119-i) * 30 * time.Second
 			if before(ago).Before(p.Created) {
