@@ -52,13 +52,24 @@ func (m mirrored) raw(ctx context.Context, ref string) (engine.Image, error) {
 // named gives an image, which was asked for by a name or by its id, the digests of its
 // registries.
 func (m mirrored) named(image engine.Image, ref ...string) engine.Image {
-	names := image.Tags
-	for _, one := range ref {
-		if !strings.HasPrefix(one, "sha256:") {
-			names = append(names[:len(names):len(names)], one)
+	var tags, names []string
+	for _, tag := range image.Tags {
+		// With the containerd store an engine lists the names by digests here, too.
+		if _, _, digested := strings.Cut(tag, "@"); !digested {
+			tags, names = append(tags, tag), append(names, tag)
 		}
 	}
-	image.Digests = m.registries.Originals(image.Digests, names)
+	for _, one := range ref {
+		if !strings.HasPrefix(one, "sha256:") {
+			names = append(names, one)
+		}
+	}
+	for _, tag := range image.Tags {
+		if original := m.registries.Originals([]string{tag}, names); strings.Contains(tag, "@") && original[0] == tag {
+			tags = append(tags, tag) // no mirror's
+		}
+	}
+	image.Tags, image.Digests = tags, m.registries.Originals(image.Digests, names)
 	return image
 }
 

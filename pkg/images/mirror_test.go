@@ -41,9 +41,14 @@ var (
 	otherDigest = "sha256:" + strings.Repeat("2", 64)
 )
 
-// at is an image as an engine has it that pulled it by its digest.
+// at is an image as an engine has it that pulled it by its digest. With the containerd store
+// it lists that among the tags as well.
 func at(repository, digest string) engine.Image {
-	return engine.Image{ID: digest, Digests: []string{repository + "@" + digest}}
+	out := engine.Image{ID: digest, Digests: []string{repository + "@" + digest}}
+	if strings.Contains(repository, ".example/") {
+		out.Tags = out.Digests
+	}
+	return out
 }
 
 // offer has a registry of the host give an image by a tag and by its digest.
@@ -115,6 +120,9 @@ func TestMirrors(t *testing.T) {
 			}
 			if name := image.Digests[0]; name != "app@"+digest && name != mirroredHub+"@"+digest {
 				t.Errorf("the image is %q, want the name of its registry and %s", image.Digests, digest)
+			}
+			if len(image.Tags) > 0 {
+				t.Errorf("a name by digest counts as a tag: %q", image.Tags)
 			}
 			if !slices.Equal(h.sources, test.sources) {
 				t.Errorf("pulled %q, want %q", h.sources, test.sources)
