@@ -35,6 +35,7 @@ var arrows = map[string][]string{
 	"gpu/monitor":        {"gpu", "retry"},
 	"gpu/nvml":           {"gpu", "gpu/monitor", "gpu/sysfs", "retry"},
 	"gpu/sysfs":          {"gpu", "gpu/monitor"},
+	"hostfiles":          {},
 	"hostnet":            {"engine", "retry"},
 	"images":             {"engine", "fault", "mirrors", "retry", "sandbox"},
 	"initapi":            {"relay"},

@@ -263,6 +263,9 @@ func (d *daemon) makeParts(ctx context.Context, info engine.Info, shares shares,
 	p.opened = append(p.opened, func() error { p.devices.Close(ctx); return nil })
 	p.meter = d.newMeter(ctx, shares, p.devices)
 	config := d.podsConfig(info, policy)
+	if err := readDefaults(d.settings.PodDefaults, &config.Node.Defaults); err != nil {
+		return nil, err
+	}
 	config.Meter = p.meter
 	p.manager = pods.New(config, p.sandboxes, p.images, p.devices.Broker())
 	p.opened = append(p.opened, func() error { p.manager.Close(); return nil })

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 
@@ -10,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/config"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/hostfiles"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 )
 
@@ -24,6 +27,25 @@ func podDefaults(d config.PodDefaults) podspec.Defaults {
 		out.Env = append(out.Env, variable, v1.EnvVar{Name: strings.ToUpper(variable.Name), Value: variable.Value})
 	}
 	return out
+}
+
+// readDefaults adds what pods take over from files of the host.
+func readDefaults(d config.PodDefaults, to *podspec.Defaults) error {
+	root := os.DirFS("/")
+	if d.TimeZone != "" {
+		zone, err := hostfiles.ReadZone(root, d.TimeZone)
+		if err != nil {
+			return fmt.Errorf("PodDefaults.timeZone: %w", err)
+		}
+		to.Env, to.ZoneName, to.Zone = append(to.Env, v1.EnvVar{Name: "TZ", Value: zone.Name}), zone.Name, zone.Data
+	}
+	if d.CACertificates != "" {
+		var err error
+		if to.Authorities, err = hostfiles.ReadAuthorities(root, strings.TrimPrefix(d.CACertificates, "/")); err != nil {
+			return fmt.Errorf("PodDefaults.caCertificates: %w", err)
+		}
+	}
+	return nil
 }
 
 func resourceList(amounts config.Amounts) v1.ResourceList {

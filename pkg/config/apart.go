@@ -44,6 +44,9 @@ func (c Config) Places() []Place {
 	if c.SeccompProfileRoot != "" {
 		out = append(out, Place{c.SeccompProfileRoot, "the seccomp profiles that pods may name"})
 	}
+	if c.PodDefaults.CACertificates != "" {
+		out = append(out, Place{c.PodDefaults.CACertificates, "certificates that pods trust"})
+	}
 	for _, one := range c.Registries {
 		if one.CAFile != "" {
 			out = append(out, Place{one.CAFile, "certificates that registries are checked with"})

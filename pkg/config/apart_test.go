@@ -39,6 +39,8 @@ func TestCheckApart(t *testing.T) {
 		"interLink's API's socket":    {in("shared/interlink"), "docker-sd's own socket"},
 		"interLink's API's key":       {in("shared/key"), "a secret"},
 		"a runtime's program":         {in("shared/bin"), "a program that runs containers"},
+		"a registry's authority":      {in("shared/registry.pem"), "certificates that registries"},
+		"the pods' authorities":       {in("shared/site.pem"), "certificates that pods trust"},
 		"kernel settings":             {"/proc/sys", "kernel"},
 		"devices of the kernel":       {"/sys/class", "kernel"},
 	} {
@@ -49,9 +51,12 @@ func TestCheckApart(t *testing.T) {
 			settings.Access.TokenFile = in("shared/token")
 			settings.InterlinkAPI = config.InterlinkAPI{Address: "unix://" + in("shared/interlink/api.sock"), Callers: config.Callers{KeyFile: in("shared/key")}}
 			settings.RuntimeClasses = config.RuntimeClasses{"crun": {Runtime: "crun", Path: in("shared/bin/crun")}}
+			settings.Registries = []config.Registry{{Name: "r.example", CAFile: in("shared/registry.pem")}}
+			settings.PodDefaults.CACertificates = in("shared/site.pem")
 			places := append(settings.Places(), config.Place{Path: in("engine"), What: "the engine's data"})
 			if c.path == in("shared") {
 				settings.Socket, settings.Access.TokenFile, settings.RuntimeClasses, settings.InterlinkAPI = "", "", nil, config.InterlinkAPI{}
+				settings.Registries, settings.PodDefaults.CACertificates = nil, ""
 				places = append(settings.Places(), config.Place{Path: in("engine"), What: "the engine's data"})
 			}
 			for key, set := range map[string]func(){

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -22,7 +23,18 @@ type PodDefaults struct {
 	ShmBytes int64
 	// HTTPProxy, HTTPSProxy and NoProxy are the variables of these names; "" sets none.
 	HTTPProxy, HTTPSProxy, NoProxy string
+	// TimeZone is one by its name of the IANA, or HostTimeZone; "" leaves it to the images.
+	TimeZone string
+	// CACertificates is a file with certificates that containers trust beside those of their
+	// images; absolute and cleaned, or "".
+	CACertificates string
 }
+
+// HostTimeZone stands for the host's.
+const HostTimeZone = "host"
+
+// zoneName is a name of a file below the folder of zones.
+var zoneName = regexp.MustCompile(`^[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*$`)
 
 // Amounts are texts by name. The file may write them as numbers.
 type Amounts map[string]string
@@ -36,6 +48,8 @@ func (p *PodDefaults) settings() []setting {
 		{key: "httpProxy", dst: &p.HTTPProxy},
 		{key: "httpsProxy", dst: &p.HTTPSProxy},
 		{key: "noProxy", dst: &p.NoProxy},
+		{key: "timeZone", dst: &p.TimeZone},
+		{key: "caCertificates", dst: &p.CACertificates},
 	}
 }
 
@@ -89,6 +103,9 @@ func (p PodDefaults) validate() error {
 		if at, err := url.Parse(text); text != "" && (err != nil || at.Host == "" || at.Scheme == "") {
 			return invalid("PodDefaults."+key, text, "a URL such as http://proxy.example.org:3128")
 		}
+	}
+	if p.TimeZone != "" && !zoneName.MatchString(p.TimeZone) {
+		return invalid("PodDefaults.timeZone", p.TimeZone, "host, or a name such as Europe/Berlin")
 	}
 	if p.ShmBytes < 0 {
 		return invalid("PodDefaults.shmSize", fmt.Sprint(p.ShmBytes), "a number of bytes such as 64Mi")

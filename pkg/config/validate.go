@@ -265,6 +265,9 @@ func (c Config) validatePaths() error {
 	if c.SeccompProfileRoot != "" {
 		entries = append(entries, entry{"SeccompProfileRoot", c.SeccompProfileRoot})
 	}
+	if c.PodDefaults.CACertificates != "" {
+		entries = append(entries, entry{"PodDefaults.caCertificates", c.PodDefaults.CACertificates})
+	}
 	for i, one := range c.Registries {
 		if one.CAFile != "" {
 			entries = append(entries, entry{fmt.Sprintf("Registries[%d].caFile", i), one.CAFile})

@@ -13,11 +13,13 @@ const (
 	maxKnownAccounts = 1000
 )
 
-// Accounts remembers the users and groups of images, for all pods. An engine shows files
-// of containers only, so that they cost a container that is made and not started.
+// Accounts remembers the users and groups of images, and what they have of certificates, for
+// all pods. An engine shows files of containers only, so that they cost a container that is
+// made and not started.
 type Accounts struct {
-	mu    sync.Mutex
-	known map[string]podspec.Accounts
+	mu      sync.Mutex
+	known   map[string]podspec.Accounts
+	bundles map[string][]bundle
 }
 
 // get returns what is remembered of an image.

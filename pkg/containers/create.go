@@ -72,7 +72,7 @@ func (r *runner) create(ctx context.Context) (string, error) {
 		return "", err
 	}
 	spec.Devices = append(spec.Devices, access.devices...)
-	if err := r.p.Owner.Inject(r.spec.Name, image.Env, &spec); err != nil {
+	if err := equip(ctx, r, &spec, image); err != nil {
 		return "", err
 	}
 	if err := keepRuntime(r, spec); err != nil {
@@ -93,6 +93,14 @@ func (r *runner) create(ctx context.Context) (string, error) {
 		s.ContainerID, s.ImageID, s.RestartCount = engineID(id), image.Name(), int32(r.attempt)
 	})
 	return id, nil
+}
+
+// equip adds what the container has of its node: devices, and files of the site.
+func equip(ctx context.Context, r *runner, spec *engine.Spec, image images.Image) error {
+	if err := r.p.Owner.Inject(r.spec.Name, image.Env, spec); err != nil {
+		return err
+	}
+	return siteFiles{r}.give(ctx, spec, image)
 }
 
 // plan is what follows from the pod and the user of its image alone: the container's spec

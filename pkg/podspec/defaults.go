@@ -17,6 +17,11 @@ type Defaults struct {
 	Env []v1.EnvVar
 	// ShmBytes is the size of /dev/shm, 0 for the sandbox's own.
 	ShmBytes int64
+	// Zone is the file of the time zone ZoneName, which Env has as TZ.
+	ZoneName string
+	Zone     []byte
+	// Authorities are certificates in PEM that containers trust beside those of their images.
+	Authorities []byte
 }
 
 // WithDefaults is a pod as this node's defaults complete it. What the pod says itself
