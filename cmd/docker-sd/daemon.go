@@ -207,6 +207,8 @@ type parts struct {
 	manager   *pods.Manager
 	disks     *eviction.Watch
 	opened    closers
+	// snapshots says that sandboxes share layers of containerd's image store.
+	snapshots bool
 }
 
 func (p *parts) close(ctx context.Context) {
@@ -227,7 +229,7 @@ func (d *daemon) makeParts(ctx context.Context, info engine.Info, shares shares,
 	sharing, own := snapshots.Share(ctx, images.Layers(images.Mode(d.settings.ImageSharing), info), info, d.settings.Instance, filepath.Join(d.settings.DataRootFolder, "layers"))
 	if own != nil {
 		p.opened = append(p.opened, own.Close)
-		library = own
+		library, p.snapshots = own, true
 	}
 	log.G(ctx).WithField("sharing", sharing.Root != "" || sharing.Library).Info(sharing.Why)
 	sandboxes := sandboxConfig(ctx, d.settings, d.host, info, sharing, shares.each)
@@ -298,7 +300,11 @@ func (d *daemon) keep(ctx context.Context, p *parts, wall *firewall.Firewall, bo
 	if err := p.images.ShowAll(ctx); err != nil && ctx.Err() == nil {
 		log.G(ctx).WithError(err).Warn("the host's images could not be looked through, sandboxes may be replaced later")
 	}
-	if err := p.sandboxes.Restore(ctx); err != nil {
+	err := p.sandboxes.Restore(ctx)
+	if p.snapshots {
+		err = errors.Join(err, sandbox.RetireStore(ctx, d.host, d.settings.Instance))
+	}
+	if err != nil {
 		log.G(ctx).WithError(err).Warn("not all that an earlier run left could be cleaned up")
 	}
 	if wall != nil {

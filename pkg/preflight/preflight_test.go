@@ -59,6 +59,8 @@ func TestEngine(t *testing.T) {
 		"no cgroups":        {preflight.Cgroups(engine.Info{CgroupVersion: "2", CgroupDriver: "none"}), preflight.Fail, "limits"},
 		"shared":            {preflight.Sharing(engine.Info{StorageDriver: "overlay2"}, true, true, "shared"), preflight.OK, "overlay2: shared"},
 		"cannot share":      {preflight.Sharing(engine.Info{StorageDriver: "vfs"}, false, true, "copied"), preflight.Warn, "vfs: copied"},
+		"out of reach":      {preflight.Sharing(engine.Info{StorageDriver: "overlayfs", ContainerdImages: true}, false, true, "imported: no socket"), preflight.Warn, "overlayfs: imported: no socket"},
+		"in reach":          {preflight.Sharing(engine.Info{StorageDriver: "overlayfs", ContainerdImages: true}, true, true, "shared"), preflight.OK, "overlayfs: shared"},
 		"need not share":    {preflight.Sharing(engine.Info{StorageDriver: "vfs"}, false, false, "copied, as asked"), preflight.OK, "as asked"},
 		"own name":          {preflight.Instance("a", nil), preflight.OK, "a is used by no other"},
 		"other's name":      {preflight.Instance("a", fmt.Errorf("taken: %w", errdefs.ErrFailedPrecondition)), preflight.Fail, "taken"},

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -43,6 +44,27 @@ func NewImageStore(config Config, dir string, host StoreHost) (*ImageStore, erro
 		return nil, err
 	}
 	return &ImageStore{config: config, dir: dir, host: host, engine: inner, turn: make(chan struct{}, 1)}, nil
+}
+
+// RetiringHost is what RetireStore needs of the host's engine.
+type RetiringHost interface {
+	List(ctx context.Context, labels ...string) ([]engine.Container, error)
+	Remove(ctx context.Context, id string) error
+	RemoveVolume(ctx context.Context, name string) error
+}
+
+// RetireStore removes the container of an instance's ImageStore, on a host that has come to
+// need none, and its images unless sandboxes of before still share them.
+func RetireStore(ctx context.Context, host RetiringHost, instance string) error {
+	found, err := host.List(ctx, engine.LabelInstance+"="+instance, engine.LabelStore)
+	problems := []error{err}
+	for _, c := range found {
+		problems = append(problems, host.Remove(ctx, c.ID))
+	}
+	if err := host.RemoveVolume(ctx, StoreVolumeName(instance)); !errdefs.IsConflict(err) {
+		problems = append(problems, err)
+	}
+	return errors.Join(problems...)
 }
 
 // Close drops connections; the engine goes on running.

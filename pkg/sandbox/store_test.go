@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/containerd/errdefs"
+
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox/sandboxtest"
@@ -98,4 +100,65 @@ func TestStore_IsSharedReadOnly(t *testing.T) {
 			t.Errorf("its image is called %s inside, want %s", s.Image, want)
 		}
 	})
+}
+
+// TestStore_OfContainerd: the description of a host's images and the folder of their layers
+// are shared read-only, and the sandbox's own image has a name inside.
+func TestStore_OfContainerd(t *testing.T) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config sandbox.Config) {
+		config.Store, config.StoreLayers = "/data/layers", "/containerd/snapshots"
+		s := open(t, host, config).boot(t, sandbox.Spec{})
+		c := host.Only(t)
+		for source, target := range map[string]string{"/data/layers/overlay2": "/run/docker-sd/store/overlay2",
+			"/data/layers/image": "/run/docker-sd/store/image", "/containerd/snapshots": "/run/docker-sd/layers"} {
+			want := engine.Mount{Source: source, Target: target, ReadOnly: true, NonRecursive: true}
+			if !slices.Contains(c.Spec.Mounts, want) {
+				t.Errorf("no mount %+v among %+v", want, c.Spec.Mounts)
+			}
+		}
+		if want := sandbox.StoredName("sha256:sandbox"); s.Image != want || !slices.Contains(c.Spec.Entrypoint, "-store") {
+			t.Errorf("its image is called %s inside, want %s; command %q", s.Image, want, c.Spec.Entrypoint)
+		}
+	})
+}
+
+// retiring is a host with containers and volumes; those of busy volumes stay.
+type retiring struct {
+	containers []engine.Container
+	removed    []string
+	volumeErr  error
+}
+
+func (r *retiring) List(_ context.Context, labels ...string) ([]engine.Container, error) {
+	if !slices.Equal(labels, []string{engine.LabelInstance + "=sd", engine.LabelStore}) {
+		return nil, errdefs.ErrInvalidArgument
+	}
+	return r.containers, nil
+}
+
+func (r *retiring) Remove(_ context.Context, id string) error {
+	r.removed = append(r.removed, id)
+	return nil
+}
+
+func (r *retiring) RemoveVolume(_ context.Context, name string) error {
+	r.removed = append(r.removed, name)
+	return r.volumeErr
+}
+
+// TestRetireStore: a store that is not needed any more goes; its volume stays while
+// sandboxes of before use it.
+func TestRetireStore(t *testing.T) {
+	for name, c := range map[string]struct {
+		volumeErr error
+		fails     bool
+	}{"unused": {}, "in use": {volumeErr: errdefs.ErrConflict}, "away": {volumeErr: errdefs.ErrUnavailable, fails: true}} {
+		r := &retiring{containers: []engine.Container{{ID: "store"}}, volumeErr: c.volumeErr}
+		if err := sandbox.RetireStore(t.Context(), r, "sd"); (err != nil) != c.fails {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !slices.Equal(r.removed, []string{"store", sandbox.StoreVolumeName("sd")}) {
+			t.Errorf("%s: removed %q", name, r.removed)
+		}
+	}
 }
