@@ -9,6 +9,10 @@ if [ "${1:-}" = purge ]; then
 		docker ps -aq --filter $label | xargs -r docker rm -fv >/dev/null
 		# Containers that run nothing and keep images.
 		docker ps -aq --filter label=docker-sd.instance=docker-sd --filter status=created | xargs -r docker rm -fv >/dev/null
+		# Leases that keep images in the engine's containerd.
+		if command -v ctr >/dev/null; then
+			ctr -n moby leases ls -q 'labels."docker-sd.instance"==docker-sd' 2>/dev/null | xargs -r ctr -n moby leases rm >/dev/null || true
+		fi
 		docker network ls -q --filter $label | xargs -r docker network rm >/dev/null
 	fi
 	# The rules that kept its pods from the host, and the slice that bounded them.
