@@ -15,7 +15,7 @@ LAB      = $(GO) run ./tests/lab
 # Executions per decoder of `make fuzz`, and of the short form in `make test`.
 FUZZ       ?= 1000000
 FUZZ_SHORT ?= 2000
-DECODERS = api:FuzzRoutes cdi:FuzzSpec clusternet:FuzzCommands clusternet:FuzzScript clusternet:FuzzSnippet clusternet:FuzzTemplate config:FuzzLoad engine:FuzzLogFrames gpu:FuzzAssignment images:FuzzKeysOf \
+DECODERS = api:FuzzRoutes cdi:FuzzSpec clusternet:FuzzCommands clusternet:FuzzScript clusternet:FuzzSnippet clusternet:FuzzTemplate config:FuzzLoad engine:FuzzLogFrames gpu:FuzzAssignment keyring:FuzzOf \
 	interlink:FuzzDecodeCreate interlink:FuzzDecodeDelete interlink:FuzzDecodeLogs interlink:FuzzDecodePodCreate interlink:FuzzDecodeStatus \
 	podspec:FuzzFlags pods:FuzzPod pods:FuzzStatus records:FuzzRecord fusemount:FuzzOptions sandboxinit:FuzzRequest sandboxinit/mounts:FuzzSource tunnel:FuzzWish volumes:FuzzItemPath
 

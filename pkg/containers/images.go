@@ -15,6 +15,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/keyring"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podspec"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
@@ -54,7 +55,7 @@ func (i *Images) want(c *v1.Container) images.Want { return i.wantOf(c.Image, c.
 // wantOf is an image as its engine and registry understand it. The API server sets a
 // policy on every pod; an empty one gets what is harmless.
 func (i *Images) wantOf(ref string, policy v1.PullPolicy) images.Want {
-	return images.Want{Ref: ref, Policy: cmp.Or(policy, v1.PullIfNotPresent), Keys: images.KeysOf(i.Secrets),
+	return images.Want{Ref: ref, Policy: cmp.Or(policy, v1.PullIfNotPresent), Keys: keyring.Of(i.Secrets),
 		Tell: func(message string, now *engine.PullProgress) { i.showPull(ref, message, now) }}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine/enginetest"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/keyring"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/sandbox"
 )
 
@@ -58,7 +59,7 @@ func TestAccess_Library(t *testing.T) {
 	for name, c := range map[string]struct {
 		policy images.Verification
 		ref    string
-		keys   images.Keyring
+		keys   keyring.Keyring
 		reason string
 	}{
 		"by its name":               {images.NeverVerifyPreloaded, stored, nil, images.ReasonPull},

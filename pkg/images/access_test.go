@@ -13,6 +13,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/keyring"
 )
 
 // privateRef is an image that the registry gives to one user only.
@@ -21,8 +22,8 @@ const privateRef = "registry.example/team/app:1"
 // origin is the name that cannot mean another image.
 var origin = "registry.example/team/app@sha256:" + strings.Repeat("d", 64)
 
-func keysFor(user, password string) images.Keyring {
-	return images.KeysOf(map[string]v1.Secret{"s": {Type: v1.SecretTypeDockerConfigJson, Data: map[string][]byte{
+func keysFor(user, password string) keyring.Keyring {
+	return keyring.Of(map[string]v1.Secret{"s": {Type: v1.SecretTypeDockerConfigJson, Data: map[string][]byte{
 		v1.DockerConfigJsonKey: fmt.Appendf(nil, `{"auths":{"registry.example":{"username":%q,"password":%q}}}`, user, password)}}})
 }
 
@@ -66,7 +67,7 @@ func TestAccess_PulledWithCredentials(t *testing.T) {
 		}
 		for _, c := range []struct {
 			policy v1.PullPolicy
-			keys   images.Keyring
+			keys   keyring.Keyring
 			reason string
 		}{
 			{v1.PullIfNotPresent, owner, ""}, {v1.PullNever, owner, ""},

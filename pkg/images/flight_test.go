@@ -14,6 +14,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/keyring"
 )
 
 // slow is a host whose pulls go on until they are let through or cancelled.
@@ -149,7 +150,7 @@ func TestPull_OtherCredentials(t *testing.T) {
 		done := make(chan error, 2)
 		for _, password := range []string{"right", "wrong"} {
 			auth := base64.StdEncoding.EncodeToString([]byte("user:" + password))
-			keys := images.KeysOf(map[string]v1.Secret{"s": {Type: v1.SecretTypeDockerConfigJson, Data: map[string][]byte{
+			keys := keyring.Of(map[string]v1.Secret{"s": {Type: v1.SecretTypeDockerConfigJson, Data: map[string][]byte{
 				v1.DockerConfigJsonKey: fmt.Appendf(nil, `{"auths":{"r.example":{"auth":%q}}}`, auth)}}})
 			go func() {
 				_, err := p.OnHost(t.Context(), images.Want{Ref: "r.example/app:1", Keys: keys})

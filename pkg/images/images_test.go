@@ -20,6 +20,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/keyring"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -264,13 +265,13 @@ func TestCredentials(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(auth("registry.example.com:5000", "own")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	secret := func(registry, user string) images.Keyring {
-		return images.KeysOf(map[string]v1.Secret{"s": {Type: v1.SecretTypeDockerConfigJson,
+	secret := func(registry, user string) keyring.Keyring {
+		return keyring.Of(map[string]v1.Secret{"s": {Type: v1.SecretTypeDockerConfigJson,
 			Data: map[string][]byte{v1.DockerConfigJsonKey: []byte(auth(registry, user))}}})
 	}
 	for _, test := range []struct {
 		name, ref, user string
-		keys            images.Keyring
+		keys            keyring.Keyring
 	}{
 		{name: "own", ref: "registry.example.com:5000/a:1", user: "own"},
 		{name: "the pod's come first", ref: "registry.example.com:5000/a:1", keys: secret("registry.example.com:5000", "pod"), user: "pod"},
@@ -286,25 +287,6 @@ func TestCredentials(t *testing.T) {
 				t.Errorf("pulled as %+v, want user %q", h.pulls, test.user)
 			}
 		})
-	}
-}
-
-// TestKeysOf_RunsNoHelpers: a pod's secret must not name programs of this host.
-func TestKeysOf_RunsNoHelpers(t *testing.T) {
-	keys := images.KeysOf(map[string]v1.Secret{"s": {Type: v1.SecretTypeDockerConfigJson,
-		Data: map[string][]byte{v1.DockerConfigJsonKey: []byte(`{"credsStore":"evil","credHelpers":{"r.example.com":"evil"}}`)}}})
-	if len(keys) != 1 || keys[0].CredentialsStore != "" || len(keys[0].CredentialHelpers) != 0 {
-		t.Errorf("helpers were kept: %+v", keys)
-	}
-}
-
-// TestKeysOf_OlderForm: secrets that hold the entries alone.
-func TestKeysOf_OlderForm(t *testing.T) {
-	keys := images.KeysOf(map[string]v1.Secret{"s": {Type: v1.SecretTypeDockercfg,
-		Data: map[string][]byte{v1.DockerConfigKey: []byte(`{"https://r.example/v1/":{"auth":"bWU6c2VjcmV0"}}`)}}})
-	found, err := keys.Credentials("r.example", "team/app")
-	if want := []engine.Credentials{{User: "me", Password: "secret", Server: "r.example"}}; err != nil || !slices.Equal(found, want) {
-		t.Errorf("credentials %+v, %v, want %+v", found, err, want)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/keyring"
 )
 
 // auths is a configuration with an entry for each key, whose user is named as told.
@@ -42,12 +43,12 @@ func marshalled(t *testing.T, value any) string {
 }
 
 // keysOf are the keys of secrets, by name.
-func keysOf(secrets map[string]string) images.Keyring {
+func keysOf(secrets map[string]string) keyring.Keyring {
 	all := map[string]v1.Secret{}
 	for name, config := range secrets {
 		all[name] = v1.Secret{Type: v1.SecretTypeDockerConfigJson, Data: map[string][]byte{v1.DockerConfigJsonKey: []byte(config)}}
 	}
-	return images.KeysOf(all)
+	return keyring.Of(all)
 }
 
 // dockerConfig is a folder with Docker's configuration file.
@@ -137,7 +138,7 @@ func TestCredentials_Keys(t *testing.T) {
 	} {
 		t.Run(test.key+" for "+test.image, func(t *testing.T) {
 			config := auths(t, map[string]string{test.key: "me"})
-			for where, keys := range map[string]images.Keyring{"file": nil, "secret": keysOf(map[string]string{"s": config})} {
+			for where, keys := range map[string]keyring.Keyring{"file": nil, "secret": keysOf(map[string]string{"s": config})} {
 				own := ""
 				if where == "file" {
 					own = dockerConfig(t, config)
@@ -279,9 +280,14 @@ func TestCredentials_IdentityToken(t *testing.T) {
 			}
 		})
 	}
-	secret, err := keysOf(map[string]string{"s": entry}).Credentials("r.example", "app")
-	if err != nil || !slices.Equal(secret, []engine.Credentials{token}) {
-		t.Errorf("a secret's: %+v, error %v", secret, err)
+	var secret []engine.Credentials
+	for found, err := range keysOf(map[string]string{"s": entry}).For(t.Context(), "r.example", "app") {
+		if secret = append(secret, found); err != nil {
+			t.Errorf("a secret's: %v", err)
+		}
+	}
+	if !slices.Equal(secret, []engine.Credentials{token}) {
+		t.Errorf("a secret's: %+v", secret)
 	}
 }
 

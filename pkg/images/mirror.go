@@ -11,6 +11,7 @@ import (
 	"github.com/distribution/reference"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/keyring"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/mirrors"
 )
 
@@ -171,7 +172,7 @@ func (s source) pull(ctx context.Context, e sourcedEngine, auth engine.Credentia
 // sourced calls do with the mirrors of an image's registry until one has given what is asked
 // for, and with the registry itself when none has. A mirror gets docker-sd's own credentials
 // for the mirror, if there are any, and never those of a pod, which are for the registry.
-func (r *registries) sourced(ctx context.Context, named reference.Named, keys Keyring, do func(grant, source) error) error {
+func (r *registries) sourced(ctx context.Context, named reference.Named, keys keyring.Keyring, do func(grant, source) error) error {
 	for _, mirror := range r.mirrors.Names(named) {
 		if r.isSilent(mirror) {
 			continue

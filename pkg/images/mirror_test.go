@@ -16,6 +16,7 @@ import (
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/keyring"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/mirrors"
 )
 
@@ -152,7 +153,7 @@ func TestMirrors_Credentials(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "config.json"), []byte(own), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	pods := images.KeysOf(map[string]v1.Secret{"s": {Type: v1.SecretTypeDockerConfigJson, Data: map[string][]byte{
+	pods := keyring.Of(map[string]v1.Secret{"s": {Type: v1.SecretTypeDockerConfigJson, Data: map[string][]byte{
 		v1.DockerConfigJsonKey: []byte(`{"auths":{"r.example":{"username":"pod","password":"x"},"first.example":{"username":"pod","password":"x"},"second.example":{"username":"pod","password":"x"}}}`)}}})
 	h := newHost()
 	for _, repository := range []string{hub, first, second} {

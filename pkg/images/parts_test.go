@@ -17,6 +17,7 @@ import (
 	"github.com/distribution/reference"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/keyring"
 )
 
 // Each part of a Provider works alone.
@@ -115,7 +116,7 @@ func TestRegistries(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		pod := Keyring{dockercfg.Config{AuthConfigs: map[string]dockercfg.AuthConfig{"r.example": {Username: "pod", Password: "p"}}}}
+		pod := keyring.Keyring{dockercfg.Config{AuthConfigs: map[string]dockercfg.AuthConfig{"r.example": {Username: "pod", Password: "p"}}}}
 		var asked []grant
 		for _, accepted := range []string{"pod", "own"} {
 			asked = nil

@@ -15,6 +15,7 @@ import (
 	"github.com/distribution/reference"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/keyring"
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/mirrors"
 )
 
@@ -49,15 +50,15 @@ func newRegistries(dockerConfig string) *registries {
 // authorized calls do with the credentials that match an image, one after the other for as
 // long as its registry refuses them (ErrPermissionDenied): those of keys, which are a pod's,
 // then docker-sd's own. Where none match, do is called once without any.
-func (r *registries) authorized(ctx context.Context, named reference.Named, keys Keyring, do func(grant) error) error {
+func (r *registries) authorized(ctx context.Context, named reference.Named, keys keyring.Keyring, do func(grant) error) error {
 	own, err := r.ownKeys()
 	if err != nil {
 		return err
 	}
 	host, tried := reference.Domain(named), map[engine.Credentials]bool{}
 	var problems []error
-	for i, from := range []Keyring{keys, own} {
-		for auth, err := range from.credentials(ctx, host, reference.Path(named)) {
+	for i, from := range []keyring.Keyring{keys, own} {
+		for auth, err := range from.For(ctx, host, reference.Path(named)) {
 			if err == nil && tried[auth] {
 				continue
 			}
@@ -91,7 +92,7 @@ func tellPassed(ctx context.Context, named reference.Named, problems []error) {
 
 // ownKeys reads Docker's configuration file anew each time: people log in and
 // out of registries while docker-sd runs.
-func (r *registries) ownKeys() (Keyring, error) {
+func (r *registries) ownKeys() (keyring.Keyring, error) {
 	if r.dockerConfig == "" {
 		return nil, nil
 	}
@@ -103,7 +104,7 @@ func (r *registries) ownKeys() (Keyring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read registry credentials from %s: %w", r.dockerConfig, err)
 	}
-	return Keyring{config}, nil
+	return keyring.Keyring{config}, nil
 }
 
 // silence is how long a registry that did not answer is left alone.

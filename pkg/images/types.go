@@ -9,6 +9,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/keyring"
 )
 
 // idsOf images.
@@ -71,7 +72,7 @@ type Want struct {
 	Policy v1.PullPolicy
 	// Keys are the registry credentials that came with the pod; they are tried
 	// before docker-sd's own.
-	Keys Keyring
+	Keys keyring.Keyring
 	// own says that it is docker-sd that needs the image, not a pod.
 	own bool
 	// Tell, unless nil, is told how far a pull is, in a sentence and, unless it is nil, in

@@ -70,7 +70,7 @@ func (v *verifier) isKnown(ctx context.Context, named reference.Named, want Want
 	if want.own || v.access.standing(image, v.policy) == free {
 		return true
 	}
-	for auth, err := range want.Keys.credentials(ctx, reference.Domain(named), reference.Path(named)) {
+	for auth, err := range want.Keys.For(ctx, reference.Domain(named), reference.Path(named)) {
 		if err == nil && v.access.has(image.ID, auth) {
 			return true
 		}

@@ -1,4 +1,6 @@
-package images
+// Package keyring is credentials for registries of images: those of a pod's secrets and of
+// Docker's own configuration, with its helpers.
+package keyring
 
 import (
 	"cmp"
@@ -20,10 +22,10 @@ import (
 // Keyring holds registry credentials, in the form of Docker's own configuration.
 type Keyring []dockercfg.Config
 
-// KeysOf reads the credentials among secrets that came with a pod, in the order
+// Of reads the credentials among secrets that came with a pod, in the order
 // of the secrets' names. interLink sends the secrets that a pod mounts, not its
 // imagePullSecrets (protocol 5.3).
-func KeysOf(secrets map[string]v1.Secret) Keyring {
+func Of(secrets map[string]v1.Secret) Keyring {
 	var keys Keyring
 	for _, name := range slices.Sorted(maps.Keys(secrets)) {
 		secret := secrets[name]
@@ -46,11 +48,11 @@ func KeysOf(secrets map[string]v1.Secret) Keyring {
 	return keys
 }
 
-// credentials for a repository of a registry, in the order in which kubelet tries
+// For are the credentials for a repository of a registry, in the order in which kubelet tries
 // them: the longest path first, a host before a pattern of hosts, then as the
 // keyring has them. None is not an
 // error, since images may be public. A helper is run when its turn comes.
-func (k Keyring) credentials(ctx context.Context, host, repository string) iter.Seq2[engine.Credentials, error] {
+func (k Keyring) For(ctx context.Context, host, repository string) iter.Seq2[engine.Credentials, error] {
 	registry := registryOf(host)
 	var all []lookup
 	for _, config := range k {

@@ -1,4 +1,4 @@
-package images_test
+package keyring_test
 
 import (
 	"os"
@@ -8,12 +8,12 @@ import (
 
 	v1 "k8s.io/api/core/v1"
 
-	"github.com/intertwin-eu/interlink-docker-plugin/pkg/images"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/keyring"
 )
 
-// FuzzKeysOf: a pod's secret gives what it holds for the registry that is asked,
+// FuzzOf: a pod's secret gives what it holds for the registry that is asked,
 // and never has this host run a credential helper.
-func FuzzKeysOf(f *testing.F) {
+func FuzzOf(f *testing.F) {
 	for _, text := range []string{`{"auths":{"r.example":{"auth":"bWU6c2VjcmV0"}}}`, `{"auths":{"r.example":{"username":"me","password":"p"}}}`,
 		`{"auths":{"r.example":{"identitytoken":"t"}}}`, `{"auths":{"r.example":{"auth":"!"}}}`,
 		`{"auths":{"https://r.example/v1/":{"auth":"bWU6c2VjcmV0"},"r.example/team":{"auth":"bWU6c2VjcmV0"},"r.example/team/app/x":{"auth":"!"}}}`, `{"credsStore":"x","credHelpers":{"r.example":"y"}}`, `{"auths":null}`, `{"auths":{"*.exam[a-p]le/team":{"auth":"bWU6c2VjcmV0"}}}`, `[]`, ``} {
@@ -30,12 +30,12 @@ func FuzzKeysOf(f *testing.F) {
 	}
 	f.Setenv("PATH", dir)
 	f.Fuzz(func(t *testing.T, file []byte, host string) {
-		keys := images.KeysOf(map[string]v1.Secret{"s": {Type: v1.SecretTypeDockerConfigJson,
+		keys := keyring.Of(map[string]v1.Secret{"s": {Type: v1.SecretTypeDockerConfigJson,
 			Data: map[string][]byte{v1.DockerConfigJsonKey: file}}})
 		if len(keys) > 1 {
 			t.Fatalf("%d keys of one secret", len(keys))
 		}
-		found, err := keys.Credentials(host, "team/app")
+		found, err := all(keys, host, "team/app")
 		for _, one := range found {
 			if one.Server != host {
 				t.Fatalf("credentials for %q were given for %q", one.Server, host)
