@@ -242,7 +242,7 @@ func writeBundle(ctx context.Context, o *cli.Options, setup Setup, f checkFlags,
 		return err
 	}
 	var late preflight.Report // what does not answer is in the check
-	p, err := newExamination(settings, setup, probes{f.probeTimeout, &late})
+	p, err := newExamination(settings, setup, probes{f.probe(), &late})
 	if err != nil {
 		return err
 	}

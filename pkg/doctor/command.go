@@ -3,6 +3,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -87,6 +88,9 @@ func Command(o *cli.Options, setup Setup) *cobra.Command {
 	return cmd
 }
 
+// probe is the time for a question.
+func (f checkFlags) probe() time.Duration { return cmp.Or(f.probeTimeout, f.timeout/9) }
+
 // register adds the flags to a command.
 func (f *checkFlags) register(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.noBoot, "no-boot", false, "look only: run no container and boot no sandbox")
@@ -94,7 +98,7 @@ func (f *checkFlags) register(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.yes, "yes", false, "with --fix: do not ask")
 	cmd.Flags().StringVar(&f.bundle, "bundle", "", "make this file (.tar.gz) for a bug report, without secrets")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", 3*time.Minute, "time for all of it")
-	cmd.Flags().DurationVar(&f.probeTimeout, "probe-timeout", 10*time.Second, "time for each question to this host and its engine")
+	cmd.Flags().DurationVar(&f.probeTimeout, "probe-timeout", 0, "time for each question to this host and its engine (default a ninth of --timeout)")
 	cmd.Flags().DurationVar(&f.bootTimeout, "boot-timeout", 0, "time for the boot of the sandbox (default SandboxBootTimeout)")
 }
 
@@ -120,7 +124,7 @@ func finish(cmd *cobra.Command, o *cli.Options, setup Setup, f checkFlags, scree
 
 // check gathers a report. An error says that there is none.
 func check(ctx context.Context, o *cli.Options, setup Setup, f checkFlags) (preflight.Report, error) {
-	if f.timeout <= 0 || f.bootTimeout < 0 || f.probeTimeout <= 0 {
+	if f.timeout <= 0 || f.bootTimeout < 0 || f.probeTimeout < 0 {
 		return preflight.Report{}, errors.New("--timeout, --probe-timeout and --boot-timeout are times such as 30s")
 	}
 	if f.yes && !f.fix {
@@ -146,7 +150,7 @@ func check(ctx context.Context, o *cli.Options, setup Setup, f checkFlags) (pref
 	bounded, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
 	report := preflight.Report{OK: true}
-	p, err := newExamination(settings, setup, probes{f.probeTimeout, &report})
+	p, err := newExamination(settings, setup, probes{f.probe(), &report})
 	if err != nil {
 		return report, err
 	}

@@ -74,7 +74,9 @@ func (p *examination) look(ctx context.Context, boot bool) {
 		r.Add(preflight.MayMount())
 	}
 	if s.GPUEnabled {
-		p.probes.lines(ctx, "gpu driver", func(ctx context.Context) []preflight.Line { return p.gpuLines(ctx, info) })
+		// A driver that no program keeps loaded takes some seconds for each GPU.
+		patient := probes{limit: 3 * p.probes.limit, report: r}
+		patient.lines(ctx, "gpu driver", func(ctx context.Context) []preflight.Line { return p.gpuLines(ctx, info) })
 	}
 	if usable {
 		p.probes.lines(ctx, "class image", p.classImages)
