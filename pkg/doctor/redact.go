@@ -129,7 +129,7 @@ func (r *redactor) value(key string, value any, ofPods bool) any {
 			if secretKey.MatchString(key) && !filePath.MatchString(key) {
 				under = key // all below it is secret
 			}
-			out[name] = r.value(under, item, ofPods && !isAmounts(name))
+			out[name] = r.value(under, item, ofPods && !isHarmless(name))
 		}
 		return out
 	case []any:
@@ -148,9 +148,9 @@ func (r *redactor) value(key string, value any, ofPods bool) any {
 	return value
 }
 
-// isAmounts tells the defaults of pods that are quantities and nothing else.
-func isAmounts(key string) bool {
-	return slices.Contains([]string{"limits", "requests", "ulimits", "shmSize"}, key)
+// isHarmless tells the defaults of pods that are no variables: quantities, a zone, a path.
+func isHarmless(key string) bool {
+	return slices.Contains([]string{"limits", "requests", "ulimits", "shmSize", "timeZone", "caCertificates"}, key)
 }
 
 func (r *redactor) text(key, text string, ofPods bool) string {

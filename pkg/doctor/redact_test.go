@@ -41,7 +41,7 @@ func TestRedactedSettings(t *testing.T) {
 		"BearerTokenFile": token, "Other": map[string]any{"TokenFile": "token-in-its-place"}, "RegistryPassword": "pass-word", "Pin": 12345.0,
 		"Headers": map[string]any{"X-Any": "header-value", "List": []any{"in-a-list"}}, "SecretNumber": 987654.0,
 		"proxy": "user:no-scheme@proxy:1", "SandboxImage": "docker:dind@sha256:01", "Names": []any{"plain"},
-		"PodDefaults":                            map[string]any{"env": map[string]any{"A": "of-a-variable"}, "limits": map[string]any{"cpu": "2"}, "list": []any{"x-in-list"}},
+		"PodDefaults":                            map[string]any{"env": map[string]any{"A": "of-a-variable"}, "limits": map[string]any{"cpu": "2"}, "timeZone": "host", "list": []any{"x-in-list"}},
 		"ImagePullCredentialsVerificationPolicy": "NeverVerifyPreloadedImages",
 	})
 	text := r.clean(strings.Join([]string{"content-of-the-file token-in-its-place pass-word header-value in-a-list 987654 no-scheme"}, ""))
@@ -55,7 +55,7 @@ func TestRedactedSettings(t *testing.T) {
 		}
 	}
 	defaults := got["PodDefaults"].(map[string]any)
-	if defaults["env"].(map[string]any)["A"] != isSet || defaults["limits"].(map[string]any)["cpu"] != "2" || defaults["list"].([]any)[0] != isSet {
+	if defaults["env"].(map[string]any)["A"] != isSet || defaults["limits"].(map[string]any)["cpu"] != "2" || defaults["list"].([]any)[0] != isSet || defaults["timeZone"] != "host" {
 		t.Errorf("the defaults of pods are %v", defaults)
 	}
 }
