@@ -39,6 +39,14 @@ type podPage struct {
 	Log    *logTail
 }
 
+// Every is how long a browser waits before it asks again: longer where reading the log takes long.
+func (p podPage) Every() time.Duration {
+	if p.Log != nil && p.Log.Slow {
+		return 10 * logLimit
+	}
+	return 2 * time.Second
+}
+
 // containerRow is a container, and what the owner sees of it in addition.
 type containerRow struct {
 	podstatus.ContainerView

@@ -38,8 +38,9 @@ type logTail struct {
 	Container string
 	Previous  bool
 	Text      string
-	// Trouble says why there is none, or not all of it.
+	// Trouble says why there is none; Slow that reading it took too long.
 	Trouble string
+	Slow    bool
 }
 
 // Lines and Bytes are the bounds, for people.
@@ -83,6 +84,7 @@ func (p *pages) tail(r *http.Request, into Inside, uid types.UID, d Description)
 	err := into.Log(ctx, LogQuery{UID: uid, Container: out.Container, Previous: out.Previous, Lines: logLines}, &end)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil:
+		out.Slow = true
 		out.Trouble = "The log could not be read within " + logLimit.String() + ": docker-sd logs prints all of it."
 	case err != nil:
 		out.Trouble = err.Error()
