@@ -140,7 +140,8 @@ func TestLoad(t *testing.T) {
 		{name: "defaults from the host", file: "PodDefaults: {timeZone: America/Argentina/Buenos_Aires, caCertificates: /etc/ssl/site.pem}\n", edit: func(c *config.Config) {
 			c.PodDefaults.TimeZone, c.PodDefaults.CACertificates = "America/Argentina/Buenos_Aires", "/etc/ssl/site.pem"
 		}},
-		{name: "registries", file: "Registries: [{name: docker.io, mirrors: [https://mirror.example/hub, mirror.example:5000]}, {name: 'mirror.example:5000', insecure: true}, {name: r.example, caFile: /etc/ca.pem}]\n", edit: func(c *config.Config) {
+		{name: "registries", file: "ImageSharing: pull\nRegistries: [{name: docker.io, mirrors: [https://mirror.example/hub, mirror.example:5000]}, {name: 'mirror.example:5000', insecure: true}, {name: r.example, caFile: /etc/ca.pem}]\n", edit: func(c *config.Config) {
+			c.ImageSharing = config.ImageSharingPull
 			c.Registries = []config.Registry{{Name: "docker.io", Mirrors: []string{"https://mirror.example/hub", "mirror.example:5000"}},
 				{Name: "mirror.example:5000", Insecure: true}, {Name: "r.example", CAFile: "/etc/ca.pem"}}
 		}},

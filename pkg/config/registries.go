@@ -37,7 +37,7 @@ const (
 	mirrorRule   = "a host with an optional path, such as https://mirror.example.org or https://harbor.example.org/dockerhub"
 )
 
-func validateRegistries(list []Registry) error {
+func validateRegistries(list []Registry, sharing ImageSharing) error {
 	seen := map[string]bool{}
 	for i, one := range list {
 		at := fmt.Sprintf("Registries[%d].", i)
@@ -50,6 +50,13 @@ func validateRegistries(list []Registry) error {
 			return invalid(at+"name", one.Name, rule)
 		}
 		seen[one.Name] = true
+		switch {
+		case sharing == ImageSharingPull:
+		case one.Insecure:
+			return invalid(at+"insecure", "true", "used with ImageSharing pull alone: here the host's engine pulls, which has insecure-registries in its daemon.json")
+		case one.CAFile != "":
+			return invalid(at+"caFile", one.CAFile, "used with ImageSharing pull alone: here the host's engine pulls, which looks in /etc/docker/certs.d/"+one.Name+"/ca.crt")
+		}
 		for _, text := range one.Mirrors {
 			if !isMirror(text) {
 				return invalid(at+"mirrors", text, mirrorRule)

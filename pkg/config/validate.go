@@ -47,7 +47,7 @@ func (c Config) Validate() error {
 		validateSysctls(c.AllowedUnsafeSysctls),
 		validateAppArmor(c.AppArmorProfiles),
 		c.RuntimeClasses.validate(),
-		validateRegistries(c.Registries),
+		validateRegistries(c.Registries, c.ImageSharing),
 		c.PodDefaults.validate(),
 		c.validateClusterNetwork(),
 	} {

@@ -232,3 +232,33 @@ func TestPull_OfAnUntrustedRegistry(t *testing.T) {
 		}
 	}
 }
+
+// TestMirrors_Verification: an image that came with a pod's credentials is given to another pod
+// if a mirror would give it to everybody, by the digest that the host has, and otherwise not.
+func TestMirrors_Verification(t *testing.T) {
+	const hub, mirror = "r.example/app", "mirror.example/app"
+	keys := images.KeysOf(map[string]v1.Secret{"s": {Type: v1.SecretTypeDockerConfigJson, Data: map[string][]byte{
+		v1.DockerConfigJsonKey: []byte(`{"auths":{"r.example":{"username":"pod","password":"x"}}}`)}}})
+	for has, want := range map[string]bool{"": false, oneDigest: true, otherDigest: false} {
+		h := newHost()
+		h.offer(hub, "1", oneDigest)
+		h.confirm = func(auth engine.Credentials) error {
+			if auth.User != "pod" && !strings.HasPrefix(h.asked[len(h.asked)-1], mirror) {
+				return fmt.Errorf("denied: %w", errdefs.ErrPermissionDenied)
+			}
+			if at := h.asked[len(h.asked)-1]; strings.HasPrefix(at, mirror) && at != mirror+"@"+has {
+				return fmt.Errorf("manifest unknown: %w", errdefs.ErrNotFound)
+			}
+			return nil
+		}
+		p := images.New(images.Config{Registries: mirrors.Registries{{Name: "r.example", Mirrors: []string{"mirror.example"}}},
+			Verification: images.NeverVerifyPreloaded}, h)
+		if _, err := p.OnHost(t.Context(), images.Want{Ref: hub + ":1", Policy: v1.PullIfNotPresent, Keys: keys}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.OnHost(t.Context(), images.Want{Ref: hub + ":1", Policy: v1.PullIfNotPresent}); (err == nil) != want {
+			t.Errorf("with %.12q at the mirror another pod gets the image: %v", has, err)
+		}
+		p.Close()
+	}
+}
