@@ -53,6 +53,9 @@ func (m mirrored) raw(ctx context.Context, ref string) (engine.Image, error) {
 // named gives an image, which was asked for by a name or by its id, the digests of its
 // registries.
 func (m mirrored) named(image engine.Image, ref ...string) engine.Image {
+	if len(m.registries) == 0 {
+		return image
+	}
 	var tags, names []string
 	for _, tag := range image.Tags {
 		// With the containerd store an engine lists the names by digests here, too.

@@ -237,7 +237,7 @@ func TestPull_OfAnUntrustedRegistry(t *testing.T) {
 // if a mirror would give it to everybody, by the digest that the host has, and otherwise not.
 func TestMirrors_Verification(t *testing.T) {
 	const hub, mirror = "r.example/app", "mirror.example/app"
-	keys := images.KeysOf(map[string]v1.Secret{"s": {Type: v1.SecretTypeDockerConfigJson, Data: map[string][]byte{
+	keys := keyring.Of(map[string]v1.Secret{"s": {Type: v1.SecretTypeDockerConfigJson, Data: map[string][]byte{
 		v1.DockerConfigJsonKey: []byte(`{"auths":{"r.example":{"username":"pod","password":"x"}}}`)}}})
 	for has, want := range map[string]bool{"": false, oneDigest: true, otherDigest: false} {
 		h := newHost()
