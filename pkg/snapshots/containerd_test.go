@@ -47,6 +47,8 @@ type containerd struct {
 	views           map[string]bool
 	// mounts changes what a view is mounted by.
 	mounts func([]*types.Mount) []*types.Mount
+	// stop ends its serving.
+	stop func()
 	// fails has calls of a method fail.
 	fails map[string]error
 }
@@ -72,6 +74,14 @@ func startContainerd(t *testing.T) *containerd {
 	}
 	c := &containerd{socket: filepath.Join(dir, "c.sock"), root: "/var/lib/containerd/overlayfs", blobs: map[string][]byte{}, names: map[string]string{},
 		chains: map[string]*chain{}, leases: map[string]*lease{}, views: map[string]bool{}, next: 7, fails: map[string]error{}}
+	stop := c.serve(t)
+	t.Cleanup(func() { stop(); _ = os.RemoveAll(dir) })
+	return c
+}
+
+// serve until stop is called.
+func (c *containerd) serve(t *testing.T) (stop func()) {
+	t.Helper()
 	listener, err := net.Listen("unix", c.socket)
 	if err != nil {
 		t.Fatal(err)
@@ -84,8 +94,8 @@ func startContainerd(t *testing.T) *containerd {
 	snapshotsapi.RegisterSnapshotsServer(server, snapshotsServer{c: c})
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = server.Serve(listener) }) // ends with Stop
-	t.Cleanup(func() { server.Stop(); serving.Wait(); _ = os.RemoveAll(dir) })
-	return c
+	c.stop = sync.OnceFunc(func() { server.Stop(); serving.Wait() })
+	return c.stop
 }
 
 // check refuses calls for another namespace, and those that are to fail.

@@ -20,6 +20,7 @@ import (
 	"github.com/containerd/errdefs/pkg/errgrpc"
 	"github.com/google/uuid"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 )
@@ -56,7 +57,10 @@ func connect(ctx context.Context, config Config) (*daemon, error) {
 	if err := reachable(address); err != nil {
 		return nil, err
 	}
-	conn, err := grpc.NewClient("unix:"+address, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	// A containerd that is started again is away for a moment, with its engine.
+	again := grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second}}
+	conn, err := grpc.NewClient("unix:"+address, grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithConnectParams(again), grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
 	if err != nil {
 		return nil, fmt.Errorf("connect to containerd at %s: %w", address, err)
 	}
@@ -104,7 +108,7 @@ func (d *daemon) findRoot(ctx context.Context) (string, error) {
 	ctx, cancel := d.call(ctx)
 	defer cancel()
 	answer, err := introspection.NewIntrospectionClient(d.conn).Plugins(ctx,
-		&introspection.PluginsRequest{Filters: []string{"type==io.containerd.snapshotter.v1,id==" + d.snapshotter}})
+		&introspection.PluginsRequest{Filters: []string{"type==io.containerd.snapshotter.v1,id==" + d.snapshotter}}, grpc.WaitForReady(false))
 	if err != nil {
 		return "", errgrpc.ToNative(err)
 	}

@@ -24,6 +24,15 @@ func TestShare(t *testing.T) {
 	if err := os.WriteFile(plain, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	dead := filepath.Join(filepath.Dir(c.socket), "dead")
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: dead, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener.SetUnlinkOnClose(false)
+	if err := listener.Close(); err != nil {
+		t.Fatal(err)
+	}
 	for name, test := range map[string]struct {
 		edit   func(*engine.Info)
 		shared bool
@@ -35,6 +44,7 @@ func TestShare(t *testing.T) {
 		"no socket":      {func(i *engine.Info) { i.Containerd.Address = dir + "/none" }, false, "is not here"},
 		"no such socket": {func(i *engine.Info) { i.Containerd.Address = plain }, false, "is no socket"},
 		"snapshotter":    {func(i *engine.Info) { i.StorageDriver = "native" }, false, `"native" cannot be shared`},
+		"nobody listens": {func(i *engine.Info) { i.Containerd.Address = dead }, false, "connection refused"},
 		"namespace":      {func(i *engine.Info) { i.Containerd.Namespace = "x" }, false, "the namespace is"},
 	} {
 		info := host

@@ -1,6 +1,7 @@
 package snapshots_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io/fs"
@@ -9,6 +10,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/containerd/api/types"
 	"github.com/google/go-cmp/cmp"
@@ -263,6 +265,26 @@ func TestKeepFails(t *testing.T) {
 	delete(c.fails, "AddResource")
 	if err := s.Keep(t.Context(), map[string]bool{a: true}); err != nil || !strings.Contains(strings.Join(c.held(), ""), digest.FromString("a").String()) {
 		t.Errorf("%v, %v", c.held(), err)
+	}
+}
+
+// TestContainerdRestarts: after a start of containerd calls succeed at once.
+func TestContainerdRestarts(t *testing.T) {
+	c := startContainerd(t)
+	s := c.open(t, t.TempDir())
+	id, _ := c.image("docker.io/library/app:1", "app")
+	c.stop()
+	for range 2 { // the first may meet the connection as it breaks
+		away, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		err := s.Load(away, id, nil)
+		cancel()
+		if err == nil {
+			t.Fatal("an image is described while containerd is away")
+		}
+	}
+	defer c.serve(t)()
+	if err := s.Load(t.Context(), id, nil); err != nil {
+		t.Error(err)
 	}
 }
 
