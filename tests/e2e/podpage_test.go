@@ -180,17 +180,17 @@ func (hostileRooms) Log(_ context.Context, _ admin.LogQuery, w io.Writer) error 
 	return err
 }
 
-// TestPodPageEscapes: whatever reaches the page of a pod is text for its owner's browser, at its
-// loading and when it is renewed, and nothing is against the page's own policy.
-func TestPodPageEscapes(t *testing.T) {
-	t.Parallel()
+// pagesOf serves the pages of a node to a browser of its owner, and returns their address.
+func pagesOf(t *testing.T, config admin.Config) string {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "page")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	operators := admin.New(admin.Config{Source: hostile{}, Metrics: http.NotFoundHandler(), Hosts: access.NewHosts(),
-		Inside: func() admin.Inside { return hostileRooms{} }, Status: func(error) int { return http.StatusInternalServerError }})
+	config.Metrics, config.Hosts = http.NotFoundHandler(), access.NewHosts()
+	config.Status = func(error) int { return http.StatusInternalServerError }
+	operators := admin.New(config)
 	socket, err := net.Listen("unix", filepath.Join(dir, admin.SocketName))
 	if err != nil {
 		t.Fatal(err)
@@ -206,9 +206,17 @@ func TestPodPageEscapes(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	return server.URL
+}
+
+// TestPodPageEscapes: whatever reaches the page of a pod is text for its owner's browser, at its
+// loading and when it is renewed, and nothing is against the page's own policy.
+func TestPodPageEscapes(t *testing.T) {
+	t.Parallel()
+	address := pagesOf(t, admin.Config{Source: hostile{}, Inside: func() admin.Inside { return hostileRooms{} }})
 	for _, path := range []string{"/pods/" + url.PathEscape(hostileText), "/pods/none" + url.PathEscape(hostileText), "/?q=" + url.QueryEscape(hostileText)} {
-		b := openTab(t, server.URL+path)
-		b.goesLive(server.URL + path)
+		b := openTab(t, address+path)
+		b.goesLive(address + path)
 		ask[bool](b, `window.violations = [], document.addEventListener("securitypolicyviolation", e => window.violations.push(e.violatedDirective)), document.querySelector("main").replaceChildren(), true`)
 		b.renewed(2)
 		b.shows("main", hostileText)
