@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	v1 "k8s.io/api/core/v1"
@@ -154,6 +155,64 @@ func TestMirror_Down(t *testing.T) {
 	}
 	if got := d.mirrorsFailed(t); len(got) != 1 || !strings.Contains(got[0], "did not answer") {
 		t.Errorf("events %q", got)
+	}
+}
+
+// TestMirror_Credentials: a mirror sees none of a pod and none for the registry, and what it has
+// not comes from the registry with them.
+func TestMirror_Credentials(t *testing.T) {
+	t.Parallel()
+	f, m := newFront(t, true), newFront(t, false)
+	image := f.publish(t, "secret", 1<<10)
+	var shown, atRegistry atomic.Int32
+	count := func(to *atomic.Int32) func(http.ResponseWriter, *http.Request) bool {
+		return func(_ http.ResponseWriter, r *http.Request) bool {
+			if r.Header.Get("Authorization") != "" {
+				to.Add(1)
+			}
+			return false
+		}
+	}
+	f.spoilWith(count(&atRegistry))
+	mine := m.publish(t, "mine", 1<<10)
+	m.spoilWith(func(w http.ResponseWriter, r *http.Request) bool {
+		count(&shown)(w, r)
+		if r.Header.Get("Authorization") == "" { // as a registry that would like to know them
+			w.Header().Set("WWW-Authenticate", `Basic realm="mirror"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return true
+		}
+		return false
+	})
+	folder := t.TempDir()
+	own := registrySecret(f.address, registryPassword).Data[v1.DockerConfigJsonKey]
+	if err := os.WriteFile(filepath.Join(folder, "config.json"), own, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d := ownDaemon(t, 1, map[string]any{"Registries": []map[string]any{{"name": f.address, "mirrors": []string{m.address}}}, "DOCKER_CONFIG": folder})
+	d.pulling(t, image.ref, v1.PullIfNotPresent, registrySecret(f.address, registryPassword)).runs()
+	if m.count("", "/v2/") == 0 || shown.Load() > 0 {
+		t.Errorf("the mirror was asked %d times, %d times with credentials", m.count("", "/v2/"), shown.Load())
+	}
+	if atRegistry.Load() == 0 {
+		t.Error("the registry was asked without credentials")
+	}
+	if got := d.mirrorsFailed(t); len(got) != 1 || !strings.HasSuffix(got[0], "because it wants other credentials") {
+		t.Errorf("events %q", got)
+	}
+	// The same mirror, with credentials for itself.
+	own = registrySecret(m.address, registryPassword).Data[v1.DockerConfigJsonKey]
+	if err := os.WriteFile(filepath.Join(folder, "config.json"), own, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f.forget()
+	shown.Store(0)
+	d.pulling(t, f.address+"/"+mine.name+":1", v1.PullIfNotPresent).runs()
+	t.Cleanup(func() {
+		suite.engine.removeImage(t, f.address+"/"+mine.name+":1", m.address+"/"+mine.name+"@"+mine.digest)
+	})
+	if shown.Load() == 0 || f.count("", mine.name) > 0 {
+		t.Errorf("the mirror saw its credentials %d times, and the registry was asked %d times", shown.Load(), f.count("", mine.name))
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/creack/pty"
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/podstatus"
@@ -65,7 +66,10 @@ func TestPullProgress(t *testing.T) {
 			if out, _, code := d.command(t, "pods"); code != 0 || !strings.Contains(out, "pending (c: pulling [####") || !strings.Contains(out, "MB of ") {
 				t.Errorf("docker-sd pods, code %d:\n%s", code, out)
 			}
+			looking := d.inTerminal(t, pty.Winsize{Rows: 24, Cols: 160}, "pods", "-w", "--interval", "200ms")
+			looking.wait("pulling [####")
 			close(goOn)
+			looking.wait("succeeded")
 			if got := p.output(); got != "hello\n" {
 				t.Errorf("log = %q", got)
 			}
