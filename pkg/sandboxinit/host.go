@@ -29,25 +29,24 @@ const (
 // bootHost makes the container's own control groups the root of all that can be seen: an
 // engine of Kubernetes shows a privileged container those of the whole machine. It then
 // goes on as commandHostUp.
-func bootHost(args []string) error {
+func bootHost() error {
 	runtime.LockOSThread()
 	if err := unix.Unshare(unix.CLONE_NEWCGROUP); err != nil {
 		return fmt.Errorf("enter a control group namespace, for which the container has to be privileged: %w", err)
 	}
-	err := unix.Exec(initapi.ProgramPath, append([]string{initapi.ProgramPath, commandHostUp}, args...), os.Environ())
+	err := unix.Exec(initapi.ProgramPath, []string{initapi.ProgramPath, commandHostUp}, os.Environ())
 	return fmt.Errorf("go on in it: %w", err)
 }
 
-// runHost keeps an engine and docker-sd running, side by side. args are further arguments
-// of docker-sd.
-func runHost(args []string) error {
+// runHost keeps an engine and docker-sd running, side by side.
+func runHost() error {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, unix.SIGTERM, unix.SIGINT)
 	if err := prepareHost(); err != nil {
 		return err
 	}
 	h := &host{all: newChildren(), over: make(chan struct{})}
-	return h.keep(stop, append([]string{hostDaemon}, args...))
+	return h.keep(stop)
 }
 
 // prepareHost mounts what the engine needs, and keeps its sockets from those who share
@@ -102,7 +101,7 @@ type host struct {
 
 // keep returns when both have ended: after a signal, or when docker-sd cannot start.
 // docker-sd ends first, so that it finds an engine until then.
-func (h *host) keep(stop <-chan os.Signal, daemon []string) error {
+func (h *host) keep(stop <-chan os.Signal) error {
 	var running sync.WaitGroup
 	argv := []string{"dockerd", "--host=" + hostSocket, "--data-root=" + initapi.DataPath, "--exec-root=" + initapi.HostRun + "/exec",
 		"--pidfile=" + initapi.HostRun + "/docker.pid"}
@@ -113,7 +112,7 @@ func (h *host) keep(stop <-chan os.Signal, daemon []string) error {
 	}
 	running.Go(func() { h.all.keep(h.over, argv, h.engine.set) })
 	ended := make(chan error, 1)
-	go func() { ended <- h.keepDaemon(daemon) }()
+	go func() { ended <- h.keepDaemon() }()
 	var err error
 	select {
 	case <-stop:
@@ -131,10 +130,10 @@ func (h *host) keep(stop <-chan os.Signal, daemon []string) error {
 // keepDaemon starts docker-sd again after a crash: the pods go on meanwhile. It returns nil
 // when nothing is started again, and an error where docker-sd ends by itself soon after its
 // start, which another start does not mend.
-func (h *host) keepDaemon(argv []string) error {
+func (h *host) keepDaemon() error {
 	for {
 		began := time.Now()
-		pid, ended, err := h.all.start(argv)
+		pid, ended, err := h.all.start([]string{hostDaemon})
 		if err != nil {
 			return err
 		}

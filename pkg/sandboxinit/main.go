@@ -63,9 +63,9 @@ func runCommand(args []string) error {
 	case commandEngine:
 		return becomeEngine(rest)
 	case initapi.CommandHost:
-		return bootHost(rest)
+		return bootHost()
 	case commandHostUp:
-		return runHost(rest)
+		return runHost()
 	case initapi.CommandPause:
 		return pauseUntilSignal()
 	case initapi.CommandTrue:

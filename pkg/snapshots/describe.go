@@ -101,11 +101,11 @@ func (d *daemon) manifest(ctx context.Context, id string, nesting int) (document
 // without a platform may be for any.
 func forHere(all []ocispec.Descriptor) []ocispec.Descriptor {
 	here := platforms.Default()
-	var out, any []ocispec.Descriptor
+	var out, others []ocispec.Descriptor
 	for _, descriptor := range all {
 		switch {
 		case descriptor.Platform == nil:
-			any = append(any, descriptor)
+			others = append(others, descriptor)
 		case here.Match(*descriptor.Platform):
 			out = append(out, descriptor)
 		}
@@ -119,7 +119,7 @@ func forHere(all []ocispec.Descriptor) []ocispec.Descriptor {
 		}
 		return 0
 	})
-	return append(out, any...)
+	return append(out, others...)
 }
 
 // blob reads a document by its digest, and checks it.

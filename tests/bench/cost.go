@@ -98,7 +98,7 @@ func refuseBusy(ctx context.Context, o options, out io.Writer) error {
 
 // measureCost takes what a pod costs the machine from its create until nothing is left of
 // it and the pool is full again, against a plain container that is run and removed.
-func measureCost(b *bench, ctx context.Context) error {
+func measureCost(ctx context.Context, b *bench) error {
 	return b.withDaemon(ctx, usual(3), func(d *daemon) error {
 		if err := d.awaitSettled(ctx); err != nil {
 			return err

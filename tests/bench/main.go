@@ -137,7 +137,7 @@ func parts() []part {
 	return []part{
 		{"plain", (*bench).measurePlain},
 		{"warm", (*bench).measureWarm},
-		{"cost", measureCost},
+		{"cost", func(b *bench, ctx context.Context) error { return measureCost(ctx, b) }},
 		{"empty", (*bench).measureEmpty},
 		{"arrived", (*bench).measureArrived},
 		{"logs", (*bench).measureLogs},
