@@ -23,12 +23,22 @@ type imageAPI struct{ *connection }
 // left. An engine that is started passes such an image over, but finds it by its id.
 const withoutLayers = "layer does not exist"
 
+// changedMeanwhile are the words of an engine with the containerd store for an image of which a
+// name came or went while it looked; it asks to be asked again. maxChanges is how often it is.
+const (
+	changedMeanwhile = "data changed during operation, retry"
+	maxChanges       = 5
+)
+
 // Image returns the image with a reference or id; ErrNotFound if there is none, or none
 // whose layers are there.
 func (c imageAPI) Image(ctx context.Context, ref string) (Image, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.limit)
 	defer cancel()
 	seen, err := c.sdk(ctx).ImageInspect(ctx, ref)
+	for tries := 0; err != nil && strings.Contains(err.Error(), changedMeanwhile) && tries < maxChanges && ctx.Err() == nil; tries++ {
+		seen, err = c.sdk(ctx).ImageInspect(ctx, ref)
+	}
 	if err != nil && strings.Contains(err.Error(), withoutLayers) {
 		err = fmt.Errorf("%w: %w", errdefs.ErrNotFound, err)
 	}

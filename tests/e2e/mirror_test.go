@@ -4,6 +4,7 @@ package e2e_test
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -126,7 +127,10 @@ func TestMirror(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range append(refsOf(refs), mirrored(tagged), mirrored(exact)) {
-		eventually(t, runLimit, name+" is removed", func() bool { return !suite.engine.hasImage(t, name) }, func() string { return d.log.Tail(20) })
+		// An engine may answer with an error while a name goes.
+		eventually(t, runLimit, name+" is removed", func() bool {
+			return errors.Is(suite.engine.call(t.Context(), http.MethodGet, "/images/"+name+"/json", nil), errNotThere)
+		}, func() string { return d.log.Tail(20) })
 	}
 }
 
