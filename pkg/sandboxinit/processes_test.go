@@ -36,11 +36,11 @@ func TestChildren(t *testing.T) {
 			t.Errorf("process %d ended with %d, want %d", pid, status.ExitStatus(), i)
 		}
 	}
-	_, ended, err := c.start([]string{"sh", "-c", "sh -c 'echo $$ > " + dir + "/tmp; mv " + dir + "/tmp " + dir + "/orphan; read x < " + dir + "/go' & exit 0"})
-	if err != nil {
+	if err := unix.Mkfifo(dir+"/go", 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := unix.Mkfifo(dir+"/go", 0o600); err != nil {
+	_, ended, err := c.start([]string{"sh", "-c", "sh -c 'echo $$ > " + dir + "/tmp; mv " + dir + "/tmp " + dir + "/orphan; read x < " + dir + "/go' & exit 0"})
+	if err != nil {
 		t.Fatal(err)
 	}
 	<-ended
