@@ -50,7 +50,7 @@ func (d *daemon) keep(ctx context.Context, instance string, wanted map[string]ho
 		case pinned[lease.Labels[engine.LabelHold]] || pinned[lease.Labels[labelImage]]:
 		default:
 			problems = append(problems, d.release(ctx, lease.ID))
-			fault.Point("images.hold.removed")
+			fault.Point("snapshots.released")
 		}
 	}
 	for id, h := range wanted {
@@ -60,7 +60,7 @@ func (d *daemon) keep(ctx context.Context, instance string, wanted map[string]ho
 		err := d.hold(ctx, h)
 		problems = append(problems, err)
 		out[id] = err == nil
-		fault.Point("images.hold.made")
+		fault.Point("snapshots.held")
 	}
 	return out, errors.Join(problems...)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/fault"
 )
 
 // Config of a Store.
@@ -137,6 +138,7 @@ func (s *Store) Load(ctx context.Context, hostID string, _ func(context.Context,
 	if err := s.tree.add(next, found, config); err != nil {
 		return fmt.Errorf("describe image %s to sandboxes: %w", hostID, err)
 	}
+	fault.Point("snapshots.described")
 	s.set(next)
 	return nil
 }

@@ -114,3 +114,16 @@ func TestContainerdLayersOutOfReach(t *testing.T) {
 	}
 	eventually(t, runLimit, "the volume with imported images is gone", func() bool { return !hasVolume() }, nil)
 }
+
+// TestContainerdLayersCrash is TestCrash for what is done in containerd alone.
+func TestContainerdLayersCrash(t *testing.T) {
+	for _, at := range containerdCrashes {
+		t.Run(at.String(), func(t *testing.T) {
+			t.Parallel()
+			c := newCrashRun(t, at)
+			at.life(c)
+			c.checkNothingLeft()
+			c.d.waitHolds(t)
+		})
+	}
+}

@@ -306,7 +306,7 @@ func (c *crashRun) checkFiles() {
 	eventually(c.t, runLimit, "no file is left", func() bool {
 		others = nil
 		for _, entry := range c.list(c.d.data()) {
-			if !slices.Contains([]string{"admin.sock", "archive", "held", "image-access.json", "images.json", "init", "lock", "records", "sandboxes", "tombstones", "usage.json"}, entry.Name()) {
+			if !slices.Contains([]string{"admin.sock", "archive", "held", "image-access.json", "images.json", "init", "layers", "lock", "records", "sandboxes", "tombstones", "usage.json"}, entry.Name()) {
 				others = append(others, entry.Name())
 			}
 		}
