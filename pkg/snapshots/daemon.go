@@ -58,7 +58,8 @@ func connect(ctx context.Context, config Config) (*daemon, error) {
 		return nil, err
 	}
 	// A containerd that is started again is away for a moment, with its engine.
-	again := grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second}}
+	again := grpc.ConnectParams{MinConnectTimeout: callLimit, // else no more than the delay
+		Backoff: backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: time.Second}}
 	conn, err := grpc.NewClient("unix:"+address, grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithConnectParams(again), grpc.WithDefaultCallOptions(grpc.WaitForReady(true)))
 	if err != nil {

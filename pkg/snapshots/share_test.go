@@ -2,12 +2,15 @@ package snapshots_test
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -108,5 +111,39 @@ func TestShareWithoutRoot(t *testing.T) {
 	}()
 	if got := <-result; got.Root != "" || !got.Library || !strings.Contains(got.Why, "which is root's") {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestShareWithSlowContainerd: on a busy host containerd may take long to say hello.
+func TestShareWithSlowContainerd(t *testing.T) {
+	c := startContainerd(t)
+	slow := filepath.Join(filepath.Dir(c.socket), "slow")
+	listener, err := net.Listen("unix", slow)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	var passing sync.WaitGroup
+	defer passing.Wait()
+	passing.Go(func() {
+		in, err := listener.Accept()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer in.Close()
+		time.Sleep(500 * time.Millisecond) // the delay that is tested
+		out, err := net.Dial("unix", c.socket)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer out.Close()
+		passing.Go(func() { _, _ = io.Copy(out, in); _ = out.Close() })
+		_, _ = io.Copy(in, out)
+	})
+	info := engine.Info{StorageDriver: "overlayfs", ContainerdImages: true, Containerd: engine.Containerd{Address: slow, Namespace: namespace}}
+	if got := snapshots.Look(t.Context(), images.Layers("auto", info), info); got.Root == "" {
+		t.Error(got.Why)
 	}
 }
