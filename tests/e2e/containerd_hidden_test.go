@@ -41,6 +41,26 @@ func imagesLine(t *testing.T, d *daemon, binary string) preflight.Line {
 	return lineOf(t, report, "images")
 }
 
+// stores are the engines that a daemon imports images to.
+func (d *daemon) stores(t *testing.T) int {
+	t.Helper()
+	found, err := suite.engine.allContainers(t.Context(), d.label(), storeLabel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(found)
+}
+
+// hasStoreVolume says whether the volume with imported images is there.
+func (d *daemon) hasStoreVolume(t *testing.T) bool {
+	t.Helper()
+	there, err := suite.engine.hasVolume(t.Context(), d.instance+"-images")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return there
+}
+
 // TestContainerdLayersOutOfReach: without containerd's socket an image is imported once, and
 // the check says what to do. A docker-sd that has it then goes on with the pod, shares new
 // images, and removes the store when no pod needs it any more.
@@ -54,23 +74,8 @@ func TestContainerdLayersOutOfReach(t *testing.T) {
 	pod.Spec.RestartPolicy = v1.RestartPolicyAlways
 	p := d.run(t, pod)
 	p.waitRunning()
-	stores := func() int {
-		found, err := suite.engine.allContainers(t.Context(), d.label(), storeLabel)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return len(found)
-	}
-	volume := d.instance + "-images"
-	hasVolume := func() bool {
-		there, err := suite.engine.hasVolume(t.Context(), volume)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return there
-	}
-	if n := d.count("image imported", image.ref); n != 1 || stores() != 1 || !hasVolume() {
-		t.Errorf("%d imports, %d stores, volume: %t", n, stores(), hasVolume())
+	if n := d.count("image imported", image.ref); n != 1 || d.stores(t) != 1 || !d.hasStoreVolume(t) {
+		t.Errorf("%d imports, %d stores, volume: %t", n, d.stores(t), d.hasStoreVolume(t))
 	}
 	if line := imagesLine(t, d, hidden); line.Verdict != preflight.Warn || !strings.Contains(line.Found, "is no socket") || !strings.Contains(line.Do, "socket of the engine's containerd") {
 		t.Errorf("the check says %+v", line)
@@ -85,8 +90,8 @@ func TestContainerdLayersOutOfReach(t *testing.T) {
 	if err := d.start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, runLimit, "the engine with imported images is gone", func() bool { return stores() == 0 }, nil)
-	if !hasVolume() {
+	eventually(t, runLimit, "the engine with imported images is gone", func() bool { return d.stores(t) == 0 }, nil)
+	if !d.hasStoreVolume(t) {
 		t.Error("the volume went under a pod")
 	}
 	if err := os.WriteFile(fmt.Sprintf("/proc/%d/root/end", processIn(t, p.sandbox().ID, "test -e /end")), nil, 0o644); err != nil {
@@ -112,7 +117,7 @@ func TestContainerdLayersOutOfReach(t *testing.T) {
 	if err := d.start(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, runLimit, "the volume with imported images is gone", func() bool { return !hasVolume() }, nil)
+	eventually(t, runLimit, "the volume with imported images is gone", func() bool { return !d.hasStoreVolume(t) }, nil)
 }
 
 // TestContainerdLayersCrash is TestCrash for what is done in containerd alone.
