@@ -109,6 +109,28 @@ func TestInfo(t *testing.T) {
 	}
 }
 
+// TestInfo_Containerd: engines since 27 say where their containerd is, and which of them have
+// their images there.
+func TestInfo_Containerd(t *testing.T) {
+	const at = `"Containerd":{"Address":"/run/containerd/containerd.sock","Namespaces":{"Containers":"moby","Plugins":"plugins.moby"}}`
+	for name, test := range map[string]struct {
+		body   string
+		where  Containerd
+		images bool
+	}{
+		"its images": {`{"Driver":"overlayfs","DriverStatus":[["driver-type","io.containerd.snapshotter.v1"]],` + at + `}`,
+			Containerd{Address: "/run/containerd/containerd.sock", Namespace: "moby"}, true},
+		"containers alone": {`{"Driver":"overlay2","DriverStatus":[["Backing Filesystem","extfs"]],` + at + `}`,
+			Containerd{Address: "/run/containerd/containerd.sock", Namespace: "moby"}, false},
+		"unsaid": {`{"Driver":"overlay2"}`, Containerd{}, false},
+	} {
+		c, _ := serve(t, map[string]http.HandlerFunc{"GET /info": says(200, test.body)})
+		if got, err := c.Info(t.Context()); err != nil || got.Containerd != test.where || got.ContainerdImages != test.images {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+}
+
 func TestPing(t *testing.T) {
 	c, fake := serve(t, nil)
 	if err := c.Ping(t.Context()); err != nil || len(fake.calls()) > 0 {
