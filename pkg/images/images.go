@@ -232,8 +232,14 @@ func (p *Provider) ShowAll(ctx context.Context) error {
 	if p.library == nil {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, showLimit)
+	defer cancel()
 	return p.library.showAll(ctx)
 }
+
+// showLimit bounds how long the pool waits for the images of the host to be shown; Run goes
+// on with the others.
+const showLimit = 30 * time.Second
 
 // Arrived is called after images have come to the host.
 func (p *Provider) Arrived(ctx context.Context, refresh func()) {

@@ -146,6 +146,9 @@ func (i *imports) showAll(ctx context.Context) error {
 		return err
 	}
 	for _, image := range found {
+		if ctx.Err() != nil {
+			break
+		}
 		// One that cannot be shared is copied into the sandboxes that need it.
 		if err := i.shelve(ctx, image.ID, image.ID); err != nil {
 			log.G(ctx).WithError(err).Debug("an image cannot be shared")
