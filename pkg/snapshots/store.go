@@ -73,6 +73,15 @@ type layer struct {
 	Snapshot string `json:"snapshot"`
 }
 
+// contradicts says that an image was described when its layers were in other folders than now,
+// as now has some of the same layers or folders. The layers of an image that leaves the host are
+// removed, and come again in other folders with another image that has them.
+func (i image) contradicts(now image) bool {
+	return slices.ContainsFunc(i.Layers, func(l layer) bool {
+		return slices.ContainsFunc(now.Layers, func(n layer) bool { return (l.Chain == n.Chain) != (l.Snapshot == n.Snapshot) })
+	})
+}
+
 // Open connects to the engine's containerd. The error says in words for an administrator
 // why its layers cannot be shared.
 func Open(ctx context.Context, config Config) (*Store, error) {
@@ -129,6 +138,10 @@ func (s *Store) Load(ctx context.Context, hostID string, _ func(context.Context,
 	}
 	next := s.all()
 	for id, known := range next {
+		if known.contradicts(found) {
+			delete(next, id)
+			continue
+		}
 		known.Names = names[id]
 		found.Order = max(found.Order, known.Order+1)
 		next[id] = known

@@ -206,6 +206,49 @@ func TestStale(t *testing.T) {
 	}
 }
 
+// TestStaleNeighbour: the layers of an image that has left the host may come again with another
+// image, in other folders. The one that has left is not described in the old ones beside it:
+// after a start, it would lead both there.
+func TestStaleNeighbour(t *testing.T) {
+	c, dir := startContainerd(t), t.TempDir()
+	s := c.open(t, dir)
+	gone, _ := c.image("docker.io/library/gone:1", "base", "gone")
+	apart, _ := c.image("docker.io/library/apart:1", "apart")
+	load(t, s, gone, apart)
+	c.drop("docker.io/library/gone:1")
+	c.unpack([]digest.Digest{digest.FromString("apart")})
+	id, _ := c.image("docker.io/library/app:1", "base", "top")
+	load(t, s, id)
+	listed, err := s.List(t.Context())
+	if err != nil || listed[gone] != "" || listed[id] == "" || listed[apart] == "" {
+		t.Errorf("%v, %v", listed, err)
+	}
+	base := "image/overlay2/layerdb/sha256/" + hexOf(digest.FromString("base").String()) + "/cache-id"
+	want := files(t, dir)
+	for range 8 { // images are in no order
+		c.open(t, dir)
+		if got := files(t, dir); got[base] != want[base] || got["overlay2/"+got[base]+"/diff"] == "" {
+			t.Fatalf("the layer is in %s, it was in %s", got[base], want[base])
+		}
+	}
+}
+
+// TestNumbersAgain: a containerd that was set up anew counts folders from the beginning. What was
+// described before is not found in the folders that other layers have now.
+func TestNumbersAgain(t *testing.T) {
+	c, dir := startContainerd(t), t.TempDir()
+	gone, _ := c.image("docker.io/library/gone:1", "base", "gone")
+	load(t, c.open(t, dir), gone)
+	c.drop("docker.io/library/gone:1")
+	c.next = 7
+	s := c.open(t, dir)
+	id, _ := c.image("docker.io/library/app:1", "one", "two")
+	load(t, s, id)
+	if listed, err := s.List(t.Context()); err != nil || len(listed) != 1 || listed[id] == "" {
+		t.Errorf("%v, %v", listed, err)
+	}
+}
+
 // TestKeep: containerd holds what is pinned, under either id, and nothing else of this
 // instance.
 func TestKeep(t *testing.T) {
