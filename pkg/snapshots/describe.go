@@ -46,6 +46,12 @@ func (d *daemon) describe(ctx context.Context, hostID string) (image, []byte, er
 	if len(diffs) == 0 || len(diffs) > layersLimit {
 		return image{}, nil, fmt.Errorf("image %s has %d layers: only 1 to %d can be shared", hostID, len(diffs), layersLimit)
 	}
+	// They become names of files, and engines with overlay2 know SHA-256 alone.
+	for _, id := range append(slices.Clone(diffs), m.Config.Digest) {
+		if err := id.Validate(); err != nil || id.Algorithm() != digest.SHA256 {
+			return image{}, nil, fmt.Errorf("image %s has %q where a digest by SHA-256 belongs", hostID, id)
+		}
+	}
 	chains := identity.ChainIDs(slices.Clone(diffs))
 	out.Chain = chains[len(chains)-1].String()
 	if out.Made, err = d.made(ctx, out.Chain); err != nil {

@@ -415,3 +415,20 @@ func TestRefused(t *testing.T) {
 		t.Errorf("views are left: %v", c.views)
 	}
 }
+
+// TestRefused_Names: what is no digest of a layer becomes no path, even if containerd has a
+// snapshot of that name.
+func TestRefused_Names(t *testing.T) {
+	c, dir := startContainerd(t), filepath.Join(t.TempDir(), "layers")
+	s := c.open(t, dir)
+	for _, diff := range []digest.Digest{"sha256:../../../../../out", "out", "sha256:", digest.SHA512.FromString("base")} {
+		c.unpack([]digest.Digest{diff})
+		config := c.put(map[string]any{"rootfs": map[string]any{"diff_ids": []digest.Digest{diff}}})
+		if err := s.Load(t.Context(), c.put(map[string]any{"config": map[string]any{"digest": config}}), nil); err == nil {
+			t.Errorf("%s: no error", diff)
+		}
+	}
+	if found := files(t, filepath.Dir(dir)); len(found) != 2 {
+		t.Errorf("something was written: %v", found)
+	}
+}
