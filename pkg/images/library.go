@@ -136,7 +136,8 @@ func (i *imports) tend(ctx context.Context) error {
 	return errors.Join(problems...)
 }
 
-// showAll brings all images of the host to a library that costs nothing.
+// showAll brings all images of the host to a library that costs nothing. It ends at once if the
+// library does not answer.
 func (i *imports) showAll(ctx context.Context) error {
 	if i.snapshots == nil {
 		return nil
@@ -145,17 +146,23 @@ func (i *imports) showAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if i.came.Swap(false) {
+			i.changed()
+		}
+	}()
 	for _, image := range found {
 		if ctx.Err() != nil {
 			break
 		}
+		err := i.shelve(ctx, image.ID, image.ID)
+		if errdefs.IsUnavailable(err) || errors.Is(err, context.DeadlineExceeded) {
+			return err // the others would wait as long, and a start of docker-sd with them
+		}
 		// One that cannot be shared is copied into the sandboxes that need it.
-		if err := i.shelve(ctx, image.ID, image.ID); err != nil {
+		if err != nil {
 			log.G(ctx).WithError(err).Debug("an image cannot be shared")
 		}
-	}
-	if i.came.Swap(false) {
-		i.changed()
 	}
 	return ctx.Err()
 }

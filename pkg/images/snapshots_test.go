@@ -2,6 +2,8 @@ package images_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/containerd/errdefs"
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
@@ -25,9 +28,16 @@ type display struct {
 	bad     map[string]bool
 	folders map[string][]string
 	kept    []string
+	// silent is why no image can be looked up, and asked counts loads then.
+	silent error
+	asked  int
 }
 
 func (d *display) Load(ctx context.Context, hostID string, _ func(context.Context, *engine.Client) (string, error)) error {
+	if d.silent != nil {
+		d.asked++
+		return d.silent
+	}
 	if d.bad[hostID] {
 		return errNotUnpacked
 	}
@@ -87,6 +97,29 @@ func TestSnapshots_AllAreShown(t *testing.T) {
 			t.Errorf("%d changes, %v, though nothing has changed", changes(), err)
 		}
 	})
+}
+
+// TestSnapshots_Silent: where images are looked up does not answer. It is not asked for each of
+// them, since docker-sd starts with this; the next look shows them.
+func TestSnapshots_Silent(t *testing.T) {
+	for name, silent := range map[string]error{"away": errdefs.ErrUnavailable, "silent": context.DeadlineExceeded} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := newHost()
+				h.others = []engine.Image{{ID: "sha256:a"}, {ID: "sha256:b"}, {ID: "sha256:c"}}
+				d, p, _ := newDisplay(h)
+				defer p.Close()
+				d.silent = fmt.Errorf("look at a snapshot: %w", silent)
+				if err := p.ShowAll(t.Context()); !errors.Is(err, silent) || d.asked != 1 {
+					t.Errorf("%v after %d questions", err, d.asked)
+				}
+				d.silent = nil
+				if err := p.ShowAll(t.Context()); err != nil || !strings.Contains(d.names(), "sha256:c") {
+					t.Errorf("%v, %s", err, d.names())
+				}
+			})
+		})
+	}
 }
 
 // TestSnapshots_LateImage: an image that a pod brings is shown to the pod's own sandbox; the
