@@ -117,6 +117,10 @@ func (s *Store) Has(ctx context.Context, hostID string) (bool, error) {
 	return err == nil && made.Equal(known.Made), err
 }
 
+// loadLimit bounds a Load, which makes many calls for an image with many platforms. Others wait
+// for it.
+const loadLimit = time.Minute
+
 // Load describes the image unless it is described. It never calls copyTo.
 func (s *Store) Load(ctx context.Context, hostID string, _ func(context.Context, *engine.Client) (string, error)) error {
 	select {
@@ -125,6 +129,8 @@ func (s *Store) Load(ctx context.Context, hostID string, _ func(context.Context,
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	ctx, cancel := context.WithTimeout(ctx, loadLimit)
+	defer cancel()
 	if there, err := s.Has(ctx, hostID); there || err != nil {
 		return err
 	}
