@@ -177,7 +177,7 @@ func (s source) pull(ctx context.Context, e sourcedEngine, auth engine.Credentia
 // for the mirror, if there are any, and never those of a pod, which are for the registry.
 func (r *registries) sourced(ctx context.Context, named reference.Named, keys keyring.Keyring, do func(grant, source) error) error {
 	for _, mirror := range r.mirrors.Names(named) {
-		if r.isSilent(mirror) {
+		if r.isPassedOver(mirror) {
 			continue
 		}
 		err := r.authorized(ctx, mirror, nil, func(g grant) error { return do(g, source{named, mirror}) })
@@ -185,7 +185,7 @@ func (r *registries) sourced(ctx context.Context, named reference.Named, keys ke
 			return err
 		}
 		if !errdefs.IsNotFound(err) && !errdefs.IsPermissionDenied(err) {
-			r.setSilent(mirror)
+			r.passOver(mirror)
 		}
 		r.tellFailed(ctx, named, mirror, err)
 	}

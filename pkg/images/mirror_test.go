@@ -233,6 +233,33 @@ func TestPull_OfAnUntrustedRegistry(t *testing.T) {
 	}
 }
 
+// TestMirrors_Silence: a mirror that failed is passed over for a while. As the registry of other
+// images its host is asked nevertheless: one image that the mirror cannot give, which any pod may
+// name, must not keep others from theirs.
+func TestMirrors_Silence(t *testing.T) {
+	const hub, cached, team = "docker.io/library/app", "shared.example/hub/library/app", "shared.example/team/app"
+	h := newHost()
+	h.offer(hub, "1", oneDigest)
+	h.offer(cached, "1", oneDigest)
+	h.offer(team, "1", oneDigest)
+	h.local[team+":1"] = at(team, otherDigest)
+	p := images.New(images.Config{Registries: mirrors.Registries{{Name: "docker.io", Mirrors: []string{"shared.example/hub"}}}}, h)
+	defer p.Close()
+	h.down = map[string]bool{"shared.example": true}
+	if _, err := p.OnHost(t.Context(), images.Want{Ref: hub + ":1", Policy: v1.PullIfNotPresent}); err != nil {
+		t.Fatal(err)
+	}
+	h.down = nil
+	for _, want := range []string{hub, team} {
+		if _, err := p.OnHost(t.Context(), images.Want{Ref: want + ":1", Policy: v1.PullAlways}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := []string{hub + ":1", hub + ":1", team + ":1"}; !slices.Equal(h.sources, want) {
+		t.Errorf("pulled %q, want %q", h.sources, want)
+	}
+}
+
 // TestMirrors_Verification: an image that came with a pod's credentials is given to another pod
 // if a mirror would give it to everybody, by the digest that the host has, and otherwise not.
 func TestMirrors_Verification(t *testing.T) {

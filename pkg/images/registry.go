@@ -38,13 +38,15 @@ type registries struct {
 
 	mu sync.Mutex
 	// silent are registries that did not answer, until when they are not asked
-	// again for an image that the host has.
-	silent map[string]time.Time
+	// again for an image that the host has; silentMirrors are mirrors, until when they are
+	// not asked at all. A host may be both, and a mirror fails for images that it does not
+	// get from its registry.
+	silent, silentMirrors map[string]time.Time
 }
 
 // newRegistries makes registries that are all thought to answer.
 func newRegistries(dockerConfig string) *registries {
-	return &registries{dockerConfig: dockerConfig, observer: unobserved{}, silent: map[string]time.Time{}}
+	return &registries{dockerConfig: dockerConfig, observer: unobserved{}, silent: map[string]time.Time{}, silentMirrors: map[string]time.Time{}}
 }
 
 // authorized calls do with the credentials that match an image, one after the other for as
@@ -122,4 +124,18 @@ func (r *registries) setSilent(named reference.Named) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.silent[reference.Domain(named)] = time.Now().Add(silence)
+}
+
+// isPassedOver says whether a mirror failed a short while ago.
+func (r *registries) isPassedOver(mirror reference.Named) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return time.Now().Before(r.silentMirrors[reference.Domain(mirror)])
+}
+
+// passOver notes that a mirror has failed.
+func (r *registries) passOver(mirror reference.Named) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.silentMirrors[reference.Domain(mirror)] = time.Now().Add(silence)
 }
