@@ -81,3 +81,26 @@ func TestNoRoomToLearn(t *testing.T) {
 		wantStats(t, p, 1, 0, 0)
 	})
 }
+
+// TestRoomForFew: where the sandboxes of a burst take the room that a host has, some are given
+// up, and not made again as soon as their memory is free.
+func TestRoomForFew(t *testing.T) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config pool.Config) {
+		var p *pool.Pool
+		config.Size, config.Most = 1, 4
+		config.Room = func() bool { return p.Stats().Warm <= 2 }
+		p = pool.New(config, host)
+		run(t, p)
+		burst(t, p, 3)
+		before := len(host.Creates())
+		advance(4 * time.Minute)
+		if more := len(host.Creates()) - before; more > 0 {
+			t.Errorf("%d sandboxes were made for no pod", more)
+		}
+		wantStats(t, p, 1, 0, 0)
+		advance(3 * time.Minute)
+		if len(host.Creates()) == before {
+			t.Error("the pool never tries again")
+		}
+	})
+}

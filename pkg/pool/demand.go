@@ -9,6 +9,9 @@ const (
 	demandMemory = 10 * time.Minute
 	// shrinkPause is the least time between two sandboxes that the pool gives up.
 	shrinkPause = 30 * time.Second
+	// roomPause is the least time between a sandbox that the pool gives up because the host has
+	// no room, and the next one above its usual size. The room is the one that was given up.
+	roomPause = 5 * time.Minute
 )
 
 // demand is what the last pods have asked of the pool. The zero value learns nothing.

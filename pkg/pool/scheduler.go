@@ -41,10 +41,10 @@ type scheduler struct {
 	// lastErr is that of the last boot.
 	lastErr error
 	// demand is what pods ask of the pool; full says that the host has no room for more than
-	// its usual size. No sandbox is given up before shrinkAfter.
-	demand      demand
-	full        bool
-	shrinkAfter time.Time
+	// its usual size, which stays so until roomAfter. No sandbox is given up before shrinkAfter.
+	demand                 demand
+	full                   bool
+	shrinkAfter, roomAfter time.Time
 	// unsettled counts pods that are starting in a sandbox from the pool; no
 	// replacement is booted meanwhile, until quiet at the latest.
 	unsettled int
@@ -86,7 +86,7 @@ func (s *scheduler) size() int {
 func (s *scheduler) room(enough bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.full = !enough
+	s.full = !enough || time.Now().Before(s.roomAfter)
 }
 
 // stock puts a sandbox that was given back into the pool, if one more is wanted there.
@@ -108,6 +108,9 @@ func (s *scheduler) shrink() string {
 	name := s.registry.giveUp(s.size())
 	if name != "" {
 		s.shrinkAfter = now.Add(shrinkPause)
+	}
+	if name != "" && s.full {
+		s.roomAfter = now.Add(roomPause)
 	}
 	return name
 }
@@ -154,7 +157,7 @@ func (s *scheduler) untilQuiet() time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	wait := time.Hour
-	next := []time.Time{s.standbyAfter, s.holderAfter, s.demand.changes(), s.shrinkAfter}
+	next := []time.Time{s.standbyAfter, s.holderAfter, s.demand.changes(), s.shrinkAfter, s.roomAfter}
 	if s.unsettled > 0 {
 		next = append(next, s.quiet)
 	}
