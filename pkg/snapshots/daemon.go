@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/containerd/api/services/content/v1"
@@ -21,6 +22,7 @@ import (
 	"github.com/google/uuid"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
 )
@@ -31,6 +33,10 @@ const overlayfs = "overlayfs"
 // callLimit bounds one call. containerd answers in milliseconds, or waits for the disk.
 const callLimit = 20 * time.Second
 
+// awayPart of that is the limit while containerd is away for longer than a start takes. It is
+// more than the longest pause between two attempts to connect.
+const awayPart = 10
+
 // daemon is the engine's containerd.
 type daemon struct {
 	conn        *grpc.ClientConn
@@ -38,6 +44,10 @@ type daemon struct {
 	snapshotter string
 	// root is the folder of the snapshotter.
 	root string
+	// limit of one call; away says that one has run out without a connection, and none has been
+	// there since.
+	limit time.Duration
+	away  atomic.Bool
 
 	content   content.ContentClient
 	images    imagesapi.ImagesClient
@@ -65,7 +75,7 @@ func connect(ctx context.Context, config Config) (*daemon, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to containerd at %s: %w", address, err)
 	}
-	d := &daemon{conn: conn, namespace: config.Containerd.Namespace, snapshotter: config.Snapshotter,
+	d := &daemon{conn: conn, namespace: config.Containerd.Namespace, snapshotter: config.Snapshotter, limit: callLimit,
 		content: content.NewContentClient(conn), images: imagesapi.NewImagesClient(conn),
 		leases: leases.NewLeasesClient(conn), snapshots: snapshots.NewSnapshotsClient(conn)}
 	if d.root, err = d.findRoot(ctx); err != nil {
@@ -99,9 +109,23 @@ func (d *daemon) close() error { return d.conn.Close() }
 // layers is the folder that has those of all layers.
 func (d *daemon) layers() string { return filepath.Join(d.root, "snapshots") }
 
-// call bounds a call and names the namespace that it is for.
+// call bounds a call and names the namespace that it is for. Pods wait for calls: when one has
+// waited in vain for a containerd that is away, those after it do not wait as long.
 func (d *daemon) call(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(metadata.AppendToOutgoingContext(ctx, "containerd-namespace", d.namespace), callLimit)
+	limit, began := d.limit, time.Now()
+	if d.away.Load() {
+		limit /= awayPart
+	}
+	ctx, cancel := context.WithTimeout(metadata.AppendToOutgoingContext(ctx, "containerd-namespace", d.namespace), limit)
+	return ctx, func() {
+		cancel()
+		switch {
+		case d.conn.GetState() == connectivity.Ready:
+			d.away.Store(false)
+		case time.Since(began) >= limit:
+			d.away.Store(true)
+		}
+	}
 }
 
 // findRoot asks for the folder of the snapshotter.

@@ -331,6 +331,41 @@ func TestContainerdRestarts(t *testing.T) {
 	}
 }
 
+// TestContainerdStaysAway: pods wait for a containerd that is away, but not each of them as long,
+// and it is used as soon as it is there again.
+func TestContainerdStaysAway(t *testing.T) {
+	c := startContainerd(t)
+	s := c.open(t, t.TempDir())
+	id, _ := c.image("docker.io/library/app:1", "app")
+	const limit = 5 * time.Second
+	s.SetLimit(limit)
+	c.stop()
+	began := time.Now()
+	if err := s.Load(t.Context(), id, nil); err == nil {
+		t.Fatal("an image is described while containerd is away")
+	}
+	for time.Since(began) < limit { // it may have met the connection as it broke
+		_ = s.Load(t.Context(), id, nil)
+	}
+	began = time.Now()
+	for range 3 {
+		if err := s.Load(t.Context(), id, nil); err == nil {
+			t.Fatal("an image is described while containerd is away")
+		}
+	}
+	if took := time.Since(began); took >= limit {
+		t.Errorf("3 calls took %s", took)
+	}
+	defer c.serve(t)()
+	until, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for err := s.Load(until, id, nil); err != nil; err = s.Load(until, id, nil) {
+		if until.Err() != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestIndex: an index leads to the manifest for this machine.
 func TestIndex(t *testing.T) {
 	c := startContainerd(t)
