@@ -106,7 +106,7 @@ func New(config Config, host Host) *Provider {
 	if config.Library != nil {
 		snapshots, _ := config.Library.(Snapshots)
 		p.library = &imports{library: config.Library, snapshots: snapshots, host: host, onHost: onHost, flights: flights, pins: pins,
-			sandboxImage: config.SandboxImage, changed: config.LibraryChanged, dropped: map[string]time.Time{}}
+			sandboxImage: config.SandboxImage, changed: config.LibraryChanged, tending: retry.New(tendAgain, tendAgain), dropped: map[string]time.Time{}}
 	}
 	if config.PullInside {
 		p.inside = &insidePulls{flights: flights, registries: registries, observer: config.Observer}
@@ -223,7 +223,7 @@ func (p *Provider) due() (changed <-chan struct{}, tick <-chan time.Time) {
 	case p.library.snapshots == nil:
 		return nil, time.After(tendPeriod)
 	}
-	return p.pins.changed, time.After(tendPeriod)
+	return p.pins.changed, time.After(time.Until(p.library.tendAfter))
 }
 
 // ShowAll has new sandboxes see all images that are on the host now, where that takes no

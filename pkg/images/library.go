@@ -15,6 +15,7 @@ import (
 	v1 "k8s.io/api/core/v1"
 
 	"github.com/intertwin-eu/interlink-docker-plugin/pkg/engine"
+	"github.com/intertwin-eu/interlink-docker-plugin/pkg/retry"
 )
 
 // Library holds images of a host whose own layers cannot be shared, in a layout
@@ -66,8 +67,10 @@ type imports struct {
 	// for one gets a fresh sandbox; the others need not be replaced while it starts.
 	came atomic.Bool
 
-	// tended is when the library was last compared with the host. Provider.Run alone uses it.
-	tended time.Time
+	// tendAfter is when the library is compared with the host next, and tending remembers how
+	// that went. Provider.Run alone uses them.
+	tendAfter time.Time
+	tending   *retry.Loop
 
 	mu sync.Mutex
 	// dropped is when images left the library, by their ids on the host.
@@ -103,8 +106,12 @@ func (i *imports) shelve(ctx context.Context, hostID, ref string) error {
 	return nil
 }
 
-// tendPeriod is how often the library is compared with the host.
-const tendPeriod = 10 * time.Minute
+// tendPeriod is how often the library is compared with the host, and tendAgain the pause after a
+// comparison that failed.
+const (
+	tendPeriod = 10 * time.Minute
+	tendAgain  = time.Minute
+)
 
 // tend keeps the sandboxes' own image in the library, or all images where a load takes no
 // time, and removes the images that the host has dropped and no pod holds. It goes on after a
@@ -168,17 +175,26 @@ func (i *imports) showAll(ctx context.Context) error {
 }
 
 // keep has the host keep what pods have pinned, where the library's layers are the host's, and
-// tends the library from time to time.
+// tends the library from time to time. There a failure to tend it is logged: the next pin must not
+// wait until it is mended.
 func (i *imports) keep(ctx context.Context) error {
 	var err error
 	if i.snapshots != nil {
 		err = i.snapshots.Keep(ctx, i.pins.all())
 	}
-	if time.Since(i.tended) < tendPeriod {
+	if time.Now().Before(i.tendAfter) {
 		return err
 	}
-	if err = errors.Join(err, i.tend(ctx)); err == nil {
-		i.tended = time.Now()
+	problem := i.tend(ctx)
+	if problem != nil && i.snapshots == nil {
+		return problem
+	}
+	i.tendAfter = time.Now().Add(tendPeriod)
+	if problem != nil {
+		i.tendAfter = time.Now().Add(tendAgain)
+		i.tending.Note(ctx, "the host's images could not be looked through, trying again", problem)
+	} else {
+		i.tending.Succeeded(ctx, "the host's images were looked through again")
 	}
 	return err
 }

@@ -34,9 +34,14 @@ type display struct {
 }
 
 func (d *display) Load(ctx context.Context, hostID string, _ func(context.Context, *engine.Client) (string, error)) error {
-	if d.silent != nil {
+	d.mu.Lock()
+	silent := d.silent
+	if silent != nil {
 		d.asked++
-		return d.silent
+	}
+	d.mu.Unlock()
+	if silent != nil {
+		return silent
 	}
 	if d.bad[hostID] {
 		return errNotUnpacked
@@ -232,4 +237,35 @@ func TestSnapshots_Stale(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestSnapshots_KeepSoon: what pods hold is kept soon, too, while the host's images cannot be
+// looked through for a while.
+func TestSnapshots_KeepSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHost()
+		h.others = []engine.Image{{ID: "sha256:a"}}
+		h.local["sha256:a"] = h.others[0]
+		d, p, _ := newDisplay(h)
+		defer p.Close()
+		d.silent = context.DeadlineExceeded
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { p.Run(ctx) })
+		time.Sleep(5*time.Minute + 10*time.Second)
+		p.Hold("one", "sha256:app")
+		time.Sleep(time.Second)
+		d.mu.Lock()
+		if got := strings.Join(d.kept, " "); got != "sha256:app" {
+			t.Errorf("kept %q", got)
+		}
+		d.silent = nil
+		d.mu.Unlock()
+		time.Sleep(2 * time.Minute)
+		if !strings.Contains(d.names(), "sha256:a") {
+			t.Errorf("shown: %s", d.names())
+		}
+		cancel()
+		running.Wait()
+	})
 }
