@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/distribution/reference"
+	"github.com/google/renameio/v2"
 	"github.com/opencontainers/go-digest"
 )
 
@@ -89,7 +90,7 @@ func (t tree) add(images map[string]image, added image, config []byte) error {
 	if err := t.addLayers(added); err != nil {
 		return err
 	}
-	if err := t.put(filepath.Join(configsPart, hexOf(added.Config)), config); err != nil {
+	if err := t.keep(filepath.Join(configsPart, hexOf(added.Config)), config); err != nil {
 		return err
 	}
 	return t.write(images)
@@ -140,7 +141,7 @@ func (t tree) write(images map[string]image) error {
 	if err != nil {
 		return err
 	}
-	if err := t.put(indexFile, index); err != nil {
+	if err := t.keep(indexFile, index); err != nil {
 		return err
 	}
 	configs, chains, folders := map[string]bool{}, map[string]bool{}, map[string]bool{}
@@ -212,11 +213,21 @@ func (t tree) putAll(dir string, files map[string]string) error {
 	return nil
 }
 
+// keep is put for what outlives a loss of power. The rest is made from it again: a pod may
+// need the layers of an image that the host has no more.
+func (t tree) keep(name string, content []byte) error {
+	path := filepath.Join(t.dir, name)
+	if has(path, content) {
+		return nil
+	}
+	return renameio.WriteFile(path, content, 0o600, renameio.WithTempDir(filepath.Dir(path)))
+}
+
 // put replaces a file at once, unless it is as it should be. A loss of power may damage it:
 // open looks.
 func (t tree) put(name string, content []byte) error {
 	path := filepath.Join(t.dir, name)
-	if there, err := os.ReadFile(path); err == nil && string(there) == string(content) {
+	if has(path, content) {
 		return nil
 	}
 	pending := path + ".new"
@@ -224,6 +235,11 @@ func (t tree) put(name string, content []byte) error {
 		return err
 	}
 	return os.Rename(pending, path)
+}
+
+func has(path string, content []byte) bool {
+	there, err := os.ReadFile(path)
+	return err == nil && string(there) == string(content)
 }
 
 // hexOf is a digest without its algorithm.
