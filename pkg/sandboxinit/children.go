@@ -123,22 +123,31 @@ func name(argv []string) string {
 	return argv[0]
 }
 
-// process is the one that runs now.
+// process is the one that runs now. A signal reaches the one after it, too, if that has
+// been started meanwhile.
 type process struct {
-	mu  sync.Mutex
-	pid int
+	mu   sync.Mutex
+	pid  int
+	sent syscall.Signal
 }
 
 func (p *process) set(pid int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.pid = pid
+	p.send()
 }
 
 func (p *process) signal(s syscall.Signal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.pid > 0 {
-		_ = unix.Kill(p.pid, s) // it may have ended just now
+	p.sent = s
+	p.send()
+}
+
+// send has the lock held.
+func (p *process) send() {
+	if p.pid > 0 && p.sent != 0 {
+		_ = unix.Kill(p.pid, p.sent) // it may have ended just now
 	}
 }
