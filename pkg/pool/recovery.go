@@ -51,7 +51,7 @@ func (r *recovery) restore(ctx context.Context) error {
 	for name, used := range used {
 		problems = append(problems, r.clean(ctx, name, used))
 	}
-	problems = append(problems, r.sweepFolders(ctx), r.remover.RemoveVolumes(ctx))
+	problems = append(problems, r.sweepFolders(ctx), r.remover.RemoveVolumesSoon(ctx))
 	return errors.Join(problems...)
 }
 

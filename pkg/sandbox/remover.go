@@ -69,7 +69,7 @@ func (r *Remover) remove(ctx context.Context, name string) error {
 	fault.Point("sandbox.remove.container")
 	if len(found) > 0 {
 		// What this cannot remove the sweep tries again, and tells of.
-		_ = r.RemoveVolumes(ctx)
+		_ = r.RemoveVolumesSoon(ctx)
 	}
 	return r.networks.remove(ctx, name)
 }
@@ -128,6 +128,18 @@ func (r *Remover) RemoveVolumes(ctx context.Context) error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// volumesTime bounds how long one sandbox's removal, or the start, waits for volumes: a tree
+// that another pod has left may take minutes.
+const volumesTime = 5 * time.Second
+
+// RemoveVolumesSoon is RemoveVolumes for callers that do not wait for what takes long. The
+// sweep does.
+func (r *Remover) RemoveVolumesSoon(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, volumesTime)
+	defer cancel()
+	return r.RemoveVolumes(ctx)
 }
 
 func (r *Remover) removeVolume(ctx context.Context, v engine.Volume) error {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/errdefs"
 
@@ -62,4 +63,46 @@ func TestVolumesThatTheEngineLeft(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestVolumeThatTakesLong: the removal of a sandbox does not wait for what another one has
+// left, and whoever waits without a limit has it removed.
+func TestVolumeThatTakesLong(t *testing.T) {
+	bubble(t, func(t *testing.T, host *sandboxtest.Fake, config sandbox.Config) {
+		config.RemoveFolder = func(ctx context.Context, _ string) error {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(10 * time.Minute):
+				return nil
+			}
+		}
+		p := open(t, host, config)
+		s := p.boot(t, sandbox.Spec{Name: sandbox.NewName()})
+		name := strings.Repeat("0f", 32)
+		host.Volumes = []engine.Volume{{Name: name, Path: filepath.Join(t.TempDir(), name, "_data")}}
+		tries := 0
+		host.Faults(func(_ context.Context, call, _ string) error {
+			if call == "RemoveVolume" {
+				if tries++; tries%2 == 1 {
+					return errors.New("openfdat: too many open files")
+				}
+			}
+			return nil
+		})
+		began := time.Now()
+		if err := p.remover.Remove(t.Context(), s.Name); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > time.Minute || len(host.Volumes) != 1 {
+			t.Errorf("the sandbox was removed after %s, with %d volumes left", took, len(host.Volumes))
+		}
+		if networks, err := host.ListNetworks(t.Context()); err != nil || len(networks) != 0 {
+			t.Errorf("networks left: %v, %v", networks, err)
+		}
+		tries = 0
+		if err := p.remover.RemoveVolumes(t.Context()); err != nil || len(host.Volumes) != 0 {
+			t.Errorf("with time: %v, %d volumes left", err, len(host.Volumes))
+		}
+	})
 }
