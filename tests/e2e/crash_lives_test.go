@@ -94,7 +94,7 @@ func podJoins(c *crashRun) {
 	pod.Annotations = map[string]string{clusternet.Commands: newCluster(c.t).values.Commands(8000)}
 	c.arm(c.point())
 	p := c.create(pod)
-	passOn(c.t, p.bridgeOf())
+	c.passOnUntilDied()
 	c.died(c.point())
 	c.endWell(p)
 }

@@ -4,7 +4,9 @@ package e2e_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -75,20 +77,46 @@ func passOn(t *testing.T, bridge string) {
 	}
 }
 
+// passOnUntilDied has the host pass on what comes from the daemon's networks, whichever of
+// them the pod gets. The daemon may die before the pod's sandbox has its name.
+func (c *crashRun) passOnUntilDied() {
+	c.t.Helper()
+	eventually(c.t, runLimit, "docker-sd dies", func() bool {
+		running := c.d.Running()
+		for _, bridge := range c.d.bridges(c.t) {
+			// A network may be gone again.
+			if err := os.WriteFile("/proc/sys/net/ipv4/conf/"+bridge+"/forwarding", []byte("1"), 0o644); err != nil && !errors.Is(err, os.ErrNotExist) {
+				c.t.Fatal(err)
+			}
+		}
+		return !running
+	}, nil)
+}
+
 // bridgeOf is the host's interface of a pod's sandbox.
 func (p *podRun) bridgeOf() string {
 	p.t.Helper()
+	found := p.d.bridges(p.t, sandboxLabel+"="+p.sandbox().Labels[sandboxLabel])
+	if len(found) != 1 {
+		p.t.Fatalf("interfaces of the pod's networks: %q", found)
+	}
+	return found[0]
+}
+
+// bridges are the host's interfaces of the daemon's networks that have the labels.
+func (d *daemon) bridges(t *testing.T, labels ...string) (names []string) {
+	t.Helper()
 	var found []struct {
 		ID      string `json:"Id"`
 		Options map[string]string
 	}
-	if err := p.d.engine.call(p.t.Context(), http.MethodGet, "/networks?"+labelQuery(p.d.label(), sandboxLabel+"="+p.sandbox().Labels[sandboxLabel]), &found); err != nil || len(found) != 1 {
-		p.t.Fatalf("networks of the pod: %v, %v", found, err)
+	if err := d.engine.call(t.Context(), http.MethodGet, "/networks?"+labelQuery(append(labels, d.label())...), &found); err != nil {
+		t.Fatal(err)
 	}
-	if name := found[0].Options["com.docker.network.bridge.name"]; name != "" {
-		return name
+	for _, n := range found {
+		names = append(names, cmp.Or(n.Options["com.docker.network.bridge.name"], "br-"+n.ID[:12]))
 	}
-	return "br-" + found[0].ID[:12]
+	return names
 }
 
 // address of a pod's sandbox.

@@ -81,8 +81,8 @@ func storageManyLayers(t *testing.T, d *daemon) {
 // storageImageCopiesNothing: the layers of an image are not in the sandbox's own store.
 func storageImageCopiesNothing(t *testing.T, d *daemon) {
 	ref := builtImage(t, "RUN dd if=/dev/zero of=/large bs=1M count=64")
-	p := d.run(t, withVolume(newPod(shell("c", "du -m /vol/large | cut -f1; "+untilStopped)), imageVolume(ref), "/vol"))
-	p.waitLog("c", "64\n")
+	p := d.run(t, withVolume(newPod(shell("c", "stat -c %s /vol/large; "+untilStopped)), imageVolume(ref), "/vol"))
+	p.waitLog("c", "67108864\n")
 	if used := d.storeOf(t, p); used > 16<<20 {
 		t.Errorf("the sandbox's own store has %d bytes, with an image of 64 MB as a volume", used)
 	}
