@@ -52,10 +52,15 @@ func openTab(t *testing.T, url string, before ...chromedp.Action[chromedp.Void])
 			}
 		}
 	}()
-	if err := chromedp.Do(page, append(before, chromedp.Navigate(url))...); err != nil {
-		t.Fatal(err)
+	for tries := 1; ; tries++ {
+		err := chromedp.Do(page, append(before, chromedp.Navigate(url))...)
+		if err == nil {
+			return b
+		}
+		if tries == 3 || !strings.Contains(err.Error(), "ERR_NETWORK_CHANGED") {
+			t.Fatal(err)
+		}
 	}
-	return b
 }
 
 // goesLive loads the page again while its script does not run: a browser that is
@@ -101,6 +106,18 @@ func ask[T any](b *tab, expression string) T {
 	return value
 }
 
+// where is the address of the page. One that the browser gave up on is loaded again: it does
+// so when interfaces of the host come and go, as those of sandboxes do.
+func (b *tab) where() string {
+	address := ask[string](b, `location.href`)
+	if strings.HasPrefix(address, "chrome-error:") {
+		if err := chromedp.Do(b.ctx, chromedp.Reload()); err != nil {
+			b.t.Log(err)
+		}
+	}
+	return address
+}
+
 func (b *tab) text(selector string) string {
 	return ask[string](b, `document.querySelector("`+selector+`")?.innerText ?? ""`)
 }
@@ -109,6 +126,7 @@ func (b *tab) text(selector string) string {
 func (b *tab) shows(selector string, texts ...string) {
 	b.t.Helper()
 	eventually(b.t, runLimit, "the page shows "+strings.Join(texts, ", "), func() bool {
+		b.where()
 		seen := b.text(selector)
 		for _, text := range texts {
 			if !strings.Contains(seen, text) {

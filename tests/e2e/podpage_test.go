@@ -60,7 +60,7 @@ func (b *tab) renewed(more int) {
 // at waits until the browser shows another address.
 func (b *tab) at(part string) {
 	b.t.Helper()
-	eventually(b.t, runLimit, "the browser is at "+part, func() bool { return strings.Contains(ask[string](b, `location.href`), part) },
+	eventually(b.t, runLimit, "the browser is at "+part, func() bool { return strings.Contains(b.where(), part) },
 		func() string { return ask[string](b, `location.href`) })
 }
 
