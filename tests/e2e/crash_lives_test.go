@@ -209,8 +209,8 @@ func (c *crashRun) diesBefore(happened func() bool) bool {
 	if !c.d.Running() {
 		return true
 	}
-	// The mark comes before the point behind it.
-	return strings.HasPrefix(c.at, "pods.container.hooked")
+	// The mark comes before the point behind it, and may come before one that nothing waits for.
+	return strings.HasPrefix(c.at, "pods.container.hooked") || c.at == "sandbox.fit.updated"
 }
 
 // poolFills is the life of a sandbox that nobody asked for yet.

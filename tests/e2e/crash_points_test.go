@@ -46,7 +46,7 @@ var crashes = []crash{
 	{at: "pods.volumes.managed", life: podEnds},
 	{at: "pods.network.asked", life: podJoins},
 	{at: "pods.network.joined", life: podJoins},
-	{at: "sandbox.fit.updated", life: podEnds},
+	{at: "sandbox.fit.updated", life: podIsDeleted}, // a pod that ends at once may end before
 	{at: "pods.pause.created", life: podIsDeleted},
 	{at: "images.pulled", life: imageIsPulled},
 	{at: "images.hold.made", life: podEnds},
